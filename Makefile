@@ -1,0 +1,42 @@
+# One target, one job. Everything is installed into .venv by these rules; `make demo` needs Python 3.11+ and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# threads are counted by mureg itself; tests run in parallel, one thread each
+TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+
+.PHONY: demo test check bench clean sample
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed
+	$(BIN)/mureg demo --overwrite -o demo-output
+
+test: $(VENV)/.installed-dev
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) .venv-peers demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# torch first and pinned, so that no larger build of it is pulled in by another package
+$(VENV)/.torch: constraints/ci.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'mureg needs Python 3.11 or newer')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt torch
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,40 @@
+"""Lay the CT attenuation map onto the cardiac SPECT and reconstruct the corrected heart. Research use only."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Acquisition": "mureg.spect",
+    "Ct": "mureg.study",
+    "Grid": "mureg.geometry",
+    "MuregError": "mureg.errors",
+    "MutualInformation": "mureg.registration",
+    "Osem": "mureg.recon",
+    "Outcome": "mureg.pipeline",
+    "Quantity": "mureg.geometry",
+    "Registration": "mureg.registration",
+    "RigidTransform": "mureg.geometry",
+    "Study": "mureg.study",
+    "SystemModel": "mureg.spect",
+    "Volume": "mureg.geometry",
+    "inspect": "mureg.io",
+    "read_ct": "mureg.io",
+    "read_mu": "mureg.io",
+    "read_spect": "mureg.io",
+    "read_study": "mureg.io",
+    "reconstruct": "mureg.pipeline",
+    "register": "mureg.pipeline",
+    "run": "mureg.pipeline",
+    "write_nifti": "mureg.io",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that the command line answers before torch is loaded."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'mureg' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

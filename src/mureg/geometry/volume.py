@@ -1,0 +1,191 @@
+"""An image that never travels without its grid and its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mureg.errors import GeometryError
+from mureg.geometry.grid import Grid
+from mureg.geometry.rigid import RigidTransform
+
+_SLAB_POINTS = 2_000_000
+
+
+class Quantity(Enum):
+    """What the voxel values mean: a name, the unit and the window in which people look at it."""
+
+    HU = ("HU", -200.0, 300.0)
+    MU_PER_CM = ("1/cm", 0.0, 0.2)
+    COUNTS = ("counts", 0.0, None)
+    ACTIVITY = ("relative activity per voxel", 0.0, None)
+    LABEL = ("label", 0.0, None)
+
+    def __init__(self, unit: str, window_low: float, window_high: float | None) -> None:
+        self.unit, self.window_low, self.window_high = unit, window_low, window_high
+
+
+def interpolate(
+    values: Float[Tensor, "x y z"],
+    source_from_target: Float[Tensor, "4 4"],
+    shape: tuple[int, int, int],
+    *,
+    nearest: bool = False,
+) -> tuple[Float[Tensor, "u v w"], Bool[Tensor, "u v w"]]:
+    """Sample an image once on another lattice.
+
+    Args:
+        values: the source image, index order x, y, z.
+        source_from_target: maps target voxel indices to source voxel indices (fractional). The result can be
+            differentiated with respect to it and to `values`.
+        shape: the target lattice.
+        nearest: take the nearest voxel (labels) instead of trilinear weights.
+
+    Returns:
+        The sampled values, 0 outside, and which target voxels lay outside the source. A voxel reaches half a spacing
+        around its centre, so the source ends half a voxel beyond its outermost centres (as in ITK).
+    """
+    device, nx = values.device, shape[0]
+    matrix = source_from_target.to(device=device, dtype=torch.float64)
+    sizes = torch.tensor(values.shape, device=device, dtype=torch.float64)
+    v, w = (torch.arange(n, device=device, dtype=torch.float64) for n in shape[1:])
+    rows_at_once = max(1, _SLAB_POINTS // (shape[1] * shape[2]))
+    sampled, outside = [], []
+    for start in range(0, nx, rows_at_once):
+        u = torch.arange(start, min(start + rows_at_once, nx), device=device, dtype=torch.float64)
+        index = (
+            u[:, None, None, None] * matrix[:3, 0]
+            + v[:, None, None] * matrix[:3, 1]
+            + w[:, None] * matrix[:3, 2]
+            + matrix[:3, 3]
+        )
+        # 1e-6 of a voxel forgives rounding when two lattices share their edge
+        outside.append(((index < -0.5 - 1e-6) | (index > sizes - 0.5 + 1e-6)).any(-1))
+        normalised = (2 * index + 1) / sizes - 1
+        picked = torch.nn.functional.grid_sample(
+            values[None, None],
+            normalised.flip(-1)[None].to(values.dtype),
+            mode="nearest" if nearest else "bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )[0, 0]
+        sampled.append(picked.masked_fill(outside[-1], 0.0))
+    return torch.cat(sampled), torch.cat(outside)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxel values on a grid.
+
+    Attributes:
+        values: floating-point tensor [x, y, z] in the unit of `quantity`, finite everywhere.
+        grid: where the voxels lie.
+        quantity: what the values mean.
+        outside: voxels about which nothing is known (beyond the scan, padding); their value is a filler, not air.
+            None when every voxel is known.
+    """
+
+    values: Float[Tensor, "x y z"]
+    grid: Grid
+    quantity: Quantity
+    outside: Bool[Tensor, "x y z"] | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(self.values.shape) != self.grid.shape:
+            raise GeometryError(
+                f"values of shape {tuple(self.values.shape)} on a grid of shape {self.grid.shape}",
+                "the same shape",
+                "pass values in x, y, z order",
+            )
+        if self.outside is not None and self.outside.shape != self.values.shape:
+            raise GeometryError(
+                f"a mask of shape {tuple(self.outside.shape)} for values of shape {tuple(self.values.shape)}",
+                "the same shape",
+                "make the mask on the same grid",
+            )
+        if not bool(torch.isfinite(self.values).all()):
+            raise GeometryError("NaN or infinite voxel values", "finite numbers", "replace or mask them before use")
+
+    @classmethod
+    def from_numpy(
+        cls,
+        values: npt.NDArray[Any],
+        grid: Grid,
+        quantity: Quantity,
+        outside: npt.NDArray[np.bool_] | None = None,
+    ) -> Volume:
+        """A volume of float32 values from an array [x, y, z]."""
+        mask = None if outside is None or not outside.any() else torch.from_numpy(np.ascontiguousarray(outside))
+        return cls(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), grid, quantity, mask)
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """The values as an array [x, y, z] in main memory."""
+        array: npt.NDArray[Any] = self.values.detach().cpu().numpy()
+        return array
+
+    def with_values(self, values: Float[Tensor, "x y z"], quantity: Quantity | None = None) -> Volume:
+        """The same grid and mask with other values."""
+        return replace(self, values=values, quantity=quantity or self.quantity)
+
+    def to(self, device: torch.device | str) -> Volume:
+        """The same volume in the memory of a device."""
+        mask = None if self.outside is None else self.outside.to(device)
+        return replace(self, values=self.values.to(device), outside=mask)
+
+    @property
+    def known_share(self) -> float:
+        """Share of voxels about which something is known, 0 to 1."""
+        return 1.0 if self.outside is None else 1.0 - float(self.outside.float().mean())
+
+    def resampled(self, onto: Grid, through: RigidTransform | None = None) -> Volume:
+        """Sample this volume on another grid with one trilinear interpolation (nearest for labels).
+
+        Args:
+            onto: the target grid.
+            through: ``self_from_onto``, which maps a point of the target's space to the place in this volume's space
+                where the same anatomy lies; identity when left out.
+
+        Returns:
+            A volume on `onto`. Voxels that lay outside this one, or touch its own unknown voxels, are marked in
+            `outside` and hold 0.
+        """
+        self_from_onto = (through or RigidTransform.identity()).matrix
+        index_matrix = torch.from_numpy(np.linalg.inv(self.grid.affine) @ self_from_onto @ onto.affine)
+        nearest = self.quantity is Quantity.LABEL
+        known = self.values if self.outside is None else self.values.masked_fill(self.outside, 0.0)
+        values, outside = interpolate(known, index_matrix, onto.shape, nearest=nearest)
+        if self.outside is not None:
+            touched, _ = interpolate(self.outside.to(self.values.dtype), index_matrix, onto.shape, nearest=nearest)
+            outside = outside | (touched > 1e-4)
+            values = values.masked_fill(outside, 0.0)
+        return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
+
+    def coarsened(self, spacing_mm: float) -> Volume:
+        """Average whole blocks of voxels until their spacing is about `spacing_mm`, over the full extent.
+
+        Sampling a fine CT straight onto a coarse grid would pick single noisy voxels; averaging first keeps the mean.
+        The last voxels that fill no whole block are repeated into it. A block that holds an unknown voxel is unknown.
+        """
+        factors = [max(1, int(spacing_mm / s + 1e-6)) for s in self.grid.spacing_mm]
+        if factors == [1, 1, 1]:
+            return self
+        shape = tuple(-(-n // f) for n, f in zip(self.grid.shape, factors, strict=True))
+        affine = self.grid.affine.copy()
+        affine[:3, 3] = self.grid.points((np.asarray(factors) - 1) / 2)
+        affine[:3, :3] *= factors
+        grid = Grid((shape[0], shape[1], shape[2]), affine, self.grid.frame_of_reference)
+        padding = [p for n, f in zip(self.grid.shape[::-1], factors[::-1], strict=True) for p in (0, -n % f)]
+
+        def mean(values: Tensor) -> Tensor:
+            padded = torch.nn.functional.pad(values[None, None], padding, mode="replicate")
+            return torch.nn.functional.avg_pool3d(padded, factors)[0, 0]
+
+        outside = None if self.outside is None else mean(self.outside.to(self.values.dtype)) > 0
+        return Volume(mean(self.values), grid, self.quantity, outside)

@@ -1,0 +1,7 @@
+"""Physics of the camera: what was measured, and how activity becomes counts."""
+
+from mureg.spect.acquisition import Acquisition, EnergyWindow
+from mureg.spect.corrections import HuToMu, mu_map
+from mureg.spect.system import SystemModel
+
+__all__ = ["Acquisition", "EnergyWindow", "HuToMu", "SystemModel", "mu_map"]
