@@ -1,0 +1,227 @@
+"""The path of the data, straight down one page: from a study to a registered map and a corrected heart."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import mureg
+from mureg.errors import RefusedError
+from mureg.geometry import Grid, Volume
+from mureg.recon import Osem, Reconstructor
+from mureg.registration import MutualInformation, Registrar, Registration
+from mureg.spect import Acquisition, SystemModel
+from mureg.study import Ct, Source, Study
+
+Progress = Callable[[str], None]
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result: enough to make it again."""
+
+    versions: dict[str, str]
+    settings: dict[str, Settings]
+    sources: tuple[Source, ...]
+    seconds: dict[str, float]
+    device: str
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """All of one run.
+
+    Attributes:
+        registration: where the map belongs, and how sure that is.
+        mu_header: attenuation map on the SPECT grid by the headers alone, 1/cm.
+        mu_registered: attenuation map on the SPECT grid after registration, 1/cm.
+        spect_uncorrected: reconstruction without attenuation, or the volume that was given.
+        spect_corrected: reconstruction with `mu_registered`; None where it was not asked for or cannot be made.
+        warnings: what a reader should know, one sentence each.
+        provenance: versions, settings, input hashes, seconds.
+    """
+
+    registration: Registration
+    mu_header: Volume
+    mu_registered: Volume
+    spect_uncorrected: Volume
+    spect_corrected: Volume | None
+    warnings: tuple[str, ...]
+    provenance: Provenance
+
+
+def run(
+    study: Study,
+    registrar: Registrar = MutualInformation(),  # noqa: B008 (frozen settings)
+    reconstructor: Reconstructor = Osem(),  # noqa: B008
+    *,
+    correct: bool = True,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Outcome:
+    """Register the attenuation map of a study to its SPECT and reconstruct the corrected image.
+
+    Args:
+        study: one visit.
+        registrar: how to find the pose; tuned mutual information by default.
+        reconstructor: how to reconstruct; OSEM, 12 iterations of 10 subsets, by default.
+        correct: reconstruct with the registered map as well; otherwise stop after the registration.
+        device: where reconstructions run.
+        progress: told the name of each step as it begins.
+
+    Raises:
+        RegistrationError: no transform that could be trusted was found.
+    """
+    clock = _Clock(progress)
+    acquisition = study.spect.to(device) if isinstance(study.spect, Acquisition) else None
+
+    clock.begin("uncorrected SPECT")
+    uncorrected = _uncorrected(study.spect, acquisition, reconstructor)
+
+    clock.begin("attenuation map")
+    mu, notes = attenuation_map(study, uncorrected.grid)
+
+    clock.begin("registration")
+    registration = registrar.register(uncorrected, mu, acquisition)
+    header = mu.resampled(onto=uncorrected.grid)
+    registered = mu.resampled(onto=uncorrected.grid, through=registration.ct_from_spect)
+
+    corrected = None
+    if correct and acquisition is not None:
+        clock.begin("corrected SPECT")
+        corrected = reconstruct(acquisition, registered, reconstructor)
+
+    clock.end()
+    return Outcome(
+        registration,
+        header,
+        registered,
+        uncorrected,
+        corrected,
+        (*study.notes, *notes, *_warnings(study, uncorrected, mu, registered, correct), *registration.warnings),
+        Provenance(
+            versions(),
+            {"registrar": asdict(registrar), "reconstructor": asdict(reconstructor)},  # type: ignore[call-overload]
+            study.sources,
+            clock.seconds,
+            str(device),
+        ),
+    )
+
+
+def register(
+    spect: Acquisition | Volume,
+    attenuation: Ct | Volume,
+    registrar: Registrar = MutualInformation(),  # noqa: B008
+) -> Registration:
+    """Find ``ct_from_spect`` and nothing else.
+
+    Args:
+        spect: projections, or an uncorrected reconstruction.
+        attenuation: a CT, or an attenuation map in 1/cm.
+        registrar: tuned mutual information by default.
+    """
+    return run(Study(spect, attenuation), registrar, correct=False).registration
+
+
+def reconstruct(
+    acquisition: Acquisition,
+    mu: Volume | None = None,
+    reconstructor: Reconstructor = Osem(),  # noqa: B008
+) -> Volume:
+    """Reconstruct projections, with attenuation correction where a map is given.
+
+    Args:
+        acquisition: the projections; their device is used.
+        mu: attenuation map in 1/cm on any grid in SPECT space, already registered.
+        reconstructor: OSEM, 12 iterations of 10 subsets, by default.
+
+    Returns:
+        Activity on `acquisition.grid()`, in main memory.
+    """
+    grid = acquisition.grid()
+    on_grid = None if mu is None else mu if mu.grid == grid else finer_than(mu, grid).resampled(onto=grid)
+    system = SystemModel(acquisition, grid, on_grid)
+    return reconstructor.reconstruct(acquisition, system).to("cpu")
+
+
+def attenuation_map(study: Study, grid: Grid) -> tuple[Volume, tuple[str, ...]]:
+    """The attenuation map of a study on its own grid and full extent, averaged to half the SPECT voxels, with notes."""
+    if isinstance(study.attenuation, Ct):
+        mu, note = study.attenuation.mu()
+        notes = (*study.attenuation.notes, note) if note else study.attenuation.notes
+    else:
+        mu, notes = study.attenuation, ()
+    return finer_than(mu, grid), notes
+
+
+def finer_than(mu: Volume, grid: Grid) -> Volume:
+    """Average a fine map to about half the voxels of `grid`, so that sampling it there does not pick single voxels."""
+    return mu.coarsened(min(grid.spacing_mm) / 2)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part in every result."""
+    return {
+        "mureg": mureg.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, reconstructor: Reconstructor) -> Volume:
+    if acquisition is None:
+        assert isinstance(spect, Volume)
+        return spect
+    if float(acquisition.photopeak_counts.sum()) == 0.0:
+        raise RefusedError(
+            "the photopeak window holds no counts",
+            "projections of an emission study",
+            "check that the right series was given",
+        )
+    return reconstruct(acquisition, None, reconstructor)
+
+
+def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, correct: bool) -> list[str]:
+    warnings = list(study.spect.notes) if isinstance(study.spect, Acquisition) else []
+    frames = (spect.grid.frame_of_reference, mu.grid.frame_of_reference)
+    if all(frames) and frames[0] != frames[1]:
+        warnings.append(
+            "SPECT and CT name different frames of reference: their header positions need not agree before registration"
+        )
+    missing = 1.0 - registered.known_share
+    if missing > 0.005:
+        warnings.append(
+            f"the CT does not reach {100 * missing:.0f} % of the SPECT field; nothing is known about attenuation there "
+            "and none is applied"
+        )
+    if correct and isinstance(study.spect, Volume):
+        warnings.append("no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given")
+    return warnings
+
+
+class _Clock:
+    """Seconds spent in each step."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress, self._step, self._since = progress, "", 0.0
+
+    def begin(self, step: str) -> None:
+        self.end()
+        self._step, self._since = step, time.perf_counter()
+        if self._progress is not None:
+            self._progress(step)
+
+    def end(self) -> None:
+        if self._step:
+            self.seconds[self._step] = round(time.perf_counter() - self._since, 3)

@@ -1,0 +1,71 @@
+"""What every registration takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import Triple
+from mureg.spect import Acquisition
+
+Decision = Literal["moved", "left as it was"]
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """Where the anatomy of the SPECT lies in the CT, and how far that can be trusted.
+
+    Attributes:
+        ct_from_spect: maps a point in SPECT space to the place in CT space where that anatomy lies, mm, LPS+.
+        centre_mm: the point about which the six numbers are stated: the centre of the SPECT grid.
+        registrar: its kind.
+        decision: whether the map has to move at all.
+        evidence: what the decision rests on, by name (metrics, spreads).
+        covariance: 6x6 of translation (mm) and angles (degrees) about `centre_mm`; None where the registrar has none.
+        seconds: time it took.
+        notes: what was found on the way, one sentence each.
+        warnings: reasons for doubt, one sentence each.
+    """
+
+    ct_from_spect: RigidTransform
+    centre_mm: Triple
+    registrar: str
+    decision: Decision
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    covariance: npt.NDArray[np.float64] | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def shift_mm(self) -> Triple:
+        """Translation of the motion about `centre_mm`, along x (left), y (back), z (head)."""
+        return self.ct_from_spect.six(self.centre_mm)[0]
+
+    @property
+    def angles_deg(self) -> Triple:
+        """Angles about x, y, z of the motion about `centre_mm`; see `RigidTransform.from_six`."""
+        return self.ct_from_spect.six(self.centre_mm)[1]
+
+
+@runtime_checkable
+class Registrar(Protocol):
+    """A registration algorithm; the object is its frozen settings."""
+
+    @property
+    def kind(self) -> str:
+        """The name under which it is chosen."""
+        ...
+
+    def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
+        """Find ``ct_from_spect`` between the SPECT (`fixed`) and the attenuation map (`moving`, full extent).
+
+        Raises:
+            RegistrationError: no transform that could be trusted was found.
+        """
+        ...

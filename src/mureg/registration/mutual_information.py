@@ -1,0 +1,224 @@
+"""Classical registration by mutual information (Mattes et al., IEEE Trans Med Imaging 2003; Viola and Wells 1997)."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import SimpleITK as sitk
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from mureg.errors import RegistrationError
+from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import Triple
+from mureg.registration.base import Registration
+from mureg.spect import Acquisition
+
+Image = Any  # SimpleITK ships no types
+Optimum = tuple[float, RigidTransform]
+
+_AGREE_MM = 3.4
+_LEAST_OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class MutualInformation:
+    """Regular-step gradient descent on Mattes mutual information, from several starts.
+
+    Attributes:
+        starts: how many starts: the headers' own position first, then shifts along z, x and y.
+        start_shift_mm: size of those shifts.
+        sampling: share of the SPECT voxels that the metric looks at.
+        bins: histogram bins.
+        seed: of the voxel sample.
+        shrink_factors: of the SPECT grid, per level.
+        smoothing_mm: Gaussian sigma on both images, per level.
+        largest_shift_mm, largest_angle_deg: a result beyond these is refused as implausible.
+    """
+
+    starts: Annotated[int, Field(ge=1, le=7)] = 5
+    start_shift_mm: Annotated[float, Field(gt=0)] = 20.0
+    sampling: Annotated[float, Field(gt=0, le=1)] = 0.2
+    bins: Annotated[int, Field(ge=8, le=256)] = 32
+    seed: Annotated[int, Field(ge=1)] = 1
+    shrink_factors: tuple[int, ...] = (4, 2, 1)
+    smoothing_mm: tuple[float, ...] = (16.0, 10.0, 8.0)
+    largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
+    largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
+    kind: Literal["mutual-information"] = "mutual-information"
+
+    @model_validator(mode="after")
+    def _levels_match(self) -> MutualInformation:
+        if len(self.shrink_factors) != len(self.smoothing_mm) or not self.shrink_factors:
+            raise ValueError("shrink_factors and smoothing_mm need one value for each level, and at least one level")
+        return self
+
+    def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
+        """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
+        started = time.perf_counter()
+        _refuse_blank(fixed, "SPECT")
+        _refuse_blank(moving, "attenuation map")
+        _refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        centre_mm = fixed.grid.centre_mm
+        fixed_image, moving_image = _to_itk(fixed), _to_itk(moving)
+        optima: list[Optimum] = []
+        failures: list[str] = []
+        for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
+            try:
+                spot = self._climb(fixed_image, moving_image, centre_mm, shift_mm)
+                optima.append((self._mutual_information(fixed_image, moving_image, spot), spot))
+            except RuntimeError as problem:  # what SimpleITK raises for everything
+                failures.append(str(problem).strip().splitlines()[-1])
+        if not optima:
+            raise RegistrationError(
+                f"none of {self.starts} starts led to an optimum ({failures[0]})",
+                "a SPECT and a CT of the same chest",
+                "check that both belong to this patient and overlap",
+            )
+        optima.sort(key=lambda pair: -pair[0])
+        metric, best = optima[0]
+        at_identity = self._mutual_information(fixed_image, moving_image, RigidTransform.identity())
+        moved = metric > at_identity
+        ct_from_spect = best if moved else RigidTransform.identity()
+        self._refuse_implausible(ct_from_spect, centre_mm)
+        _refuse_overlap(fixed, moving, ct_from_spect, "after registration")
+        distances = [float(np.linalg.norm(spot.apply(centre_mm) - best.apply(centre_mm))) for _, spot in optima]
+        evidence = {
+            "mutual_information_at_identity": at_identity,
+            "mutual_information_at_optimum": metric,
+            "starts": float(self.starts),
+            "starts_failed": float(len(failures)),
+            "starts_that_agree": float(sum(d <= _AGREE_MM for d in distances)),
+            "spread_of_starts_mm": max(distances),
+        }
+        return Registration(
+            ct_from_spect,
+            centre_mm,
+            self.kind,
+            "moved" if moved else "left as it was",
+            evidence,
+            seconds=time.perf_counter() - started,
+            notes=(_note(evidence),),
+            warnings=_warnings(evidence, moved),
+        )
+
+    def _metric_method(self) -> Any:
+        method = sitk.ImageRegistrationMethod()
+        # the sum over voxels is split by work units: one of them gives the same digits on every machine
+        method.SetNumberOfWorkUnits(1)
+        method.SetMetricAsMattesMutualInformation(self.bins)
+        method.SetInterpolator(sitk.sitkLinear)
+        return method
+
+    def _climb(self, fixed: Image, moving: Image, centre_mm: Triple, shift_mm: Triple) -> RigidTransform:
+        method = self._metric_method()
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        method.SetMetricSamplingPercentage(self.sampling, self.seed)
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=4.0,
+            minStep=1e-3,
+            numberOfIterations=200,
+            relaxationFactor=0.6,
+            gradientMagnitudeTolerance=1e-8,
+        )
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetShrinkFactorsPerLevel(self.shrink_factors)
+        method.SetSmoothingSigmasPerLevel(self.smoothing_mm)
+        method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+        transform = sitk.Euler3DTransform()
+        transform.SetCenter(centre_mm)
+        transform.SetTranslation(shift_mm)
+        method.SetInitialTransform(transform, True)
+        method.Execute(fixed, moving)
+        return _to_rigid(transform)
+
+    def _mutual_information(self, fixed: Image, moving: Image, ct_from_spect: RigidTransform) -> float:
+        """The metric over all voxels at the finest smoothing, larger is better (ITK's own sign is the opposite)."""
+        method = self._metric_method()
+        method.SetMetricSamplingStrategy(method.NONE)
+        transform = sitk.AffineTransform(3)
+        transform.SetMatrix(ct_from_spect.matrix[:3, :3].ravel().tolist())
+        transform.SetTranslation(ct_from_spect.matrix[:3, 3].tolist())
+        method.SetInitialTransform(transform)
+        smooth = [sitk.SmoothingRecursiveGaussian(image, self.smoothing_mm[-1]) for image in (fixed, moving)]
+        return -float(method.MetricEvaluate(*smooth))
+
+    def _refuse_implausible(self, ct_from_spect: RigidTransform, centre_mm: Triple) -> None:
+        shift_mm = float(np.linalg.norm(ct_from_spect.apply(centre_mm) - np.asarray(centre_mm)))
+        if shift_mm > self.largest_shift_mm or ct_from_spect.rotation_deg > self.largest_angle_deg:
+            raise RegistrationError(
+                f"the best match moves the map by {shift_mm:.0f} mm and {ct_from_spect.rotation_deg:.0f} degrees",
+                f"at most {self.largest_shift_mm:g} mm and {self.largest_angle_deg:g} degrees",
+                "check that SPECT and CT are of the same patient and position",
+            )
+
+
+def _start_shifts(size_mm: float) -> Iterator[Triple]:
+    """The headers' own position, then a shift either way along z (where motion and breathing act), x and y."""
+    yield 0.0, 0.0, 0.0
+    for direction in (2, 0, 1):
+        for sign in (1.0, -1.0):
+            shift = [0.0, 0.0, 0.0]
+            shift[direction] = sign * size_mm
+            yield shift[0], shift[1], shift[2]
+
+
+def _note(evidence: dict[str, float]) -> str:
+    return (
+        f"mutual information {evidence['mutual_information_at_identity']:.4f} by headers, "
+        f"{evidence['mutual_information_at_optimum']:.4f} at the optimum; "
+        f"{evidence['starts_that_agree']:.0f} of {evidence['starts']:.0f} starts within {_AGREE_MM:g} mm of it, "
+        f"the farthest {evidence['spread_of_starts_mm']:.1f} mm away"
+    )
+
+
+def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
+    warnings = []
+    if evidence["starts"] > 1 and evidence["starts_that_agree"] < 2:
+        warnings.append("no second start found the same optimum: look at the overlay before using the map")
+    if evidence["starts_failed"] > 0:
+        warnings.append(f"{evidence['starts_failed']:.0f} of {evidence['starts']:.0f} starts failed")
+    if not moved:
+        warnings.append("no position matched better than the headers' own: the map was left there")
+    return tuple(warnings)
+
+
+def _refuse_blank(volume: Volume, what: str) -> None:
+    if float(volume.values.max()) <= float(volume.values.min()):
+        raise RegistrationError(
+            f"the {what} has the same value everywhere",
+            "an image of the chest",
+            "check that the right series was given",
+        )
+
+
+def _refuse_overlap(fixed: Volume, moving: Volume, ct_from_spect: RigidTransform, when: str) -> None:
+    """Refuse where too little of the SPECT field lies inside the attenuation map."""
+    share = moving.resampled(fixed.grid, ct_from_spect).known_share
+    if share < _LEAST_OVERLAP:
+        raise RegistrationError(
+            f"no overlap: {100 * share:.0f} % of the SPECT field lies inside the attenuation map {when}",
+            f"at least {100 * _LEAST_OVERLAP:.0f} %",
+            "check that both series are of the same patient and share a frame of reference",
+        )
+
+
+def _to_itk(volume: Volume) -> Image:
+    """An ITK image in the same patient space: ITK, like DICOM, is LPS."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.numpy().transpose(2, 1, 0)))
+    image.SetSpacing(volume.grid.spacing_mm)
+    image.SetOrigin(volume.grid.affine[:3, 3].tolist())
+    image.SetDirection((volume.grid.affine[:3, :3] / np.asarray(volume.grid.spacing_mm)).ravel().tolist())
+    return image
+
+
+def _to_rigid(transform: Image) -> RigidTransform:
+    """The same map of points (fixed to moving) as one matrix."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    return RigidTransform(matrix)
