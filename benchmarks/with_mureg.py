@@ -1,0 +1,53 @@
+"""mureg's side of the comparison; runs in the project's own .venv."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import torch
+from worker import Array, Case, serve
+
+from mureg.geometry import Quantity, Volume
+from mureg.recon.osem import Osem
+from mureg.spect import Acquisition, EnergyWindow, SystemModel
+
+
+def acquisition(case: Case) -> Acquisition:
+    return Acquisition(
+        counts=torch.from_numpy(case.counts)[None],
+        windows=(EnergyWindow(126.5, 154.5),),
+        photopeak=0,
+        angles_deg=case.angles_deg,
+        pixel_mm=(case.voxel_mm, case.voxel_mm),
+        radii_mm=case.angles_deg * 0 + case.radius_mm,
+    )
+
+
+def system(case: Case, measured: Acquisition) -> SystemModel:
+    if case.blurred:
+        raise NotImplementedError("the system model has no collimator blur yet")
+    grid = measured.grid()
+    return SystemModel(measured, grid, Volume.from_numpy(case.mu, grid, Quantity.MU_PER_CM))
+
+
+class Mureg:
+    name = "mureg"
+    versions = {name: version(name) for name in ("mureg", "torch")}  # noqa: RUF012
+
+    def project(self, case: Case) -> Array:
+        return system(case, acquisition(case)).project(torch.from_numpy(case.activity)).numpy()
+
+    def load_counts(self, case: Case) -> Acquisition:
+        return acquisition(case)
+
+    def reconstruct(self, case: Case, counts: Acquisition) -> Volume:
+        algorithm = Osem(iterations=case.iterations, subsets=case.subsets)
+        return algorithm.reconstruct(counts, system(case, counts))
+
+    def image(self, reconstruction: Volume) -> Array:
+        return reconstruction.numpy()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    serve(Mureg())
