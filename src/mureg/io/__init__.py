@@ -1,0 +1,153 @@
+"""Reading and writing studies: DICOM and NIfTI outside, LPS+ millimetres and checked units inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.geometry import Volume
+from mureg.io.dicom_ct import choose_ct_series, read_ct_series
+from mureg.io.dicom_files import require_path
+from mureg.io.dicom_nm import PROJECTIONS, VOLUMES, choose_nm, load_gates, load_nm, load_nm_map
+from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
+from mureg.io.inspection import Found, Inspection, inspect
+from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
+from mureg.io.sources import source_of
+from mureg.io.transforms import read_transform, write_tfm
+from mureg.spect.acquisition import Acquisition
+from mureg.study import Ct, Source, Study
+
+__all__ = [
+    "Found",
+    "Inspection",
+    "inspect",
+    "read_ct",
+    "read_gates",
+    "read_mu",
+    "read_nifti",
+    "read_spect",
+    "read_study",
+    "read_transform",
+    "write_ct_series",
+    "write_nifti",
+    "write_nm_tomo",
+    "write_nm_volume",
+    "write_tfm",
+]
+
+
+def read_spect(path: Path | str, series: str | None = None) -> tuple[Acquisition | Volume, Source]:
+    """Read projections or a reconstructed SPECT volume.
+
+    Args:
+        path: a DICOM file or a folder with DICOM files, or a NIfTI file; told apart by content.
+        series: which DICOM series, where there are several: UID or its end, number or description.
+
+    Returns:
+        An `Acquisition`, or a `Volume` of counts, and the fingerprint of the files used.
+
+    Raises:
+        UnreadableInputError, GeometryError, UnitsError: one sentence on what was found, expected and can be done.
+    """
+    spect, _, source = _read_spect_with_notes(Path(path), series)
+    return spect, source
+
+
+def read_gates(path: Path | str, series: str | None = None) -> tuple[Acquisition, ...]:
+    """Read each gate of gated projections (GATED TOMO) as an acquisition of its own; `read_spect` gives their sum.
+
+    Args: as for `read_spect`; DICOM only.
+
+    Returns:
+        The gates by R-R interval and time slot, all on the same orbit; their counts add up to those of `read_spect`.
+
+    Raises:
+        As `read_spect`, and UnreadableInputError where the study is not gated.
+    """
+    path = Path(path)
+    require_path(path)
+    return load_gates(choose_nm(path, series, PROJECTIONS, maps=False))
+
+
+def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
+    """Read a CT: a folder with a DICOM series, or a NIfTI file in HU (then without tube voltage and scanner).
+
+    Args, refusals: as for `read_spect`.
+    """
+    path = Path(path)
+    require_path(path)
+    if _nifti(path):
+        volume, notes = read_nifti_with_notes(path, "ct")
+        return Ct(volume, notes=notes), source_of("ct", [path])
+    chosen, notes = choose_ct_series(path, series)
+    return read_ct_series(chosen, notes), source_of("ct", [f.path for f in chosen.files])
+
+
+def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[str, ...], Source]:
+    """Read a ready attenuation map: a reconstructed NM object or a NIfTI file, its unit detected.
+
+    In a folder, maps whose ImageType says TRANSMISSION go before other reconstructions.
+
+    Args, refusals: as for `read_spect`.
+
+    Returns:
+        The map in 1/cm, every guess in a sentence, and the fingerprint of the files used.
+    """
+    path = Path(path)
+    require_path(path)
+    if _nifti(path):
+        volume, notes = read_nifti_with_notes(path, "mu")
+        return volume, notes, source_of("mu", [path])
+    try:
+        file = choose_nm(path, series, VOLUMES, maps=True)
+    except UnreadableInputError:
+        file = choose_nm(path, series, VOLUMES)
+    volume, notes = load_nm_map(file)
+    return volume, notes, source_of("mu", [file.path])
+
+
+def read_study(
+    spect: Path | str,
+    *,
+    ct: Path | str | None = None,
+    mu: Path | str | None = None,
+    spect_series: str | None = None,
+    ct_series: str | None = None,
+) -> Study:
+    """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
+
+    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either.
+    """
+    if (ct is None) == (mu is None):
+        raise UsageError(
+            "both a CT and an attenuation map" if ct is not None else "neither a CT nor an attenuation map",
+            "exactly one of them",
+            "give --ct or --mu",
+        )
+    emission, notes, emission_source = _read_spect_with_notes(Path(spect), spect_series)
+    attenuation: Ct | Volume
+    if ct is not None:
+        attenuation, source = read_ct(ct, ct_series)
+    else:
+        assert mu is not None
+        attenuation, notes_of_map, source = read_mu(mu, ct_series)
+        notes += notes_of_map
+    return Study(emission, attenuation, sources=(emission_source, source), notes=notes)
+
+
+def _read_spect_with_notes(path: Path, series: str | None) -> tuple[Acquisition | Volume, tuple[str, ...], Source]:
+    """`read_spect`, and the guesses made on a volume (an acquisition carries its own)."""
+    require_path(path)
+    if _nifti(path):
+        volume, notes = read_nifti_with_notes(path, "spect")
+        return volume, notes, source_of("spect", [path])
+    file = choose_nm(path, series, (*PROJECTIONS, *VOLUMES), maps=False)
+    spect, notes = load_nm(file)
+    return spect, notes if isinstance(spect, Volume) else (), source_of("spect", [file.path])
+
+
+def _nifti(path: Path) -> bool:
+    """Whether the path is a NIfTI file; a folder with NIfTI files only is refused, for it holds no series."""
+    if path.is_dir():
+        return False
+    return is_nifti(path)

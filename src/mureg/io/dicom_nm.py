@@ -1,0 +1,119 @@
+"""Reading nuclear medicine objects: projections as an `Acquisition`, reconstructions and maps as a `Volume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import NuclearMedicineImageStorage
+
+from mureg.errors import UnreadableInputError
+from mureg.geometry import Volume
+from mureg.io.dicom_access import image_type, read_dataset, reading, text
+from mureg.io.dicom_files import DicomFile, DicomSeries, choose, find_series
+from mureg.io.nm_projections import gated_projections, summed_projections
+from mureg.io.nm_volume import nm_volume
+from mureg.spect.acquisition import Acquisition
+
+PROJECTIONS = ("TOMO", "GATED TOMO")
+VOLUMES = ("RECON TOMO", "RECON GATED TOMO")
+
+Notes = tuple[str, ...]
+
+
+def read_nm(path: Path, series: str | None = None) -> Acquisition | Volume:
+    """Read one NM object (PS3.3 A.5, C.8.4).
+
+    Args:
+        path: a file, or a folder that is searched with its subfolders.
+        series: which one, where several lie there: UID or its end, series number or description.
+
+    Returns:
+        Projections as an `Acquisition` in its convention; a reconstruction as a `Volume` of counts; a reconstructed
+        transmission map as a `Volume` in 1/cm. Gates are summed.
+
+    Raises:
+        UnreadableInputError: none or several, not tomographic, frames missing or out of order, stationary camera.
+        GeometryError: start angle, direction, spacing or orientation missing or contradictory.
+        UnitsError: a transmission map in no known unit.
+    """
+    return load_nm(choose_nm(path, series, (*PROJECTIONS, *VOLUMES)))[0]
+
+
+def nm_kind(header: Dataset) -> str:
+    """ImageType value 3: TOMO, RECON TOMO and so on, "" where it is missing."""
+    values = image_type(header)
+    return values[2] if len(values) > 2 else ""
+
+
+def is_transmission(header: Dataset) -> bool:
+    """Whether ImageType value 4 calls the object a transmission map."""
+    values = image_type(header)
+    return len(values) > 3 and "TRANSMISSION" in values[3]
+
+
+def nm_objects(found: tuple[DicomSeries, ...]) -> list[DicomSeries]:
+    """Every NM object as a candidate of its own, named by its series or, where that holds several, by itself."""
+    objects = []
+    for one in found:
+        files = [f for f in one.files if text(f.header, "SOPClassUID") == NuclearMedicineImageStorage]
+        for file in files:
+            uid = one.uid if len(files) == 1 else text(file.header, "SOPInstanceUID")
+            title = text(file.header, "SeriesDescription")
+            objects.append(DicomSeries(uid, "NM", one.number, title, (file,)))
+    return objects
+
+
+def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: bool | None = None) -> DicomFile:
+    """The NM object of one of the `kinds` at a path.
+
+    Args:
+        path: file or folder.
+        series: the choice among several.
+        kinds: ImageType values 3 that are welcome.
+        maps: only transmission maps (True) or none of them (False).
+    """
+    found = find_series(path)
+    objects = nm_objects(found)
+    fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
+    if maps is not None:
+        fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
+    if not fitting:
+        seen = sorted({nm_kind(o.files[0].header) or "unknown" for o in objects}) or sorted({s.modality for s in found})
+        maps_seen = (
+            " (transmission)" if maps is False and any(is_transmission(o.files[0].header) for o in objects) else ""
+        )
+        raise UnreadableInputError(
+            f"'{path.name}' holds {'only ' + ', '.join(seen) + maps_seen if seen else 'no DICOM files'}",
+            f"a nuclear medicine object of type {' or '.join(kinds)}",
+            "give the file of the tomographic study",
+        )
+    return choose(fitting, series, "NM objects").files[0]
+
+
+def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
+    """Read one object that was found, with every guess in a sentence; see `read_nm`."""
+    name = file.path.name
+    with reading(name):
+        dataset = read_dataset(file.path)
+        kind = nm_kind(dataset)
+        if kind in PROJECTIONS:
+            acquisition = summed_projections(dataset, name)
+            return acquisition, acquisition.notes
+        if kind in VOLUMES:
+            return nm_volume(dataset, name, as_map=is_transmission(dataset))
+    raise UnreadableInputError(
+        f"{name} is of type {kind or 'unknown'}", " or ".join((*PROJECTIONS, *VOLUMES)), "give the tomographic study"
+    )
+
+
+def load_gates(file: DicomFile) -> tuple[Acquisition, ...]:
+    """Read each gate of gated projections that were found as an acquisition of its own, R-R intervals outermost."""
+    with reading(file.path.name):
+        return gated_projections(read_dataset(file.path), file.path.name)
+
+
+def load_nm_map(file: DicomFile) -> tuple[Volume, Notes]:
+    """Read a reconstructed NM object as an attenuation map in 1/cm, whatever its ImageType calls it."""
+    with reading(file.path.name):
+        return nm_volume(read_dataset(file.path), file.path.name, as_map=True)

@@ -1,0 +1,210 @@
+"""What lies at a path, said in full: series, geometry, units, windows, angles and every guess, or why it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mureg.errors import MuregError, UnreadableInputError
+from mureg.geometry import Grid, Volume
+from mureg.io.dicom_ct import ct_candidates, read_ct_series
+from mureg.io.dicom_files import DicomSeries, files_below, find_series, require_path
+from mureg.io.dicom_nm import is_transmission, load_nm, nm_kind, nm_objects
+from mureg.io.nifti import Expected, is_nifti, read_nifti_with_notes
+from mureg.spect.acquisition import Acquisition
+from mureg.study import Ct
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One series, object or file.
+
+    Attributes:
+        kind: "projections", "reconstructed SPECT", "attenuation map", "CT" or what else it calls itself.
+        name: series description or file name.
+        uid: series or instance UID, "" for NIfTI.
+        files: number of files.
+        facts: what is in it, by name, in words and numbers that JSON can hold.
+        notes: every guess made while reading.
+        refusal: why it cannot be used, "" where it can.
+        loaded: the object itself, for a picture; None where refused.
+    """
+
+    kind: str
+    name: str
+    uid: str
+    files: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    refusal: str = ""
+    loaded: Acquisition | Volume | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the loaded object, ready for JSON."""
+        shallow = {name: getattr(self, name) for name in ("kind", "name", "uid", "files", "facts", "refusal")}
+        return {**shallow, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Everything found at a path, by its last name."""
+
+    path: str
+    found: tuple[Found, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON, without the loaded objects."""
+        return {"path": self.path, "found": [one.as_dict() for one in self.found]}
+
+
+def inspect(path: Path | str) -> Inspection:
+    """Describe every series and image at a path; a bad one is listed with its refusal, not raised.
+
+    Raises `UnreadableInputError` only where the path does not exist or holds neither DICOM nor NIfTI.
+    """
+    path = Path(path)
+    require_path(path)
+    niftis = [file for file in files_below(path) if is_nifti(file)]
+    series = find_series(path)
+    ct_series, n_localizers = ct_candidates(series)
+    objects = nm_objects(series)
+    known = {f.path for one in (*ct_series, *objects) for f in one.files}
+    found = [_ct(one, n_localizers if len(ct_series) == 1 else 0) for one in ct_series]
+    found += [_nm(one) for one in objects]
+    found += [_other(one) for one in series if not any(f.path in known for f in one.files)]
+    found += [_nifti(file) for file in niftis]
+    if not found:
+        raise UnreadableInputError(
+            f"'{path.name}' holds neither DICOM nor NIfTI files", "a SPECT, CT or map", "check the path"
+        )
+    return Inspection(path.name, tuple(found))
+
+
+def grid_facts(grid: Grid) -> dict[str, Any]:
+    """Matrix, spacing, extent, centre and orientation of a grid, in words and rounded numbers."""
+    return {
+        "matrix": list(grid.shape),
+        "spacing_mm": _rounded(grid.spacing_mm),
+        "extent_mm": _rounded(grid.extent_mm),
+        "centre_mm": _rounded(grid.centre_mm),
+        "orientation": orientation_in_words(grid),
+    }
+
+
+def orientation_in_words(grid: Grid) -> str:
+    """Where the indices run, such as "i to left, j to back, k to head", with the angle where they run obliquely."""
+    words = (("right", "left"), ("front", "back"), ("feet", "head"))
+    said = []
+    for name, column in zip("ijk", (grid.affine[:3, :3] / np.asarray(grid.spacing_mm)).T, strict=True):
+        axis = int(np.abs(column).argmax())
+        off_deg = float(np.degrees(np.arccos(min(1.0, abs(column[axis])))))
+        said.append(
+            f"{name} to {words[axis][int(column[axis] > 0)]}" + (f" (off by {off_deg:.0f} deg)" if off_deg > 1 else "")
+        )
+    return ", ".join(said)
+
+
+def acquisition_facts(acquisition: Acquisition) -> dict[str, Any]:
+    """Geometry, energy windows, orbit and counts of projections."""
+    angles = acquisition.angles_deg
+    steps = np.diff(angles)
+    rows, columns = acquisition.counts.shape[2:]
+    return {
+        "views": acquisition.n_views,
+        "matrix": [columns, rows],
+        "pixel_mm": _rounded(acquisition.pixel_mm[::-1]),
+        "centre_mm": _rounded(acquisition.centre_mm),
+        "orientation": "rows from head to feet, columns to the right of a viewer at the detector",
+        "nuclide": acquisition.nuclide,
+        "energy_windows": [
+            {"kev": [w.lower_kev, w.upper_kev], "name": w.name, "photopeak": k == acquisition.photopeak}
+            for k, w in enumerate(acquisition.windows)
+        ],
+        "angles_deg": {
+            "first": round(float(angles[0]), 3),
+            "last": round(float(angles[-1]), 3),
+            "step": round(float(np.median(np.abs(steps))), 3) if len(steps) else 0.0,
+            "arc": round(acquisition.arc_deg, 1),
+            "direction": "counter-clockwise (CC)" if len(steps) and np.median(steps) > 0 else "clockwise (CW)",
+        },
+        "radius_mm": _range(acquisition.radii_mm),
+        "seconds_per_view": acquisition.seconds_per_view,
+        "view_weights": _range(acquisition.view_weights),
+        "centre_of_rotation_offset_mm": _range(acquisition.column_offsets_mm),
+        "counts": round(float(acquisition.photopeak_counts.sum())),
+        "counts_by_window": [round(float(window.sum())) for window in acquisition.counts],
+        "collimator": acquisition.collimator,
+        "patient_position": acquisition.patient_position,
+    }
+
+
+def volume_facts(volume: Volume) -> dict[str, Any]:
+    """Grid, unit and range of a volume."""
+    return {
+        **grid_facts(volume.grid),
+        "unit": volume.quantity.unit,
+        "range": [float(f"{float(v):.5g}") for v in (volume.values.min(), volume.values.max())],
+        "known_share": round(volume.known_share, 4),
+    }
+
+
+def _ct(series: DicomSeries, n_localizers: int) -> Found:
+    dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
+    base = ("CT", series.description, series.uid, len(series.files))
+    try:
+        ct: Ct = read_ct_series(series, dropped)
+    except MuregError as refusal:
+        return Found(*base, notes=dropped, refusal=str(refusal))
+    scanner = {"kvp": ct.kvp, "manufacturer": ct.manufacturer, "model": ct.model}
+    return Found(*base, {"slices": len(series.files), **volume_facts(ct.volume), **scanner}, ct.notes, loaded=ct.volume)
+
+
+def _nm(one: DicomSeries) -> Found:
+    header = one.files[0].header
+    kind = nm_kind(header)
+    name = one.description or one.files[0].path.name
+    word = "attenuation map" if is_transmission(header) else "reconstructed SPECT" if "RECON" in kind else "projections"
+    if "TOMO" not in kind:
+        word = f"nuclear medicine object of type {kind or 'unknown'}"
+    frames = {"frames": int(header.get("NumberOfFrames", 0) or 0), "type": kind}
+    try:
+        loaded, notes = load_nm(one.files[0])
+    except MuregError as refusal:
+        return Found(word, name, one.uid, 1, frames, refusal=str(refusal))
+    if isinstance(loaded, Acquisition):
+        return Found(word, name, one.uid, 1, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded)
+    return Found(word, name, one.uid, 1, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
+
+
+def _other(series: DicomSeries) -> Found:
+    localizers = all("LOCALIZER" in str(f.header.get("ImageType", "")) for f in series.files)
+    kind = "CT localizer" if localizers else f"{series.modality or 'unknown'} objects"
+    return Found(kind, series.description, series.uid, len(series.files), refusal=f"{kind} are not used")
+
+
+def _nifti(file: Path) -> Found:
+    """A NIfTI file by the first meaning its values allow: CT, attenuation map, SPECT."""
+    refusal = ""
+    kinds: tuple[tuple[Expected, str], ...] = (("ct", "CT"), ("mu", "attenuation map"), ("spect", "SPECT volume"))
+    for expected, kind in kinds:
+        try:
+            volume, notes = read_nifti_with_notes(file, expected)
+        except MuregError as error:
+            refusal = str(error)
+            continue
+        guess = f"taken for a {kind} by its values"
+        return Found(kind, file.name, "", 1, volume_facts(volume), (*notes, guess), loaded=volume)
+    return Found("NIfTI image", file.name, "", 1, refusal=refusal)
+
+
+def _range(values: npt.NDArray[np.float64] | None) -> list[float] | None:
+    """The smallest and the largest value, None where there are none."""
+    return None if values is None else [round(float(v), 4) + 0.0 for v in (values.min(), values.max())]
+
+
+def _rounded(values: tuple[float, ...]) -> list[float]:
+    return [round(float(v), 3) + 0.0 for v in values]
