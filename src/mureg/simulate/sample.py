@@ -1,0 +1,75 @@
+"""The sample study that is shipped with the package, and what is known about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mureg.errors import UnreadableInputError
+from mureg.geometry import RigidTransform
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleTruth:
+    """What the simulation knows.
+
+    Attributes:
+        ct_from_spect: where each point of the SPECT's space lies in the shipped CT.
+        centre_mm: of the SPECT grid, the centre of the six numbers.
+        translation_mm, angles_deg: the six numbers.
+        heart_points_mm: points [n, 3] in SPECT space all over the heart, for the target registration error.
+        lv_wall_points_mm: points [n, 3] in SPECT space spread over the left-ventricular wall.
+        lv_wall_centroid_mm: its centroid in SPECT space.
+        photopeak_counts: recorded in the photopeak window.
+        scatter_fraction: scattered over unscattered expected counts in the photopeak window.
+    """
+
+    ct_from_spect: RigidTransform
+    centre_mm: Triple
+    translation_mm: Triple
+    angles_deg: Triple
+    heart_points_mm: npt.NDArray[np.float64]
+    lv_wall_points_mm: npt.NDArray[np.float64]
+    lv_wall_centroid_mm: Triple
+    photopeak_counts: int
+    scatter_fraction: float
+
+
+def sample_folder() -> Path:
+    """The folder that holds ``ct/`` (a DICOM series), ``spect.dcm`` (NM TOMO), ``truth.json``, ``ATTRIBUTION.md``."""
+    folder = Path(str(files("mureg"))) / "data" / "sample"
+    if not (folder / "truth.json").is_file():
+        raise UnreadableInputError(
+            "no sample study in this installation",
+            "mureg/data/sample",
+            "install the package again, or run scripts/make_sample.py",
+        )
+    return folder
+
+
+def load_truth() -> SampleTruth:
+    """Read what is known about the sample study."""
+    known = json.loads((sample_folder() / "truth.json").read_text(encoding="utf-8"))
+    return SampleTruth(
+        ct_from_spect=RigidTransform(np.asarray(known["ct_from_spect"])),
+        centre_mm=_triple(known["centre_mm"]),
+        translation_mm=_triple(known["translation_mm"]),
+        angles_deg=_triple(known["angles_deg"]),
+        heart_points_mm=np.asarray(known["heart_points_mm"], dtype=np.float64),
+        lv_wall_points_mm=np.asarray(known["lv_wall_points_mm"], dtype=np.float64),
+        lv_wall_centroid_mm=_triple(known["lv_wall_centroid_mm"]),
+        photopeak_counts=int(known["photopeak_counts"]),
+        scatter_fraction=float(known["scatter_fraction"]),
+    )
+
+
+def _triple(values: list[float]) -> Triple:
+    x, y, z = values
+    return float(x), float(y), float(z)
