@@ -15,7 +15,7 @@ Points = npt.NDArray[np.float64]
 
 def frozen_matrix(values: npt.ArrayLike, what: str) -> Matrix:
     """Return a read-only float64 copy of a homogeneous 4x4 matrix, or refuse it by name."""
-    matrix = np.array(values, dtype=np.float64)
+    matrix = np.array(values, dtype=np.float64) + 0.0  # no negative zeros: equal matrices have equal bytes
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         raise GeometryError(
             f"{what} has shape {matrix.shape} or non-finite values", "a finite 4x4 matrix", "check the header"

@@ -121,9 +121,9 @@ class Volume:
         quantity: Quantity,
         outside: npt.NDArray[np.bool_] | None = None,
     ) -> Volume:
-        """A volume of float32 values from an array [x, y, z]."""
-        mask = None if outside is None or not outside.any() else torch.from_numpy(np.ascontiguousarray(outside))
-        return cls(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), grid, quantity, mask)
+        """A volume with its own float32 copy of an array [x, y, z]."""
+        mask = None if outside is None or not outside.any() else torch.tensor(outside)
+        return cls(torch.tensor(np.asarray(values, dtype=np.float32)), grid, quantity, mask)
 
     def numpy(self) -> npt.NDArray[Any]:
         """The values as an array [x, y, z] in main memory."""
@@ -173,6 +173,8 @@ class Volume:
         Sampling a fine CT straight onto a coarse grid would pick single noisy voxels; averaging first keeps the mean.
         The last voxels that fill no whole block are repeated into it. A block that holds an unknown voxel is unknown.
         """
+        if self.quantity is Quantity.LABEL:
+            raise GeometryError("labels to be averaged", "values that have a mean", "resample labels instead")
         factors = [max(1, int(spacing_mm / s + 1e-6)) for s in self.grid.spacing_mm]
         if factors == [1, 1, 1]:
             return self

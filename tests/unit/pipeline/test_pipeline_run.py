@@ -1,0 +1,192 @@
+"""One small study from projections to the corrected heart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mureg.errors import RefusedError
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.pipeline import Outcome, reconstruct, register, run
+from mureg.recon import Osem
+from mureg.registration import MutualInformation
+from mureg.spect import Acquisition
+from mureg.study import Ct, Source, Study
+from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
+
+VOXEL_MM = 12.0
+ORBIT = orbit(24, 360)
+OSEM = Osem(iterations=4, subsets=6)
+MUTUAL_INFORMATION = MutualInformation(starts=2)
+CT_GRID = Grid.centred((56, 46, 46), (9.0, 9.0, 9.0))
+
+
+def scanner() -> Acquisition:
+    return camera(ORBIT, rows=28, columns=34, pixel_mm=(VOXEL_MM, VOXEL_MM))
+
+
+GRID = scanner().grid()
+MOTION = RigidTransform.from_six((22.0, -16.0, 20.0), (4.0, -3.0, 5.0), GRID.centre_mm)
+TRUE_ACTIVITY, TRUE_MU = chest(voxel_points(GRID), edge_mm=14.0)
+
+
+@pytest.fixture(scope="module")
+def acquisition() -> Acquisition:
+    exact = measured(
+        torch.from_numpy(100 * TRUE_ACTIVITY), scanner(), Volume(torch.from_numpy(TRUE_MU), GRID, Quantity.MU_PER_CM)
+    )
+    return replace(exact, counts=exact.counts.float())
+
+
+@pytest.fixture(scope="module")
+def study(acquisition) -> Study:
+    return Study(acquisition, mu_volume(CT_GRID, MOTION), sources=(Source("spect", 1, "0" * 64),), notes=("a guess",))
+
+
+@pytest.fixture(scope="module")
+def outcome(study) -> Outcome:
+    return run(study, MUTUAL_INFORMATION, OSEM)
+
+
+def in_hounsfield(mu: Volume) -> Ct:
+    """The CT whose attenuation by the table for GE Infinia, 140 kVp, is the given map."""
+    above_water = mu.values - 0.1538
+    hu = torch.where(above_water < 0, above_water / 1.631e-4, above_water / 1.155e-4)
+    return Ct(Volume(hu, mu.grid, Quantity.HU), "GE MEDICAL SYSTEMS", "Infinia", 140.0, notes=("read by hand",))
+
+
+def distance(volume: Volume, truth: np.ndarray) -> float:
+    """Root mean square difference inside the body, after the best common scale."""
+    body = TRUE_MU > 0.02
+    a, b = volume.numpy()[body].astype(np.float64), truth[body]
+    return float(np.sqrt(((a * (a @ b) / (a @ a) - b) ** 2).mean()))
+
+
+def test_the_map_lies_closer_to_the_truth_than_by_its_headers(outcome) -> None:
+    assert distance(outcome.mu_registered, TRUE_MU) < 0.5 * distance(outcome.mu_header, TRUE_MU)
+
+
+def test_the_pose_is_the_motion_that_was_given(outcome) -> None:
+    heart = np.array((38.0, -32.0, 12.0))
+    error_mm = np.linalg.norm(outcome.registration.ct_from_spect.apply(heart) - MOTION.apply(heart))
+    assert error_mm < VOXEL_MM / 2
+
+
+def test_correction_brings_the_activity_closer_to_the_truth(study, acquisition, outcome) -> None:
+    assert outcome.spect_corrected is not None
+    with_header_map = reconstruct(acquisition, outcome.mu_header, OSEM)
+    registered, header, none = (
+        distance(one, TRUE_ACTIVITY) for one in (outcome.spect_corrected, with_header_map, outcome.spect_uncorrected)
+    )
+    assert registered < header
+    assert registered < 0.6 * none
+
+
+def test_everything_lies_on_the_grid_of_the_projections(outcome) -> None:
+    for volume in (outcome.mu_header, outcome.mu_registered, outcome.spect_uncorrected, outcome.spect_corrected):
+        assert volume.grid == GRID
+    assert outcome.mu_registered.quantity is Quantity.MU_PER_CM
+    assert outcome.spect_corrected.quantity is Quantity.ACTIVITY
+    assert outcome.registration.centre_mm == GRID.centre_mm
+
+
+def test_the_result_tells_how_it_was_made(study, outcome) -> None:
+    provenance = outcome.provenance
+    assert MutualInformation(**provenance.settings["registrar"]) == MUTUAL_INFORMATION
+    assert Osem(**provenance.settings["reconstructor"]) == OSEM
+    assert provenance.sources == study.sources
+    assert {"mureg", "torch", "numpy", "python"} <= set(provenance.versions)
+    assert "a guess" in outcome.warnings
+
+
+def test_two_runs_are_equal_bit_for_bit(study, outcome) -> None:
+    again = run(study, MUTUAL_INFORMATION, OSEM)
+    assert again.registration.ct_from_spect == outcome.registration.ct_from_spect
+    for name in ("mu_header", "mu_registered", "spect_uncorrected", "spect_corrected"):
+        assert torch.equal(getattr(again, name).values, getattr(outcome, name).values)
+    assert again.warnings == outcome.warnings
+
+
+def test_each_step_is_told_when_it_begins_and_timed(study) -> None:
+    told: list[str] = []
+    outcome = run(study, MutualInformation(starts=1), Osem(iterations=1, subsets=4), progress=told.append)
+    assert told == ["uncorrected SPECT", "attenuation map", "registration", "corrected SPECT"]
+    assert list(outcome.provenance.seconds) == told
+
+
+def test_a_ct_gives_what_its_own_map_gives(study, outcome) -> None:
+    by_ct = run(replace(study, attenuation=in_hounsfield(study.attenuation)), MUTUAL_INFORMATION, OSEM, correct=False)
+    np.testing.assert_allclose(by_ct.mu_header.numpy(), outcome.mu_header.numpy(), atol=1e-5)
+    np.testing.assert_allclose(by_ct.registration.shift_mm, outcome.registration.shift_mm, atol=0.5)
+    assert "read by hand" in by_ct.warnings
+
+
+def test_a_guessed_conversion_is_among_the_warnings(study) -> None:
+    ct = replace(in_hounsfield(study.attenuation), manufacturer="Unheard of")
+    outcome = run(replace(study, attenuation=ct), MutualInformation(starts=1), OSEM, correct=False)
+    assert any("HU to mu by the table of" in sentence for sentence in outcome.warnings)
+
+
+def test_it_stops_before_the_correction_where_that_is_asked(study, outcome) -> None:
+    stopped = run(study, MUTUAL_INFORMATION, OSEM, correct=False)
+    assert stopped.spect_corrected is None
+    assert stopped.registration.ct_from_spect == outcome.registration.ct_from_spect
+    assert not any("no corrected reconstruction" in sentence for sentence in stopped.warnings)
+
+
+def test_a_reconstructed_volume_is_registered_but_not_corrected(study, outcome) -> None:
+    by_volume = run(replace(study, spect=outcome.spect_uncorrected), MUTUAL_INFORMATION, OSEM)
+    assert by_volume.registration.ct_from_spect == outcome.registration.ct_from_spect
+    assert by_volume.spect_uncorrected is outcome.spect_uncorrected
+    assert by_volume.spect_corrected is None
+    assert any("no corrected reconstruction" in sentence for sentence in by_volume.warnings)
+
+
+def test_register_gives_the_registration_and_nothing_else(outcome, study) -> None:
+    found = register(outcome.spect_uncorrected, study.attenuation, MUTUAL_INFORMATION)
+    assert found.ct_from_spect == outcome.registration.ct_from_spect
+
+
+def test_no_counts_are_refused(study, acquisition) -> None:
+    empty = replace(acquisition, counts=torch.zeros_like(acquisition.counts))
+    with pytest.raises(RefusedError, match="the photopeak window holds no counts") as refusal:
+        run(replace(study, spect=empty), MUTUAL_INFORMATION, OSEM)
+    assert refusal.value.exit_code == 3
+
+
+class TestCoverage:
+    def test_a_ct_that_covers_all_raises_no_warning(self, acquisition) -> None:
+        wide = mu_volume(Grid.centred((50, 50, 42), (12.0, 12.0, 12.0)))
+        outcome = run(Study(acquisition, wide), MutualInformation(starts=1), OSEM, correct=False)
+        assert outcome.mu_header.outside is None
+        assert not any("does not reach" in sentence for sentence in outcome.warnings)
+
+    def test_a_short_ct_is_named_with_its_share(self, outcome) -> None:
+        short = mu_volume(Grid.centred((50, 50, 20), (12.0, 12.0, 12.0)))
+        outcome = run(Study(outcome.spect_uncorrected, short), MutualInformation(starts=1), OSEM)
+        # 28 slices of SPECT, 20 of CT of the same thickness about the same middle
+        assert outcome.mu_header.known_share == pytest.approx(20 / 28)
+        missing = 100 * (1 - outcome.mu_registered.known_share)
+        assert any(f"the CT does not reach {missing:.0f} % of the SPECT field" in said for said in outcome.warnings)
+
+
+class TestFrames:
+    @pytest.mark.parametrize(
+        ("spect_frame", "ct_frame", "warned"), [("1.2", "1.3", True), ("1.2", "1.2", False), ("", "1.3", False)]
+    )
+    def test_two_different_frames_of_reference_are_named(self, outcome, spect_frame, ct_frame, warned) -> None:
+        spect = replace(outcome.spect_uncorrected, grid=Grid(GRID.shape, GRID.affine, spect_frame))
+        mu = replace(mu_volume(CT_GRID), grid=Grid(CT_GRID.shape, CT_GRID.affine, ct_frame))
+        said = run(Study(spect, mu), MutualInformation(starts=1)).warnings
+        assert any("different frames of reference" in sentence for sentence in said) is warned
+
+
+def test_the_grid_a_map_comes_on_matters_little_to_the_correction(acquisition) -> None:
+    fine = mu_volume(Grid.centred((120, 120, 100), (4.0, 4.0, 4.0)))
+    coarse = mu_volume(GRID)
+    by_fine, by_coarse = (reconstruct(acquisition, mu, OSEM).numpy() for mu in (fine, coarse))
+    heart = TRUE_ACTIVITY > 0.4
+    np.testing.assert_allclose(by_fine[heart].mean(), by_coarse[heart].mean(), rtol=0.03)

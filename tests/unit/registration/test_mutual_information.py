@@ -1,0 +1,121 @@
+"""Mutual information: evidence, refusals, settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydantic
+import pytest
+import SimpleITK as sitk
+
+from mureg.errors import RegistrationError
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.registration import MutualInformation
+from support.phantoms import chest, mu_volume, voxel_points
+
+SPECT_GRID = Grid.centred((28, 28, 28), (12.0, 12.0, 12.0))
+CT_GRID = Grid.centred((42, 36, 36), (11.0, 11.0, 11.0))
+SHIFT = RigidTransform.from_six((24.0, 0.0, -18.0), (0, 0, 0), (0, 0, 0))
+ONE_START = MutualInformation(starts=1)
+
+
+@pytest.fixture(scope="module")
+def spect() -> Volume:
+    return Volume.from_numpy(chest(voxel_points(SPECT_GRID), edge_mm=16.0)[0], SPECT_GRID, Quantity.ACTIVITY)
+
+
+@pytest.fixture
+def threads():
+    """A setter of SimpleITK's thread count that is undone afterwards."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    yield sitk.ProcessObject.SetGlobalDefaultNumberOfThreads
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+def test_the_number_of_threads_changes_no_digit(spect, threads) -> None:
+    results = []
+    for n in (1, 2, 5):
+        threads(n)
+        results.append(MutualInformation(starts=2).register(spect, mu_volume(CT_GRID, SHIFT)))
+    assert results[0].ct_from_spect == results[1].ct_from_spect == results[2].ct_from_spect
+    assert results[0].evidence == results[1].evidence == results[2].evidence
+
+
+def test_the_evidence_tells_how_much_was_gained_and_whether_starts_agree(spect) -> None:
+    registration = MutualInformation(starts=3).register(spect, mu_volume(CT_GRID, SHIFT))
+    evidence = registration.evidence
+    assert evidence["mutual_information_at_optimum"] > evidence["mutual_information_at_identity"] > 0
+    assert evidence["starts"] == 3
+    assert 1 <= evidence["starts_that_agree"] <= 3
+    assert evidence["spread_of_starts_mm"] >= 0
+    said = registration.notes[0]
+    for name in ("mutual_information_at_identity", "mutual_information_at_optimum"):
+        assert f"{evidence[name]:.4f}" in said
+    assert f"{evidence['spread_of_starts_mm']:.1f} mm" in said
+
+
+def test_one_start_alone_has_no_spread(spect) -> None:
+    evidence = ONE_START.register(spect, mu_volume(CT_GRID, SHIFT)).evidence
+    assert evidence["starts_that_agree"] == 1
+    assert evidence["spread_of_starts_mm"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_map_that_lies_well_is_hardly_moved(spect) -> None:
+    registration = MutualInformation(starts=1).register(spect, mu_volume(CT_GRID))
+    assert np.linalg.norm(registration.shift_mm) < 12.0 / 2
+
+
+def test_the_same_pose_is_found_wherever_the_scanner_puts_its_origin(spect) -> None:
+    """Moving both images together in space must not matter."""
+    together = np.array((300.0, -200.0, 1000.0))
+    far = [Grid.centred(g.shape, g.spacing_mm, tuple(together + g.centre_mm)) for g in (SPECT_GRID, CT_GRID)]
+    mu = mu_volume(CT_GRID, SHIFT)
+    here = ONE_START.register(spect, mu)
+    there = ONE_START.register(
+        Volume(spect.values, far[0], Quantity.ACTIVITY), Volume(mu.values, far[1], Quantity.MU_PER_CM)
+    )
+    np.testing.assert_allclose(there.shift_mm, here.shift_mm, atol=0.05)
+    np.testing.assert_allclose(there.angles_deg, here.angles_deg, atol=0.05)
+
+
+def test_a_shift_beyond_the_plausible_is_refused(spect) -> None:
+    with pytest.raises(RegistrationError, match=r"moves the map by .* expected at most 10 mm") as refusal:
+        MutualInformation(starts=1, largest_shift_mm=10.0).register(spect, mu_volume(CT_GRID, SHIFT))
+    assert refusal.value.exit_code == 3
+
+
+def test_a_rotation_beyond_the_plausible_is_refused(spect) -> None:
+    turned = RigidTransform.from_six((0, 0, 0), (0, 0, 12.0), (0, 0, 0))
+    with pytest.raises(RegistrationError, match="and 5 degrees"):
+        MutualInformation(starts=1, largest_angle_deg=5.0).register(spect, mu_volume(CT_GRID, turned))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"starts": 0},
+        {"starts": 8},
+        {"sampling": 0.0},
+        {"sampling": 1.5},
+        {"bins": 2},
+        {"seed": 0},
+        {"largest_shift_mm": -1.0},
+        {"kind": "elastix"},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(wrong) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        MutualInformation(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shrink_factors": (2, 1)},
+        {"shrink_factors": (4, 2, 0)},
+        {"smoothing_mm": (8.0,)},
+        {"smoothing_mm": (16.0, 10.0, -1.0)},
+    ],
+)
+def test_levels_that_do_not_match_are_refused(wrong) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        MutualInformation(**wrong)
