@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Bool
-from pydantic import Field
+from jaxtyping import Bool, Float
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from mureg.errors import UsageError
+from mureg.errors import GeometryError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
+from mureg.recon import filters
 from mureg.spect import Acquisition, SystemModel
-from mureg.spect.system import inner_order
+from mureg.spect.system import ViewBlock, inner_order, stacked
+
+Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True, eq=False)
+class OsemState:
+    """Where a run stands: enough to go on with it as if it had never stopped.
+
+    Attributes:
+        activity: before any post-filter.
+        iteration: how many are done.
+        scatter: expected scattered counts [view, row, column] in use, None before the first estimate.
+    """
+
+    activity: Volume
+    iteration: int = 0
+    scatter: Float[Tensor, "view row column"] | None = None
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Osem:
-    """OSEM with whatever the system models.
+    """OSEM with whatever the system models; with one subset it is MLEM (Shepp and Vardi 1982).
 
     Attributes:
         iterations: passes over all views.
         subsets: groups into which the views are dealt, every n-th view into one.
+        stop_below: stop early when an iteration changes the image by less than this share of its norm; 0 for never.
+        post_filter: smoothing of the result.
+        fwhm_mm: of the Gaussian post-filter.
+        cutoff_per_cm, order: of the Butterworth post-filter.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 12
     subsets: Annotated[int, Field(ge=1, le=512)] = 10
+    stop_below: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    post_filter: Literal["none", "gaussian", "butterworth"] = "none"
+    fwhm_mm: Annotated[float, Field(gt=0)] = 10.0
+    cutoff_per_cm: Annotated[float, Field(gt=0)] = 0.5
+    order: Annotated[float, Field(gt=0)] = 5.0
     kind: Literal["osem"] = "osem"
 
-    def reconstruct(
-        self, acquisition: Acquisition, system: SystemModel, progress: Callable[[int], None] | None = None
-    ) -> Volume:
+    def reconstruct(self, acquisition: Acquisition, system: SystemModel, progress: Progress | None = None) -> Volume:
         """Estimate the activity from the photopeak counts, starting from a uniform cylinder.
 
         Args:
@@ -48,27 +75,152 @@ class Osem:
         Raises:
             UsageError: more subsets than views.
         """
-        if self.subsets > acquisition.n_views:
+        return self._finished(self.run(acquisition, system, progress=progress).activity)
+
+    def run(
+        self,
+        acquisition: Acquisition,
+        system: SystemModel,
+        state: OsemState | None = None,
+        progress: Progress | None = None,
+    ) -> OsemState:
+        """Do iterations from `state` (or from the start image in it) until `iterations` are done in all.
+
+        Stopping and going on gives what one long run gives. The post-filter is not applied.
+        """
+        state = state or OsemState(start_image(acquisition, system.grid))
+        return self._run([acquisition], [system], [state], progress)[0]
+
+    def reconstruct_many(self, acquisitions: Sequence[Acquisition], systems: Sequence[SystemModel]) -> list[Volume]:
+        """Reconstruct several studies of one orbit and grid at once; the same images as one by one, to rounding.
+
+        Raises:
+            GeometryError: the studies differ in orbit, pixels or grid.
+        """
+        _require_alike(systems)
+        states = [OsemState(start_image(a, s.grid)) for a, s in zip(acquisitions, systems, strict=True)]
+        return [self._finished(state.activity) for state in self._run(acquisitions, systems, states, None)]
+
+    def _run(
+        self,
+        acquisitions: Sequence[Acquisition],
+        systems: Sequence[SystemModel],
+        states: Sequence[OsemState],
+        progress: Progress | None,
+    ) -> list[OsemState]:
+        n_views, n_slices = acquisitions[0].n_views, systems[0].grid.shape[2]
+        if self.subsets > n_views:
             raise UsageError(
-                f"{self.subsets} subsets for {acquisition.n_views} views",
-                f"at most {acquisition.n_views} subsets",
-                "ask for fewer subsets",
+                f"{self.subsets} subsets for {n_views} views", f"at most {n_views} subsets", "ask for fewer subsets"
             )
-        counts = inner_order(acquisition.photopeak_counts)
-        subsets = [list(range(k, acquisition.n_views, self.subsets)) for k in range(self.subsets)]
-        blocks = [system.block(views, counts) for views in subsets]
+        subsets = [list(range(k, n_views, self.subsets)) for k in range(self.subsets)]
+        counts = torch.cat([inner_order(a.photopeak_counts) for a in acquisitions], dim=-1)
+        blocks = [stacked([system.block(views, counts) for system in systems]) for views in subsets]
         measured = [counts[views].contiguous() for views in subsets]
-        activity = _field_of_view(system.grid, acquisition).to(counts.device).to(counts.dtype)
-        # any uniform start will do: the first update sets the scale
-        floor = max(float(counts.mean()), 1e-20) * 1e-6
         weights = [_inverse(block.backproject(torch.ones_like(y))) for block, y in zip(blocks, measured, strict=True)]
-        for iteration in range(self.iterations):
-            for block, y, weight in zip(blocks, measured, weights, strict=True):
-                expected = block.project(activity).clamp_min_(floor)
-                activity.mul_(block.backproject(torch.div(y, expected, out=expected))).mul_(weight)
+        activity = torch.cat([state.activity.values.to(counts) for state in states], dim=-1)
+        scatter = [state.scatter for state in states]
+        # keeps the ratio finite where nothing is expected
+        floor = max(float(counts.mean()), 1e-20) * 1e-6
+        iteration = states[0].iteration
+        while iteration < self.iterations:
+            volumes = _apart(activity, systems, n_slices)
+            scatter = [_refreshed(s, v, old, iteration) for s, v, old in zip(systems, volumes, scatter, strict=True)]
+            before = activity.clone() if self.stop_below > 0 else None
+            _pass(activity, blocks, measured, weights, _by_subset(scatter, subsets), floor)
+            iteration += 1
             if progress is not None:
-                progress(iteration + 1)
-        return Volume(activity, system.grid, Quantity.ACTIVITY)
+                progress(iteration)
+            if before is not None and float((activity - before).norm()) < self.stop_below * float(activity.norm()):
+                break
+        volumes = _apart(activity, systems, n_slices)
+        return [OsemState(volume, iteration, s) for volume, s in zip(volumes, scatter, strict=True)]
+
+    def _finished(self, activity: Volume) -> Volume:
+        if self.post_filter == "gaussian":
+            return filters.gaussian(activity, self.fwhm_mm)
+        if self.post_filter == "butterworth":
+            return filters.butterworth(activity, self.cutoff_per_cm, self.order)
+        return activity
+
+
+def start_image(acquisition: Acquisition, grid: Grid) -> Volume:
+    """A uniform cylinder, as wide as every view sees; any level will do, the first update sets the scale."""
+    values = _field_of_view(grid, acquisition).to(acquisition.counts)
+    return Volume(values, grid, Quantity.ACTIVITY)
+
+
+def _pass(
+    activity: Float[Tensor, "x y z"],
+    blocks: Sequence[ViewBlock],
+    measured: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    scatter: Sequence[Tensor] | None,
+    floor: float,
+) -> None:
+    """One iteration, in place: every subset corrects the image by what it measured over what it expects."""
+    for k, (block, y, weight) in enumerate(zip(blocks, measured, weights, strict=True)):
+        expected = block.project(activity)
+        if scatter is not None:
+            expected.add_(scatter[k])
+        ratio = torch.div(y, expected.clamp_min_(floor), out=expected)
+        activity.mul_(block.backproject(ratio)).mul_(weight)
+
+
+def _refreshed(system: SystemModel, activity: Volume, old: Tensor | None, iteration: int) -> Tensor | None:
+    """The scatter to expect during the next iteration."""
+    if system.scatter is None or iteration not in system.scatter.refresh_after:
+        return old
+    return system.scatter.estimate(system, activity)
+
+
+def _by_subset(scatter: Sequence[Tensor | None], subsets: Sequence[Sequence[int]]) -> list[Tensor] | None:
+    known = [inner_order(one) for one in scatter if one is not None]
+    if not known:
+        return None
+    together = torch.cat(known, dim=-1)
+    return [together[list(views)].contiguous() for views in subsets]
+
+
+def _apart(activity: Tensor, systems: Sequence[SystemModel], n_slices: int) -> list[Volume]:
+    parts = [activity] if len(systems) == 1 else [part.contiguous() for part in torch.split(activity, n_slices, dim=-1)]
+    return [Volume(part, system.grid, Quantity.ACTIVITY) for part, system in zip(parts, systems, strict=True)]
+
+
+def _require_alike(systems: Sequence[SystemModel]) -> None:
+    """Refuse studies that cannot share one rotation and one blur."""
+    first = systems[0]
+    for system in systems[1:]:
+        a, b = first.acquisition, system.acquisition
+        alike = (
+            system.grid.shape == first.grid.shape
+            and np.allclose(system.grid.affine - first.grid.affine, _offset(system, first), atol=1e-6)
+            and np.array_equal(a.angles_deg, b.angles_deg)
+            and a.pixel_mm == b.pixel_mm
+            and system.collimator == first.collimator
+            and (system.collimator is None or np.array_equal(a.radii_mm, b.radii_mm))  # type: ignore[arg-type]
+            and _same(a.view_weights, b.view_weights)
+            and _same(a.column_offsets_mm, b.column_offsets_mm)
+            and (system.mu is None) == (first.mu is None)
+            and (system.scatter is None) == (first.scatter is None)
+        )
+        if not alike:
+            raise GeometryError(
+                "studies of different orbits, grids or models in one batch",
+                "the same angles, pixels and grid",
+                "reconstruct them one by one",
+            )
+
+
+def _offset(system: SystemModel, first: SystemModel) -> npt.NDArray[np.float64]:
+    """The part of the difference of two grids that a shift of the axis of rotation explains."""
+    matrix = np.zeros((4, 4))
+    matrix[:3, 3] = np.subtract(system.acquisition.centre_mm, first.acquisition.centre_mm)
+    return matrix
+
+
+def _same(a: npt.NDArray[np.float64] | None, b: npt.NDArray[np.float64] | None) -> bool:
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _inverse(sensitivity: Tensor) -> Tensor:

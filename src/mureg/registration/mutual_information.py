@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import RegistrationError
@@ -25,7 +25,7 @@ _AGREE_MM = 3.4
 _LEAST_OVERLAP = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class MutualInformation:
     """Regular-step gradient descent on Mattes mutual information, from several starts.
 
@@ -45,8 +45,8 @@ class MutualInformation:
     sampling: Annotated[float, Field(gt=0, le=1)] = 0.2
     bins: Annotated[int, Field(ge=8, le=256)] = 32
     seed: Annotated[int, Field(ge=1)] = 1
-    shrink_factors: tuple[int, ...] = (4, 2, 1)
-    smoothing_mm: tuple[float, ...] = (16.0, 10.0, 8.0)
+    shrink_factors: tuple[Annotated[int, Field(ge=1)], ...] = (4, 2, 1)
+    smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (16.0, 10.0, 8.0)
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["mutual-information"] = "mutual-information"
@@ -64,7 +64,8 @@ class MutualInformation:
         _refuse_blank(moving, "attenuation map")
         _refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
         centre_mm = fixed.grid.centre_mm
-        fixed_image, moving_image = _to_itk(fixed), _to_itk(moving)
+        # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
+        fixed_image, moving_image = _to_itk(fixed), _to_itk(moving.coarsened(min(fixed.grid.spacing_mm)))
         optima: list[Optimum] = []
         failures: list[str] = []
         for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
@@ -197,11 +198,12 @@ def _refuse_blank(volume: Volume, what: str) -> None:
 
 
 def _refuse_overlap(fixed: Volume, moving: Volume, ct_from_spect: RigidTransform, when: str) -> None:
-    """Refuse where too little of the SPECT field lies inside the attenuation map."""
-    share = moving.resampled(fixed.grid, ct_from_spect).known_share
+    """Refuse where too little of the emission lies inside the attenuation map."""
+    outside = moving.resampled(fixed.grid, ct_from_spect).outside
+    share = 1.0 if outside is None else 1.0 - float(fixed.values[outside].sum() / fixed.values.sum())
     if share < _LEAST_OVERLAP:
         raise RegistrationError(
-            f"no overlap: {100 * share:.0f} % of the SPECT field lies inside the attenuation map {when}",
+            f"no overlap: {100 * share:.0f} % of the SPECT counts lie inside the attenuation map {when}",
             f"at least {100 * _LEAST_OVERLAP:.0f} %",
             "check that both series are of the same patient and share a frame of reference",
         )

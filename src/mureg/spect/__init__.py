@@ -2,6 +2,7 @@
 
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.spect.corrections import HuToMu, mu_map
+from mureg.spect.physics import Physics
 from mureg.spect.system import SystemModel
 
-__all__ = ["Acquisition", "EnergyWindow", "HuToMu", "SystemModel", "mu_map"]
+__all__ = ["Acquisition", "EnergyWindow", "HuToMu", "Physics", "SystemModel", "mu_map"]

@@ -48,6 +48,11 @@ class Acquisition:
         collimator: name as written by the vendor, "" where unknown.
         frame_of_reference: DICOM UID, "" where unknown.
         notes: every guess made while reading, one sentence each.
+        view_weights: per view, relative share of decays that were counted (time, decay since the first view); None
+            where all are alike.
+        column_offsets_mm: per view, how far to the right of the middle of the detector columns the axis is seen
+            (centre-of-rotation offset); None for none.
+        manufacturer: of the camera, "" where unknown.
     """
 
     counts: Float[Tensor, "window view row column"]
@@ -63,6 +68,9 @@ class Acquisition:
     patient_position: str = ""
     frame_of_reference: str = ""
     notes: tuple[str, ...] = ()
+    view_weights: npt.NDArray[np.float64] | None = None
+    column_offsets_mm: npt.NDArray[np.float64] | None = None
+    manufacturer: str = ""
 
     def __post_init__(self) -> None:
         n_windows, n_views = self.counts.shape[:2]
@@ -90,6 +98,13 @@ class Acquisition:
                 "one positive radius for each view",
                 "leave the radius out where it is unknown",
             )
+        for what, values in (("view weights", self.view_weights), ("column offsets", self.column_offsets_mm)):
+            if values is not None and (len(values) != n_views or not np.isfinite(values).all()):
+                raise GeometryError(
+                    f"{len(values)} {what} for {n_views} views", "one finite value a view", "check the orbit"
+                )
+        if self.view_weights is not None and min(self.view_weights) <= 0:
+            raise GeometryError("view weights of 0 or less", "positive weights", "leave out views that were not taken")
         if min(self.pixel_mm) <= 0:
             raise GeometryError(f"pixel spacing {self.pixel_mm} mm", "positive spacings", "check PixelSpacing")
         if not bool(torch.isfinite(self.counts).all()) or float(self.counts.min()) < 0:

@@ -37,29 +37,34 @@ _TABLE: tuple[tuple[str, tuple[str, ...], int, float, float], ...] = (
     ("SIEMENS", ("SYMBIA", "INTEVO"), 80, 1.625e-4, 0.759e-4),
 )
 
+_USUAL_KVP = 120.0
+
 
 def choose_conversion(manufacturer: str, model: str, kvp: float | None) -> tuple[HuToMu, str]:
-    """Pick the conversion for a scanner.
+    """Pick the conversion for a scanner: its own row of the table at the nearest tube voltage, else the GE Optima's.
 
     Args:
         manufacturer, model: as written in the CT header, in any case.
-        kvp: tube voltage; None where the header does not say.
+        kvp: tube voltage; None or 0 where the header does not say, which counts as 120.
 
     Returns:
         The conversion and a sentence that says how it was chosen, "" for an exact match of maker, model and voltage.
     """
     maker, model_name = manufacturer.upper(), model.upper()
-    voltage = 120.0 if kvp is None else float(kvp)
+    stated = kvp is not None and kvp > 0.0
+    voltage = float(kvp) if kvp is not None and stated else _USUAL_KVP
     known = [row for row in _TABLE if row[0] in maker and any(word in model_name for word in row[1])]
     rows = known or [row for row in _TABLE if row[1][0] == "OPTIMA"]
     _, words, row_kvp, below, above = min(rows, key=lambda row: abs(row[2] - voltage))
     maker_name = {"GE": "GE", "SIEMENS": "Siemens"}[next(r[0] for r in rows)]
     chosen = HuToMu(f"{maker_name} {words[0].title()}, {row_kvp} kVp", below, above)
-    if known and kvp is not None and abs(row_kvp - voltage) < 0.5:
+    if known and stated and abs(row_kvp - voltage) < 0.5:
         return chosen, ""
-    scanner = f"{manufacturer} {model}".strip() or "scanner unknown"
-    said = f"{voltage:g} kVp" if kvp is not None else "tube voltage unknown"
-    return chosen, f"HU to mu by the table of {chosen.name} ({scanner}, {said} has no entry of its own)"
+    scanner = f"{manufacturer} {model}".strip()
+    if not scanner or not stated:
+        missing = " and ".join(what for what, said in (("scanner", scanner), ("tube voltage", stated)) if not said)
+        return chosen, f"HU to mu by the table of {chosen.name}: the CT header does not name the {missing}"
+    return chosen, f"HU to mu by the table of {chosen.name}: {scanner} at {voltage:g} kVp has no entry of its own"
 
 
 def mu_map(ct: Volume, conversion: HuToMu) -> Volume:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse
@@ -10,39 +11,100 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mureg.errors import GeometryError, UnitsError
+from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.spect import stages
 from mureg.spect.acquisition import Acquisition
+from mureg.spect.collimator import Collimator
 
 _VIEWS_AT_ONCE = 6
+
+
+@dataclass(frozen=True, eq=False)
+class BlurBlock:
+    """Depth-dependent resolution of a few views; see `stages.blur_of_view`.
+
+    Attributes:
+        collect: [view * column * node, view * depth * column] and its transpose.
+        bands: [node * z, z], one symmetric band for each node, stacked. Several studies may lie one after another
+            along z; each is blurred for itself.
+    """
+
+    collect: stages.SparseMatrix
+    collect_transposed: stages.SparseMatrix
+    bands: Float[Tensor, "node_z z"]
+
+    def project(self, frames: Float[Tensor, "view depth column z"]) -> Float[Tensor, "view column z"]:
+        """Blur every plane by its distance to the detector and add them up."""
+        views, _, columns, slices = frames.shape
+        nodes, z = self.bands.shape[0] // self.bands.shape[1], self.bands.shape[1]
+        collected = (self.collect @ frames.view(-1, slices)).view(views * columns, nodes, -1, z)
+        return (collected.transpose(1, 2).reshape(-1, nodes * z) @ self.bands).view(views, columns, slices)
+
+    def backproject(
+        self, projections: Float[Tensor, "view column z"], depths: int
+    ) -> Float[Tensor, "view depth column z"]:
+        """The transpose of `project`."""
+        views, columns, slices = projections.shape
+        nodes, z = self.bands.shape[0] // self.bands.shape[1], self.bands.shape[1]
+        spread = (projections.reshape(-1, z) @ self.bands.T).view(views * columns, -1, nodes, z)
+        rows = spread.transpose(1, 2).reshape(-1, slices)
+        return (self.collect_transposed @ rows).view(views, depths, columns, slices)
 
 
 @dataclass(frozen=True, eq=False)
 class ViewBlock:
     """The model of a few views, ready to be applied many times.
 
-    Works in the layout of `mureg.spect.stages`: activity [x, y, z], projections [view, column, z].
+    Works in the layout of `mureg.spect.stages`: activity [x, y, z], projections [view, column, z]. Several studies of
+    one geometry may lie one after another along z; see `stacked`.
     """
 
     rotation: stages.SparseMatrix
     rotation_transposed: stages.SparseMatrix
     attenuation: Float[Tensor, "view depth column z"] | None
-    volume_shape: tuple[int, int, int]
+    blur: BlurBlock | None
+    plane_shape: tuple[int, int]
     frame_shape: tuple[int, int, int]
 
     def project(self, activity: Float[Tensor, "x y z"]) -> Float[Tensor, "view column z"]:
-        """Expected counts: rotate, attenuate, add up along the depth."""
+        """Expected counts: rotate, attenuate, blur, add up along the depth."""
         frames = (self.rotation @ activity.reshape(-1, activity.shape[-1])).view(*self.frame_shape, -1)
-        return (frames if self.attenuation is None else frames.mul_(self.attenuation)).sum(1)
+        if self.attenuation is not None:
+            frames = frames.mul_(self.attenuation)
+        return frames.sum(1) if self.blur is None else self.blur.project(frames)
 
     def backproject(self, projections: Float[Tensor, "view column z"]) -> Float[Tensor, "x y z"]:
         """The transpose of `project`, step by step in reverse order."""
-        if self.attenuation is None:
-            frames = projections[:, None].expand(-1, self.frame_shape[1], -1, -1).contiguous()
-        else:
+        depths = self.frame_shape[1]
+        if self.blur is not None:
+            frames = self.blur.backproject(projections, depths)
+            if self.attenuation is not None:
+                frames = frames.mul_(self.attenuation)
+        elif self.attenuation is not None:
             frames = projections[:, None] * self.attenuation
-        return (self.rotation_transposed @ frames.view(-1, frames.shape[-1])).view(self.volume_shape)
+        else:
+            frames = projections[:, None].expand(-1, depths, -1, -1).contiguous()
+        return (self.rotation_transposed @ frames.view(-1, frames.shape[-1])).view(*self.plane_shape, -1)
+
+
+@runtime_checkable
+class ScatterModel(Protocol):
+    """A way to expect scattered counts; the object is its frozen settings."""
+
+    @property
+    def kind(self) -> str:
+        """The name under which it is chosen."""
+        ...
+
+    @property
+    def refresh_after(self) -> tuple[int, ...]:
+        """Iterations of a reconstruction after which the estimate is made anew; 0 is before the first."""
+        ...
+
+    def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
+        """Expected scattered counts in the photopeak window of every view; always added, never subtracted."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +112,24 @@ class SystemModel:
     """How activity on a grid becomes the counts of an acquisition.
 
     Attributes:
-        acquisition: gives angles, pixel size, axis of rotation and rows; its counts are not used.
+        acquisition: gives angles, radii, pixel size, axis of rotation and rows; its counts are not used.
         grid: of the activity, along the patient axes, spacing and slices equal to the detector's pixels and rows.
-        mu: attenuation map in 1/cm on the same grid, or None for no attenuation.
+        mu: attenuation map in 1/cm, or None for no attenuation. Its grid may be wider than that of the activity, with
+            the same slices: what lies outside the emission field still absorbs.
+        collimator: depth-dependent resolution, or None for none; needs `acquisition.radii_mm`.
+        scatter: how scattered counts are expected, or None for none; `project` does not include them.
 
     Activity is in counts per voxel and view: a voxel of 1 adds 1 count to a view when nothing attenuates.
-    Raises `GeometryError` where grid, map and detector do not fit, `UnitsError` where mu is not in 1/cm.
+    Raises `GeometryError` where grid, map and detector do not fit, `UnitsError` where mu is not in 1/cm, `UsageError`
+    for a collimator without radii.
     """
 
     acquisition: Acquisition
     grid: Grid
     mu: Volume | None = None
+    collimator: Collimator | None = None
+    scatter: ScatterModel | None = None
+    _blur_by_radius: dict[float, scipy.sparse.csr_matrix] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         rows = self.acquisition.counts.shape[2]
@@ -79,39 +148,43 @@ class SystemModel:
                 f"the {rows} slices that the detector rows see",
                 "use acquisition.grid()",
             )
-        if self.mu is not None and self.mu.quantity is not Quantity.MU_PER_CM:
-            raise UnitsError(f"an attenuation map in {self.mu.quantity.unit}", "1/cm", "convert it first")
-        if self.mu is not None and self.mu.grid != self.grid:
-            raise GeometryError(
-                "an attenuation map on another grid than the activity",
-                "the same grid",
-                "use mu.resampled(onto=grid)",
+        if self.mu is not None:
+            _require_map(self.mu, self.grid)
+        if self.collimator is not None and self.acquisition.radii_mm is None:
+            raise UsageError(
+                "resolution recovery without a known detector radius", "a radius for each view", "state the radius"
             )
+
+    @property
+    def frame(self) -> stages.Frame:
+        """The rotated frame of every view."""
+        spacing = self.grid.spacing_mm[0]
+        n_depths, axis_mm = max(self.grid.shape[:2]), self.acquisition.centre_mm[:2]
+        n_beyond = 0
+        if self.mu is not None and self.mu.grid != self.grid:
+            reach_mm = np.linalg.norm(self.mu.grid.corners_mm()[:, :2] - axis_mm, axis=1).max()
+            n_beyond = max(0, int(np.ceil((reach_mm - n_depths / 2 * spacing) / spacing)))
+        return stages.Frame(axis_mm, self.acquisition.counts.shape[3], n_depths, spacing, n_beyond)
 
     def block(self, views: list[int], like: Tensor) -> ViewBlock:
         """Prepare some views, in the precision and on the device of `like`."""
-        columns, depths = self.acquisition.counts.shape[3], max(self.grid.shape[:2])
-        axis_mm = self.acquisition.centre_mm[:2]
-        rotation = scipy.sparse.vstack(
-            [
-                stages.rotation_matrix(self.grid, axis_mm, columns, depths, self.acquisition.angles_deg[view])
-                for view in views
-            ],
-            format="csr",
-        )
+        frame = self.frame
+        with_activity = stages.Frame(frame.axis_mm, frame.n_columns, frame.n_depths, frame.spacing_mm)
+        rotation = self._rotation(self.grid, with_activity, views)
         forward = stages.SparseMatrix.from_scipy(rotation, like)
-        frame_shape = (len(views), depths, columns)
-        factors = None
-        if self.mu is not None:
-            mu = self.mu.values.to(device=like.device, dtype=like.dtype)
-            frames = (forward @ mu.reshape(-1, mu.shape[-1])).view(*frame_shape, -1)
-            factors = stages.attenuation_factors(frames, self.grid.spacing_mm[0] / 10.0)
+        attenuation = None if self.mu is None else self._attenuation(self.mu, frame, forward, views, like)
+        if self.acquisition.view_weights is not None:
+            # each view counts its own share of the decays
+            per_row = np.repeat(self.acquisition.view_weights[views], frame.n_depths * frame.n_columns)
+            rotation = scipy.sparse.csr_matrix(scipy.sparse.diags(per_row) @ rotation)
+            forward = stages.SparseMatrix.from_scipy(rotation, like)
         return ViewBlock(
             forward,
             stages.SparseMatrix.from_scipy(rotation.T.tocsr(), like),
-            factors,
-            self.grid.shape,
-            frame_shape,
+            attenuation,
+            None if self.collimator is None else self._blur(self.collimator, with_activity, views, like),
+            self.grid.shape[:2],
+            (len(views), frame.n_depths, frame.n_columns),
         )
 
     def project(self, activity: Float[Tensor, "x y z"]) -> Float[Tensor, "view row column"]:
@@ -125,9 +198,77 @@ class SystemModel:
         parts = [self.block(views, inner).backproject(inner[views]) for views in self._chunks()]
         return torch.stack(parts).sum(0)
 
+    def _rotation(self, grid: Grid, frame: stages.Frame, views: list[int]) -> scipy.sparse.csr_matrix:
+        offsets = self.acquisition.column_offsets_mm
+        matrices = [
+            stages.rotation_matrix(
+                grid, frame, float(self.acquisition.angles_deg[view]), 0.0 if offsets is None else float(offsets[view])
+            )
+            for view in views
+        ]
+        return scipy.sparse.vstack(matrices, format="csr")
+
+    def _attenuation(
+        self,
+        mu: Volume,
+        frame: stages.Frame,
+        rotation: stages.SparseMatrix,
+        views: list[int],
+        like: Tensor,
+    ) -> Float[Tensor, "view depth column z"]:
+        if mu.grid != self.grid:
+            rotation = stages.SparseMatrix.from_scipy(self._rotation(mu.grid, frame, views), like)
+        values = mu.values.to(device=like.device, dtype=like.dtype)
+        shape = (len(views), frame.n_depths + frame.n_beyond, frame.n_columns)
+        frames = (rotation @ values.reshape(-1, values.shape[-1])).view(*shape, -1)
+        return stages.attenuation_factors(frames, frame.spacing_mm / 10.0)[:, frame.n_beyond :].contiguous()
+
+    def _blur(self, collimator: Collimator, frame: stages.Frame, views: list[int], like: Tensor) -> BlurBlock:
+        radii = self.acquisition.radii_mm
+        assert radii is not None
+        all_variances = collimator.sigma_mm(np.asarray(radii)[:, None] - frame.depths_mm()) ** 2
+        nodes = stages.variance_nodes(all_variances)
+        # on a circular orbit every view has the same matrix
+        made = self._blur_by_radius
+        for view in views:
+            if radii[view] not in made:
+                made[radii[view]] = stages.blur_of_view(frame, all_variances[view], nodes)
+        collect = scipy.sparse.block_diag([made[radii[view]] for view in views], format="csr")
+        n_slices, row_mm = self.grid.shape[2], self.grid.spacing_mm[2]
+        bands = [stages.band_matrix(stages.gaussian_kernel(variance / row_mm**2), n_slices) for variance in nodes]
+        return BlurBlock(
+            stages.SparseMatrix.from_scipy(collect, like),
+            stages.SparseMatrix.from_scipy(collect.T.tocsr(), like),
+            torch.from_numpy(np.concatenate(bands)).to(device=like.device, dtype=like.dtype),
+        )
+
     def _chunks(self) -> list[list[int]]:
         n_views = self.acquisition.n_views
         return [list(range(k, min(k + _VIEWS_AT_ONCE, n_views))) for k in range(0, n_views, _VIEWS_AT_ONCE)]
+
+
+def stacked(blocks: list[ViewBlock]) -> ViewBlock:
+    """One block for several studies of the same geometry, their slices one after another along z.
+
+    Each study keeps its own attenuation; with one study the block itself comes back.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    attenuation = [block.attenuation for block in blocks if block.attenuation is not None]
+    return replace(blocks[0], attenuation=torch.cat(attenuation, dim=-1) if attenuation else None)
+
+
+def _require_map(mu: Volume, grid: Grid) -> None:
+    """Refuse a map in another unit or on slices other than those of the activity."""
+    if mu.quantity is not Quantity.MU_PER_CM:
+        raise UnitsError(f"an attenuation map in {mu.quantity.unit}", "1/cm", "convert it first")
+    same_slices = mu.grid.shape[2] == grid.shape[2] and abs(mu.grid.centre_mm[2] - grid.centre_mm[2]) < 1e-3
+    if not same_slices or not mu.grid.along_patient_axes or not np.allclose(mu.grid.spacing_mm, grid.spacing_mm):
+        raise GeometryError(
+            "an attenuation map whose voxels or slices are not those of the activity",
+            "the same spacing and slices, as wide as you like",
+            "use mu.resampled(onto=grid)",
+        )
 
 
 def detector_order(projections: Float[Tensor, "view column z"]) -> Float[Tensor, "view row column"]:
