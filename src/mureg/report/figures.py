@@ -1,0 +1,241 @@
+"""Pictures: does the map lie on the heart, and what did the correction change?"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from mureg.geometry import Quantity, Volume
+from mureg.geometry.rigid import Triple
+from mureg.pipeline import Outcome
+from mureg.registration.heart import HeartLocation, find_left_ventricle
+from mureg.report.canvas import (
+    AFTER,
+    BEFORE,
+    CAUTION,
+    FAINT,
+    GREY,
+    HEAT,
+    Canvas,
+    draw_glow,
+    draw_outline,
+    draw_values,
+)
+from mureg.report.planes import VIEWS, plane
+from mureg.report.wording import displacement_at, shortened, six_numbers
+
+_CHEST_MM: Triple = (380.0, 280.0, 280.0)
+_HEART_MM: Triple = (160.0, 160.0, 160.0)
+_LUNG_EDGE_PER_CM = 0.08
+_SMOOTHING_VOXELS = 0.7
+_ACTION_LIMIT_PIXELS = 1.0
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Pixels."""
+
+    width: int = 1500
+    height: int = 1300
+    margin: int = 20
+    left: int = 62
+    gap: int = 8
+    chest_top: int = 66
+    per_mm: float = 1.352
+    heart_top: int = 866
+    heart_side: int = 196
+
+
+def quality_picture(outcome: Outcome, path: Path) -> None:
+    """Draw what a physician looks at for five seconds.
+
+    Rows: the uncorrected SPECT in colour over the attenuation map by the headers alone, and over the registered map,
+    each with the outlines of that map's lungs and body; uncorrected against corrected SPECT; the shift in words.
+    All planes go through the left ventricle.
+
+    Args:
+        outcome: of one run; without a corrected image its row says so.
+        path: a PNG; written whole or not at all.
+    """
+    compose_quality(outcome).save(path)
+
+
+def compose_quality(outcome: Outcome) -> Canvas:
+    """The quality picture before it is written; see `quality_picture`."""
+    layout = _Layout()
+    canvas = Canvas(layout.width, layout.height)
+    clearest = outcome.spect_corrected or outcome.spect_uncorrected
+    heart = find_left_ventricle(clearest, outcome.mu_registered)
+    canvas.text(layout.left, 16, "Attenuation map on SPECT", fontsize=17, fontweight="bold")
+    legend = "colour: uncorrected SPECT     grey: attenuation map     line: edge of its lungs and body"
+    if outcome.mu_header.outside is not None or outcome.mu_registered.outside is not None:
+        legend += "     dark blue: outside the map"
+    canvas.text(
+        layout.width - layout.margin,
+        22,
+        legend,
+        ha="right",
+        color=FAINT,
+    )
+    uncorrected = _smoothed(outcome.spect_uncorrected)
+    corrected = None if outcome.spect_corrected is None else _smoothed(outcome.spect_corrected)
+    _chest_row(canvas, layout, 0, outcome.mu_header, uncorrected, heart, BEFORE)
+    _chest_row(canvas, layout, 1, outcome.mu_registered, uncorrected, heart, AFTER)
+    _heart_row(canvas, layout, 0, uncorrected, heart)
+    _heart_row(canvas, layout, 1, corrected, heart)
+    _words(canvas, layout, outcome, heart)
+    return canvas
+
+
+def _chest_row(
+    canvas: Canvas, layout: _Layout, row: int, mu: Volume, spect: Volume, heart: HeartLocation, colour: str
+) -> None:
+    height = _CHEST_MM[1] * layout.per_mm
+    top = layout.chest_top + row * (height + layout.gap + 6)
+    label = ("BEFORE  (by headers)", "AFTER  (registered)")[row]
+    canvas.text(
+        34, top + height / 2, label, color=colour, fontsize=14, fontweight="bold", rotation=90, va="center", ha="center"
+    )
+    centre = _chest_centre(spect, heart)
+    bright = _brightest_in_heart(spect, heart)
+    left = float(layout.left)
+    for view in VIEWS:
+        # every plane goes through the ventricle; the window itself stays on the chest
+        middle = list(centre)
+        middle[view.through] = heart.centre_mm[view.through]
+        at: Triple = (middle[0], middle[1], middle[2])
+        width = _CHEST_MM[view.across] * layout.per_mm
+        axes = canvas.panel((left, top, width, height), view, _CHEST_MM, at)
+        map_plane = plane(mu, view, at, _CHEST_MM)
+        draw_values(axes, map_plane, GREY, 0.0, 0.2)
+        draw_glow(axes, plane(spect, view, at, _CHEST_MM), bright)
+        draw_outline(axes, map_plane, _LUNG_EDGE_PER_CM, colour)
+        left += width + layout.gap
+
+
+def _heart_row(canvas: Canvas, layout: _Layout, row: int, spect: Volume | None, heart: HeartLocation) -> None:
+    side, gap = layout.heart_side, layout.gap
+    top = layout.heart_top + row * (side + gap)
+    label = ("UNCORRECTED", "CORRECTED")[row]
+    canvas.text(34, top + side / 2, label, rotation=90, va="center", ha="center", fontweight="bold")
+    if spect is None:
+        canvas.text(layout.left, top + side / 2, "no corrected image was made", color=FAINT, va="center")
+        return
+    bright = _brightest_in_heart(spect, heart)
+    for column, view in enumerate(VIEWS):
+        box = (layout.left + column * (side + gap), top, side, side)
+        axes = canvas.panel(box, view, _HEART_MM, heart.centre_mm)
+        draw_values(axes, plane(spect, view, heart.centre_mm, _HEART_MM), HEAT, 0.0, bright)
+
+
+def _words(canvas: Canvas, layout: _Layout, outcome: Outcome, heart: HeartLocation) -> None:
+    registration = outcome.registration
+    grid = outcome.spect_uncorrected.grid
+    header_heart_mm = registration.ct_from_spect.apply(heart.centre_mm)
+    moved = displacement_at(registration, header_heart_mm, grid)
+    large = moved.length_pixels > _ACTION_LIMIT_PIXELS
+    x = layout.left + 3 * (layout.heart_side + layout.gap) + 30.0
+    y = float(layout.heart_top)
+    if registration.decision == "moved":
+        title = f"Map moved {moved.length_mm:.1f} mm = {moved.length_pixels:.1f} pixels at the heart"
+    else:
+        title = "Map left as it was"
+    canvas.text(x, y - 4, title, fontsize=19, fontweight="bold", color=CAUTION if large else AFTER)
+    lines = [*moved.words(), f"turned by {registration.ct_from_spect.rotation_deg:.1f}°"]
+    for number, line in enumerate(lines):
+        canvas.text(x, y + 38 + 25 * number, line, fontsize=14)
+    y += 38 + 25 * len(lines) + 12
+    canvas.text(x, y, "ct_from_spect about the centre of the SPECT grid, as in registration.json", color=FAINT)
+    for number, line in enumerate(six_numbers(registration)):
+        canvas.text(x, y + 22 + 19 * number, line, family="monospace")
+    y += 22 + 19 * 3 + 10
+    canvas.text(
+        x,
+        y,
+        f"registrar {registration.registrar}, {registration.seconds:.1f} s; decision: {registration.decision}",
+        color=FAINT,
+    )
+    y += 28
+    remarks = [*outcome.warnings, *(n for n in registration.notes if n.startswith("warning")), heart.note]
+    remarks = [remark.removeprefix("warning: ") for remark in remarks if remark]
+    for remark in remarks[:3]:
+        wrapped = textwrap.wrap(shortened(remark, 180), 94)
+        canvas.text(x, y, "!", color=CAUTION, fontweight="bold")
+        canvas.text(x + 14, y, "\n".join(wrapped), color=CAUTION, fontsize=10.5, linespacing=1.2)
+        y += 20 * len(wrapped) + 4
+    if len(remarks) > 3:
+        canvas.text(x + 14, y, f"and {len(remarks) - 3} more in registration.json", color=CAUTION, fontsize=10.5)
+    right, bottom = layout.width - layout.margin, layout.height - 14
+    canvas.text(right, bottom, "research use only: not for diagnosis", ha="right", va="bottom", color=FAINT)
+
+
+def _chest_centre(spect: Volume, heart: HeartLocation) -> Triple:
+    """The middle of the chest windows: the camera's axis from side to side and front to back, the heart's height."""
+    x, y, _ = spect.grid.centre_mm
+    return x, y, heart.centre_mm[2]
+
+
+def _smoothed(spect: Volume) -> Volume:
+    """The emission as it is shown: a Gaussian of 0.7 voxels' sigma takes the grain of single voxels away."""
+    return spect.with_values(torch.from_numpy(ndimage.gaussian_filter(spect.numpy(), _SMOOTHING_VOXELS)))
+
+
+def _brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:
+    """The brightest value near the left ventricle, liver and gut below it left out; 1 where all is dark."""
+    indices = np.indices(spect.grid.shape).transpose(1, 2, 3, 0)
+    offsets = spect.grid.points(indices) - np.asarray(heart.centre_mm)
+    near = (np.linalg.norm(offsets, axis=-1) < 42.0) & (offsets[..., 2] > -28.0)
+    values = spect.numpy()
+    brightest = float(values[near].max(initial=0.0)) or float(values.max())
+    return brightest if brightest > 0.0 else 1.0
+
+
+def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title: str = "") -> None:
+    """Draw three planes of a volume with orientation letters, for ``mureg inspect``.
+
+    Args:
+        volume: any quantity, on any grid; drawn along the patient axes, whole.
+        path: a PNG; written whole or not at all.
+        centre_mm: where the planes cross, LPS+; by default the left ventricle of an emission, where one is seen,
+            and otherwise the centre of the grid.
+        title: written above; the quantity, its unit and window follow it.
+    """
+    crossing = centre_mm or _default_crossing(volume)
+    low, high = volume.quantity.window_low, volume.quantity.window_high
+    if high is None:
+        high = float(np.quantile(volume.numpy(), 0.999)) or float(volume.values.max())
+    high = high if high > low else low + 1.0
+    corners = volume.grid.corners_mm()
+    x, y, z = np.ptp(corners, axis=0)
+    size_mm: Triple = (float(x), float(y), float(z))
+    middle_mm = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    height, margin, gap, top = 420.0, 16.0, 8.0, 52.0
+    tallest = max(size_mm[1], size_mm[2])
+    per_mm = min(height / tallest, 1500.0 / (2 * size_mm[0] + size_mm[1]))
+    widths = [size_mm[view.across] * per_mm for view in VIEWS]
+    canvas = Canvas(round(sum(widths) + 2 * gap + 2 * margin), round(tallest * per_mm + top + margin))
+    canvas.text(margin, 16, title, fontsize=13, fontweight="bold")
+    canvas.text(canvas.width - margin, 18, f"{volume.quantity.unit}, {low:.4g} to {high:.4g}", color=FAINT, ha="right")
+    colours = HEAT if volume.quantity in (Quantity.COUNTS, Quantity.ACTIVITY) else GREY
+    left = margin
+    for view, width in zip(VIEWS, widths, strict=True):
+        at = [float(value) for value in middle_mm]
+        at[view.through] = crossing[view.through]
+        centre: Triple = (at[0], at[1], at[2])
+        axes = canvas.panel((left, top, width, size_mm[view.upward] * per_mm), view, size_mm, centre)
+        draw_values(axes, plane(volume, view, centre, size_mm, 1.0 / per_mm), colours, low, high)
+        left += width + gap
+    canvas.save(path)
+
+
+def _default_crossing(volume: Volume) -> Triple:
+    if volume.quantity in (Quantity.COUNTS, Quantity.ACTIVITY):
+        heart = find_left_ventricle(volume)
+        if heart.confidence >= 0.3:
+            return heart.centre_mm
+    return volume.grid.centre_mm

@@ -1,0 +1,109 @@
+"""What a run leaves in its folder, and what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mureg.io import write_nifti
+from mureg.io.atomic import refuse_existing, writing
+from mureg.io.transforms import write_tfm
+from mureg.pipeline import Outcome, Provenance
+from mureg.report.figures import quality_picture
+
+RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
+
+FILES = (
+    "registration.json",
+    "ct_from_spect.tfm",
+    "mu_registered.nii.gz",
+    "mu_header.nii.gz",
+    "spect_nac.nii.gz",
+    "spect_ac.nii.gz",
+    "qc.png",
+    "settings.toml",
+)
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse, before any work is done, a folder that holds results already."""
+    if not overwrite:
+        refuse_existing([folder / name for name in FILES])
+
+
+def write_folder(outcome: Outcome, folder: Path) -> list[Path]:
+    """Write every file of a result into `folder`, each whole or not at all; return them.
+
+    A corrected image left over from an earlier run is removed when this run made none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
+    write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
+    write_nifti(outcome.spect_uncorrected, folder / "spect_nac.nii.gz")
+    if outcome.spect_corrected is not None:
+        write_nifti(outcome.spect_corrected, folder / "spect_ac.nii.gz")
+    else:
+        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
+    registration = outcome.registration
+    write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
+    quality_picture(outcome, folder / "qc.png")
+    with writing(folder / "settings.toml") as scratch:
+        scratch.write_text(settings_toml(outcome.provenance), "utf-8")
+    with writing(folder / "registration.json") as scratch:
+        scratch.write_text(json.dumps(as_json(outcome), indent=2) + "\n", "utf-8")
+    return [folder / name for name in FILES if (folder / name).exists()]
+
+
+def settings_toml(provenance: Provenance) -> str:
+    """The settings of a run, as ``mureg register --settings`` reads them."""
+    header = f"# Settings of a run of mureg {provenance.versions['mureg']}; read back with --settings.\n\n"
+    return header + tomli_w.dumps(provenance.settings)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The registration and everything needed to make it again, ready for JSON."""
+    registration, provenance = outcome.registration, outcome.provenance
+    return {
+        "ct_from_spect": registration.ct_from_spect.matrix.tolist(),
+        "space": "LPS, mm; maps a point in SPECT space to the place in CT space where that anatomy lies",
+        "shift_mm": list(registration.shift_mm),
+        "angles_deg": list(registration.angles_deg),
+        "centre_mm": list(registration.centre_mm),
+        "registrar": registration.registrar,
+        "decision": registration.decision,
+        "evidence": dict(registration.evidence),
+        "covariance": None if registration.covariance is None else registration.covariance.tolist(),
+        "seconds": round(registration.seconds, 3),
+        "warnings": list(outcome.warnings),
+        "notes": list(registration.notes),
+        "provenance": {
+            "versions": provenance.versions,
+            "settings": provenance.settings,
+            "sources": [vars(source) for source in provenance.sources],
+            "seconds": provenance.seconds,
+            "device": provenance.device,
+            "weights_sha256": provenance.weights_sha256,
+        },
+        "use": RESEARCH_USE_ONLY,
+    }
+
+
+def describe(outcome: Outcome) -> list[str]:
+    """The same for people, in a few lines."""
+    registration = outcome.registration
+    spacing = outcome.spect_uncorrected.grid.spacing_mm
+    shift = registration.shift_mm
+    pixels = [s / mm for s, mm in zip(shift, spacing, strict=True)]
+    x, y, z = (f"{mm:+.1f} mm ({pixel:+.2f} pixels)" for mm, pixel in zip(shift, pixels, strict=True))
+    angles = ", ".join(f"{axis} {angle:+.1f}" for axis, angle in zip("xyz", registration.angles_deg, strict=True))
+    lines = [
+        f"registrar  {registration.registrar}, {registration.seconds:.1f} s; the map was {registration.decision}",
+        f"shift      x {x}, y {y}, z {z}",
+        f"angles     {angles} degrees about the centre of the SPECT field",
+        *(f"note       {note}" for note in registration.notes),
+        *(f"warning    {warning}" for warning in outcome.warnings),
+    ]
+    return [*lines, RESEARCH_USE_ONLY]

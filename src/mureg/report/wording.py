@@ -1,0 +1,91 @@
+"""The registration in words and numbers, as the quality picture states them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mureg.geometry import Grid
+from mureg.geometry.rigid import Triple
+from mureg.registration import Registration
+
+_TOWARD = (
+    ("to the patient's left", "to the patient's right"),
+    ("to the back", "to the front"),
+    ("to the head", "to the foot"),
+)
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """How far the anatomy of the map was moved at one place.
+
+    Attributes:
+        mm: along x (left), y (back), z (head).
+        pixels: the same in SPECT voxels.
+    """
+
+    mm: Triple
+    pixels: Triple
+
+    @property
+    def length_mm(self) -> float:
+        """How far altogether."""
+        return float(np.linalg.norm(self.mm))
+
+    @property
+    def length_pixels(self) -> float:
+        """How far altogether, in SPECT voxels."""
+        return float(np.linalg.norm(self.pixels))
+
+    def words(self) -> list[str]:
+        """One line per axis: "9.0 mm to the patient's left (1.3 pixels)"."""
+        lines = []
+        for mm, pixels, (positive, negative) in zip(self.mm, self.pixels, _TOWARD, strict=True):
+            lines.append(f"{abs(mm):.1f} mm {positive if mm >= 0 else negative} ({abs(pixels):.1f} pixels)")
+        return lines
+
+
+def displacement_at(registration: Registration, point_mm: npt.ArrayLike, spect_grid: Grid) -> Displacement:
+    """How the map's anatomy at a point moved when it was laid onto the SPECT.
+
+    ``ct_from_spect`` maps SPECT points to CT points, so anatomy that the headers put at q is seen at
+    ``ct_from_spect.inverse()`` of q: the map moves by the inverse of the registration.
+
+    Args:
+        registration: the pose.
+        point_mm: q, where the headers put the anatomy, LPS+.
+        spect_grid: whose voxels are the pixels.
+    """
+    point = np.asarray(point_mm, dtype=np.float64)
+    moved = registration.ct_from_spect.inverse().apply(point) - point
+    per_mm = np.linalg.norm(np.linalg.inv(spect_grid.affine[:3, :3]), axis=0)
+    pixels = moved * per_mm
+    return Displacement(_triple(moved), _triple(pixels))
+
+
+def six_numbers(registration: Registration) -> list[str]:
+    """The shift, angles and centre exactly as registration.json holds them, rounded."""
+
+    def row(values: Triple, style: str) -> str:
+        return "   ".join(f"{axis} {value:{style}}" for axis, value in zip("xyz", values, strict=True))
+
+    return [
+        f"shift_mm     {row(registration.shift_mm, '+.1f')}",
+        f"angles_deg   {row(registration.angles_deg, '+.1f')}",
+        f"centre_mm    {row(registration.centre_mm, '.1f')}",
+    ]
+
+
+def shortened(sentence: str, width: int) -> str:
+    """The beginning of a sentence, cut between words."""
+    if len(sentence) <= width:
+        return sentence
+    return sentence[: width - 1].rsplit(" ", 1)[0].rstrip(",;:") + " …"
+
+
+def _triple(values: npt.NDArray[np.float64]) -> Triple:
+    x, y, z = values
+    return float(x), float(y), float(z)
