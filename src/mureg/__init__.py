@@ -13,6 +13,7 @@ _PUBLIC = {
     "MutualInformation": "mureg.registration",
     "Osem": "mureg.recon",
     "Outcome": "mureg.pipeline",
+    "Physics": "mureg.spect",
     "Quantity": "mureg.geometry",
     "Registration": "mureg.registration",
     "RigidTransform": "mureg.geometry",

@@ -16,7 +16,8 @@ from mureg.errors import RefusedError
 from mureg.geometry import Grid, Volume
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import MutualInformation, Registrar, Registration
-from mureg.spect import Acquisition, SystemModel
+from mureg.spect import Acquisition, Physics
+from mureg.spect.physics import WITHOUT
 from mureg.study import Ct, Source, Study
 
 Progress = Callable[[str], None]
@@ -62,6 +63,7 @@ def run(
     study: Study,
     registrar: Registrar = MutualInformation(),  # noqa: B008 (frozen settings)
     reconstructor: Reconstructor = Osem(),  # noqa: B008
+    physics: Physics = Physics(),  # noqa: B008
     *,
     correct: bool = True,
     device: torch.device | str = "cpu",
@@ -73,6 +75,7 @@ def run(
         study: one visit.
         registrar: how to find the pose; tuned mutual information by default.
         reconstructor: how to reconstruct; OSEM, 12 iterations of 10 subsets, by default.
+        physics: which effects of the camera the corrected reconstruction models.
         correct: reconstruct with the registered map as well; otherwise stop after the registration.
         device: where reconstructions run.
         progress: told the name of each step as it begins.
@@ -97,7 +100,8 @@ def run(
     corrected = None
     if correct and acquisition is not None:
         clock.begin("corrected SPECT")
-        corrected = reconstruct(acquisition, registered, reconstructor)
+        corrected, said = reconstruct_and_say(acquisition, registered, reconstructor, physics)
+        notes = (*notes, *said)
 
     clock.end()
     return Outcome(
@@ -109,7 +113,11 @@ def run(
         (*study.notes, *notes, *_warnings(study, uncorrected, mu, registered, correct), *registration.warnings),
         Provenance(
             versions(),
-            {"registrar": asdict(registrar), "reconstructor": asdict(reconstructor)},  # type: ignore[call-overload]
+            {
+                "registrar": asdict(registrar),  # type: ignore[call-overload]
+                "reconstructor": asdict(reconstructor),  # type: ignore[call-overload]
+                "physics": asdict(physics),
+            },
             study.sources,
             clock.seconds,
             str(device),
@@ -136,6 +144,7 @@ def reconstruct(
     acquisition: Acquisition,
     mu: Volume | None = None,
     reconstructor: Reconstructor = Osem(),  # noqa: B008
+    physics: Physics = Physics(),  # noqa: B008
 ) -> Volume:
     """Reconstruct projections, with attenuation correction where a map is given.
 
@@ -143,14 +152,22 @@ def reconstruct(
         acquisition: the projections; their device is used.
         mu: attenuation map in 1/cm on any grid in SPECT space, already registered.
         reconstructor: OSEM, 12 iterations of 10 subsets, by default.
+        physics: which other effects to model.
 
     Returns:
         Activity on `acquisition.grid()`, in main memory.
     """
+    return reconstruct_and_say(acquisition, mu, reconstructor, physics)[0]
+
+
+def reconstruct_and_say(
+    acquisition: Acquisition, mu: Volume | None, reconstructor: Reconstructor, physics: Physics
+) -> tuple[Volume, tuple[str, ...]]:
+    """`reconstruct`, and what had to be assumed about the camera, one sentence each."""
     grid = acquisition.grid()
     on_grid = None if mu is None else mu if mu.grid == grid else finer_than(mu, grid).resampled(onto=grid)
-    system = SystemModel(acquisition, grid, on_grid)
-    return reconstructor.reconstruct(acquisition, system).to("cpu")
+    system, notes = physics.system(acquisition, on_grid)
+    return reconstructor.reconstruct(acquisition, system).to("cpu"), notes
 
 
 def attenuation_map(study: Study, grid: Grid) -> tuple[Volume, tuple[str, ...]]:
@@ -188,7 +205,7 @@ def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, r
             "projections of an emission study",
             "check that the right series was given",
         )
-    return reconstruct(acquisition, None, reconstructor)
+    return reconstruct(acquisition, None, reconstructor, WITHOUT)
 
 
 def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, correct: bool) -> list[str]:
@@ -198,11 +215,12 @@ def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, corre
         warnings.append(
             "SPECT and CT name different frames of reference: their header positions need not agree before registration"
         )
-    missing = 1.0 - registered.known_share
-    if missing > 0.005:
+    if registered.outside is not None:
+        missing = 1.0 - registered.known_share
+        counts = float(spect.values[registered.outside].sum() / spect.values.sum().clamp_min(1e-30))
         warnings.append(
-            f"the CT does not reach {100 * missing:.0f} % of the SPECT field; nothing is known about attenuation there "
-            "and none is applied"
+            f"the CT does not reach {100 * missing:.0f} % of the SPECT field, from which {100 * counts:.0f} % of the "
+            "counts come: nothing is known about attenuation there and none is applied"
         )
     if correct and isinstance(study.spect, Volume):
         warnings.append("no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given")

@@ -1,0 +1,5 @@
+"""``python -m mureg.cli``."""
+
+from mureg.cli import entry
+
+entry()

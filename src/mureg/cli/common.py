@@ -1,0 +1,149 @@
+"""What every verb shares: options, devices, settings files, output."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import SimpleITK as sitk
+import torch
+import tyro
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from mureg.errors import UsageError
+from mureg.pipeline import Progress as Report
+from mureg.recon import Osem
+from mureg.registration import REGISTRARS, MutualInformation, Registrar
+from mureg.spect import Physics
+
+T = TypeVar("T")
+
+Flat = tyro.conf.arg(name="")
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """Options of every verb.
+
+    Attributes:
+        json: print one JSON object on standard output and nothing else there.
+        device: where reconstructions run; auto takes a GPU when there is one.
+        threads: CPU threads, 0 for as many as this machine lets the process use.
+        overwrite: replace results that are already there.
+    """
+
+    json: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0
+    overwrite: bool = False
+
+    def prepare(self) -> str:
+        """Set the thread count and return the device's name."""
+        if self.threads < 0:
+            raise UsageError(f"--threads {self.threads}", "0 or more", "leave it out to use every core")
+        threads = self.threads or len(os.sched_getaffinity(0))
+        torch.set_num_threads(threads)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda on a machine without a usable GPU", "a CUDA device", "use --device cpu")
+        return self.device
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithms:
+    """The settings of every algorithm that can be chosen.
+
+    Attributes:
+        mutual_information: settings of the registrar mutual-information.
+        osem: settings of the reconstruction.
+        physics: which effects of the camera are modelled.
+    """
+
+    mutual_information: MutualInformation = dataclasses.field(default_factory=MutualInformation)
+    osem: Osem = dataclasses.field(default_factory=Osem)
+    physics: Physics = dataclasses.field(default_factory=Physics)
+
+    def registrar(self, kind: str) -> Registrar:
+        """The settings of the registrar of that kind."""
+        chosen: Registrar = getattr(self, kind.replace("-", "_"))
+        return chosen
+
+
+if TYPE_CHECKING:
+    RegistrarKind = str
+else:  # the catalogue is only known at run time
+    RegistrarKind = Literal[tuple(REGISTRARS)]
+
+
+def parse(verb: str, arguments: Sequence[str], options: type[T], default: T | None = None) -> T:
+    """Parse the options of a verb; on a mistake print what is wrong and exit with 2."""
+    return tyro.cli(
+        options,
+        prog=f"mureg {verb}",
+        args=list(arguments),
+        default=default if default is not None else tyro.MISSING_NONPROP,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def algorithms_from(path: Path) -> tuple[str | None, Algorithms]:
+    """Read ``settings.toml``: the kind of registrar it names, and the settings.
+
+    Raises:
+        UsageError: the file is missing or holds something that is no setting.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+        known: dict[str, Any] = {**REGISTRARS, "osem": Osem, "physics": Physics}
+        found: dict[str, Any] = {}
+        for table in tables.values():
+            kind = table["kind"]
+            found[kind] = TypeAdapter(known[kind]).validate_python(table)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as problem:
+        reason = str(problem).splitlines()[0] if not isinstance(problem, ValidationError) else _first_mistake(problem)
+        raise UsageError(
+            f"settings file {path.name} cannot be used ({reason})",
+            "a TOML file with tables [registrar], [reconstructor] and [physics], as written beside each result",
+            "start from a settings.toml that mureg wrote",
+        ) from problem
+    chosen = next((kind for kind in found if kind in REGISTRARS), None)
+    return chosen, Algorithms(**{kind.replace("-", "_"): settings for kind, settings in found.items()})
+
+
+def _first_mistake(problem: ValidationError) -> str:
+    first = problem.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Report]:
+    """Show the step at work on standard error, on a terminal only."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _step: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda step: bar.update(task, description=step)
+
+
+def emit(common: Common, answer: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """Print the answer: as JSON when that was asked for, otherwise as lines for people."""
+    if common.json:
+        json.dump(answer, sys.stdout, indent=2)
+        print()
+    else:
+        print("\n".join(lines))

@@ -1,0 +1,91 @@
+"""``mureg inspect``: what a file or folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mureg.cli import RESEARCH_USE_ONLY
+from mureg.cli.common import Common, Flat, emit, parse
+from mureg.geometry import Volume
+from mureg.io import Found, inspect
+from mureg.io.atomic import refuse_existing
+from mureg.pipeline import reconstruct
+from mureg.recon import Osem
+from mureg.report import thumbnail
+from mureg.spect import Acquisition
+from mureg.spect.physics import WITHOUT
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Say what a file or folder holds, with every guess made, and draw its three planes. Research use only.
+
+    Attributes:
+        path: DICOM file or folder, or NIfTI file.
+        output: PNG file for the three planes; of several series the later ones get a number.
+    """
+
+    path: tyro.conf.Positional[Path]
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("inspect.png")
+    common: Annotated[Common, Flat] = field(default_factory=Common)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, look, draw, say. Exit code 4 where nothing that was found can be used."""
+    options = parse("inspect", arguments, Inspect)
+    options.common.prepare()
+    inspection = inspect(options.path)
+    usable = [found for found in inspection.found if found.loaded is not None]
+    pictures = [numbered(options.output, k) for k in range(len(usable))]
+    if not options.common.overwrite:
+        refuse_existing(pictures)
+    for found, picture in zip(usable, pictures, strict=True):
+        thumbnail(_as_volume(found), picture, title=f"{found.kind}: {found.name}" if found.name else found.kind)
+    lines = [line for found in inspection.found for line in (*_lines(found), "")]
+    lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=True)]
+    answer = inspection.as_dict() | {"pictures": [picture.name for picture in pictures], "use": RESEARCH_USE_ONLY}
+    emit(options.common, answer, [*lines, RESEARCH_USE_ONLY])
+    return 0 if usable else 4
+
+
+def numbered(path: Path, k: int) -> Path:
+    """The k-th name of a row of files: plain for the first, then with -2, -3 and so on."""
+    return path if k == 0 else path.with_name(f"{path.stem}-{k + 1}{path.suffix}")
+
+
+def _as_volume(found: Found) -> Volume:
+    """What can be drawn: the volume itself, or a quick uncorrected reconstruction of projections."""
+    if isinstance(found.loaded, Acquisition):
+        quick = Osem(iterations=2, subsets=min(10, found.loaded.n_views))
+        return reconstruct(found.loaded, None, quick, WITHOUT)
+    assert found.loaded is not None
+    return found.loaded
+
+
+def _lines(found: Found) -> Iterator[str]:
+    yield f"{found.kind}: {found.name or 'without description'} ({found.files} file{'s' * (found.files != 1)})"
+    for name, value in found.facts.items():
+        if value not in (None, ""):
+            yield f"  {name.replace('_', ' '):18} {_words(value)}"
+    for note in found.notes:
+        yield f"  {'note':18} {note}"
+    if found.refusal:
+        yield f"  {'refused':18} {found.refusal}"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        between = "; " if any(isinstance(part, dict) for part in value) else " x " if _counts(value) else ", "
+        return between.join(_words(part) for part in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _counts(values: list[Any]) -> bool:
+    return len(values) in (2, 3) and all(isinstance(value, int) for value in values)

@@ -1,0 +1,117 @@
+"""``mureg reconstruct``: from projections to an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from mureg.cli import RESEARCH_USE_ONLY
+from mureg.cli.common import Common, Flat, Output, emit, parse, progress
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.geometry import RigidTransform, Volume
+from mureg.io import read_ct, read_mu, read_spect, read_transform, write_nifti
+from mureg.io.atomic import refuse_existing
+from mureg.pipeline import finer_than, reconstruct_and_say, versions
+from mureg.recon import Osem
+from mureg.spect import Acquisition, Physics
+from mureg.study import Source
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Reconstruct projections, with attenuation correction where a map is given. Research use only.
+
+    Attributes:
+        projections: DICOM file or folder with projections.
+        output: NIfTI file for the image (.nii or .nii.gz).
+        mu: attenuation map in SPECT space, DICOM or NIfTI.
+        ct: CT instead of a map, DICOM or NIfTI in HU.
+        transform: where the CT or map belongs: ct_from_spect as .tfm or registration.json; by headers when left out.
+        series: which series of the folder holds the projections.
+        ct_series: which CT or map series of its folder.
+        osem: settings of the reconstruction.
+        physics: which effects of the camera are modelled.
+    """
+
+    projections: Path
+    output: Output
+    mu: Path | None = None
+    ct: Path | None = None
+    transform: Path | None = None
+    series: str | None = None
+    ct_series: str | None = None
+    common: Annotated[Common, Flat] = field(default_factory=Common)
+    osem: Osem = field(default_factory=Osem)
+    physics: Physics = field(default_factory=Physics)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, read, reconstruct, write, say."""
+    options = parse("reconstruct", arguments, Reconstruct)
+    if options.mu is not None and options.ct is not None:
+        raise UsageError("both --ct and --mu", "one of them, or neither", "leave one out")
+    if options.transform is not None and options.mu is None and options.ct is None:
+        raise UsageError("--transform without a map", "--ct or --mu beside it", "give the map that the transform moves")
+    if not options.output.name.endswith((".nii", ".nii.gz")):
+        raise UsageError(f"output {options.output.name}", "a name that ends in .nii or .nii.gz", "change the name")
+    if not options.common.overwrite:
+        refuse_existing([options.output])
+    device = options.common.prepare()
+    with progress(options.common.json) as report:
+        report("reading")
+        acquisition, spect_source = read_spect(options.projections, options.series)
+        if not isinstance(acquisition, Acquisition):
+            raise UnreadableInputError(
+                "a reconstructed volume", "projections (NM TOMO)", "give the acquisition, not its reconstruction"
+            )
+        mu, notes, sources = _attenuation(options, acquisition)
+        report("reconstruction")
+        image, said = reconstruct_and_say(acquisition.to(device), mu, options.osem, options.physics)
+        report("writing")
+        write_nifti(image, options.output)
+    warnings = [*acquisition.notes, *notes, *said]
+    answer = {
+        "output": options.output.name,
+        "attenuation_corrected": mu is not None,
+        "counts": float(acquisition.photopeak_counts.sum()),
+        "shape": list(image.grid.shape),
+        "spacing_mm": list(image.grid.spacing_mm),
+        "warnings": warnings,
+        "provenance": {
+            "versions": versions(),
+            "settings": {"reconstructor": asdict(options.osem), "physics": asdict(options.physics)},
+            "sources": [vars(source) for source in (spect_source, *sources)],
+        },
+        "use": RESEARCH_USE_ONLY,
+    }
+    lines = [
+        f"{'with' if mu is not None else 'without'} attenuation correction, {acquisition.n_views} views over "
+        f"{acquisition.arc_deg:.0f} degrees, {answer['counts']:.0f} counts",
+        *(f"warning    {warning}" for warning in warnings),
+        RESEARCH_USE_ONLY,
+        f"image in {options.output}",
+    ]
+    emit(options.common, answer, lines)
+    return 0
+
+
+def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume | None, list[str], list[Source]]:
+    """The attenuation map on the SPECT grid, what to say about it and where it came from."""
+    notes: list[str] = []
+    if options.ct is not None:
+        ct, source = read_ct(options.ct, options.ct_series)
+        full, said = ct.mu()
+        notes += [*ct.notes, *([said] if said else [])]
+    elif options.mu is not None:
+        full, said_of_map, source = read_mu(options.mu, options.ct_series)
+        notes += said_of_map
+    else:
+        return None, notes, []
+    sources, ct_from_spect = [source], RigidTransform.identity()
+    if options.transform is not None:
+        ct_from_spect, transform_source = read_transform(options.transform)
+        sources.append(transform_source)
+    grid = acquisition.grid()
+    return finer_than(full, grid).resampled(grid, ct_from_spect), notes, sources

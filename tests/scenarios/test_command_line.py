@@ -1,0 +1,273 @@
+"""What a user types, what comes back: the sample study through every verb, and every way of getting it wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+
+from mureg import RigidTransform
+from mureg.cli import main
+from mureg.evaluation import target_registration_error_mm
+from mureg.simulate.sample import load_truth, sample_folder
+
+SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
+QUICK = ["--threads", "1", "--mutual-information.starts", "1", "--osem.iterations", "2"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, request) -> Path:
+    """One full run of the main job, looked at by many tests."""
+    folder = tmp_path_factory.mktemp("register") / "results"
+    assert main(["register", "--spect", SPECT, "--ct", CT, "-o", str(folder), *QUICK]) == 0
+    return folder
+
+
+def refusal(capsys, *arguments: str) -> tuple[int, str]:
+    """Exit code and the one sentence on standard error; nothing on standard output."""
+    capsys.readouterr()
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    return code, err
+
+
+def test_the_folder_holds_every_result_and_nothing_else(results) -> None:
+    names = "registration.json ct_from_spect.tfm mu_registered.nii.gz mu_header.nii.gz spect_nac.nii.gz spect_ac.nii.gz"
+    assert {file.name for file in results.iterdir()} == {*names.split(), "qc.png", "settings.toml"}
+
+
+def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:
+    truth, found = load_truth(), json.loads((results / "registration.json").read_text())
+    matrix = RigidTransform(np.array(found["ct_from_spect"]))
+    assert target_registration_error_mm(matrix, truth.ct_from_spect, truth.heart_points_mm) < 6.8
+    wrong_way = matrix.inverse()
+    assert target_registration_error_mm(wrong_way, truth.ct_from_spect, truth.heart_points_mm) > 20
+
+
+def test_json_tells_all_that_was_promised(results) -> None:
+    found = json.loads((results / "registration.json").read_text())
+    for key in (
+        "ct_from_spect",
+        "shift_mm",
+        "angles_deg",
+        "centre_mm",
+        "registrar",
+        "seconds",
+        "warnings",
+        "provenance",
+    ):
+        assert key in found
+    six = RigidTransform.from_six(found["shift_mm"], found["angles_deg"], found["centre_mm"])
+    np.testing.assert_allclose(six.matrix, found["ct_from_spect"], atol=1e-9)
+    assert {"versions", "settings", "sources", "seconds"} <= found["provenance"].keys()
+    assert all(len(source["sha256"]) == 64 for source in found["provenance"]["sources"])
+    assert "MUREG^SAMPLE" not in json.dumps(found), "no patient names"
+
+
+def test_simpleitk_opens_the_transform_in_the_same_direction(results) -> None:
+    found = json.loads((results / "registration.json").read_text())
+    transform = sitk.ReadTransform(str(results / "ct_from_spect.tfm"))
+    for point in ((0.0, 0.0, 0.0), (50.0, -30.0, -180.0)):
+        expected = (np.array(found["ct_from_spect"]) @ [*point, 1.0])[:3]
+        np.testing.assert_allclose(transform.TransformPoint(point), expected, atol=1e-5)
+
+
+def test_simpleitk_resamples_the_header_map_onto_the_registered_one(results) -> None:
+    """The written map, moved by the written transform with another program, is the written registered map."""
+    transform = sitk.ReadTransform(str(results / "ct_from_spect.tfm"))
+    header, registered = (sitk.ReadImage(str(results / f"mu_{name}.nii.gz")) for name in ("header", "registered"))
+    moved = sitk.GetArrayFromImage(sitk.Resample(header, registered, transform, sitk.sitkLinear, 0.0))
+    wrong = sitk.GetArrayFromImage(sitk.Resample(header, registered, transform.GetInverse(), sitk.sitkLinear, 0.0))
+    expected = sitk.GetArrayFromImage(registered)
+    middle = np.s_[22:40, 16:48, 16:48]  # z y x, away from the ends of the CT
+    right, left = (np.abs(a[middle] - expected[middle]).mean() for a in (moved, wrong))
+    assert right < 0.01, "two interpolations instead of one leave a little"
+    assert left > 3 * right
+
+
+def test_images_are_on_the_spect_grid_in_ras_millimetres(results) -> None:
+    images = {name: nib.load(results / f"{name}.nii.gz") for name in ("mu_registered", "spect_nac", "spect_ac")}
+    for image in images.values():
+        assert image.shape == (64, 64, 64)
+        np.testing.assert_allclose(nib.affines.voxel_sizes(image.affine), 6.8, rtol=1e-5)
+        assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+    soft_tissue = np.median(images["mu_registered"].get_fdata()[images["mu_registered"].get_fdata() > 0.12])
+    assert 0.14 < soft_tissue < 0.165
+    ac, nac = (images[name].get_fdata() for name in ("spect_ac", "spect_nac"))
+    assert ac.sum() > 2 * nac.sum(), "corrected counts exceed uncorrected ones several times"
+
+
+def test_settings_read_back_give_the_same_run(results, tmp_path, capsys) -> None:
+    settings = tomllib.loads((results / "settings.toml").read_text())
+    assert settings["registrar"]["starts"] == 1
+    assert settings["reconstructor"]["iterations"] == 2
+    again = tmp_path / "again"
+    arguments = ["--spect", SPECT, "--ct", CT, "-o", str(again), "--settings", str(results / "settings.toml")]
+    assert main(["register", *arguments, "--no-reconstruction", "--threads", "2", "--json"]) == 0
+    out, err = capsys.readouterr()
+    first = json.loads((results / "registration.json").read_text())
+    assert json.loads(out)["ct_from_spect"] == first["ct_from_spect"], "two runs, one and two threads"
+    assert err == "", "no progress bar where there is no terminal"
+    assert not (again / "spect_ac.nii.gz").exists()
+
+
+def test_picture_is_a_whole_png(results) -> None:
+    with Image.open(results / "qc.png") as picture:
+        picture.verify()
+        assert min(picture.size) > 600
+
+
+def test_reconstruct_repeats_the_corrected_image(results, tmp_path, capsys) -> None:
+    image = tmp_path / "ac.nii.gz"
+    arguments = [
+        "--projections",
+        SPECT,
+        "--ct",
+        CT,
+        "--transform",
+        str(results / "ct_from_spect.tfm"),
+        "-o",
+        str(image),
+    ]
+    assert main(["reconstruct", *arguments, "--osem.iterations", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["attenuation_corrected"] is True
+    again, first = (nib.load(file).get_fdata() for file in (image, results / "spect_ac.nii.gz"))
+    np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-3 * first.max())
+
+
+def test_a_ready_map_serves_as_well_as_the_ct(results, tmp_path) -> None:
+    image = tmp_path / "ac.nii"
+    arguments = ["--projections", SPECT, "--mu", str(results / "mu_registered.nii.gz"), "-o", str(image)]
+    assert main(["reconstruct", *arguments, "--osem.iterations", "2"]) == 0
+    again, first = (nib.load(file).get_fdata() for file in (image, results / "spect_ac.nii.gz"))
+    np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-3 * first.max())
+
+
+def test_inspect_says_what_is_there_and_draws_it(tmp_path, capsys) -> None:
+    assert main(["inspect", str(sample_folder()), "-o", str(tmp_path / "look.png")]) == 0
+    out = capsys.readouterr().out
+    for words in ("CT", "projections", "126.5", "clockwise", "i to left, j to back, k to head", "LEHR", "Research use"):
+        assert words in out
+    assert {file.name for file in tmp_path.iterdir()} == {"look.png", "look-2.png"}
+
+
+def test_demo_compares_with_the_truth(tmp_path, capsys) -> None:
+    assert main(["demo", "-o", str(tmp_path / "demo"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["heart_error_mm"] <= 6.8 < told["heart_error_by_headers_mm"]
+    np.testing.assert_allclose(told["shift_true_mm"], load_truth().translation_mm, atol=1e-6)
+
+
+class TestRefusals:
+    """One clear sentence, the right exit code, nothing left behind."""
+
+    def test_results_are_not_overwritten(self, results, capsys) -> None:
+        before = {file.name: file.read_bytes() for file in results.iterdir()}
+        code, sentence = refusal(capsys, "register", "--spect", SPECT, "--ct", CT, "-o", str(results), *QUICK)
+        assert code == 2
+        assert "exists already" in sentence
+        assert {file.name: file.read_bytes() for file in results.iterdir()} == before
+
+    @pytest.mark.parametrize("extra", [[], ["--ct", CT, "--mu", CT]])
+    def test_exactly_one_map(self, extra, tmp_path, capsys) -> None:
+        code, sentence = refusal(capsys, "register", "--spect", SPECT, "-o", str(tmp_path / "out"), *extra)
+        assert code == 2
+        assert "--ct" in sentence
+
+    def test_no_overlap(self, tmp_path, capsys) -> None:
+        far = tmp_path / "far.nii"
+        shades = np.linspace(0.14, 0.16, 27000, dtype=np.float32).reshape(30, 30, 30)
+        image = nib.Nifti1Image(shades, np.diag([5.0, 5, 5, 1]))
+        image.affine[:3, 3] = 3000
+        image.set_sform(image.affine, code=1)
+        nib.save(image, far)
+        out = tmp_path / "out"
+        code, sentence = refusal(capsys, "register", "--spect", SPECT, "--mu", str(far), "-o", str(out), *QUICK)
+        assert code == 3
+        assert "no overlap" in sentence
+        assert not out.exists()
+
+    def test_missing_input(self, tmp_path, capsys) -> None:
+        code, sentence = refusal(
+            capsys, "register", "--spect", str(tmp_path / "none"), "--ct", CT, "-o", str(tmp_path / "out")
+        )
+        assert code == 4
+        assert "none" in sentence
+        assert not (tmp_path / "out").exists()
+
+    def test_projections_where_a_ct_belongs(self, tmp_path, capsys) -> None:
+        code, _ = refusal(capsys, "register", "--spect", SPECT, "--ct", SPECT, "-o", str(tmp_path / "out"))
+        assert code == 4
+
+    def test_a_damaged_transform(self, tmp_path, capsys) -> None:
+        bad = tmp_path / "bad.tfm"
+        bad.write_text("nothing")
+        code, sentence = refusal(
+            capsys,
+            "reconstruct",
+            "--projections",
+            SPECT,
+            "--ct",
+            CT,
+            "--transform",
+            str(bad),
+            "-o",
+            str(tmp_path / "a.nii"),
+        )
+        assert code == 4
+        assert "bad.tfm" in sentence
+
+    def test_output_that_is_no_nifti(self, tmp_path, capsys) -> None:
+        code, sentence = refusal(capsys, "reconstruct", "--projections", SPECT, "-o", str(tmp_path / "image.dcm"))
+        assert code == 2
+        assert ".nii" in sentence
+
+    def test_settings_that_are_none(self, tmp_path, capsys) -> None:
+        settings = tmp_path / "settings.toml"
+        settings.write_text('[reconstructor]\nkind = "osem"\niterations = -1\n')
+        code, sentence = refusal(
+            capsys, "register", "--spect", SPECT, "--ct", CT, "-o", str(tmp_path / "o"), "--settings", str(settings)
+        )
+        assert code == 2
+        assert "iterations" in sentence
+
+    def test_cuda_where_there_is_none(self, tmp_path, capsys) -> None:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a GPU")
+        code, _ = refusal(capsys, "demo", "--device", "cuda", "-o", str(tmp_path / "o"))
+        assert code == 2
+
+    def test_unknown_verb(self, capsys) -> None:
+        assert refusal(capsys, "align")[0] == 2
+
+    def test_a_folder_that_cannot_be_written(self, tmp_path, capsys) -> None:
+        (tmp_path / "file").write_text("in the way")
+        image = tmp_path / "file" / "image.nii"
+        code, _ = refusal(capsys, "reconstruct", "--projections", SPECT, "-o", str(image), "--osem.iterations", "1")
+        assert code == 2
+
+
+def test_help_answers_at_once() -> None:
+    command = shutil.which("mureg", path=str(Path(sys.executable).parent)) or "mureg"
+    started = time.perf_counter()
+    answer = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - started
+    assert "register" in answer.stdout
+    assert "Research use only" in answer.stdout
+    assert seconds < 1.5
+    loaded = "import sys, mureg.cli; mureg.cli.overview(); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], check=True)
