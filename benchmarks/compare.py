@@ -34,8 +34,8 @@ from worker import Array, Case
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 N, VOXEL_MM, RADIUS_MM = 64, 6.8, 250.0
-LEHR_BLUR_MM = np.array([3.8, 1.5, 1.5 / 34.2]) / 2.355
-"""3.8 mm intrinsic; holes of 1.5 mm, 34.2 mm effective length: FWHM of 7, 11, 13 mm at 10, 20, 25 cm."""
+LEHR_BLUR_MM = np.array([3.8, 1.5, 1.5 / (35.0 - 2.0 / 2.72)]) / 2.3548
+"""3.8 mm intrinsic; holes of 1.5 mm, 35 mm long less penetration: FWHM of 7, 11, 13 mm at 10, 20, 25 cm."""
 
 
 class Side:
@@ -73,7 +73,7 @@ def nrmse(found: Array, reference: Array) -> float:
     return float(np.sqrt(np.mean((found - reference) ** 2) / np.mean(reference**2)))
 
 
-def make_case(arguments: argparse.Namespace) -> Case:
+def make_case(arguments: argparse.Namespace, blurred: bool) -> Case:
     activity, mu = paint(CHEST, N, VOXEL_MM)
     return Case(
         activity=activity,
@@ -84,7 +84,7 @@ def make_case(arguments: argparse.Namespace) -> Case:
         voxel_mm=VOXEL_MM,
         iterations=arguments.iterations,
         subsets=arguments.subsets,
-        blur_mm=LEHR_BLUR_MM if arguments.psf else np.zeros(3),
+        blur_mm=LEHR_BLUR_MM if blurred else np.zeros(3),
     )
 
 
@@ -93,10 +93,10 @@ def with_noise(case: Case, projections: Array, million_counts: float) -> Case:
     return replace(case, counts=np.random.default_rng(1).poisson(expected).astype(np.float32))
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, folder: Path, blurred: bool) -> dict[str, Any]:
     peer_python, own_python = ROOT / ".venv-peers/bin/python", ROOT / ".venv/bin/python"
     path = folder / "case.npz"
-    case = make_case(arguments)
+    case = make_case(arguments, blurred)
     case.save(path)
     with Side(peer_python, "with_pytomography.py", path, folder) as peer:
         peer.ask("project")
@@ -118,14 +118,14 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     seconds = {name: [round(a["seconds"], 3) for a in given] for name, given in answers.items()}
     peak_mb = {name: round(max(a["peak_mb"] for a in given)) for name, given in answers.items()}
     median = {name: statistics.median(given) for name, given in seconds.items()}
-    blur = "_psf" if arguments.psf else ""
+    blur = "_psf" if blurred else ""
     return {
         f"osem_ac{blur}_ratio": median["pytomography"] / median["mureg"],
         f"projection{blur}_nrmse": nrmse(projections["mureg"], projections["pytomography"]),
         f"reconstruction_ac{blur}_nrmse": nrmse(images["mureg"], images["pytomography"]),
         f"seconds_ac{blur}": seconds,
-        f"peak_mb{blur}": peak_mb["mureg"],
-        f"peak_mb{blur}_pytomography": peak_mb["pytomography"],
+        f"peak{blur}_mb": peak_mb["mureg"],
+        f"peak{blur}_mb_pytomography": peak_mb["pytomography"],
         "repeats": arguments.repeats,
         "case": f"{arguments.views} views over {arguments.arc:g} degrees, {N}^3 at {VOXEL_MM} mm, "
         f"OSEM {arguments.iterations} x {arguments.subsets}, one thread",
@@ -141,11 +141,14 @@ def main() -> None:
     parser.add_argument("--subsets", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--million-counts", type=float, default=6.0)
-    parser.add_argument("--psf", action="store_true", help="model the collimator's blur too")
+    parser.add_argument("--no-psf", action="store_true", help="leave out the runs with the collimator's blur")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure(arguments, Path(folder))
+    found: dict[str, Any] = {}
+    for blurred in (False,) if arguments.no_psf else (False, True):
+        print(f"OSEM with attenuation{' and resolution' if blurred else ''}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            found |= measure(arguments, Path(folder), blurred)
     earlier = json.loads(arguments.results.read_text(encoding="utf-8")) if arguments.results.exists() else {}
     arguments.results.write_text(json.dumps({**earlier, **found}, indent=2) + "\n", encoding="utf-8")
     for name, value in found.items():

@@ -10,6 +10,7 @@ from worker import Array, Case, serve
 from mureg.geometry import Quantity, Volume
 from mureg.recon.osem import Osem
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
+from mureg.spect.collimator import COLLIMATORS
 
 
 def acquisition(case: Case) -> Acquisition:
@@ -24,10 +25,9 @@ def acquisition(case: Case) -> Acquisition:
 
 
 def system(case: Case, measured: Acquisition) -> SystemModel:
-    if case.blurred:
-        raise NotImplementedError("the system model has no collimator blur yet")
     grid = measured.grid()
-    return SystemModel(measured, grid, Volume.from_numpy(case.mu, grid, Quantity.MU_PER_CM))
+    mu = Volume.from_numpy(case.mu, grid, Quantity.MU_PER_CM)
+    return SystemModel(measured, grid, mu, COLLIMATORS["GE LEHR"] if case.blurred else None)
 
 
 class Mureg:

@@ -30,8 +30,9 @@ from mureg.io.dicom_write import write_ct_series, write_nm_tomo
 from mureg.simulate.camera import Camera, Collimator, binned
 from mureg.simulate.misalignment import Motion, moved
 from mureg.simulate.patient import HeartLandmarks, Patient, on_grid, patient_from_ct
-from mureg.simulate.scatter import LINE_KEV, SingleScatter
+from mureg.simulate.scatter import SingleScatter
 from mureg.spect.acquisition import Acquisition, EnergyWindow
+from mureg.spect.compton import LINE_KEV
 from mureg.spect.corrections import choose_conversion
 from mureg.study import Ct
 
@@ -178,6 +179,7 @@ def main() -> None:
         patient_id=PATIENT_ID,
         description="MYOCARDIAL TOMO",
         comment=COMMENT,
+        overwrite=arguments.overwrite,
     )
     (output / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     if arguments.truth_folder:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mureg import Study, read_study
-from support.balls import BALLS, PIXEL_MM, overlay_distances, place_of, write_ct, write_spect
+from support import dicom
+from support.balls import AXIS_MM, BALLS, PIXEL_MM, SHAPE, overlay_distances, place_of, write_ct, write_spect
 
 
 def distances_of(folder, **acquisition) -> dict[str, float]:
@@ -42,6 +43,22 @@ def test_any_flip_is_noticed(tmp_path, flip) -> None:
     """The same comparison on data with one axis or the rotation sense flipped must miss by far."""
     distances = distances_of(tmp_path, start_deg=225.0, step_deg=6.0, n_views=60, sense="CW", spoil=FLIPS[flip])
     assert max(distances.values()) > 1.0, distances
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("n_columns", [2, -2])
+def test_a_centre_of_rotation_offset_is_undone(tmp_path, n_columns, stated) -> None:
+    """The axis is seen two columns beside the middle; the header says so, or it does not and the balls miss."""
+    offset = n_columns * PIXEL_MM
+    write_spect(tmp_path / "spect.dcm", 225.0, 6.0, 30, "CW", spoil=lambda frames: np.roll(frames, n_columns, axis=2))
+    _, right = dicom.view_directions(225.0)
+    head = dicom.detector(225.0, axis=AXIS_MM - offset * right, radius=250.0, shape=SHAPE, pixel=PIXEL_MM)
+    if stated:
+        head.CenterOfRotationOffset = offset
+    dicom.change(tmp_path / "spect.dcm", DetectorInformationSequence=[head])
+    write_ct(tmp_path / "ct")
+    worst = max(overlay_distances(tmp_path / "spect.dcm", tmp_path / "ct").values())
+    assert worst < 0.25 if stated else worst > 0.5
 
 
 def test_resampling_through_a_transform_goes_the_stated_way(tmp_path) -> None:

@@ -7,6 +7,7 @@ exceed the first in the sample patient: the factors of `mureg.simulate.scatter.S
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,17 @@ class Escaped:
 
 
 def transport(
-    starts: np.ndarray, mu_per_cm: np.ndarray, spacing_cm: np.ndarray, chance: np.random.Generator
+    starts: np.ndarray,
+    mu_per_cm: np.ndarray,
+    spacing_cm: np.ndarray,
+    chance: np.random.Generator,
+    on_scatter: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None] | None = None,
 ) -> Escaped:
-    """Follow photons from fractional voxel indices [n, 3] until absorbed or out (Woodcock tracking)."""
+    """Follow photons from fractional voxel indices [n, 3] until absorbed or out (Woodcock tracking).
+
+    `on_scatter` is told of every Compton scattering just before it happens: place (cm from the centre of voxel 0),
+    direction and energy of the photons that come in, and which order of scatter it will be.
+    """
     n, largest = len(starts), float(mu_per_cm.max())
     position, direction = starts * spacing_cm, _isotropic(n, chance)
     energy, order = np.full(n, LINE_KEV), np.zeros(n, dtype=int)
@@ -48,9 +57,11 @@ def transport(
         position, direction, energy, order = position[~gone], direction[~gone], energy[~gone], order[~gone]
         here = map_coordinates(mu_per_cm, (position / spacing_cm).T, order=0, mode="nearest")
         # the tracking majorant must also hold for slower photons, whose attenuation is larger
-        meets = chance.random(len(position)) < here * _relative_mu(energy) / largest
+        meets = chance.random(len(position)) < here * relative_mu(energy) / largest
         absorbed = meets & (chance.random(len(position)) > COMPTON_SHARE)
         hit = meets & ~absorbed
+        if on_scatter is not None:
+            on_scatter(position[hit], direction[hit], energy[hit], order[hit] + 1)
         direction[hit], energy[hit] = _compton(direction[hit], energy[hit], chance)
         order[hit] += 1
         kept = ~absorbed & (energy > 90.0)
@@ -58,7 +69,7 @@ def transport(
     return Escaped(*(np.concatenate(parts) for parts in zip(*out, strict=True)))
 
 
-def _relative_mu(energy: np.ndarray) -> np.ndarray:
+def relative_mu(energy: np.ndarray) -> np.ndarray:
     """Attenuation of water over that at 140.5 keV: 0.1614 at 120 keV, 0.1707 at 100 keV (NIST XCOM)."""
     return np.interp(energy, [80.0, 100.0, 120.0, 140.5], [1.194, 1.110, 1.049, 1.0])
 

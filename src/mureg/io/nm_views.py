@@ -149,8 +149,10 @@ def _plan(dataset: Dataset, detector: int, rotation: int, views: list[int], head
     span = views[-1] - views[0] + 1
     if not declared or (span == len(views) and int(declared) in (len(views), sum(heads))):
         return views[0], span
-    shared = int(declared) // len(heads) if int(declared) % len(heads) == 0 else int(declared)
-    for planned in (shared, int(declared)):
+    plans, shared = [int(declared)], int(declared) // len(heads)
+    if shared * len(heads) == int(declared) and (shared in heads or views[0] > shared):
+        plans.insert(0, shared)  # the number is that of all heads, since one of them is complete or numbers run on
+    for planned in plans:
         first = (views[0] - 1) // planned * planned + 1  # numbers may run on from head to head
         if views[-1] < first + planned:
             return first, planned

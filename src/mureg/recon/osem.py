@@ -22,6 +22,11 @@ from mureg.spect.system import ViewBlock, inner_order, stacked
 
 Progress = Callable[[int], None]
 
+_FULL = 0.3
+"""Share of the usual counts of a row above which the row is inside the patient."""
+_LEAST_SEEN = 0.1
+"""Share of its sensitivity that a voxel must keep when detector rows are masked, or else it stays empty."""
+
 
 @plain_dataclass(frozen=True, eq=False)
 class OsemState:
@@ -48,7 +53,8 @@ class Osem:
         stop_below: stop early when an iteration changes the image by less than this share of its norm; 0 for never.
         post_filter: smoothing of the result.
         fwhm_mm: of the Gaussian post-filter.
-        cutoff_per_cm, order: of the Butterworth post-filter.
+        cutoff_per_cm: of the Butterworth post-filter.
+        order: of the Butterworth post-filter.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -75,7 +81,7 @@ class Osem:
         Raises:
             UsageError: more subsets than views.
         """
-        return self._finished(self.run(acquisition, system, progress=progress).activity)
+        return self._finished(self.run(acquisition, system, progress=progress).activity, acquisition)
 
     def run(
         self,
@@ -99,7 +105,8 @@ class Osem:
         """
         _require_alike(systems)
         states = [OsemState(start_image(a, s.grid)) for a, s in zip(acquisitions, systems, strict=True)]
-        return [self._finished(state.activity) for state in self._run(acquisitions, systems, states, None)]
+        finished = self._run(acquisitions, systems, states, None)
+        return [self._finished(state.activity, a) for state, a in zip(finished, acquisitions, strict=True)]
 
     def _run(
         self,
@@ -116,8 +123,9 @@ class Osem:
         subsets = [list(range(k, n_views, self.subsets)) for k in range(self.subsets)]
         counts = torch.cat([inner_order(a.photopeak_counts) for a in acquisitions], dim=-1)
         blocks = [stacked([system.block(views, counts) for system in systems]) for views in subsets]
-        measured = [counts[views].contiguous() for views in subsets]
-        weights = [_inverse(block.backproject(torch.ones_like(y))) for block, y in zip(blocks, measured, strict=True)]
+        seen = torch.cat([_measured_slices(inner_order(a.photopeak_counts)) for a in acquisitions])
+        measured = [(counts[views] * seen).contiguous() for views in subsets]
+        weights = [_weight(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
         activity = torch.cat([state.activity.values.to(counts) for state in states], dim=-1)
         scatter = [state.scatter for state in states]
         # keeps the ratio finite where nothing is expected
@@ -136,7 +144,9 @@ class Osem:
         volumes = _apart(activity, systems, n_slices)
         return [OsemState(volume, iteration, s) for volume, s in zip(volumes, scatter, strict=True)]
 
-    def _finished(self, activity: Volume) -> Volume:
+    def _finished(self, activity: Volume, acquisition: Acquisition) -> Volume:
+        """What is given out: nothing in slices that were not measured, smoothed where that was asked for."""
+        activity = activity.with_values(activity.values * _measured_slices(inner_order(acquisition.photopeak_counts)))
         if self.post_filter == "gaussian":
             return filters.gaussian(activity, self.fwhm_mm)
         if self.post_filter == "butterworth":
@@ -223,10 +233,35 @@ def _same(a: npt.NDArray[np.float64] | None, b: npt.NDArray[np.float64] | None) 
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
-def _inverse(sensitivity: Tensor) -> Tensor:
-    """1 / sensitivity, and 0 where a voxel is hardly seen by the subset."""
-    seen = sensitivity > 1e-6 * sensitivity.max()
-    return torch.where(seen, 1.0 / sensitivity.clamp_min(1e-30), 0.0)
+def _measured_slices(counts: Float[Tensor, "view column z"]) -> Float[Tensor, " z"]:
+    """1 for slices whose detector rows took all their counts, 0 for those at the mask of the camera's useful field.
+
+    At an end where rows that hold nothing in any view meet rows full of counts, with at most one partly masked row
+    between, the empty ones say nothing. Taken for measured zeros they would draw bright edges once resolution is
+    modelled. Rows that fade to nothing are kept.
+    """
+    rows = counts.sum((0, 1))
+    seen = torch.ones_like(rows)
+    taken = torch.nonzero(rows)[:, 0]
+    if len(taken) == 0:
+        return seen
+    full = torch.nonzero(rows > _FULL * rows[taken].median())[:, 0]
+    if taken[0] > 0 and full[0] - taken[0] <= 1:
+        seen[: full[0]] = 0.0
+    if taken[-1] < len(rows) - 1 and taken[-1] - full[-1] <= 1:
+        seen[full[-1] + 1 :] = 0.0
+    return seen
+
+
+def _weight(block: ViewBlock, like: Tensor, seen: Float[Tensor, " z"]) -> Float[Tensor, "x y z"]:
+    """1 / sensitivity of a subset, and 0 where a voxel is hardly seen by it."""
+    full = block.backproject(torch.ones_like(like))
+    usable = full > 1e-6 * full.max()
+    if bool((seen == 0).any()):
+        measured = block.backproject(seen.expand_as(like).contiguous())
+        usable &= measured > _LEAST_SEEN * full
+        full = measured
+    return torch.where(usable, 1.0 / full.clamp_min(1e-30), 0.0)
 
 
 def _field_of_view(grid: Grid, acquisition: Acquisition) -> Bool[Tensor, "x y z"]:

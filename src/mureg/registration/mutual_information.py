@@ -37,7 +37,8 @@ class MutualInformation:
         seed: of the voxel sample.
         shrink_factors: of the SPECT grid, per level.
         smoothing_mm: Gaussian sigma on both images, per level.
-        largest_shift_mm, largest_angle_deg: a result beyond these is refused as implausible.
+        largest_shift_mm: a result that moves the map farther is refused as implausible.
+        largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
     starts: Annotated[int, Field(ge=1, le=7)] = 5

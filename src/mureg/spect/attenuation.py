@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.spect.body import find_body, find_truncation, separate_table
+from mureg.spect.body import find_body, find_truncation, in_patient_order, separate_table
 from mureg.spect.contrast import Clipped, without_contrast_and_metal
 from mureg.spect.corrections import MU_WATER_PER_CM, HuToMu, mu_map
 
@@ -50,6 +50,9 @@ class AttenuationMap:
             attenuation: a CT in HU, or an attenuation map in 1/cm, on its own grid and full extent.
             conversion: HU to mu; needed for a CT.
 
+        Returns:
+            The maps on the same voxels, their indices in patient order.
+
         Raises:
             UsageError: a CT without conversion.
             UnitsError: neither HU nor 1/cm.
@@ -57,6 +60,7 @@ class AttenuationMap:
         """
         if attenuation.quantity not in (Quantity.HU, Quantity.MU_PER_CM):
             raise UnitsError(f"a volume in {attenuation.quantity.unit}", "HU or 1/cm", "pass the CT or the map")
+        attenuation = in_patient_order(attenuation)
         mask = find_body(attenuation)
         truncation = find_truncation(attenuation, mask)
         notes = []

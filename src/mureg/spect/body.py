@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ _THIN_MM = 14.0
 _LIMB_RADIUS_MM = 14.0
 _LIMB_ML = 40.0
 _EDGE_MM = 3.5
+_CAVITY_BORDER = 0.7
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ def find_body(volume: Volume) -> Mask:
     are as thick as a limb.
     Lungs and gas are filled slice by slice, and the fine surface is taken from the full resolution.
 
+    Args:
+        volume: HU or 1/cm, in patient order (`in_patient_order`), on any side.
+
     Raises:
         UnitsError: neither HU nor 1/cm.
         UnreadableInputError: nothing that could be a patient.
@@ -75,12 +80,33 @@ def find_body(volume: Volume) -> Mask:
     values = known_values(volume)
     factors, coarse = shrunk(values, volume.grid, _WORK_MM)
     spacing = np.asarray(volume.grid.spacing_mm) * factors
-    thick = opened(coarse > tissue_above, _THIN_MM / 2, spacing)
-    trunk = _trunk_and_limbs(thick, spacing)
-    inside = ndimage.binary_dilation(trunk) & (coarse > tissue_above)
+    tissue = coarse > tissue_above
+    trunk = _trunk_and_limbs(opened(tissue, _THIN_MM / 2, spacing), spacing)
+    # once more with the lungs as solid, for a chest wall thinner than the disc
+    solid = tissue | _cavities(tissue, ndimage.binary_dilation(trunk))
+    trunk = _trunk_and_limbs(opened(solid, _THIN_MM / 2, spacing), spacing)
+    inside = ndimage.binary_dilation(trunk) & solid
     for k in range(inside.shape[2]):
         inside[:, :, k] = ndimage.binary_fill_holes(inside[:, :, k])
     return _at_full_resolution(inside, factors, values, volume.quantity)
+
+
+def _cavities(tissue: Mask, trunk: Mask) -> Mask:
+    """Holes in the tissue of a slice whose border is trunk for the most part: lungs, not what a table encloses."""
+    cavities = np.zeros_like(tissue)
+    for k in range(tissue.shape[2]):
+        flat = np.pad(tissue[:, :, k], 1)
+        holes, n = ndimage.label(ndimage.binary_fill_holes(flat) & ~flat)
+        border, of_trunk = np.zeros(n + 1), np.zeros(n + 1)
+        around = np.pad(trunk[:, :, k], 1)
+        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            touching = np.roll(holes, step, axis)
+            border += np.bincount(touching[flat], minlength=n + 1)
+            of_trunk += np.bincount(touching[flat & around], minlength=n + 1)
+        cavity = of_trunk > _CAVITY_BORDER * np.maximum(border, 1)
+        cavity[0] = False
+        cavities[:, :, k] = cavity[holes][1:-1, 1:-1]
+    return cavities
 
 
 def _trunk_and_limbs(thick: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
@@ -115,7 +141,8 @@ def _at_full_resolution(inside: Mask, factors: tuple[int, int, int], values: Arr
         near = repeated(ndimage.binary_dilation(inside, in_plane), factors, values.shape)
         tissue = core | (near & (values > TISSUE_ABOVE[quantity]))
     # the voxels that the skin only partly fills
-    return np.asarray(tissue | (ndimage.binary_dilation(tissue, in_plane) & (values > _EMPTY_BELOW[quantity])))
+    partly = (values > _EMPTY_BELOW[quantity]) & (values <= TISSUE_ABOVE[quantity])
+    return np.asarray(tissue | (ndimage.binary_dilation(tissue, in_plane) & partly))
 
 
 def find_truncation(volume: Volume, body: Mask) -> Truncation:
@@ -177,7 +204,7 @@ def emission_outline(spect: Volume) -> Volume:
 
 
 def convex_hull(mask: Mask, spacing_mm: tuple[float, float], inset_mm: float = 0.0) -> Mask:
-    """The pixels inside the convex hull of a flat mask, at least `inset_mm` from its edge; none for fewer than three."""
+    """The pixels inside the convex hull of a flat mask, `inset_mm` or more from its edge; none for less than three."""
     edge = np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing_mm
     try:
         hull = ConvexHull(edge)
@@ -186,6 +213,24 @@ def convex_hull(mask: Mask, spacing_mm: tuple[float, float], inset_mm: float = 0
     x, y = (np.arange(n) * s for n, s in zip(mask.shape, spacing_mm, strict=True))
     sides = hull.equations[:, 0] * x[:, None, None] + hull.equations[:, 1] * y[:, None] + hull.equations[:, 2]
     return np.asarray(sides.max(-1) <= 1e-9 - inset_mm, dtype=np.bool_)
+
+
+def in_patient_order(volume: Volume) -> Volume:
+    """The same voxels indexed so that i, j, k run as nearly as they can along +x (left), +y (back), +z (head)."""
+    cosines = volume.grid.affine[:3, :3] / np.asarray(volume.grid.spacing_mm)
+    order = max(permutations(range(3)), key=lambda p: sum(abs(cosines[row, axis]) for row, axis in enumerate(p)))
+    backwards = [row for row, axis in enumerate(order) if cosines[row, axis] < 0]
+    if order == (0, 1, 2) and not backwards:
+        return volume
+    shape = [volume.grid.shape[axis] for axis in order]
+    affine = volume.grid.affine.copy()
+    affine[:3, :3] = affine[:3, order]
+    for row in backwards:
+        affine[:3, 3] += affine[:3, row] * (shape[row] - 1)
+        affine[:3, row] *= -1.0
+    grid = Grid((shape[0], shape[1], shape[2]), affine, volume.grid.frame_of_reference)
+    mask = None if volume.outside is None else volume.outside.permute(order).flip(backwards).contiguous()
+    return Volume(volume.values.permute(order).flip(backwards).contiguous(), grid, volume.quantity, mask)
 
 
 def known_values(volume: Volume) -> Array:

@@ -48,7 +48,7 @@ def without_contrast_and_metal(ct: Volume, body: Mask | None = None) -> tuple[Vo
     """The CT with contrast medium at 45 HU and nothing above 2000 HU, the densest cortical bone.
 
     Args:
-        ct: in HU.
+        ct: in HU, in patient order.
         body: the mask of `find_body`, where it is known already.
     """
     body = find_body(ct) if body is None else body
@@ -69,7 +69,7 @@ def find_contrast(ct: Volume, body: Mask) -> Mask:
     without contrast, and keeps every voxel.
 
     Args:
-        ct: in HU.
+        ct: in HU, in patient order (`mureg.spect.body.in_patient_order`).
         body: the mask of `find_body`.
     """
     values = known_values(ct)
@@ -77,15 +77,23 @@ def find_contrast(ct: Volume, body: Mask) -> Mask:
     spacing = np.asarray(ct.grid.spacing_mm) * factors
     inside = body[tuple(slice(f // 2, None, f) for f in factors)]
     inside = np.pad(inside, [(0, n - m) for n, m in zip(coarse.shape, inside.shape, strict=True)], mode="edge")
+    box = ndimage.find_objects(inside.astype(np.int8))
+    if not box:
+        return np.zeros(ct.grid.shape, dtype=np.bool_)
+    contrast = np.zeros_like(inside)
+    contrast[box[0]] = _blood_and_its_edge(coarse[box[0]], inside[box[0]], spacing)
+    return np.asarray(repeated(contrast, factors, ct.grid.shape) & (values > BLOOD_HU) & body)
+
+
+def _blood_and_its_edge(coarse: Array, inside: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
+    """Contrast medium on the working grid, with the voxels that it fills only partly."""
     smooth = ndimage.gaussian_filter(coarse, _SMOOTHING_MM / spacing)
     between = _between_lungs(coarse, inside, spacing)
     spine = find_spine(coarse, inside, spacing, np.cumsum(between.sum((0, 1))) == 0)
     contrast = _bright_blood(smooth, inside, between, spine, spacing)
-    if not contrast.any():
-        return np.zeros(ct.grid.shape, dtype=np.bool_)
     bone = (smooth > _BRIGHT_HU) & ~contrast
     edge = ndimage.binary_dilation(contrast, ball(_EDGE_MM, np.minimum(spacing, _EDGE_MM))) & ~bone
-    return np.asarray(repeated(contrast | edge, factors, ct.grid.shape) & (values > BLOOD_HU) & body)
+    return np.asarray(contrast | edge)
 
 
 def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spacing: npt.NDArray[np.float64]) -> Mask:
@@ -146,10 +154,10 @@ def _between_lungs(coarse: Array, inside: Mask, spacing: npt.NDArray[np.float64]
     pieces, n = ndimage.label(ndimage.binary_erosion((coarse < _LUNG_HU) & inside))
     sizes_ml = np.bincount(pieces.ravel(), minlength=n + 1) * spacing.prod() / 1000.0
     sizes_ml[0] = 0.0
-    between = np.zeros_like(inside)
+    between: Mask = np.zeros(inside.shape, dtype=np.bool_)
     if sizes_ml.max() < _LUNG_ML:
         return between
-    lungs = (sizes_ml > max(_LUNG_ML, 0.2 * sizes_ml.max()))[pieces]
+    lungs: Mask = (sizes_ml > max(_LUNG_ML, 0.2 * sizes_ml.max()))[pieces]
     for k in range(inside.shape[2]):
         between[:, :, k] = convex_hull(lungs[:, :, k], (spacing[0], spacing[1]), _CHEST_WALL_MM)
-    return between & ~lungs
+    return np.asarray(between & ~lungs, dtype=np.bool_)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from mureg.spect.body import Array, Mask
 
 _STEP_MM = 3.6
-_CANAL_MM, _RING_MM = 7.0, (8.5, 16.0)
+_CANAL_MM, _RING_MM = 6.0, (8.5, 16.0)
 _ALONG_MM = 12.0
 _FROM_BACK_MM = (25.0, 110.0)
 _FROM_MIDDLE_MM = 50.0
@@ -41,7 +41,7 @@ def find_spine(
 ) -> Spine:
     """Follow the spinal canal through all slices.
 
-    Each place is rated by the brightness above 100 HU in a ring of 8.5-16 mm minus twice that within 7 mm, averaged
+    Each place is rated by the brightness above 100 HU in a ring of 8.5-16 mm minus twice that within 6 mm, averaged
     over 12 mm along z; the best path from the lowest to the highest slice moves by at most one pixel of about 4 mm
     (in x, y) per slice or 3 mm (dynamic programming). Works for any patient whose axes are those of the CT.
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -108,6 +109,43 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "ct" / "note.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
         write_ct_series(small_ct(), tmp_path / "ct", patient_id="P1")
+
+
+def test_decay_is_expected_only_where_weights_say_so(tmp_path):
+    acquisition = small_acquisition()
+    plain, _ = read_spect(write_nm_tomo(acquisition, tmp_path / "a.dcm", patient_id="P1"))
+    assert plain.view_weights is None
+    weighted = replace(acquisition, view_weights=0.5 ** (25.0 * np.arange(5) / (6.0067 * 3600)))
+    back, _ = read_spect(write_nm_tomo(weighted, tmp_path / "b.dcm", patient_id="P1"))
+    assert np.allclose(back.view_weights, weighted.view_weights, rtol=1e-9)
+
+
+def test_heads_offsets_position_and_sources_come_back(tmp_path):
+    starts = np.repeat([225.0, 135.0], 5)
+    acquisition = replace(
+        small_acquisition(),
+        counts=small_acquisition().counts.repeat(1, 2, 1, 1),
+        angles_deg=starts - 6.0 * np.tile(np.arange(5), 2),
+        radii_mm=np.linspace(200, 240, 10),
+        column_offsets_mm=np.repeat([2.5, -1.5], 5),
+        patient_position="FFP",
+    )
+    source = write_nm_tomo(small_acquisition(), tmp_path / "source.dcm", patient_id="P1", description="first")
+    path = write_nm_tomo(acquisition, tmp_path / "nm.dcm", patient_id="P1", n_detectors=2, sources=[source])
+    back, _ = read_spect(path)
+    for name in ("angles_deg", "radii_mm", "column_offsets_mm"):
+        assert np.allclose(getattr(back, name), getattr(acquisition, name)), name
+    assert torch.equal(back.counts, acquisition.counts)
+    assert np.allclose(back.centre_mm, acquisition.centre_mm, atol=1e-6)
+    assert back.patient_position == "FFP"
+    reference = pydicom.dcmread(path).SourceImageSequence[0]
+    assert reference.ReferencedSOPInstanceUID == pydicom.dcmread(source).SOPInstanceUID
+    with pytest.raises(GeometryError, match="one for each detector"):
+        write_nm_tomo(replace(acquisition, angles_deg=225 - 6.0 * np.arange(10)), tmp_path / "x.dcm", patient_id="P1")
+    with pytest.raises(GeometryError, match="10 views of 3 detectors"):
+        write_nm_tomo(acquisition, tmp_path / "x.dcm", patient_id="P1", n_detectors=3)
+    with pytest.raises(UsageError, match="exists already"):
+        write_nm_tomo(acquisition, path, patient_id="P1", n_detectors=2)
 
 
 def _rest(a: Acquisition):

@@ -35,7 +35,7 @@ def write(tmp_path, angles=ANGLES, labels=None, *, heads=None, turns=None, frame
     frames = project_point(POINT, angles) if frames is None else frames
     vectors = elements.pop("vectors", tomo_vectors(len(frames)))
     if labels is not None:
-        vectors["AngularViewVector"] = list(labels)
+        vectors["AngularViewVector"] = [int(k) for k in labels]
     return write_nm(
         tmp_path / "tomo.dcm",
         frames,
@@ -132,7 +132,8 @@ def test_rotations_follow_one_another_and_may_last_differently(tmp_path, correct
 )
 def test_views_that_are_there_keep_their_angles(tmp_path, there, said):
     radii = 200.0 + np.arange(N)
-    acquisition = read_nm(cut(tmp_path, there, turn={"RadialPosition": radii.tolist()}))
+    head = detector(float(ANGLES[there[0]]), radius=radii[there[0]])
+    acquisition = read_nm(cut(tmp_path, there, turn={"RadialPosition": radii.tolist()}, heads=[head]))
     assert np.allclose(acquisition.angles_deg, ANGLES[there])
     assert np.allclose(acquisition.radii_mm, radii[there])
     assert np.allclose(acquisition.view_weights, 0.5 ** (20 * (np.asarray(there) - there[0]) / (6.0067 * 3600)))
@@ -152,6 +153,14 @@ def test_views_of_a_second_head_may_be_missing(tmp_path):
         assert np.allclose(acquisition.angles_deg, np.concatenate([ANGLES, (ANGLES - 90)[2:]]))
         assert "views 1 and 2 of 20 are missing (detector 2, rotation 1)" in acquisition.notes
         assert_sees_point(acquisition)
+
+
+def test_two_heads_stopped_half_way_are_refused(tmp_path):
+    """9 of 20 views each must not pass for 9 of 10 because 20 could be the number of both heads."""
+    frames = np.concatenate([project_point(POINT, ANGLES[:9]), project_point(POINT, (ANGLES - 90)[:9])])
+    heads = [detector(s, StartAngle=s) for s in (225.0, 135.0)]
+    with pytest.raises(UnreadableInputError, match="9 views of 20"):
+        read_nm(write(tmp_path, frames=frames, vectors=tomo_vectors(9, detectors=2), heads=heads))
 
 
 @pytest.mark.parametrize(

