@@ -62,9 +62,9 @@ class Camera:
                 counted = weight * _accepted(after, window) / _accepted(np.array(LINE_KEV), WINDOWS[0])
                 for k in range(ORDERS):
                     of_order = np.minimum(order, ORDERS) == k + 1
-                    self.counts[view, w, k] += np.bincount(
-                        pixel[of_order], counted[of_order], minlength=N * N
-                    ).reshape(N, N)
+                    self.counts[view, w, k] += np.bincount(pixel[of_order], counted[of_order], minlength=N * N).reshape(
+                        N, N
+                    )
 
 
 def _stands(angle_deg: float) -> tuple[int, int, np.ndarray]:

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mureg import Osem, Physics, SystemModel, read_study, reconstruct
-from mureg.pipeline import attenuation_map
+from mureg.pipeline import attenuation_maps
 from mureg.simulate.sample import load_truth, sample_folder
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.system import detector_order
@@ -23,7 +23,7 @@ def main() -> None:
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
     truth, acquisition = load_truth(), study.spect
     grid = acquisition.grid()
-    mu = attenuation_map(study, grid)[0].resampled(grid, truth.ct_from_spect)
+    mu = attenuation_maps(study.attenuation, grid)[0].on_spect(grid, truth.ct_from_spect)
     activity = reconstruct(acquisition, mu, Osem(iterations=3, post_filter="gaussian", fwhm_mm=8.0), Physics()).values
     sharp = SystemModel(acquisition, grid, mu).block([VIEW], activity)
     blurred = SystemModel(acquisition, grid, mu, COLLIMATORS["GE LEHR"]).block([VIEW], activity)

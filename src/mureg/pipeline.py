@@ -17,6 +17,8 @@ from mureg.geometry import Grid, Volume
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import MutualInformation, Registrar, Registration
 from mureg.spect import Acquisition, Physics
+from mureg.spect.attenuation import AttenuationMap, AttenuationMaps, extended_share
+from mureg.spect.body import emission_outline
 from mureg.spect.physics import WITHOUT
 from mureg.study import Ct, Source, Study
 
@@ -58,12 +60,23 @@ class Outcome:
     warnings: tuple[str, ...]
     provenance: Provenance
 
+    @property
+    def uncorrected_scale(self) -> float | None:
+        """Factor that brings the uncorrected image to the total of the corrected one, so that the two compare.
+
+        Both are in counts per voxel and view, but without correction only what got out of the body is seen.
+        """
+        if self.spect_corrected is None:
+            return None
+        return float(self.spect_corrected.values.sum() / self.spect_uncorrected.values.sum().clamp_min(1e-30))
+
 
 def run(
     study: Study,
     registrar: Registrar = MutualInformation(),  # noqa: B008 (frozen settings)
     reconstructor: Reconstructor = Osem(),  # noqa: B008
     physics: Physics = Physics(),  # noqa: B008
+    attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008
     *,
     correct: bool = True,
     device: torch.device | str = "cpu",
@@ -76,6 +89,7 @@ def run(
         registrar: how to find the pose; tuned mutual information by default.
         reconstructor: how to reconstruct; OSEM, 12 iterations of 10 subsets, by default.
         physics: which effects of the camera the corrected reconstruction models.
+        attenuation: how the map is made from the CT, and what stands where the CT does not reach.
         correct: reconstruct with the registered map as well; otherwise stop after the registration.
         device: where reconstructions run.
         progress: told the name of each step as it begins.
@@ -90,17 +104,21 @@ def run(
     uncorrected = _uncorrected(study.spect, acquisition, reconstructor)
 
     clock.begin("attenuation map")
-    mu, notes = attenuation_map(study, uncorrected.grid)
+    grid, outline = uncorrected.grid, emission_outline(uncorrected)
+    maps, notes = attenuation_maps(study.attenuation, grid, attenuation)
 
     clock.begin("registration")
-    registration = registrar.register(uncorrected, mu, acquisition)
-    header = mu.resampled(onto=uncorrected.grid)
-    registered = mu.resampled(onto=uncorrected.grid, through=registration.ct_from_spect)
+    registration = registrar.register(uncorrected, maps.body, acquisition)
+    ct_from_spect = registration.ct_from_spect
+    header = maps.on_spect(grid, outline=outline)
+    registered = maps.on_spect(grid, ct_from_spect, outline)
 
     corrected = None
     if correct and acquisition is not None:
         clock.begin("corrected SPECT")
-        corrected, said = reconstruct_and_say(acquisition, registered, reconstructor, physics)
+        # what lies beside the emission field absorbs as well
+        wide = maps.on_spect(maps.attenuation_grid(grid, ct_from_spect), ct_from_spect, outline)
+        corrected, said = reconstruct_and_say(acquisition, wide, reconstructor, physics)
         notes = (*notes, *said)
 
     clock.end()
@@ -110,13 +128,14 @@ def run(
         registered,
         uncorrected,
         corrected,
-        (*study.notes, *notes, *_warnings(study, uncorrected, mu, registered, correct), *registration.warnings),
+        (*study.notes, *notes, *_warnings(study, uncorrected, maps.body, registered, correct), *registration.warnings),
         Provenance(
             versions(),
             {
                 "registrar": asdict(registrar),  # type: ignore[call-overload]
                 "reconstructor": asdict(reconstructor),  # type: ignore[call-overload]
                 "physics": asdict(physics),
+                "attenuation": asdict(attenuation),
             },
             study.sources,
             clock.seconds,
@@ -165,24 +184,36 @@ def reconstruct_and_say(
 ) -> tuple[Volume, tuple[str, ...]]:
     """`reconstruct`, and what had to be assumed about the camera, one sentence each."""
     grid = acquisition.grid()
-    on_grid = None if mu is None else mu if mu.grid == grid else finer_than(mu, grid).resampled(onto=grid)
+    on_grid = None if mu is None else mu if _fits(mu.grid, grid) else finer_than(mu, grid).resampled(onto=grid)
     system, notes = physics.system(acquisition, on_grid)
     return reconstructor.reconstruct(acquisition, system).to("cpu"), notes
 
 
-def attenuation_map(study: Study, grid: Grid) -> tuple[Volume, tuple[str, ...]]:
-    """The attenuation map of a study on its own grid and full extent, averaged to half the SPECT voxels, with notes."""
-    if isinstance(study.attenuation, Ct):
-        mu, note = study.attenuation.mu()
-        notes = (*study.attenuation.notes, note) if note else study.attenuation.notes
+def attenuation_maps(
+    attenuation: Ct | Volume,
+    grid: Grid,
+    settings: AttenuationMap = AttenuationMap(),  # noqa: B008
+) -> tuple[AttenuationMaps, tuple[str, ...]]:
+    """Body and table of a CT or ready map, averaged to half the voxels of `grid`, and every guess in a sentence."""
+    notes: tuple[str, ...] = ()
+    if isinstance(attenuation, Ct):
+        conversion, note = attenuation.conversion()
+        maps = settings.prepare(attenuation.volume, conversion)
+        notes = (*attenuation.notes, *([note] if note else []))
     else:
-        mu, notes = study.attenuation, ()
-    return finer_than(mu, grid), notes
+        maps = settings.prepare(attenuation)
+    return maps.coarsened(min(grid.spacing_mm) / 2), (*notes, *maps.notes)
 
 
 def finer_than(mu: Volume, grid: Grid) -> Volume:
     """Average a fine map to about half the voxels of `grid`, so that sampling it there does not pick single voxels."""
     return mu.coarsened(min(grid.spacing_mm) / 2)
+
+
+def _fits(mu: Grid, grid: Grid) -> bool:
+    """Whether a map can be used as it is: on the emission grid, or on a wider one with the same slices."""
+    alike = mu.along_patient_axes and np.allclose(mu.spacing_mm, grid.spacing_mm, rtol=1e-6)
+    return alike and mu.shape[2] == grid.shape[2] and abs(mu.centre_mm[2] - grid.centre_mm[2]) < 1e-6
 
 
 def versions() -> dict[str, str]:
@@ -216,11 +247,11 @@ def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, corre
             "SPECT and CT name different frames of reference: their header positions need not agree before registration"
         )
     if registered.outside is not None:
-        missing = 1.0 - registered.known_share
         counts = float(spect.values[registered.outside].sum() / spect.values.sum().clamp_min(1e-30))
         warnings.append(
-            f"the CT does not reach {100 * missing:.0f} % of the SPECT field, from which {100 * counts:.0f} % of the "
-            "counts come: nothing is known about attenuation there and none is applied"
+            f"the CT does not reach {100 * (1 - registered.known_share):.0f} % of the SPECT field, from which "
+            f"{100 * counts:.0f} % of the counts come; {100 * extended_share(registered):.0f} % of the map's "
+            "attenuation is an extension of the CT"
         )
     if correct and isinstance(study.spect, Volume):
         warnings.append("no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given")

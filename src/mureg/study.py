@@ -8,7 +8,7 @@ from typing import Literal
 from mureg.errors import UsageError
 from mureg.geometry import Quantity, Volume
 from mureg.spect.acquisition import Acquisition
-from mureg.spect.corrections import choose_conversion, mu_map
+from mureg.spect.corrections import HuToMu, choose_conversion, mu_map
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,13 @@ class Ct:
     kvp: float | None = None
     notes: tuple[str, ...] = ()
 
+    def conversion(self) -> tuple[HuToMu, str]:
+        """How HU become attenuation for this scanner and voltage, and a sentence on the guess made, "" for none."""
+        return choose_conversion(self.manufacturer, self.model, self.kvp)
+
     def mu(self) -> tuple[Volume, str]:
-        """The attenuation map (1/cm at 140.5 keV) and a sentence on the conversion, "" for no guess."""
-        conversion, note = choose_conversion(self.manufacturer, self.model, self.kvp)
+        """The CT's voxels as attenuation (1/cm at 140.5 keV), table and contrast medium included; and that sentence."""
+        conversion, note = self.conversion()
         return mu_map(self.volume, conversion), note
 
 

@@ -33,10 +33,12 @@ def cases() -> dict[str, Case]:
     ball = ellipsoid(points, (55.0, 20.0, 10.0), (16.0, 16.0, 16.0))
     body, mu = chest(points)
     heart = ellipsoid(points, (38, -32, 12), (50, 42, 46), 5.0) - ellipsoid(points, (32, -24, 14), (32, 28, 30), 5.0)
+    large_body, large_mu = chest(points * 0.8)
     return {
         "ball in a cylinder": _case(ball, cylinder),
         "chest": _case(body, mu),
         "heart alone in the chest": _case(np.clip(heart, 0, None), mu),
+        "large chest": _case(large_body, large_mu),
     }
 
 

@@ -24,6 +24,7 @@ from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, Registrar
 from mureg.spect import Physics
+from mureg.spect.attenuation import AttenuationMap
 
 T = TypeVar("T")
 
@@ -69,17 +70,22 @@ class Algorithms:
         mutual_information: settings of the registrar mutual-information.
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
+        attenuation: how the map is made.
     """
 
     mutual_information: MutualInformation = dataclasses.field(default_factory=MutualInformation)
     osem: Osem = dataclasses.field(default_factory=Osem)
     physics: Physics = dataclasses.field(default_factory=Physics)
+    attenuation: AttenuationMap = dataclasses.field(default_factory=AttenuationMap)
 
     def registrar(self, kind: str) -> Registrar:
         """The settings of the registrar of that kind."""
         chosen: Registrar = getattr(self, kind.replace("-", "_"))
         return chosen
 
+
+_KNOWN: dict[str, Any] = {**REGISTRARS, **{c.kind: c for c in (Osem, Physics, AttenuationMap)}}
+_FIELDS = {kind: kind.replace("-", "_") for kind in _KNOWN}
 
 if TYPE_CHECKING:
     RegistrarKind = str
@@ -106,20 +112,19 @@ def algorithms_from(path: Path) -> tuple[str | None, Algorithms]:
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-        known: dict[str, Any] = {**REGISTRARS, "osem": Osem, "physics": Physics}
-        found: dict[str, Any] = {}
-        for table in tables.values():
-            kind = table["kind"]
-            found[kind] = TypeAdapter(known[kind]).validate_python(table)
+        found = {
+            _FIELDS[table["kind"]]: TypeAdapter(_KNOWN[table["kind"]]).validate_python(table)
+            for table in tables.values()
+        }
+        chosen = next((table["kind"] for table in tables.values() if table["kind"] in REGISTRARS), None)
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as problem:
         reason = str(problem).splitlines()[0] if not isinstance(problem, ValidationError) else _first_mistake(problem)
         raise UsageError(
             f"settings file {path.name} cannot be used ({reason})",
-            "a TOML file with tables [registrar], [reconstructor] and [physics], as written beside each result",
+            "a TOML file with tables such as [registrar] and [reconstructor], as written beside each result",
             "start from a settings.toml that mureg wrote",
         ) from problem
-    chosen = next((kind for kind in found if kind in REGISTRARS), None)
-    return chosen, Algorithms(**{kind.replace("-", "_"): settings for kind, settings in found.items()})
+    return chosen, Algorithms(**found)
 
 
 def _first_mistake(problem: ValidationError) -> str:

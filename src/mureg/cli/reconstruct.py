@@ -13,10 +13,13 @@ from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
 from mureg.io import read_ct, read_mu, read_spect, read_transform, write_nifti
 from mureg.io.atomic import refuse_existing
-from mureg.pipeline import finer_than, reconstruct_and_say, versions
+from mureg.pipeline import attenuation_maps, reconstruct, reconstruct_and_say, versions
 from mureg.recon import Osem
 from mureg.spect import Acquisition, Physics
-from mureg.study import Source
+from mureg.spect.attenuation import AttenuationMap
+from mureg.spect.body import emission_outline
+from mureg.spect.physics import WITHOUT
+from mureg.study import Ct, Source
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Reconstruct:
         ct_series: which CT or map series of its folder.
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
+        attenuation: how the map is made.
     """
 
     projections: Path
@@ -45,6 +49,7 @@ class Reconstruct:
     common: Annotated[Common, Flat] = field(default_factory=Common)
     osem: Osem = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
+    attenuation: AttenuationMap = field(default_factory=AttenuationMap)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -81,7 +86,11 @@ def main(arguments: Sequence[str]) -> int:
         "warnings": warnings,
         "provenance": {
             "versions": versions(),
-            "settings": {"reconstructor": asdict(options.osem), "physics": asdict(options.physics)},
+            "settings": {
+                "reconstructor": asdict(options.osem),
+                "physics": asdict(options.physics),
+                "attenuation": asdict(options.attenuation),
+            },
             "sources": [vars(source) for source in (spect_source, *sources)],
         },
         "use": RESEARCH_USE_ONLY,
@@ -98,15 +107,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume | None, list[str], list[Source]]:
-    """The attenuation map on the SPECT grid, what to say about it and where it came from."""
+    """The attenuation map in SPECT space, what to say about it and where it came from."""
     notes: list[str] = []
+    attenuation: Ct | Volume
     if options.ct is not None:
-        ct, source = read_ct(options.ct, options.ct_series)
-        full, said = ct.mu()
-        notes += [*ct.notes, *([said] if said else [])]
+        attenuation, source = read_ct(options.ct, options.ct_series)
     elif options.mu is not None:
-        full, said_of_map, source = read_mu(options.mu, options.ct_series)
-        notes += said_of_map
+        attenuation, said, source = read_mu(options.mu, options.ct_series)
+        notes += said
     else:
         return None, notes, []
     sources, ct_from_spect = [source], RigidTransform.identity()
@@ -114,4 +122,7 @@ def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume
         ct_from_spect, transform_source = read_transform(options.transform)
         sources.append(transform_source)
     grid = acquisition.grid()
-    return finer_than(full, grid).resampled(grid, ct_from_spect), notes, sources
+    maps, guesses = attenuation_maps(attenuation, grid, options.attenuation)
+    outline = emission_outline(reconstruct(acquisition, None, options.osem, WITHOUT))
+    wide = maps.attenuation_grid(grid, ct_from_spect)
+    return maps.on_spect(wide, ct_from_spect, outline), [*notes, *guesses], sources

@@ -81,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
             algorithms.registrar(options.registrar),
             algorithms.osem,
             algorithms.physics,
+            algorithms.attenuation,
             correct=options.reconstruction,
             device=device,
             progress=report,

@@ -75,6 +75,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "registrar": registration.registrar,
         "decision": registration.decision,
         "evidence": dict(registration.evidence),
+        "uncorrected_scale": outcome.uncorrected_scale,
         "covariance": None if registration.covariance is None else registration.covariance.tolist(),
         "seconds": round(registration.seconds, 3),
         "warnings": list(outcome.warnings),

@@ -41,7 +41,7 @@ class AttenuationMap:
     table: Literal["keep", "drop"] = "keep"
     body: Literal["keep", "drop"] = "keep"
     beyond: Literal["slices", "water", "none"] = "slices"
-    kind: Literal["ct"] = "ct"
+    kind: Literal["attenuation"] = "attenuation"
 
     def prepare(self, attenuation: Volume, conversion: HuToMu | None = None) -> AttenuationMaps:
         """Separate body and table, take out contrast medium, convert to attenuation.

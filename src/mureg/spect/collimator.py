@@ -55,7 +55,7 @@ class Collimator:
 
     def sigma_mm(self, distance_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Standard deviation of the Gaussian of the same width."""
-        return self.fwhm_mm(distance_mm) / FWHM_PER_SIGMA
+        return np.asarray(self.fwhm_mm(distance_mm) / FWHM_PER_SIGMA)
 
 
 # Sizes as in the collimator table of the SIMIND Monte Carlo program (Ljungberg and Strand, Comput Methods Programs

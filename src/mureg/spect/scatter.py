@@ -6,7 +6,6 @@ other energy windows as is usual in the clinic.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -19,39 +18,45 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from mureg.errors import UsageError
-from mureg.geometry import Grid, Quantity, Volume
+from mureg.geometry import Volume
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.spect.collimator import FWHM_PER_SIGMA
 from mureg.spect.compton import COMPTON_SHARE, LINE_KEV, Crystal, into_window, sphere
-from mureg.spect.stages import band_matrix, gaussian_kernel
+from mureg.spect.flux import incoming_flux
+from mureg.spect.stages import band_matrix, gaussian_kernel, toward_detector
 from mureg.spect.system import SystemModel, detector_order
 
 _COARSE_MM = 13.6
-_REACH_MM = 400.0
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SimulatedScatter:
-    """Single scatter by Klein-Nishina through the map, scaled for what scatters again.
+    """Single scatter by Klein-Nishina through the map, with a build-up for what scatters again.
 
-    At the points of a coarse lattice, rays in every direction collect the activity that shines on them through the
-    map (Watson, IEEE Trans Nucl Sci 2000, in the geometry of a parallel-hole camera). What is scattered from there
-    towards each detector, with the loss of energy that decides whether it is counted, becomes a source of its own;
-    it is weighted by the local map, attenuated and blurred by the ordinary projector on a coarse grid, and spread onto
-    the detector's pixels: scatter has no fine detail.
+    On a coarse grid, every voxel collects the activity that shines on it from every direction through the map (Watson,
+    IEEE Trans Nucl Sci 2000, in the geometry of a parallel-hole camera). What is scattered from there towards each
+    detector, with the loss of energy that decides whether it is counted, becomes a source of its own; it is weighted
+    by the local map, attenuated and blurred by the ordinary projector, and spread onto the detector's pixels: scatter
+    has no fine detail. Photons that scatter again are lost to the first order but not to the window: the deeper they
+    start, the more of them are counted all the same, so the attenuation on the way out is taken as less than it is.
 
     Attributes:
-        multiple: all orders of scatter over the first, in the photopeak window. 1.17 by an analogue Monte Carlo of a
-            chest (see docs/concepts/scatter.md).
+        multiple: all orders of scatter over the first at the surface, in the photopeak window. This and the following
+            three are fitted to a Monte Carlo (see docs/concepts/scatter.md).
+        buildup: share of the attenuation on the way out that further scatter makes up for, in the photopeak window.
+        multiple_lower: as `multiple`, in the lower window.
+        buildup_lower: as `buildup`, in the lower window.
         amount: scale the result as the model says, or so that the counts it expects in a lower energy window are those
             measured there (needs an acquisition with such a window).
-        directions: rays from each point.
+        directions: from which the light is collected.
         resolution: energy resolution of the crystal at 140.5 keV, as a share.
         refresh_after: iterations after which it is made anew.
     """
 
-    multiple: Annotated[float, Field(ge=1, le=3)] = 1.17
-    multiple_lower: Annotated[float, Field(ge=1, le=4)] = 1.56
+    multiple: Annotated[float, Field(ge=1, le=3)] = 1.06
+    buildup: Annotated[float, Field(ge=0, lt=1)] = 0.125
+    multiple_lower: Annotated[float, Field(ge=1, le=4)] = 1.225
+    buildup_lower: Annotated[float, Field(ge=0, lt=1)] = 0.25
     amount: Literal["model", "windows"] = "model"
     directions: Annotated[int, Field(ge=20, le=5000)] = 192
     resolution: Annotated[float, Field(gt=0, lt=1)] = 0.10
@@ -73,34 +78,42 @@ class SimulatedScatter:
         acquisition = system.acquisition
         photopeak = acquisition.windows[acquisition.photopeak]
         coarse = _coarsened(system)
-        flux = _Flux.through(coarse, activity, sphere(self.directions))
-        scattered = self._expected(coarse, flux, photopeak, self.multiple, system)
+        passing = _passing(coarse, activity, sphere(self.directions))
+        scattered = self._expected(coarse, passing, photopeak, (self.multiple, self.buildup), system)
         if self.amount == "windows":
-            scattered = scattered * self._window_scale(system, coarse, flux, activity)
+            scattered = scattered * self._window_scale(system, coarse, passing, activity)
         return scattered
 
     def _expected(
-        self, coarse: SystemModel, flux: _Flux, window: EnergyWindow, multiple: float, system: SystemModel
+        self,
+        coarse: SystemModel,
+        passing: Float[Tensor, "direction x y z"],
+        window: EnergyWindow,
+        orders: tuple[float, float],
+        system: SystemModel,
     ) -> Float[Tensor, "view row column"]:
-        crystal = Crystal(self.resolution)
-        # activity is in photopeak counts, of which the window takes a little less than all
-        counted = float(crystal.accepted(LINE_KEV, coarse.acquisition.windows[0]))
-        towards = flux.towards_detectors(coarse.acquisition.angles_deg, window, crystal) / counted
         assert coarse.mu is not None
-        views = []
-        for view, strength in enumerate(towards):
-            on_coarse = Volume(strength, flux.points, Quantity.ACTIVITY).resampled(coarse.grid).values
-            # the incoming light is smooth, the matter that scatters it is not
-            source = on_coarse * coarse.mu.values * (COMPTON_SHARE * multiple)
-            views.append(coarse.block([view], source).project(source))
+        multiple, buildup = orders
+        crystal, angles = Crystal(self.resolution), coarse.acquisition.angles_deg
+        to_detector = np.column_stack([toward_detector(angles), np.zeros(len(angles))])
+        cosine = -sphere(self.directions) @ to_detector.T  # directions point at where the light comes from
+        # activity is in photopeak counts, of which the window takes a little less than all
+        share = COMPTON_SHARE * multiple / float(crystal.accepted(LINE_KEV, coarse.acquisition.windows[0]))
+        weights = torch.from_numpy(share * into_window(cosine, window, crystal)).to(passing)
+        towards = (weights.T @ passing.flatten(1)).view(-1, *passing.shape[1:]) * coarse.mu.values.to(passing)
+        leaving = replace(coarse, mu=coarse.mu.with_values(coarse.mu.values * (1.0 - buildup)))
+        views = [leaving.block([view], source).project(source) for view, source in enumerate(towards)]
         return _on_detector(detector_order(torch.cat(views)), coarse.acquisition, system.acquisition)
 
-    def _window_scale(self, system: SystemModel, coarse: SystemModel, flux: _Flux, activity: Volume) -> float:
+    def _window_scale(
+        self, system: SystemModel, coarse: SystemModel, passing: Float[Tensor, "direction x y z"], activity: Volume
+    ) -> float:
         """Counts measured in the nearest lower window over those expected there."""
         acquisition, crystal = system.acquisition, Crystal(self.resolution)
         lower_index = lower_window(acquisition)
         window, photopeak = acquisition.windows[lower_index], acquisition.windows[acquisition.photopeak]
-        scattered = float(self._expected(coarse, flux, window, self.multiple_lower, system).sum())
+        orders = (self.multiple_lower, self.buildup_lower)
+        scattered = float(self._expected(coarse, passing, window, orders, system).sum())
         primary = float(system.project(activity.values).sum())
         spill = float(crystal.accepted(LINE_KEV, window) / crystal.accepted(LINE_KEV, photopeak))
         measured = float(acquisition.counts[lower_index].sum())
@@ -177,72 +190,17 @@ def _width_kev(window: EnergyWindow) -> float:
     return window.upper_kev - window.lower_kev
 
 
-class _Flux:
-    """What shines on each point of a coarse lattice from every direction.
-
-    Attributes:
-        points: the lattice.
-        inside: flat indices of the points that hold matter or lie beside some.
-        incoming: photons per cm^2 [point, direction] for activity in counts per voxel and view.
-        directions: unit vectors [direction, 3] towards where the photons come from.
-        voxel_cm3: of the coarse grid on which scatter becomes a source.
-    """
-
-    def __init__(self, points: Grid, inside: Tensor, incoming: Tensor, directions: Tensor, voxel_cm3: float) -> None:
-        self.points, self.inside, self.incoming = points, inside, incoming
-        self.directions, self.voxel_cm3 = directions, voxel_cm3
-
-    @classmethod
-    def through(cls, coarse: SystemModel, activity: Volume, directions: npt.NDArray[np.float64]) -> _Flux:
-        """Follow rays from every second voxel of the coarse grid through its map.
-
-        The integral of ``activity exp(-integral of mu) ds`` along a ray over the number of rays: the inverse square of
-        the distance cancels against the volume seen.
-        """
-        assert coarse.mu is not None
-        like = activity.values
-        mu = coarse.mu.values.to(like)
-        ratio = coarse.grid.voxel_volume_mm3 / activity.grid.voxel_volume_mm3
-        spread = activity.coarsened(coarse.grid.spacing_mm[0]).resampled(coarse.grid).values * ratio
-        voxel_cm3 = coarse.grid.voxel_volume_mm3 / 1000.0
-        spacing = np.asarray(coarse.grid.spacing_mm)
-        step_mm = float(spacing.min()) / 2
-        reach = (np.arange(math.ceil(_REACH_MM / step_mm)) + 0.5) * step_mm
-        offsets = np.rint(directions[:, None, :] * reach[:, None] / spacing).astype(np.int64)
-        margin = int(np.abs(offsets).max())
-        pad = [margin] * 6
-        mu_padded = torch.nn.functional.pad(mu, pad)
-        activity_padded = torch.nn.functional.pad(spread / voxel_cm3, pad).flatten()
-        strides = np.array([mu_padded.stride(0), mu_padded.stride(1), 1])
-        jumps = torch.from_numpy(offsets @ strides).to(like.device)
-        near = torch.nn.functional.max_pool3d(mu[None, None], 5, 1, 2)[0, 0][::2, ::2, ::2] > 0.01
-        inside = near.flatten().nonzero()[:, 0]
-        corner = torch.nonzero(near) * 2 + margin
-        base = corner @ torch.from_numpy(strides).to(like.device)
-        mu_flat, step_cm = mu_padded.flatten(), step_mm / 10.0
-        incoming = like.new_empty(len(base), len(directions))
-        for k in range(len(directions)):
-            where = base[:, None] + jumps[k]
-            thickness = mu_flat[where] * step_cm
-            path = thickness.cumsum(1).sub_(thickness, alpha=0.5)
-            incoming[:, k] = (activity_padded[where] * path.neg_().exp_()).sum(1)
-        affine = coarse.grid.affine.copy()
-        affine[:3, :3] *= 2
-        points = Grid((near.shape[0], near.shape[1], near.shape[2]), affine, coarse.grid.frame_of_reference)
-        towards = torch.from_numpy(directions).to(like)
-        return cls(points, inside, incoming * (step_cm / len(directions)), towards, voxel_cm3)
-
-    def towards_detectors(
-        self, angles_deg: npt.NDArray[np.float64], window: EnergyWindow, crystal: Crystal
-    ) -> Float[Tensor, "view x y z"]:
-        """Photons per unit of Compton attenuation and coarse voxel that go on to each detector and are counted."""
-        angle = np.radians(angles_deg)
-        to_detector = np.stack([np.sin(angle), np.cos(angle), np.zeros_like(angle)], axis=-1)
-        cosine = -self.directions.double().cpu().numpy() @ to_detector.T  # rays point at where the light comes from
-        strength = self.incoming @ torch.from_numpy(into_window(cosine, window, crystal)).to(self.incoming)
-        views = strength.new_zeros(len(angle), int(np.prod(self.points.shape)))
-        views[:, self.inside] = strength.T * self.voxel_cm3
-        return views.view(len(angle), *self.points.shape)
+def _passing(
+    coarse: SystemModel, activity: Volume, directions: npt.NDArray[np.float64]
+) -> Float[Tensor, "direction x y z"]:
+    """Photons that pass the voxels of a coarse system from each direction, for each 1/cm of attenuation met."""
+    assert coarse.mu is not None
+    volume_cm3 = coarse.grid.voxel_volume_mm3 / 1000.0
+    spread = activity.coarsened(coarse.grid.spacing_mm[0]).resampled(coarse.grid).values
+    per_cm3 = spread / (activity.grid.voxel_volume_mm3 / 1000.0)
+    spacing_cm = np.asarray(coarse.grid.spacing_mm) / 10.0
+    flux = incoming_flux(per_cm3, coarse.mu.values.to(per_cm3), spacing_cm, directions)
+    return flux.mul_(volume_cm3 / len(directions))
 
 
 def _coarsened(system: SystemModel) -> SystemModel:
