@@ -1,4 +1,4 @@
-"""Measure mureg against its peers: what `make bench` runs. Options are those of compare.py.
+"""Measure mureg against its peers: what `make bench` runs. Options are those of compare.py; threads.py runs after it.
 
 Makes .venv-peers on the first run, and again when peers.txt changes; the peers never enter the package's own
 environment. Run it with the Python of the project's .venv.
@@ -32,7 +32,9 @@ def install_peers() -> None:
 def main() -> None:
     if not INSTALLED.exists() or INSTALLED.read_bytes() != WANTED.read_bytes():
         install_peers()
-    sys.exit(subprocess.run([sys.executable, HERE / "compare.py", *sys.argv[1:]], check=False).returncode)
+    compared = subprocess.run([sys.executable, HERE / "compare.py", *sys.argv[1:]], check=False).returncode
+    threads = subprocess.run([sys.executable, HERE / "threads.py"], check=False).returncode
+    sys.exit(compared or threads)
 
 
 if __name__ == "__main__":

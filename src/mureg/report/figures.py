@@ -27,7 +27,7 @@ from mureg.report.canvas import (
     draw_values,
 )
 from mureg.report.planes import VIEWS, plane
-from mureg.report.wording import displacement_at, shortened, six_numbers
+from mureg.report.wording import corrected_for, displacement_at, shortened, six_numbers
 
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (160.0, 160.0, 160.0)
@@ -160,9 +160,10 @@ def _words(canvas: Canvas, layout: _Layout, outcome: Outcome, heart: HeartLocati
         f"registrar {registration.registrar}, {registration.seconds:.1f} s; decision: {registration.decision}",
         color=FAINT,
     )
+    y += 20
+    canvas.text(x, y, f"corrected for {corrected_for(outcome)}", color=FAINT)
     y += 28
-    remarks = [*outcome.warnings, *(n for n in registration.notes if n.startswith("warning")), heart.note]
-    remarks = [remark.removeprefix("warning: ") for remark in remarks if remark]
+    remarks = [remark for remark in (*outcome.warnings, heart.note) if remark]
     for remark in remarks[:3]:
         wrapped = textwrap.wrap(shortened(remark, 180), 94)
         canvas.text(x, y, "!", color=CAUTION, fontweight="bold")

@@ -13,6 +13,7 @@ from mureg.io.atomic import refuse_existing, writing
 from mureg.io.transforms import write_tfm
 from mureg.pipeline import Outcome, Provenance
 from mureg.report.figures import quality_picture
+from mureg.report.wording import corrected_for
 
 RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
 
@@ -104,6 +105,7 @@ def describe(outcome: Outcome) -> list[str]:
         f"registrar  {registration.registrar}, {registration.seconds:.1f} s; the map was {registration.decision}",
         f"shift      x {x}, y {y}, z {z}",
         f"angles     {angles} degrees about the centre of the SPECT field",
+        f"corrected  {corrected_for(outcome)}",
         *(f"note       {note}" for note in registration.notes),
         *(f"warning    {warning}" for warning in outcome.warnings),
     ]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mureg.geometry import Grid
 from mureg.geometry.rigid import Triple
+from mureg.pipeline import Outcome
 from mureg.registration import Registration
 
 _TOWARD = (
@@ -89,3 +90,15 @@ def shortened(sentence: str, width: int) -> str:
 def _triple(values: npt.NDArray[np.float64]) -> Triple:
     x, y, z = values
     return float(x), float(y), float(z)
+
+
+def corrected_for(outcome: Outcome) -> str:
+    """Which effects the corrected image models, in words."""
+    if outcome.spect_corrected is None:
+        return "nothing: no corrected image was made"
+    effects, physics = ["attenuation"], outcome.provenance.settings.get("physics", {})
+    scatter = physics.get("scatter", "none")
+    if physics.get("resolution"):
+        effects.append("resolution")
+    effects.append("no scatter" if scatter == "none" else f"scatter ({scatter.replace('-', ' ')})")
+    return ", ".join(effects)
