@@ -2,7 +2,7 @@
 
 Photons are followed one by one (tests/support/photon_transport.py); at each Compton scattering, what would go on to
 each of four parallel-hole detectors, get out of the body and be counted is added to the pixel it would reach. Nothing
-of the package's own scatter model is used. About 10 minutes on one core:
+of the package's own scatter model is used. About 3 minutes on one core:
 
     PYTHONPATH=tests python benchmarks/make_scatter_reference.py
 """
@@ -18,7 +18,7 @@ from scipy.special import erf
 from support.photon_transport import ELECTRON_KEV, LINE_KEV, relative_mu, transport
 from support.scatter_cases import ANGLES, BINNED, GRID, PIXEL_MM, REFERENCE, WINDOWS, N, binned, cases
 
-PHOTONS, BATCHES, ORDERS = 200_000, 40, 3
+PHOTONS, BATCHES, ORDERS = 200_000, 60, 3
 CM = PIXEL_MM / 10.0
 
 

@@ -17,12 +17,12 @@ import SimpleITK as sitk
 from PIL import Image
 
 from mureg import RigidTransform
-from mureg.cli import main
+from mureg.cli import main as command_line
 from mureg.evaluation import target_registration_error_mm
 from mureg.simulate.sample import load_truth, sample_folder
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--threads", "1", "--mutual-information.starts", "1", "--osem.iterations", "2"]
+QUICK = ["--mutual-information.starts", "1", "--osem.iterations", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,12 @@ def results(tmp_path_factory, request) -> Path:
     folder = tmp_path_factory.mktemp("register") / "results"
     assert main(["register", "--spect", SPECT, "--ct", CT, "-o", str(folder), *QUICK]) == 0
     return folder
+
+
+def main(arguments: list[str] | tuple[str, ...]) -> int:
+    """The command line on one thread, unless the test says otherwise: tests run side by side."""
+    threads = [] if "--threads" in arguments or arguments[0] == "align" else ["--threads", "1"]
+    return command_line([*arguments, *threads])
 
 
 def refusal(capsys, *arguments: str) -> tuple[int, str]:

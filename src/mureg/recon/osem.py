@@ -133,7 +133,10 @@ class Osem:
         iteration = states[0].iteration
         while iteration < self.iterations:
             volumes = _apart(activity, systems, n_slices)
-            scatter = [_refreshed(s, v, old, iteration) for s, v, old in zip(systems, volumes, scatter, strict=True)]
+            scatter = [
+                _refreshed(a, s, v, old, iteration)
+                for a, s, v, old in zip(acquisitions, systems, volumes, scatter, strict=True)
+            ]
             before = activity.clone() if self.stop_below > 0 else None
             _pass(activity, blocks, measured, weights, _by_subset(scatter, subsets), floor)
             iteration += 1
@@ -177,11 +180,17 @@ def _pass(
         activity.mul_(block.backproject(ratio)).mul_(weight)
 
 
-def _refreshed(system: SystemModel, activity: Volume, old: Tensor | None, iteration: int) -> Tensor | None:
+def _refreshed(
+    acquisition: Acquisition, system: SystemModel, activity: Volume, old: Tensor | None, iteration: int
+) -> Tensor | None:
     """The scatter to expect during the next iteration."""
     if system.scatter is None or iteration not in system.scatter.refresh_after:
         return old
-    return system.scatter.estimate(system, activity)
+    scatter = system.scatter.estimate(system, activity)
+    if not system.scatter.balanced:
+        return scatter
+    expected = system.project(activity.values).sum() + scatter.sum()
+    return scatter * (acquisition.photopeak_counts.sum() / expected.clamp_min(1e-20))
 
 
 def _by_subset(scatter: Sequence[Tensor | None], subsets: Sequence[Sequence[int]]) -> list[Tensor] | None:

@@ -63,6 +63,11 @@ class SimulatedScatter:
     refresh_after: tuple[int, ...] = (1, 3)
     kind: Literal["simulated"] = "simulated"
 
+    @property
+    def balanced(self) -> bool:
+        """Whether a reconstruction should scale it so that primary and scatter make up what was measured."""
+        return self.amount == "model"
+
     def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
         """See `mureg.spect.system.ScatterModel.estimate`.
 
@@ -136,6 +141,11 @@ class WindowScatter:
     fwhm_mm: Annotated[float, Field(ge=0)] = 16.0
     refresh_after: tuple[int, ...] = (0,)
     kind: Literal["windows"] = "windows"
+
+    @property
+    def balanced(self) -> bool:
+        """Its amount is measured."""
+        return False
 
     def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
         """See `mureg.spect.system.ScatterModel.estimate`; the activity and the map are not used."""
@@ -228,7 +238,7 @@ def _coarsened(system: SystemModel) -> SystemModel:
 def _on_detector(
     coarse_views: Float[Tensor, "view row column"], coarse: Acquisition, fine: Acquisition
 ) -> Float[Tensor, "view fine_row fine_column"]:
-    """Spread counts from coarse pixels onto the fine ones around the same middle, bilinearly, keeping density."""
+    """Spread counts from coarse pixels onto the fine ones around the same middle, smoothly, keeping density."""
     rows, columns = fine.counts.shape[2:]
     scale = [f / c for f, c in zip(fine.pixel_mm, coarse.pixel_mm, strict=True)]
     axes = [
@@ -237,7 +247,7 @@ def _on_detector(
     ]
     y, x = torch.meshgrid(*axes, indexing="ij")
     where = torch.stack([x, y], -1).expand(len(coarse_views), -1, -1, -1)
-    spread = torch.nn.functional.grid_sample(coarse_views[:, None], where, align_corners=False, padding_mode="border")[
-        :, 0
-    ]
-    return spread * (scale[0] * scale[1])
+    spread = torch.nn.functional.grid_sample(
+        coarse_views[:, None], where, mode="bicubic", align_corners=False, padding_mode="border"
+    )
+    return spread[:, 0].clamp_min(0.0) * (scale[0] * scale[1])

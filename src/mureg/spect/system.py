@@ -102,6 +102,15 @@ class ScatterModel(Protocol):
         """Iterations of a reconstruction after which the estimate is made anew; 0 is before the first."""
         ...
 
+    @property
+    def balanced(self) -> bool:
+        """Whether a reconstruction should scale the estimate so that primary and scatter make up what was measured.
+
+        An activity found before scatter was known stands for the scattered counts as well, so that the scatter expected
+        from it is too much; in proportion it is right.
+        """
+        ...
+
     def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
         """Expected scattered counts in the photopeak window of every view; always added, never subtracted."""
         ...

@@ -82,7 +82,7 @@ class TestNames:
 
 class TestProjection:
     @staticmethod
-    def seen(distances_mm, pixel_mm=1.7, n=121, nearer=0) -> np.ndarray:
+    def seen(distances_mm, pixel_mm=1.2, n=121, nearer=0) -> np.ndarray:
         """A point source by detectors in front at these distances from it: [view, row, column]."""
         scanner = replace(
             camera([180.0] * len(distances_mm), rows=61, columns=n, pixel_mm=(pixel_mm, pixel_mm)),
@@ -104,7 +104,7 @@ class TestProjection:
             theory_mm = np.hypot(1.5 * (length + distance) / length, 3.8)
             for along in (0, 1):
                 profile = picture.sum(along)
-                place_mm = (np.arange(len(profile)) - len(profile) // 2) * 1.7
+                place_mm = (np.arange(len(profile)) - len(profile) // 2) * 1.2
                 variance = (profile * place_mm**2).sum() / profile.sum()
                 assert np.sqrt(variance) * 2.3548 == pytest.approx(theory_mm, rel=0.03)
                 (_, sigma), _ = curve_fit(
