@@ -107,6 +107,7 @@ class KnownScatter:
     expected: torch.Tensor
     refresh_after: tuple[int, ...] = (0,)
     kind: str = "known"
+    balanced: bool = False
 
     def estimate(self, system: SystemModel, activity: Volume) -> torch.Tensor:
         return self.expected
