@@ -20,6 +20,7 @@ from mureg import RigidTransform
 from mureg.cli import main as command_line
 from mureg.evaluation import target_registration_error_mm
 from mureg.simulate.sample import load_truth, sample_folder
+from support import dicom
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
 QUICK = ["--mutual-information.starts", "1", "--osem.iterations", "2"]
@@ -161,6 +162,38 @@ def test_a_ready_map_serves_as_well_as_the_ct(results, tmp_path) -> None:
     np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-3 * first.max())
 
 
+def test_one_gate_alone_holds_its_own_counts(tmp_path, capsys) -> None:
+    """Eight gates of falling counts: the third alone, and all of them summed."""
+    n_gates, n_views, shape = 8, 12, (16, 16)
+    place = dicom.project_point((15.0, -10.0, 5.0), 225.0 - 15.0 * np.arange(n_views), shape=shape)
+    frames = np.concatenate(
+        [place[view : view + 1] * (n_gates - gate) for gate in range(n_gates) for view in range(n_views)]
+    )
+    vectors = dicom.tomo_vectors(n_views)
+    path = dicom.write_nm(
+        tmp_path / "gated.dcm",
+        frames,
+        {name: vector * n_gates for name, vector in vectors.items() if name != "AngularViewVector"}
+        | {
+            "RRIntervalVector": [1] * len(frames),
+            "TimeSlotVector": [gate + 1 for gate in range(n_gates) for _ in range(n_views)],
+            "AngularViewVector": vectors["AngularViewVector"] * n_gates,
+        },
+        kind="GATED TOMO",
+        windows=[(126.5, 154.5)],
+        detectors=[dicom.detector(225.0, shape=shape)],
+        rotations=[dicom.rotation(225.0, 15.0, n_views, sense="CW")],
+    )
+    counts = {}
+    for name, gate in (("third", ["--gate", "3"]), ("all", [])):
+        image = str(tmp_path / f"{name}.nii")
+        arguments = ["reconstruct", "--projections", str(path), "-o", image, "--osem.subsets", "4", "--json", *gate]
+        assert main(arguments) == 0
+        counts[name] = json.loads(capsys.readouterr().out)["counts"]
+    assert counts["third"] == n_views * 100 * 6
+    assert counts["all"] == n_views * 100 * sum(range(1, n_gates + 1))
+
+
 def test_inspect_says_what_is_there_and_draws_it(tmp_path, capsys) -> None:
     assert main(["inspect", str(sample_folder()), "-o", str(tmp_path / "look.png")]) == 0
     out = capsys.readouterr().out
@@ -239,6 +272,13 @@ class TestRefusals:
         code, sentence = refusal(capsys, "reconstruct", "--projections", SPECT, "-o", str(tmp_path / "image.dcm"))
         assert code == 2
         assert ".nii" in sentence
+
+    def test_a_gate_of_an_ungated_study(self, tmp_path, capsys) -> None:
+        code, sentence = refusal(
+            capsys, "reconstruct", "--projections", SPECT, "--gate", "1", "-o", str(tmp_path / "gate.nii")
+        )
+        assert code == 4
+        assert "gated" in sentence
 
     def test_settings_that_are_none(self, tmp_path, capsys) -> None:
         settings = tmp_path / "settings.toml"

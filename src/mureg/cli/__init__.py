@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -59,4 +60,8 @@ def entry() -> None:
     """The console script."""
     if len(sys.argv) == 1:
         sys.argv.append("--help")
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)
+        sys.exit(141)

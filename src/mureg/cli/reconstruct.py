@@ -11,7 +11,7 @@ from mureg.cli import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
-from mureg.io import read_ct, read_mu, read_spect, read_transform, write_nifti
+from mureg.io import read_ct, read_gates, read_mu, read_spect, read_transform, write_nifti
 from mureg.io.atomic import refuse_existing
 from mureg.pipeline import attenuation_maps, reconstruct, reconstruct_and_say, versions
 from mureg.recon import Osem
@@ -33,6 +33,7 @@ class Reconstruct:
         ct: CT instead of a map, DICOM or NIfTI in HU.
         transform: where the CT or map belongs: ct_from_spect as .tfm or registration.json; by headers when left out.
         series: which series of the folder holds the projections.
+        gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
         ct_series: which CT or map series of its folder.
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
@@ -45,6 +46,7 @@ class Reconstruct:
     ct: Path | None = None
     transform: Path | None = None
     series: str | None = None
+    gate: int | None = None
     ct_series: str | None = None
     common: Annotated[Common, Flat] = field(default_factory=Common)
     osem: Osem = field(default_factory=Osem)
@@ -66,11 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     device = options.common.prepare()
     with progress(options.common.json) as report:
         report("reading")
-        acquisition, spect_source = read_spect(options.projections, options.series)
-        if not isinstance(acquisition, Acquisition):
-            raise UnreadableInputError(
-                "a reconstructed volume", "projections (NM TOMO)", "give the acquisition, not its reconstruction"
-            )
+        acquisition, spect_source = _projections(options)
         mu, notes, sources = _attenuation(options, acquisition)
         report("reconstruction")
         image, said = reconstruct_and_say(acquisition.to(device), mu, options.osem, options.physics)
@@ -104,6 +102,21 @@ def main(arguments: Sequence[str]) -> int:
     ]
     emit(options.common, answer, lines)
     return 0
+
+
+def _projections(options: Reconstruct) -> tuple[Acquisition, Source]:
+    """The projections, summed over gates or of one gate."""
+    spect, source = read_spect(options.projections, options.series)
+    if not isinstance(spect, Acquisition):
+        raise UnreadableInputError(
+            "a reconstructed volume", "projections (NM TOMO)", "give the acquisition, not its reconstruction"
+        )
+    if options.gate is None:
+        return spect, source
+    gates = read_gates(options.projections, options.series)
+    if not 1 <= options.gate <= len(gates):
+        raise UsageError(f"gate {options.gate} of {len(gates)}", f"1 to {len(gates)}", "choose another gate")
+    return gates[options.gate - 1], source
 
 
 def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume | None, list[str], list[Source]]:

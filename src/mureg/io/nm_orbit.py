@@ -79,7 +79,8 @@ def radii_mm(dataset: Dataset, one: Pass, n_passes: int) -> tuple[Array | None, 
     radii = np.resize(np.asarray(written, dtype=np.float64), n_views)
     offsets = _ge_offsets(dataset, one.detector)
     if offsets is None:
-        return radii[there], ()
+        circular = f"one detector radius ({written[0]:g} mm) for {n_views} views: taken for a circular orbit"
+        return radii[there], (circular,) if len(written) < n_views else ()
     if len(offsets) != n_views:
         return radii[there], (f"private GE radius offsets ({len(offsets)} for {n_views} views) ignored",)
     return (radii + offsets)[there], ("private GE radius offsets added to RadialPosition",)
