@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from PIL import Image
 
 from mureg import RigidTransform
@@ -38,6 +39,14 @@ def main(arguments: list[str] | tuple[str, ...]) -> int:
     """The command line on one thread, unless the test says otherwise: tests run side by side."""
     threads = [] if "--threads" in arguments or arguments[0] == "align" else ["--threads", "1"]
     return command_line([*arguments, *threads])
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """The command line sets thread counts for the process; later tests want theirs back."""
+    yield
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def refusal(capsys, *arguments: str) -> tuple[int, str]:
@@ -290,8 +299,6 @@ class TestRefusals:
         assert "iterations" in sentence
 
     def test_cuda_where_there_is_none(self, tmp_path, capsys) -> None:
-        import torch
-
         if torch.cuda.is_available():
             pytest.skip("this machine has a GPU")
         code, _ = refusal(capsys, "demo", "--device", "cuda", "-o", str(tmp_path / "o"))
