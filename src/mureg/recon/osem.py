@@ -7,18 +7,18 @@ from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from mureg.errors import GeometryError, UsageError
+from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.recon import filters
 from mureg.spect import Acquisition, SystemModel
-from mureg.spect.system import ViewBlock, inner_order, stacked
+from mureg.spect.batch import block_of_many, require_alike
+from mureg.spect.system import ViewBlock, inner_order
 
 Progress = Callable[[int], None]
 
@@ -103,7 +103,7 @@ class Osem:
         Raises:
             GeometryError: the studies differ in orbit, pixels or grid.
         """
-        _require_alike(systems)
+        require_alike(systems)
         states = [OsemState(start_image(a, s.grid)) for a, s in zip(acquisitions, systems, strict=True)]
         finished = self._run(acquisitions, systems, states, None)
         return [self._finished(state.activity, a) for state, a in zip(finished, acquisitions, strict=True)]
@@ -122,7 +122,7 @@ class Osem:
             )
         subsets = [list(range(k, n_views, self.subsets)) for k in range(self.subsets)]
         counts = torch.cat([inner_order(a.photopeak_counts) for a in acquisitions], dim=-1)
-        blocks = [stacked([system.block(views, counts) for system in systems]) for views in subsets]
+        blocks = [block_of_many(systems, views, counts) for views in subsets]
         seen = torch.cat([_measured_slices(inner_order(a.photopeak_counts)) for a in acquisitions])
         measured = [(counts[views] * seen).contiguous() for views in subsets]
         weights = [_weight(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
@@ -204,42 +204,6 @@ def _by_subset(scatter: Sequence[Tensor | None], subsets: Sequence[Sequence[int]
 def _apart(activity: Tensor, systems: Sequence[SystemModel], n_slices: int) -> list[Volume]:
     parts = [activity] if len(systems) == 1 else [part.contiguous() for part in torch.split(activity, n_slices, dim=-1)]
     return [Volume(part, system.grid, Quantity.ACTIVITY) for part, system in zip(parts, systems, strict=True)]
-
-
-def _require_alike(systems: Sequence[SystemModel]) -> None:
-    """Refuse studies that cannot share one rotation and one blur."""
-    first = systems[0]
-    for system in systems[1:]:
-        a, b = first.acquisition, system.acquisition
-        alike = (
-            system.grid.shape == first.grid.shape
-            and np.allclose(system.grid.affine - first.grid.affine, _offset(system, first), atol=1e-6)
-            and np.array_equal(a.angles_deg, b.angles_deg)
-            and a.pixel_mm == b.pixel_mm
-            and system.collimator == first.collimator
-            and (system.collimator is None or np.array_equal(a.radii_mm, b.radii_mm))  # type: ignore[arg-type]
-            and _same(a.view_weights, b.view_weights)
-            and _same(a.column_offsets_mm, b.column_offsets_mm)
-            and (system.mu is None) == (first.mu is None)
-            and (system.scatter is None) == (first.scatter is None)
-        )
-        if not alike:
-            raise GeometryError(
-                "studies of different orbits, grids or models in one batch",
-                "the same angles, pixels and grid",
-                "reconstruct them one by one",
-            )
-
-
-def _offset(system: SystemModel, first: SystemModel) -> npt.NDArray[np.float64]:
-    """The part of the difference of two grids that a shift of the axis of rotation explains."""
-    matrix = np.zeros((4, 4))
-    matrix[:3, 3] = np.subtract(system.acquisition.centre_mm, first.acquisition.centre_mm)
-    return matrix
-
-
-def _same(a: npt.NDArray[np.float64] | None, b: npt.NDArray[np.float64] | None) -> bool:
-    return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _measured_slices(counts: Float[Tensor, "view column z"]) -> Float[Tensor, " z"]:

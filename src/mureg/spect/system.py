@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -57,7 +57,7 @@ class ViewBlock:
     """The model of a few views, ready to be applied many times.
 
     Works in the layout of `mureg.spect.stages`: activity [x, y, z], projections [view, column, z]. Several studies of
-    one geometry may lie one after another along z; see `stacked`.
+    one geometry may lie one after another along z; see `mureg.spect.batch`.
     """
 
     rotation: stages.SparseMatrix
@@ -181,7 +181,7 @@ class SystemModel:
         with_activity = stages.Frame(frame.axis_mm, frame.n_columns, frame.n_depths, frame.spacing_mm)
         rotation = self._rotation(self.grid, with_activity, views)
         forward = stages.SparseMatrix.from_scipy(rotation, like)
-        attenuation = None if self.mu is None else self._attenuation(self.mu, frame, forward, views, like)
+        attenuation = self.attenuation(views, like, forward)
         if self.acquisition.view_weights is not None:
             # each view counts its own share of the decays
             per_row = np.repeat(self.acquisition.view_weights[views], frame.n_depths * frame.n_columns)
@@ -196,15 +196,32 @@ class SystemModel:
             (len(views), frame.n_depths, frame.n_columns),
         )
 
+    def attenuation(
+        self, views: list[int], like: Tensor, rotation: stages.SparseMatrix | None = None
+    ) -> Float[Tensor, "view depth column z"] | None:
+        """Share of photons that gets out from every place of some views' frames; None without a map.
+
+        `rotation`, of these views on the grid of the activity, spares making it again where the map lies on that grid.
+        """
+        if self.mu is None:
+            return None
+        frame, mu = self.frame, self.mu
+        if rotation is None or mu.grid != self.grid:
+            rotation = stages.SparseMatrix.from_scipy(self._rotation(mu.grid, frame, views), like)
+        values = mu.values.to(device=like.device, dtype=like.dtype)
+        shape = (len(views), frame.n_depths + frame.n_beyond, frame.n_columns)
+        frames = (rotation @ values.reshape(-1, values.shape[-1])).view(*shape, -1)
+        return stages.attenuation_factors(frames, frame.spacing_mm / 10.0)[:, frame.n_beyond :].contiguous()
+
     def project(self, activity: Float[Tensor, "x y z"]) -> Float[Tensor, "view row column"]:
         """Expected counts of every view."""
-        parts = [self.block(views, activity).project(activity) for views in self._chunks()]
+        parts = [self.block(views, activity).project(activity) for views in self.view_chunks()]
         return detector_order(torch.cat(parts))
 
     def backproject(self, projections: Float[Tensor, "view row column"]) -> Float[Tensor, "x y z"]:
         """The exact transpose of `project`."""
         inner = inner_order(projections)
-        parts = [self.block(views, inner).backproject(inner[views]) for views in self._chunks()]
+        parts = [self.block(views, inner).backproject(inner[views]) for views in self.view_chunks()]
         return torch.stack(parts).sum(0)
 
     def _rotation(self, grid: Grid, frame: stages.Frame, views: list[int]) -> scipy.sparse.csr_matrix:
@@ -216,21 +233,6 @@ class SystemModel:
             for view in views
         ]
         return scipy.sparse.vstack(matrices, format="csr")
-
-    def _attenuation(
-        self,
-        mu: Volume,
-        frame: stages.Frame,
-        rotation: stages.SparseMatrix,
-        views: list[int],
-        like: Tensor,
-    ) -> Float[Tensor, "view depth column z"]:
-        if mu.grid != self.grid:
-            rotation = stages.SparseMatrix.from_scipy(self._rotation(mu.grid, frame, views), like)
-        values = mu.values.to(device=like.device, dtype=like.dtype)
-        shape = (len(views), frame.n_depths + frame.n_beyond, frame.n_columns)
-        frames = (rotation @ values.reshape(-1, values.shape[-1])).view(*shape, -1)
-        return stages.attenuation_factors(frames, frame.spacing_mm / 10.0)[:, frame.n_beyond :].contiguous()
 
     def _blur(self, collimator: Collimator, frame: stages.Frame, views: list[int], like: Tensor) -> BlurBlock:
         radii = self.acquisition.radii_mm
@@ -251,20 +253,10 @@ class SystemModel:
             torch.from_numpy(np.concatenate(bands)).to(device=like.device, dtype=like.dtype),
         )
 
-    def _chunks(self) -> list[list[int]]:
+    def view_chunks(self) -> list[list[int]]:
+        """All views, a few at a time."""
         n_views = self.acquisition.n_views
         return [list(range(k, min(k + _VIEWS_AT_ONCE, n_views))) for k in range(0, n_views, _VIEWS_AT_ONCE)]
-
-
-def stacked(blocks: list[ViewBlock]) -> ViewBlock:
-    """One block for several studies of the same geometry, their slices one after another along z.
-
-    Each study keeps its own attenuation; with one study the block itself comes back.
-    """
-    if len(blocks) == 1:
-        return blocks[0]
-    attenuation = [block.attenuation for block in blocks if block.attenuation is not None]
-    return replace(blocks[0], attenuation=torch.cat(attenuation, dim=-1) if attenuation else None)
 
 
 def _require_map(mu: Volume, grid: Grid) -> None:

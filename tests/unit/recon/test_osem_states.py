@@ -14,6 +14,7 @@ from mureg.geometry import Quantity, Volume
 from mureg.recon import Osem
 from mureg.recon.osem import OsemState, start_image
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
+from mureg.spect.batch import project_many
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.scatter import SimulatedScatter, WindowScatter
 from support.phantoms import PHOTOPEAK, camera, centroid_mm, ellipsoid, orbit, voxel_points
@@ -142,6 +143,13 @@ class TestTogether:
             scale = float(alone.values.max())
             # simulated scatter is made in single precision
             torch.testing.assert_close(found.values, alone.values, rtol=1e-5, atol=1e-5 * scale)
+
+    def test_many_projected_at_once_are_the_same_as_one_by_one(self) -> None:
+        systems = [study(seed, shift)[1] for seed, shift in ((0, 0.0), (1, 8.0), (2, -5.0))]
+        generator = torch.Generator().manual_seed(4)
+        activities = [torch.rand(system.grid.shape, generator=generator, dtype=torch.float64) for system in systems]
+        for system, activity, found in zip(systems, activities, project_many(systems, activities), strict=True):
+            torch.testing.assert_close(found, system.project(activity), rtol=1e-12, atol=1e-12)
 
     @pytest.mark.parametrize(
         "change",
