@@ -24,14 +24,19 @@ CM = PIXEL_MM / 10.0
 
 @dataclass
 class Camera:
-    """Four detectors around a map, and what they have counted: [view, window, order 1, 2, 3 and more, row, column]."""
+    """Detectors around a map and what they have counted: [view, window, order 1, 2, 3 and more, row, column].
+
+    They stand at multiples of 90 degrees.
+    """
 
     mu_per_cm: np.ndarray
-    counts: np.ndarray = field(default_factory=lambda: np.zeros((len(ANGLES), len(WINDOWS), ORDERS, N, N)))
+    angles: tuple[float, ...] = tuple(ANGLES)
+    counts: np.ndarray = field(init=False)
     beyond: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for angle in ANGLES:
+        self.counts = np.zeros((len(self.angles), len(WINDOWS), ORDERS, N, N))
+        for angle in self.angles:
             axis, sign, _ = _stands(angle)
             ahead = np.flip(self.mu_per_cm, axis) if sign > 0 else self.mu_per_cm
             ahead = np.cumsum(ahead, axis) - ahead
@@ -47,7 +52,7 @@ class Camera:
         # total cross-section over pi r_e^2 (Evans 1955), so that the share per steradian integrates to 1
         total = 2 * ((1 + a) / a**2 * (2 * (1 + a) / (1 + 2 * a) - log / a) + log / (2 * a))
         total -= 2 * (1 + 3 * a) / (1 + 2 * a) ** 2
-        for view, angle in enumerate(ANGLES):
+        for view, angle in enumerate(self.angles):
             axis, sign, right = _stands(angle)
             cosine = sign * direction[:, axis]
             ratio = 1.0 / (1.0 + a * (1.0 - cosine))
@@ -80,14 +85,20 @@ def _accepted(energy: np.ndarray, window) -> np.ndarray:
     return 0.5 * (erf((window.upper_kev - energy) / scale) - erf((window.lower_kev - energy) / scale))
 
 
-def measure(activity: np.ndarray, mu_per_cm: np.ndarray, batches: int, chance: np.random.Generator) -> np.ndarray:
+def measure(
+    activity: np.ndarray,
+    mu_per_cm: np.ndarray,
+    batches: int,
+    chance: np.random.Generator,
+    angles: tuple[float, ...] = tuple(ANGLES),
+) -> np.ndarray:
     """Scattered counts per decay [batch, view, window, order, row, column]."""
     padded = np.pad(mu_per_cm, 1)
     # the tracking needs the largest attenuation to hold for slower photons too
     padded[0, 0, 0] = 1.2 * mu_per_cm.max()
     found = []
     for _ in range(batches):
-        camera = Camera(mu_per_cm)
+        camera = Camera(mu_per_cm, angles)
         flat = chance.choice(activity.size, PHOTONS, p=(activity / activity.sum()).ravel())
         starts = np.stack(np.unravel_index(flat, activity.shape), 1) + 1 + chance.uniform(-0.5, 0.5, (PHOTONS, 3))
         transport(starts, padded, np.full(3, CM), chance, lambda p, d, e, o, c=camera: c.see(p - CM, d, e, o))
