@@ -5,6 +5,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
+"""Stands wherever a result is shown."""
+
 _PUBLIC = {
     "Acquisition": "mureg.spect",
     "Ct": "mureg.study",

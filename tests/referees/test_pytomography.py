@@ -36,16 +36,21 @@ def nrmse(found, expected) -> float:
     return float(np.sqrt(((found - expected) ** 2).mean() / (expected**2).mean()))
 
 
-@pytest.mark.parametrize("kind", ["attenuated", "unattenuated"])
-def test_projections_agree_with_pytomography(reference, kind) -> None:
-    expected, voxel_mm = reference[kind], float(reference["voxel_mm"])
-    acquisition = Acquisition(
+def camera_of(expected, angles_deg, voxel_mm: float, **orbit) -> Acquisition:
+    return Acquisition(
         counts=torch.zeros(1, *expected.shape),
         windows=(EnergyWindow(126.5, 154.5),),
         photopeak=0,
-        angles_deg=reference["angles_deg"],
+        angles_deg=angles_deg,
         pixel_mm=(voxel_mm, voxel_mm),
+        **orbit,
     )
+
+
+@pytest.mark.parametrize("kind", ["attenuated", "unattenuated"])
+def test_projections_agree_with_pytomography(reference, kind) -> None:
+    expected = reference[kind]
+    acquisition = camera_of(expected, reference["angles_deg"], float(reference["voxel_mm"]))
     grid = acquisition.grid()
     activity, mu = painted(reference, grid)
     map_ = Volume(mu, grid, Quantity.MU_PER_CM) if kind == "attenuated" else None
@@ -56,15 +61,9 @@ def test_projections_agree_with_pytomography(reference, kind) -> None:
 
 def test_the_full_model_agrees_with_pytomography(reference) -> None:
     """Attenuation and the collimator's blur by distance, LEHR at 25 cm."""
-    expected, voxel_mm = reference["full_model"], float(reference["fine_mm"])
-    acquisition = Acquisition(
-        counts=torch.zeros(1, *expected.shape),
-        windows=(EnergyWindow(126.5, 154.5),),
-        photopeak=0,
-        angles_deg=reference["fine_angles_deg"],
-        pixel_mm=(voxel_mm, voxel_mm),
-        radii_mm=np.full(len(expected), float(reference["radius_mm"])),
-    )
+    expected = reference["full_model"]
+    radii_mm = np.full(len(expected), float(reference["radius_mm"]))
+    acquisition = camera_of(expected, reference["fine_angles_deg"], float(reference["fine_mm"]), radii_mm=radii_mm)
     grid = acquisition.grid()
     activity, mu = painted(reference, grid)
     mu_volume = Volume(mu, grid, Quantity.MU_PER_CM)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from mureg import __version__
+from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError
 
 VERBS = {
@@ -16,8 +16,6 @@ VERBS = {
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
     "inspect": "say what a file or folder holds: series, geometry, orientation, units, guesses",
 }
-
-RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -80,7 +80,7 @@ class Algorithms:
 
     def registrar(self, kind: str) -> Registrar:
         """The settings of the registrar of that kind."""
-        chosen: Registrar = getattr(self, kind.replace("-", "_"))
+        chosen: Registrar = getattr(self, _FIELDS[kind])
         return chosen
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mureg.cli import RESEARCH_USE_ONLY
+from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, emit, parse
 from mureg.geometry import Volume
 from mureg.io import Found, inspect

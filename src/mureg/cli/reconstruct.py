@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from mureg.cli import RESEARCH_USE_ONLY
+from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
@@ -69,9 +69,10 @@ def main(arguments: Sequence[str]) -> int:
     with progress(options.common.json) as report:
         report("reading")
         acquisition, spect_source = _projections(options)
+        acquisition = acquisition.to(device)
         mu, notes, sources = _attenuation(options, acquisition)
         report("reconstruction")
-        image, said = reconstruct_and_say(acquisition.to(device), mu, options.osem, options.physics)
+        image, said = reconstruct_and_say(acquisition, mu, options.osem, options.physics)
         report("writing")
         write_nifti(image, options.output)
     warnings = [*acquisition.notes, *notes, *said]

@@ -123,22 +123,25 @@ class Osem:
         subsets = [list(range(k, n_views, self.subsets)) for k in range(self.subsets)]
         counts = torch.cat([inner_order(a.photopeak_counts) for a in acquisitions], dim=-1)
         blocks = [block_of_many(systems, views, counts) for views in subsets]
-        seen = torch.cat([_measured_slices(inner_order(a.photopeak_counts)) for a in acquisitions])
+        seen = torch.cat([_measured_slices(a) for a in acquisitions])
         measured = [(counts[views] * seen).contiguous() for views in subsets]
         weights = [_weight(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
         activity = torch.cat([state.activity.values.to(counts) for state in states], dim=-1)
         scatter = [state.scatter for state in states]
+        by_subset = _by_subset(scatter, subsets)
         # keeps the ratio finite where nothing is expected
         floor = max(float(counts.mean()), 1e-20) * 1e-6
         iteration = states[0].iteration
         while iteration < self.iterations:
-            volumes = _apart(activity, systems, n_slices)
-            scatter = [
-                _refreshed(a, s, v, old, iteration)
-                for a, s, v, old in zip(acquisitions, systems, volumes, scatter, strict=True)
-            ]
+            if any(_due(system, iteration) for system in systems):
+                volumes = _apart(activity, systems, n_slices)
+                scatter = [
+                    _estimated(a, s, v) if _due(s, iteration) else old
+                    for a, s, v, old in zip(acquisitions, systems, volumes, scatter, strict=True)
+                ]
+                by_subset = _by_subset(scatter, subsets)
             before = activity.clone() if self.stop_below > 0 else None
-            _pass(activity, blocks, measured, weights, _by_subset(scatter, subsets), floor)
+            _pass(activity, blocks, measured, weights, by_subset, floor)
             iteration += 1
             if progress is not None:
                 progress(iteration)
@@ -149,7 +152,7 @@ class Osem:
 
     def _finished(self, activity: Volume, acquisition: Acquisition) -> Volume:
         """What is given out: nothing in slices that were not measured, smoothed where that was asked for."""
-        activity = activity.with_values(activity.values * _measured_slices(inner_order(acquisition.photopeak_counts)))
+        activity = activity.with_values(activity.values * _measured_slices(acquisition))
         if self.post_filter == "gaussian":
             return filters.gaussian(activity, self.fwhm_mm)
         if self.post_filter == "butterworth":
@@ -180,12 +183,14 @@ def _pass(
         activity.mul_(block.backproject(ratio)).mul_(weight)
 
 
-def _refreshed(
-    acquisition: Acquisition, system: SystemModel, activity: Volume, old: Tensor | None, iteration: int
-) -> Tensor | None:
-    """The scatter to expect during the next iteration."""
-    if system.scatter is None or iteration not in system.scatter.refresh_after:
-        return old
+def _due(system: SystemModel, iteration: int) -> bool:
+    """Whether scatter is to be estimated anew before this iteration."""
+    return system.scatter is not None and iteration in system.scatter.refresh_after
+
+
+def _estimated(acquisition: Acquisition, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
+    """The scatter to expect from now on."""
+    assert system.scatter is not None
     scatter = system.scatter.estimate(system, activity)
     if not system.scatter.balanced:
         return scatter
@@ -206,14 +211,14 @@ def _apart(activity: Tensor, systems: Sequence[SystemModel], n_slices: int) -> l
     return [Volume(part, system.grid, Quantity.ACTIVITY) for part, system in zip(parts, systems, strict=True)]
 
 
-def _measured_slices(counts: Float[Tensor, "view column z"]) -> Float[Tensor, " z"]:
+def _measured_slices(acquisition: Acquisition) -> Float[Tensor, " z"]:
     """1 for slices whose detector rows took all their counts, 0 for those at the mask of the camera's useful field.
 
     At an end where rows that hold nothing in any view meet rows full of counts, with at most one partly masked row
     between, the empty ones say nothing. Taken for measured zeros they would draw bright edges once resolution is
     modelled. Rows that fade to nothing are kept.
     """
-    rows = counts.sum((0, 1))
+    rows = acquisition.photopeak_counts.sum((0, 2)).flip(0)  # row 0 is at the head, slice 0 at the feet
     seen = torch.ones_like(rows)
     taken = torch.nonzero(rows)[:, 0]
     if len(taken) == 0:

@@ -67,12 +67,15 @@ class MutualInformation:
         centre_mm = fixed.grid.centre_mm
         # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
         fixed_image, moving_image = _to_itk(fixed), _to_itk(moving.coarsened(min(fixed.grid.spacing_mm)))
+        smooth = [
+            sitk.SmoothingRecursiveGaussian(image, self.smoothing_mm[-1]) for image in (fixed_image, moving_image)
+        ]
         optima: list[Optimum] = []
         failures: list[str] = []
         for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
             try:
                 spot = self._climb(fixed_image, moving_image, centre_mm, shift_mm)
-                optima.append((self._mutual_information(fixed_image, moving_image, spot), spot))
+                optima.append((self._mutual_information(smooth, spot), spot))
             except RuntimeError as problem:  # what SimpleITK raises for everything
                 failures.append(str(problem).strip().splitlines()[-1])
         if not optima:
@@ -83,7 +86,7 @@ class MutualInformation:
             )
         optima.sort(key=lambda pair: -pair[0])
         metric, best = optima[0]
-        at_identity = self._mutual_information(fixed_image, moving_image, RigidTransform.identity())
+        at_identity = self._mutual_information(smooth, RigidTransform.identity())
         moved = metric > at_identity
         ct_from_spect = best if moved else RigidTransform.identity()
         self._refuse_implausible(ct_from_spect, centre_mm)
@@ -138,16 +141,15 @@ class MutualInformation:
         method.Execute(fixed, moving)
         return _to_rigid(transform)
 
-    def _mutual_information(self, fixed: Image, moving: Image, ct_from_spect: RigidTransform) -> float:
-        """The metric over all voxels at the finest smoothing, larger is better (ITK's own sign is the opposite)."""
+    def _mutual_information(self, fixed_and_moving: list[Image], ct_from_spect: RigidTransform) -> float:
+        """The metric over all voxels of the smoothed pair, larger is better (ITK's own sign is the opposite)."""
         method = self._metric_method()
         method.SetMetricSamplingStrategy(method.NONE)
         transform = sitk.AffineTransform(3)
         transform.SetMatrix(ct_from_spect.matrix[:3, :3].ravel().tolist())
         transform.SetTranslation(ct_from_spect.matrix[:3, 3].tolist())
         method.SetInitialTransform(transform)
-        smooth = [sitk.SmoothingRecursiveGaussian(image, self.smoothing_mm[-1]) for image in (fixed, moving)]
-        return -float(method.MetricEvaluate(*smooth))
+        return -float(method.MetricEvaluate(*fixed_and_moving))
 
     def _refuse_implausible(self, ct_from_spect: RigidTransform, centre_mm: Triple) -> None:
         shift_mm = float(np.linalg.norm(ct_from_spect.apply(centre_mm) - np.asarray(centre_mm)))

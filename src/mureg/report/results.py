@@ -8,14 +8,13 @@ from typing import Any
 
 import tomli_w
 
+from mureg import RESEARCH_USE_ONLY
 from mureg.io import write_nifti
 from mureg.io.atomic import refuse_existing, writing
 from mureg.io.transforms import write_tfm
 from mureg.pipeline import Outcome, Provenance
 from mureg.report.figures import quality_picture
 from mureg.report.wording import corrected_for
-
-RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
 
 FILES = (
     "registration.json",
