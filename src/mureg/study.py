@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+from torch import Tensor
+
 from mureg.errors import UsageError
-from mureg.geometry import Quantity, Volume
+from mureg.geometry import Quantity, RigidTransform, Volume
+from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.corrections import HuToMu, choose_conversion, mu_map
 
@@ -78,3 +85,56 @@ class Study:
                 "counts or activity",
                 "pass the emission image",
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known about a simulated case.
+
+    Attributes:
+        ct_from_spect: the rigid motion that carries the heart from where the emission saw it, on average, to where it
+            lies in the CT.
+        centre_mm: of the SPECT grid, the centre of the six numbers.
+        heart_points_mm: points [n, 3] in SPECT space all over the heart, for the target registration error.
+        heart_points_in_ct_mm: where the same tissue really lies in the CT.
+        mu: attenuation at 140.5 keV averaged over the acquisition, patient table included, on the SPECT grid.
+        activity: averaged over the acquisition, relative to normal left-ventricular myocardium = 1, on the SPECT grid.
+        lv_wall: share of each voxel of the SPECT grid inside the left-ventricular wall, averaged over the acquisition.
+        scatter: expected scattered counts of every window.
+    """
+
+    ct_from_spect: RigidTransform
+    centre_mm: Triple
+    heart_points_mm: npt.NDArray[np.float64]
+    heart_points_in_ct_mm: npt.NDArray[np.float64]
+    mu: Volume
+    activity: Volume
+    lv_wall: Volume
+    scatter: Float[Tensor, "window view row column"]
+
+    @property
+    def remainder_mm(self) -> float:
+        """What no rigid motion of the heart can mend: root mean square over its points."""
+        left = self.ct_from_spect.apply(self.heart_points_mm) - self.heart_points_in_ct_mm
+        return float(np.sqrt((left**2).sum(-1).mean()))
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One simulated study: what a hospital would have, and what only the simulation knows.
+
+    Attributes:
+        name: of the case inside its cohort.
+        study: projections and CT as they enter from a hospital; `study.patient` says who it is.
+        uncorrected: the projections reconstructed without attenuation correction.
+        truth: what is known.
+        facts: what was drawn and what came of it, by name, for cards and histograms.
+        sources: version, seed and settings that made it, by name.
+    """
+
+    name: str
+    study: Study
+    uncorrected: Volume
+    truth: Truth
+    facts: Mapping[str, float | int | str | bool]
+    sources: Mapping[str, str | int]

@@ -1,0 +1,110 @@
+"""What every virtual patient can be asked for, whether drawn from distributions or made from a real CT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+from torch import Tensor
+
+from mureg.geometry import Grid, RigidTransform, Volume
+from mureg.geometry.rigid import Triple
+from mureg.simulate.tracer import Tracer
+from mureg.simulate.ventricle import LeftVentricle
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Breath:
+    """A state of breathing.
+
+    Attributes:
+        diaphragm_mm: how far the domes stand below end expiration: 0 to 20 in free breathing, 25 to 60 after a deep
+            breath.
+        heart_share: how far the middle of the heart follows them, as a share: near 0.9 in free breathing; in a deep
+            breath the heart gets longer and its middle follows by 0.5 to 0.7.
+        upward_mm: the heart and what lies below stand this much higher than at end expiration (creep after exercise).
+    """
+
+    diaphragm_mm: float = 0.0
+    heart_share: float = 0.9
+    upward_mm: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Emission:
+    """What the gamma camera looks at, on one grid.
+
+    Attributes:
+        mu: attenuation at 140.5 keV in 1/cm of the body, 0 in air.
+        activity: per volume, relative to normal left-ventricular myocardium = 1.
+    """
+
+    mu: Float[Tensor, "x y z"]
+    activity: Float[Tensor, "x y z"]
+
+
+@runtime_checkable
+class Anatomy(Protocol):
+    """A virtual patient's body in its own space: mm, LPS+, supine, the middle of the chest near the origin.
+
+    Rendering takes a grid of any voxel size along its own axes and says for every voxel the mean over its volume
+    (partial volume); `patient_from_grid` maps points of the grid's space to patient space.
+    """
+
+    @property
+    def patient(self) -> str:
+        """Who this is: cases with the same name never fall into different sets."""
+        ...
+
+    @property
+    def ventricle(self) -> LeftVentricle:
+        """The left ventricle at end expiration."""
+        ...
+
+    @property
+    def anchors(self) -> Mapping[str, Triple]:
+        """Named places at end expiration: at least `inferior_wall` (just below it, outside the heart)."""
+        ...
+
+    @property
+    def back_mm(self) -> float:
+        """Where the lowest skin is along y, and so where the table is met."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, float | str]:
+        """Sizes and kinds worth a histogram (body width, lung volume, ventricle, sex, ...)."""
+        ...
+
+    def hounsfield(
+        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, contrast_hu: float = 0.0
+    ) -> Volume:
+        """The body in HU in surrounding air, without table and noise; `contrast_hu` is added to blood.
+
+        Voxels about which nothing is known are marked outside.
+        """
+        ...
+
+    def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
+        """Attenuation and activity for the camera, hot spots left out."""
+        ...
+
+    def heart_masks(
+        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
+    ) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
+        """Share of each voxel inside the left-ventricular wall, and inside the whole heart (walls and chambers)."""
+        ...
+
+    def heart_points_mm(self, n: int, generator: np.random.Generator) -> Points:
+        """Places [n, 3] evenly over the heart at end expiration."""
+        ...
+
+    def breathed(self, points_mm: Points, breath: Breath) -> Points:
+        """Where the tissue that lies at these places at end expiration lies in a state of breathing."""
+        ...
