@@ -64,6 +64,24 @@ class RigidTransform:
         matrix[:3, 3] = centre + translation - matrix[:3, :3] @ centre
         return cls(matrix)
 
+    @classmethod
+    def best_fit(cls, source_mm: npt.ArrayLike, target_mm: npt.ArrayLike) -> RigidTransform:
+        """``target_from_source`` that brings points [n, 3] nearest to their partners, in the least-squares sense.
+
+        Kabsch, Acta Cryst A 1976; a mirror image is never taken. Raises `GeometryError` for fewer than 3 pairs.
+        """
+        source, target = np.asarray(source_mm, dtype=np.float64), np.asarray(target_mm, dtype=np.float64)
+        if source.shape != target.shape or len(source) < 3:
+            raise GeometryError(
+                f"{len(source)} points and {len(target)} partners", "at least 3 pairs", "give each point its partner"
+            )
+        middle_source, middle_target = source.mean(0), target.mean(0)
+        rotation, _ = Rotation.align_vectors(target - middle_target, source - middle_source)
+        matrix = np.eye(4)
+        matrix[:3, :3] = rotation.as_matrix()
+        matrix[:3, 3] = middle_target - matrix[:3, :3] @ middle_source
+        return cls(matrix)
+
     def six(self, centre_mm: npt.ArrayLike) -> tuple[Triple, Triple]:
         """Translation (mm) and angles (degrees) about a stated centre; the inverse of `from_six` for |angle y| < 90."""
         centre = np.asarray(centre_mm, dtype=np.float64)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as settings
 
 from mureg.geometry import Grid, RigidTransform, Volume
 
 Triple = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
 class MotionRange:
     """Six numbers, each uniform between minus and plus its bound."""
 

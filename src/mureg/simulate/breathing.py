@@ -1,0 +1,165 @@
+"""How the patient breathes and moves while the camera turns, and in which state the CT catches the body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as settings
+
+from mureg.geometry import RigidTransform
+from mureg.geometry.rigid import Triple
+from mureg.simulate.anatomy import Breath
+
+Array = npt.NDArray[np.float64]
+Range = tuple[float, float]
+Share = Annotated[float, Field(ge=0, le=1)]
+CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average"]
+
+_NODE_MM = 7.0
+_PHASES_OF_A_BREATH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """One state in which the patient is rendered for the camera.
+
+    Attributes:
+        breath: state of breathing.
+        shift_mm: how far the whole patient has moved since the start of the scan.
+    """
+
+    breath: Breath
+    shift_mm: Triple
+
+
+@dataclass(frozen=True)
+class Breathing:
+    """One patient's breathing and motion.
+
+    Attributes:
+        amplitude_mm: excursion of the diaphragm in free breathing, end expiration to end inspiration.
+        heart_share: how far the middle of the heart follows it.
+        creep_mm: how much heart and abdomen rise from the first view to the last.
+        ct_phase: in which state the CT catches the patient.
+        ct_depth_mm: the diaphragm below end expiration in the CT; for "average" the amplitude over which it averages.
+        ct_heart_share: how far the heart follows in the CT.
+        shift_mm: a single motion of the whole patient during the scan.
+        shift_at: share of the views before it happens.
+    """
+
+    amplitude_mm: float = 0.0
+    heart_share: float = 0.9
+    creep_mm: float = 0.0
+    ct_phase: CtPhase = "end-expiration"
+    ct_depth_mm: float = 0.0
+    ct_heart_share: float = 0.9
+    shift_mm: Triple = (0.0, 0.0, 0.0)
+    shift_at: float = 0.5
+
+    def poses(self, n_views: int) -> tuple[list[Pose], Array]:
+        """The states to render, and for each view the share of its time spent in each [view, state].
+
+        Depths are shared out between evenly spaced nodes so that each view keeps its mean depth.
+        """
+        low, high = -self.creep_mm, self.amplitude_mm
+        n_nodes = 1 if high - low < 0.5 else max(2, round((high - low) / _NODE_MM) + 1)
+        nodes = np.linspace(low, high, n_nodes)
+        depths = self.amplitude_mm * depths_of_a_breath()
+        time = (np.arange(n_views) + 0.5) / n_views
+        shares = np.stack([_onto_nodes(depths - self.creep_mm * t, nodes) for t in time])
+        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(-float(d), 0.0)) for d in nodes]
+        poses = [Pose(breath, (0.0, 0.0, 0.0)) for breath in breaths]
+        if np.any(self.shift_mm):
+            later = (time > self.shift_at)[:, None]
+            poses += [Pose(breath, self.shift_mm) for breath in breaths]
+            shares = np.concatenate([shares * ~later, shares * later], axis=1)
+        return poses, shares
+
+    def ct_breaths(self) -> list[Breath]:
+        """The states that the CT averages: one, or a few where it is slow."""
+        if self.ct_phase != "average":
+            return [Breath(self.ct_depth_mm, self.ct_heart_share)]
+        return [Breath(share * self.ct_depth_mm, self.ct_heart_share) for share in (0.12, 0.65)]
+
+
+def depths_of_a_breath() -> Array:
+    """Depth over one breath at even times, 0 at end expiration to 1: ``sin^4``, longest at end expiration.
+
+    Lujan et al., Med Phys 1999.
+    """
+    phase = (np.arange(_PHASES_OF_A_BREATH) + 0.5) / _PHASES_OF_A_BREATH
+    return np.asarray(np.sin(np.pi * phase) ** 4)
+
+
+def _onto_nodes(depths: Array, nodes: Array) -> Array:
+    """Mean share of each node, every depth between two nodes divided so that its mean is kept."""
+    if len(nodes) == 1:
+        return np.ones(1)
+    place = np.clip((depths - nodes[0]) / (nodes[1] - nodes[0]), 0.0, len(nodes) - 1.0)
+    weights = np.clip(1.0 - np.abs(place[:, None] - np.arange(len(nodes))), 0.0, None)
+    return np.asarray(weights.mean(0))
+
+
+def shifted(patient_from_grid: RigidTransform, shift_mm: Triple) -> RigidTransform:
+    """The same view of a patient who has moved by `shift_mm` in the grid's space."""
+    back = RigidTransform.from_six(-np.asarray(shift_mm), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    return patient_from_grid @ back
+
+
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
+class BreathingRange:
+    """From what breathing and motion are drawn.
+
+    Attributes:
+        amplitude_mm: of free breathing at the diaphragm (5 to 20 mm: Wang et al., Magn Reson Med 1995; the heart
+            follows by 0.6 to 1, McLeish et al., IEEE Trans Med Imaging 2002).
+        heart_share: how far the heart follows.
+        creep_mm: upward creep over the scan (Friedman et al., J Nucl Med 1989).
+        share_creep: of the studies.
+        end_expiration, mid, deep_inspiration, average: how often the CT is taken so; made to add up to 1.
+        deep_mm: depth of the diaphragm below end expiration after a deep breath.
+        deep_heart_share: how far the heart follows then.
+        share_shift: of the studies in which the patient moves once during the scan.
+        shift_mm: size of that motion, in any direction.
+    """
+
+    amplitude_mm: Range = (5.0, 20.0)
+    heart_share: Range = (0.7, 1.0)
+    creep_mm: Range = (2.0, 8.0)
+    share_creep: Share = 0.1
+    end_expiration: Share = 0.25
+    mid: Share = 0.35
+    deep_inspiration: Share = 0.0
+    average: Share = 0.4
+    deep_mm: Range = (25.0, 50.0)
+    deep_heart_share: Range = (0.5, 0.7)
+    share_shift: Share = 0.0
+    shift_mm: Range = (3.0, 10.0)
+    kind: Literal["breathing"] = "breathing"
+
+    def draw(self, generator: np.random.Generator) -> Breathing:
+        """Draw one study's breathing and motion."""
+        amplitude, share = float(generator.uniform(*self.amplitude_mm)), float(generator.uniform(*self.heart_share))
+        creeps, shifts = generator.random(2) < (self.share_creep, self.share_shift)
+        creep = float(generator.uniform(*self.creep_mm))
+        weights = np.array([self.end_expiration, self.mid, self.deep_inspiration, self.average])
+        phases: tuple[CtPhase, ...] = ("end-expiration", "mid", "deep-inspiration", "average")
+        phase = phases[int(generator.choice(4, p=weights / weights.sum()))]
+        deep, deep_share = float(generator.uniform(*self.deep_mm)), float(generator.uniform(*self.deep_heart_share))
+        depth = {"end-expiration": 0.0, "mid": amplitude / 2, "deep-inspiration": deep, "average": amplitude}[phase]
+        direction = generator.standard_normal(3)
+        shift = direction / np.linalg.norm(direction) * generator.uniform(*self.shift_mm) * float(shifts)
+        return Breathing(
+            amplitude,
+            share,
+            creep * float(creeps),
+            phase,
+            depth,
+            deep_share if phase == "deep-inspiration" else share,
+            (float(shift[0]), float(shift[1]), float(shift[2])),
+            float(generator.uniform(0.2, 0.8)),
+        )

@@ -1,0 +1,102 @@
+"""The way the camera takes around the patient, its windows and how long it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as settings
+from torch import Tensor
+
+from mureg.geometry import Grid
+from mureg.spect.acquisition import EnergyWindow
+
+Array = npt.NDArray[np.float64]
+Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+WINDOWS = (EnergyWindow(126.5, 154.5, "photopeak"), EnergyWindow(114.0, 126.0, "scatter"))
+"""20 % around 140.5 keV, and the window below it."""
+
+_SKIN_PER_CM = 0.05
+_CLOCKWISE_START_DEG, _HALF_TURN_START_DEG = 180.0, 225.0
+
+
+@dataclass(frozen=True, eq=False)
+class Orbit:
+    """Where the detector stands in each view.
+
+    Attributes:
+        angles_deg: in the DICOM sense (0 back, 90 patient's left, 180 front).
+        radii_mm: axis of rotation to collimator face, per view.
+        counts: expected in the photopeak window, all views together.
+    """
+
+    angles_deg: Array
+    radii_mm: Array
+    counts: float
+
+
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
+class OrbitRange:
+    """From what an acquisition is drawn.
+
+    Attributes:
+        arc_deg: 180 (45 degrees right anterior to 45 degrees left posterior oblique) or 360.
+        views: numbers to choose from, each as likely.
+        counts: expected in the photopeak window.
+        gap_mm: between skin and collimator.
+        share_contour: how often the orbit follows the body; otherwise it is a circle around it.
+        largest_radius_mm: how far out the gantry lets the detector go.
+        pixel_mm: of the detector, along rows and columns.
+        matrix: rows and columns.
+    """
+
+    arc_deg: Literal[180, 360] = 180
+    views: tuple[Annotated[int, Field(ge=8, le=256)], ...] = (60, 64)
+    counts: Range = (5e6, 5e6)
+    gap_mm: Range = (10.0, 40.0)
+    share_contour: Share = 0.5
+    largest_radius_mm: Annotated[float, Field(gt=100)] = 320.0
+    pixel_mm: Annotated[float, Field(gt=0)] = 6.8
+    matrix: Annotated[int, Field(ge=16, le=256)] = 64
+    kind: Literal["orbit"] = "orbit"
+
+    def draw(self, generator: np.random.Generator, reach_mm: Array) -> Orbit:
+        """Draw an orbit around a patient.
+
+        Args:
+            generator: source of chance.
+            reach_mm: how far the skin reaches from the axis towards the detector at 0, 1, ..., 359 degrees, see
+                `reach_of_skin`.
+        """
+        n_views = int(generator.choice(self.views))
+        start = _HALF_TURN_START_DEG if self.arc_deg == 180 else _CLOCKWISE_START_DEG
+        angles = (start - np.arange(n_views) * self.arc_deg / n_views) % 360.0
+        gap = float(generator.uniform(*self.gap_mm))
+        counts = float(np.exp(generator.uniform(*np.log(self.counts))))
+        contour = generator.random() < self.share_contour
+        reach = reach_mm[np.round(angles).astype(int) % 360]
+        if contour:
+            ends = 2 * reach[[0, -1]] - reach[[1, -2]]
+            reach = np.convolve(np.concatenate([ends[:1], reach, ends[1:]]), (0.25, 0.5, 0.25), "valid")
+            radii = np.maximum(reach + gap, 120.0)
+        else:
+            radii = np.full(n_views, float(reach.max()) + gap)
+        radii = np.asarray(np.minimum(radii, self.largest_radius_mm).round(1), dtype=np.float64)
+        return Orbit(angles, radii, counts)
+
+
+def reach_of_skin(mu_per_cm: Float[Tensor, "x y z"], grid: Grid, axis_mm: tuple[float, float]) -> Array:
+    """How far the body reaches from an axis along z, towards the detector at each whole degree [360], in mm."""
+    across = mu_per_cm.amax(2).numpy() > _SKIN_PER_CM
+    where = np.argwhere(across)
+    x = grid.affine[0, 3] + where[:, 0] * grid.spacing_mm[0] - axis_mm[0]
+    y = grid.affine[1, 3] + where[:, 1] * grid.spacing_mm[1] - axis_mm[1]
+    angle = np.radians(np.arange(360.0))
+    towards = np.sin(angle)[:, None] * x + np.cos(angle)[:, None] * y
+    return np.asarray(towards.max(1) + grid.spacing_mm[0] / 2)
