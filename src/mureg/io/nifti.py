@@ -19,7 +19,7 @@ from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.atomic import writing
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
 
-Expected = Literal["spect", "ct", "mu"]
+Expected = Literal["spect", "ct", "mu", "labels"]
 
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _DAMAGE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
@@ -47,7 +47,7 @@ def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple
 
     Args:
         path: a .nii or .nii.gz file.
-        expected: SPECT in counts or relative activity, a CT in HU, or an attenuation map.
+        expected: SPECT in counts or relative activity, a CT in HU, an attenuation map, or labels in whole numbers.
 
     Returns:
         The volume in LPS+ mm and index order as stored (counts, HU with impossible values marked outside, or 1/cm), and
@@ -66,6 +66,10 @@ def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple
         require_hounsfield(values)
         hounsfield, unknown = known_hounsfield(values)
         return Volume.from_numpy(hounsfield, grid, Quantity.HU, unknown), notes
+    if expected == "labels":
+        if not np.array_equal(values, np.round(values)):
+            raise UnitsError("labels that are not whole numbers", "one whole number for each organ", "check the file")
+        return Volume.from_numpy(values, grid, Quantity.LABEL), notes
     low, high = float(values.min()), float(values.max())
     if high <= 0 or low < -0.02 * high:
         raise UnitsError(

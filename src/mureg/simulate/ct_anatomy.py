@@ -1,0 +1,306 @@
+"""Virtual patients made from real CTs: one CT, overall size, smooth deformation and breathing drawn anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as settings
+from torch import Tensor
+
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry.rigid import Triple
+from mureg.simulate.anatomy import Breath, Emission, Points
+from mureg.simulate.ct_anatomy_base import AIR_HU, LATTICE_MM, CtBase
+from mureg.simulate.ct_anatomy_labels import CODE, ventricle_between
+from mureg.simulate.ct_anatomy_motion import rises_mm
+from mureg.simulate.ct_anatomy_sampling import Places, averaged, denser, share_inside, texture, uptake_of_codes
+from mureg.simulate.ct_anatomy_shell import outer_distance_mm, wall_distance_mm
+from mureg.simulate.fields import SmoothField
+from mureg.simulate.tracer import Tracer
+from mureg.simulate.ventricle import LeftVentricle
+
+_BODY_MM = (480.0, 360.0, 560.0)
+_NODES_MM = 12.0
+_STEPS = 3
+_SLOPE_MM = 5.0
+_SLOPES = (0.35, 3.0)
+REST = Breath()
+"""End expiration."""
+
+
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
+class CtAnatomyRange:
+    """How virtual patients made from one CT differ from it and from each other.
+
+    Attributes:
+        kind: names this family of patients in stored settings.
+        scale: least and greatest overall size, relative to the CT.
+        deformation_mm: greatest standard deviation of the smooth deformation along each axis.
+        wavelength_mm: distance between independent values of the deformation.
+    """
+
+    kind: Literal["real-ct"] = "real-ct"
+    scale: tuple[float, float] = (0.93, 1.07)
+    deformation_mm: float = 5.0
+    wavelength_mm: float = 110.0
+
+    def draw(self, generator: np.random.Generator, patient: str, base: CtBase) -> CtAnatomy:
+        """One patient, called `patient`: patients made from one CT should share a name, or its beginning."""
+        scale = float(generator.uniform(*self.scale))
+        amplitude = float(generator.uniform(0.3, 1.0)) * self.deformation_mm
+        field = SmoothField.draw(generator, 3, self.wavelength_mm, _BODY_MM)
+        return CtAnatomy(patient, base, scale, SmoothField(field.lattice * amplitude, field.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class CtAnatomy:
+    """A virtual patient made from a real CT (see `Anatomy`).
+
+    The tissue stays that of the CT, which is rendered with one trilinear interpolation. The left ventricle that takes
+    up tracer is a parametric one, laid by hand over the heart that the CT shows. Below and above what was scanned the
+    last slice goes on; for `hounsfield` it counts as outside there.
+
+    Attributes:
+        patient: who this is.
+        base: the prepared CT.
+        scale: overall size relative to the CT.
+        deformation: displacement in mm [x, y, z] of the CT's frame over patient space as scanned; None for none.
+    """
+
+    patient: str
+    base: CtBase
+    scale: float = 1.0
+    deformation: SmoothField | None = None
+
+    @cached_property
+    def ventricle(self) -> LeftVentricle:
+        """The left ventricle at end expiration."""
+        marks = self.base.landmarks
+        base, apex = self._rest_from_ct(np.asarray([marks.base_mm, marks.apex_mm]))
+        return ventricle_between(base, apex, marks.radius_mm * self.scale, marks.wall_mm * self.scale)
+
+    @property
+    def anchors(self) -> Mapping[str, Triple]:
+        """`inferior_wall` is 12 mm below the outer surface at the middle of the axis."""
+        ventricle = self.ventricle
+        below = np.asarray(ventricle.centre_mm) - ventricle.axes[0] * (ventricle.radius_mm + 12.0)
+        return {"inferior_wall": _triple(below)}
+
+    @cached_property
+    def back_mm(self) -> float:
+        """Where the lowest skin is along y."""
+        return float(self._scan_from_ct(self.base.back_points_mm)[:, 1].max())
+
+    @property
+    def facts(self) -> Mapping[str, float | str]:
+        """Sizes of this patient; `ct` names what it was made from."""
+        sizes, ventricle = self.base.sizes, self.ventricle
+        return {
+            "kind": "real-ct",
+            "ct": self.base.name,
+            "scale": self.scale,
+            "body_width_mm": sizes["body_width_mm"] * self.scale,
+            "body_depth_mm": sizes["body_depth_mm"] * self.scale,
+            "lung_as_scanned_ml": sizes["lung_ml"] * self.scale**3,
+            "as_scanned_mm": self.base.landmarks.as_scanned_mm,
+            "lv_length_mm": ventricle.length_mm,
+            "lv_radius_mm": ventricle.radius_mm,
+            "lv_wall_mm": ventricle.wall_mm,
+        }
+
+    @property
+    def as_scanned(self) -> Breath:
+        """The breath in which the CT was taken."""
+        marks = self.base.landmarks
+        return Breath(marks.as_scanned_mm, marks.as_scanned_share)
+
+    def hounsfield(
+        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, contrast_hu: float = 0.0
+    ) -> Volume:
+        """The CT's HU in air, in a state of breathing; lung is denser where its volume is smaller."""
+        edges, places = self._places(grid, patient_from_grid, breath)
+        values = self.base.hu
+        if contrast_hu:
+            values = torch.where(self.base.codes == CODE["blood"], values + contrast_hu, values)
+        values = averaged(values, self.base.grid.spacing_mm, self._voxel_mm(edges))
+        density = places.read(values[None], self.base.grid)[0].sub_(AIR_HU)
+        values = denser(density, places, 500.0, 850.0).add_(AIR_HU)
+        outside = self._unknown(grid, patient_from_grid)
+        return Volume(values.masked_fill_(outside, 0.0), grid, Quantity.HU, outside if bool(outside.any()) else None)
+
+    def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
+        """Attenuation and activity for the camera, hot spots left out.
+
+        Texture stays with the tissue; it varies the uptake of everything but the ventricle's wall, whose uptake is its
+        perfusion alone.
+        """
+        edges, places = self._places(grid, patient_from_grid, breath)
+        lattice, voxel_mm = self.base.lattice, self._voxel_mm(edges)
+        fine = Volume(uptake_of_codes(tracer)[self.base.codes.int()], self.base.grid, Quantity.ACTIVITY)
+        activity = fine.coarsened(LATTICE_MM).values
+        if tracer.texture:
+            activity = activity * texture(lattice, tracer)
+        pair = [averaged(values, lattice.spacing_mm, voxel_mm) for values in (self.base.mu, activity)]
+        mu, activity = places.read(torch.stack(pair), lattice)
+        box, points = self._near_ventricle(grid, patient_from_grid, places)
+        share = share_inside(wall_distance_mm, self.ventricle, points, edges)
+        perfusion = self.ventricle.perfusion(points, tracer.segments) * tracer.uptake["lv_wall"]
+        activity[box] = activity[box] * (1.0 - share) + share * perfusion
+        return Emission(denser(mu, places, 0.075, 0.13), activity)
+
+    def heart_masks(
+        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
+    ) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
+        """Share of each voxel inside the left-ventricular wall, and inside the whole heart (walls and chambers)."""
+        edges, places = self._places(grid, patient_from_grid, breath)
+        lattice = self.base.lattice
+        heart = places.read(averaged(self.base.heart, lattice.spacing_mm, self._voxel_mm(edges))[None], lattice)[0]
+        wall = torch.zeros_like(heart)
+        box, points = self._near_ventricle(grid, patient_from_grid, places)
+        wall[box] = share_inside(wall_distance_mm, self.ventricle, points, edges)
+        whole = share_inside(outer_distance_mm, self.ventricle, points, edges)
+        heart[box] = torch.maximum(heart[box], whole)
+        return wall, heart
+
+    def heart_points_mm(self, n: int, generator: np.random.Generator) -> Points:
+        """Places [n, 3] evenly over the heart at end expiration."""
+        chosen = generator.choice(len(self.base.heart_points_mm), n)
+        spread = generator.uniform(-0.5, 0.5, (n, 3)) * self.base.grid.spacing_mm
+        return self._rest_from_ct(self.base.heart_points_mm[chosen] + spread)
+
+    def breathed(self, points_mm: Points, breath: Breath) -> Points:
+        """Where the tissue that lies at these places at end expiration lies in a state of breathing."""
+        scan = self._scan_from_patient(torch.from_numpy(np.asarray(points_mm, dtype=np.float64)), REST)
+        moved = scan.numpy().copy()
+        moved[..., 2] += self._rise(scan, breath).numpy()
+        return moved
+
+    def _ct_from_scan(self, points: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
+        """From patient space, breathing as in the scan, to the CT's frame."""
+        origin = torch.tensor(self.base.origin_mm).to(points)
+        straight = origin + (points + self._lift().to(points)) / self.scale
+        if self.deformation is None:
+            return straight
+        moved: Tensor = straight + self.deformation.at(points).movedim(0, -1)
+        return moved
+
+    def _scan_from_ct(self, points_mm: Points) -> Points:
+        """The inverse of `_ct_from_scan`."""
+        target = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
+        result = (target - torch.tensor(self.base.origin_mm).to(target)) * self.scale - self._lift()
+        if self.deformation is not None:
+            for _ in range(20):
+                result = result + (target - self._ct_from_scan(result)) * self.scale
+        array: Points = result.numpy()
+        return array
+
+    def _rest_from_ct(self, points_mm: Points) -> Points:
+        scan = torch.from_numpy(self._scan_from_ct(points_mm))
+        moved: Points = scan.numpy().copy()
+        moved[..., 2] += self._rise(scan, REST).numpy()
+        return moved
+
+    def _lift(self) -> Float[Tensor, " 3"]:
+        """What puts the ventricle's middle at z = 0 at end expiration."""
+        return torch.tensor([0.0, 0.0, rises_mm(REST, self.base.landmarks)[1]], dtype=torch.float64)
+
+    def _rise(self, scan: Float[Tensor, "*point 3"], breath: Breath) -> Float[Tensor, "*point"]:
+        """How much higher tissue stands than in the scan, at places as scanned."""
+        return _weighted(self._weights(scan), rises_mm(breath, self.base.landmarks))
+
+    def _weights(self, scan: Float[Tensor, "*point 3"]) -> Float[Tensor, "motion ..."]:
+        """How far tissue follows the diaphragm and the heart, at places as scanned."""
+        return self.base.motions.at(self._ct_from_scan(scan))
+
+    def _scan_from_patient(self, points: Float[Tensor, "*point 3"], breath: Breath) -> Float[Tensor, "*point 3"]:
+        """Where the tissue at these places was in the scan: z by secant steps."""
+        if rises_mm(breath, self.base.landmarks) == (0.0, 0.0):
+            return points
+        target = points[..., 2]
+        earlier, scan = points, points.clone()
+        earlier_miss = self._rise(points, breath)
+        scan[..., 2] = target - earlier_miss
+        for _ in range(_STEPS if points.dtype == torch.float32 else 3 * _STEPS):
+            miss = scan[..., 2] + self._rise(scan, breath) - target
+            step = scan[..., 2] - earlier[..., 2]
+            slope = (miss - earlier_miss) / torch.where(step.abs() < 1e-6, torch.ones_like(step), step)
+            slope = torch.where(step.abs() < 1e-6, torch.ones_like(slope), slope).clamp(*_SLOPES)
+            earlier, earlier_miss, scan = scan, miss, scan.clone()
+            scan[..., 2] -= miss / slope
+        return scan
+
+    def _places(
+        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
+    ) -> tuple[Float[Tensor, "3 3"], Places]:
+        """The edges of a voxel in patient space (columns, mm), and what its points are."""
+        nodes = []
+        for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True):
+            nodes.append(torch.linspace(0.0, n - 1.0, max(2, math.ceil((n - 1) * spacing / _NODES_MM) + 1)))
+        matrix = torch.from_numpy(patient_from_grid.matrix @ grid.affine).float()
+        now = torch.stack(torch.meshgrid(*nodes, indexing="ij"), -1) @ matrix[:3, :3].T + matrix[:3, 3]
+        scan = self._scan_from_patient(now, breath)
+        here, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
+        slope = _weighted(above - here, rises_mm(breath, self.base.landmarks)) / _SLOPE_MM
+        rest_z = scan[..., 2] + _weighted(here, rises_mm(REST, self.base.landmarks))
+        return matrix[:3, :3], Places(
+            ct_mm=self._ct_from_scan(scan).movedim(-1, 0),
+            rest_z_mm=rest_z,
+            moved_mm=float((rest_z - now[..., 2]).abs().max()),
+            squeezed=1.0 / (1.0 + slope).clamp_min(0.1),
+            shape=grid.shape,
+        )
+
+    def _voxel_mm(self, edges: Float[Tensor, "3 3"]) -> npt.NDArray[np.float64]:
+        """How far a voxel with these edges reaches along each axis of the CT."""
+        return np.asarray(edges.abs().max(1).values.double().numpy() / self.scale)
+
+    def _unknown(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
+        """Beyond what was scanned, breathing and deformation left aside: a CT ends in planes."""
+        ct_from_patient = np.eye(4)
+        ct_from_patient[:3, :3] /= self.scale
+        ct_from_patient[:3, 3] = np.asarray(self.base.origin_mm) + self._lift().numpy() / self.scale
+        matrix = torch.from_numpy(ct_from_patient @ patient_from_grid.matrix @ grid.affine)
+        u, v, w = (torch.arange(n, dtype=torch.float64) for n in grid.shape)
+        corners = torch.from_numpy(np.indices((2, 2, 2)).reshape(3, 8).T * (np.asarray(grid.shape) - 1.0))
+        result = torch.zeros(grid.shape, dtype=torch.bool)
+        for row, (low, high) in zip(matrix[:3], self.base.known_mm.tolist(), strict=True):
+            ends = corners @ row[:3] + row[3]
+            if float(ends.min()) < low or float(ends.max()) > high:
+                place = (u * row[0] + row[3])[:, None, None] + (v * row[1])[:, None] + w * row[2]
+                result |= (place < low - 1e-3) | (place > high + 1e-3)
+        return result
+
+    def _near_ventricle(
+        self, grid: Grid, patient_from_grid: RigidTransform, places: Places
+    ) -> tuple[tuple[slice, slice, slice], Float[Tensor, "i j k 3"]]:
+        """A box of the grid that holds the ventricle in any breath, and where its points are at end expiration."""
+        ventricle = self.ventricle
+        reach = np.hypot(ventricle.length_mm / 2, ventricle.radius_mm) + 8.0 + np.array([0.0, 0.0, places.moved_mm])
+        corners = np.stack(np.meshgrid(*[(-r, r) for r in reach], indexing="ij"), -1).reshape(-1, 3)
+        index = grid.indices(patient_from_grid.inverse().apply(corners + ventricle.centre_mm))
+        low, high = np.floor(index.min(0)).astype(int), np.ceil(index.max(0)).astype(int) + 1
+        ends = zip(np.clip(low, 0, grid.shape), np.clip(high, 0, grid.shape), strict=True)
+        x, y, z = (slice(int(first), int(last)) for first, last in ends)
+        matrix = torch.from_numpy(patient_from_grid.matrix @ grid.affine).float()
+        axes = [torch.arange(s.start, s.stop, dtype=torch.float32) for s in (x, y, z)]
+        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ matrix[:3, :3].T + matrix[:3, 3]
+        points[..., 2] = places.spread(places.rest_z_mm[None])[0][x, y, z]
+        return (x, y, z), points
+
+
+def _triple(values: npt.ArrayLike) -> Triple:
+    x, y, z = (float(v) for v in np.asarray(values))
+    return x, y, z
+
+
+def _weighted(weights: Float[Tensor, "motion ..."], rises: tuple[float, float]) -> Float[Tensor, " ..."]:
+    return rises[0] * weights[0] + rises[1] * weights[1]
