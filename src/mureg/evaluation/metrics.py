@@ -6,6 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mureg.geometry import RigidTransform
+from mureg.geometry.rigid import Triple
+
+ACTION_LIMIT_MM = 6.8
+"""One pixel: a heart that lies farther off than this calls for action (Kennedy et al., J Nucl Med 2009)."""
 
 
 def target_registration_error_mm(found: RigidTransform, true: RigidTransform, points_mm: npt.ArrayLike) -> float:
@@ -14,3 +18,21 @@ def target_registration_error_mm(found: RigidTransform, true: RigidTransform, po
     Fitzpatrick, West and Maurer, IEEE Trans Med Imaging 1998; give points of the heart, in the space both map from.
     """
     return float(np.linalg.norm(found.apply(points_mm) - true.apply(points_mm), axis=-1).mean())
+
+
+def motion_errors(found: RigidTransform, true: RigidTransform, centre_mm: npt.ArrayLike) -> tuple[Triple, Triple]:
+    """How far each of the six numbers of a motion about a centre is off: found less true.
+
+    Returns:
+        Along x, y, z in mm; about x, y, z in degrees, between -180 and 180.
+    """
+    found_six, true_six = (np.asarray(transform.six(centre_mm)) for transform in (found, true))
+    (x, y, z), angles = found_six - true_six
+    ax, ay, az = (angles + 180.0) % 360.0 - 180.0
+    return (float(x), float(y), float(z)), (float(ax), float(ay), float(az))
+
+
+def share_above(errors: npt.ArrayLike, limit: float = ACTION_LIMIT_MM) -> float:
+    """Share of errors beyond a limit, 0 to 1; the limit itself is still within. NaN of none."""
+    values = np.asarray(errors, dtype=np.float64)
+    return float((values > limit).mean()) if values.size else float("nan")
