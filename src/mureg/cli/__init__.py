@@ -15,11 +15,13 @@ VERBS = {
     "register": "lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart",
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
     "inspect": "say what a file or folder holds: series, geometry, orientation, units, guesses",
+    "simulate": "make a cohort of virtual patients with known truth, on one machine or on a cluster",
+    "export": "write a simulated case as DICOM, as a hospital would have it",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit code (0 ok, 2 usage, 3 refused by the safety checks, 4 unreadable input)."""
+    """Run one verb; return the exit code (0 ok, 2 usage, 3 refused, 4 unreadable input, 5 some of a batch failed)."""
     verb, *rest = sys.argv[1:] if arguments is None else arguments or ["--help"]
     if verb in ("-h", "--help", "help"):
         print(overview())
@@ -49,7 +51,8 @@ def overview() -> str:
         f"mureg {__version__}: lays a CT attenuation map onto a cardiac SPECT and reconstructs the corrected heart.\n\n"
         f"usage: mureg VERB [OPTIONS]\n\n{verbs}\n\n"
         "mureg VERB --help lists the options of a verb; mureg --version prints the version.\n"
-        "Exit codes: 0 done, 2 wrong usage, 3 refused by the safety checks, 4 unreadable input.\n"
+        "Exit codes: 0 done, 2 wrong usage, 3 refused by the safety checks, 4 unreadable input, "
+        "5 some of a batch failed.\n"
         f"{RESEARCH_USE_ONLY}"
     )
 

@@ -1,13 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mureg.errors import UsageError
+
+_PARTIAL = ".partial"
 
 
 def refuse_existing(paths: list[Path]) -> None:
@@ -37,3 +41,45 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder is a file there is nothing to clear away
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty scratch folder beside `folder`; it takes that name when the block ends well, else it vanishes.
+
+    Its files are on the disk before it takes the name, so that a machine that stops leaves it whole or not there.
+    Raises `UsageError` where `folder` exists, also when it came to be in the meantime, or cannot be written.
+    """
+    refuse_existing([folder])
+    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        for inside in (*scratch.rglob("*"), scratch):
+            _onto_disk(inside)
+        scratch.rename(folder)
+        _onto_disk(folder.parent)
+    except OSError as problem:
+        refuse_existing([folder])
+        reason = problem.strerror or type(problem).__name__
+        raise UsageError(
+            f"cannot write {folder.name} ({reason})", "a writable folder", "choose another output"
+        ) from problem
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove the scratch folders and files that a killed `writing_folder` or `writing` left in `parent`."""
+    for left in parent.glob(f".*{_PARTIAL}"):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in parent.glob(f".{'[0-9a-f]' * 8}-*"):
+        left.unlink(missing_ok=True)
+
+
+def _onto_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

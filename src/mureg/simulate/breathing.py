@@ -20,6 +20,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average"]
 
 _NODE_MM = 7.0
+_SHALLOW_MM = 9.0
 _PHASES_OF_A_BREATH = 64
 
 
@@ -63,15 +64,21 @@ class Breathing:
     def poses(self, n_views: int) -> tuple[list[Pose], Array]:
         """The states to render, and for each view the share of its time spent in each [view, state].
 
-        Depths are shared out between evenly spaced nodes so that each view keeps its mean depth.
+        Without creep the states are the mean depths of the shallowest, middle and deepest part of a breath; with it
+        they are evenly spaced, and depths are shared out between them. Either way each view keeps its mean depth.
         """
-        low, high = -self.creep_mm, self.amplitude_mm
-        n_nodes = 1 if high - low < 0.5 else max(2, round((high - low) / _NODE_MM) + 1)
-        nodes = np.linspace(low, high, n_nodes)
         depths = self.amplitude_mm * depths_of_a_breath()
         time = (np.arange(n_views) + 0.5) / n_views
-        shares = np.stack([_onto_nodes(depths - self.creep_mm * t, nodes) for t in time])
-        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(-float(d), 0.0)) for d in nodes]
+        if self.creep_mm == 0:
+            n_parts = 1 if self.amplitude_mm < 0.5 else 2 if self.amplitude_mm < _SHALLOW_MM else 3
+            parts = np.array_split(np.sort(depths), n_parts)
+            nodes = np.array([part.mean() for part in parts])
+            shares = np.tile([len(part) / len(depths) for part in parts], (n_views, 1))
+        else:
+            low, high = -self.creep_mm, self.amplitude_mm
+            nodes = np.linspace(low, high, max(2, round((high - low) / _NODE_MM) + 1))
+            shares = np.stack([_onto_nodes(depths - self.creep_mm * t, nodes) for t in time])
+        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(0.0, -float(d))) for d in nodes]
         poses = [Pose(breath, (0.0, 0.0, 0.0)) for breath in breaths]
         if np.any(self.shift_mm):
             later = (time > self.shift_at)[:, None]
@@ -97,8 +104,6 @@ def depths_of_a_breath() -> Array:
 
 def _onto_nodes(depths: Array, nodes: Array) -> Array:
     """Mean share of each node, every depth between two nodes divided so that its mean is kept."""
-    if len(nodes) == 1:
-        return np.ones(1)
     place = np.clip((depths - nodes[0]) / (nodes[1] - nodes[0]), 0.0, len(nodes) - 1.0)
     weights = np.clip(1.0 - np.abs(place[:, None] - np.arange(len(nodes))), 0.0, None)
     return np.asarray(weights.mean(0))

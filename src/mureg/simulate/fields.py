@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from scipy import ndimage
+from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from mureg.geometry import Grid, RigidTransform
@@ -46,11 +47,11 @@ class SmoothField:
             centre_mm: of the box.
             refine: lattice points for each independent value along each axis.
         """
-        nx, ny, nz = (max(2, int(np.ceil(extent / wavelength_mm)) + 1) for extent in size_mm)
-        coarse = generator.standard_normal((channels, nx, ny, nz))
-        fine = np.stack([ndimage.zoom(one, refine, order=3, mode="nearest", grid_mode=True) for one in coarse])
-        spacing = wavelength_mm / refine
-        grid = Grid.centred((nx * refine, ny * refine, nz * refine), (spacing,) * 3, centre_mm)
+        shape = tuple(max(4, int(np.ceil(extent / wavelength_mm)) + 1) for extent in size_mm)
+        coarse = generator.standard_normal((channels, *shape))
+        along_x, along_y, along_z = (_spline_weights(n, refine) for n in shape)
+        fine = np.einsum("cxyz,ux,vy,wz->cuvw", coarse, along_x, along_y, along_z, optimize=True)
+        grid = Grid.centred((fine.shape[1], fine.shape[2], fine.shape[3]), (wavelength_mm / refine,) * 3, centre_mm)
         return cls(torch.from_numpy(fine.astype(np.float32)), grid)
 
     def on(self, grid: Grid, field_from_grid: RigidTransform | None = None) -> Float[Tensor, "channel u v w"]:
@@ -79,3 +80,9 @@ class SmoothField:
             self.lattice[None].to(indices), where, mode="bilinear", padding_mode="border", align_corners=False
         )
         return picked[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
+
+
+def _spline_weights(n: int, refine: int) -> npt.NDArray[np.float64]:
+    """Weights [fine, coarse] of the cubic spline through `n` values, at `refine` places for each; flat at the ends."""
+    places = np.clip((np.arange(n * refine) + 0.5) / refine - 0.5, 0.0, n - 1.0)
+    return np.asarray(make_interp_spline(np.arange(n), np.eye(n), k=3)(places))

@@ -1,0 +1,42 @@
+"""``mureg export``: a simulated case as a hospital would have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mureg.cli.common import Common, Output, emit, parse
+from mureg.cohort.export import export_case
+from mureg.io.store import read_case
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a simulated case as DICOM, with its truth beside it, for mureg register and other programs.
+
+    Attributes:
+        case_folder: one folder of cases/ in a cohort.
+        output: new folder for ct/, spect.dcm, truth.json and truth.tfm.
+        json: print one JSON object on standard output and nothing else there.
+    """
+
+    case_folder: tyro.conf.Positional[Path]
+    output: Output
+    json: bool = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, read, write, say."""
+    options = parse("export", arguments, Export)
+    case = read_case(options.case_folder)
+    export_case(case, options.output)
+    answer = {"case": case.name, "patient": case.study.patient, "output": str(options.output)}
+    lines = [
+        f"case {case.name} of patient {case.study.patient} in {options.output}",
+        f"register it with: mureg register --spect {options.output / 'spect.dcm'} --ct {options.output / 'ct'} -o DIR",
+    ]
+    emit(Common(json=options.json), answer, lines)
+    return 0

@@ -1,0 +1,1 @@
+"""Populations of virtual patients: settings, cases, runs over many cores, cards."""

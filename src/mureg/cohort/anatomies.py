@@ -1,0 +1,75 @@
+"""Which body a case has: drawn from distributions, or made from one of the real CTs in a folder."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from mureg.cohort.settings import CohortSettings
+from mureg.errors import UsageError
+from mureg.geometry import Volume
+from mureg.io import read_ct
+from mureg.io.nifti import read_nifti
+from mureg.simulate.anatomy import Anatomy
+from mureg.simulate.ct_anatomy import CtAnatomyRange
+from mureg.simulate.ct_anatomy_base import CtBase
+from mureg.simulate.ct_anatomy_labels import load_landmarks
+
+_ANATOMY_STREAM = 0
+
+
+def patient_name(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> str:
+    """Who the case with this number is. Cases of one patient, or of one real CT, never fall into different sets."""
+    if isinstance(settings.anatomy, CtAnatomyRange):
+        return _base_path(_patient_index(settings, index), ct_folder).name.split(".")[0]
+    return f"{settings.name}-{settings.seed}-patient-{_patient_index(settings, index):06d}"
+
+
+def anatomy_of(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Anatomy:
+    """The body of the case with this number.
+
+    Raises:
+        UsageError: the settings ask for real CTs and no folder with them is named.
+    """
+    patient = _patient_index(settings, index)
+    chance = np.random.default_rng([settings.seed, _ANATOMY_STREAM, patient])
+    name = patient_name(settings, index, ct_folder)
+    if isinstance(settings.anatomy, CtAnatomyRange):
+        return settings.anatomy.draw(chance, name, _base(_base_path(patient, ct_folder)))
+    return settings.anatomy.draw(chance, name)
+
+
+def _patient_index(settings: CohortSettings, index: int) -> int:
+    return index // settings.studies_per_patient
+
+
+def _base_path(patient: int, ct_folder: Path | None) -> Path:
+    """The CT in its turn, of those in the folder on which landmarks were set."""
+    if ct_folder is None:
+        raise UsageError("a cohort made from real CTs, and no folder with them", "their folder", "add --ct-folder")
+    known = load_landmarks()
+    paths = [path for path in sorted(ct_folder.glob("*.nii.gz")) if path.name.removesuffix(".nii.gz") in known]
+    if not paths:
+        raise UsageError(
+            f"no CT with landmarks in {ct_folder.name}",
+            f"one of {', '.join(f'{name}.nii.gz' for name in known)}",
+            "name the folder that holds them, or set landmarks of your own in hearts.toml",
+        )
+    return paths[patient % len(paths)]
+
+
+@lru_cache(maxsize=4)
+def _base(path: Path) -> CtBase:
+    """A CT made ready, once for each process."""
+    name = path.name.removesuffix(".nii.gz")
+    ct, _ = read_ct(path)
+    labels_path, names_path = (path.with_name(f"{name}_labels{suffix}") for suffix in (".nii.gz", ".json"))
+    labels: Volume | None = None
+    names: dict[int, str] | None = None
+    if labels_path.is_file() and names_path.is_file():
+        labels = read_nifti(labels_path, "labels")
+        names = {int(k): str(v) for k, v in json.loads(names_path.read_text(encoding="utf-8")).items()}
+    return CtBase.prepare(name, ct.volume, load_landmarks()[name], labels, names)

@@ -1,0 +1,130 @@
+"""Making a cohort: as many cases as were asked for, none of them twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mureg.cohort.card import write_card
+from mureg.cohort.record import begin, claimed, clear
+from mureg.cohort.settings import CohortSettings
+from mureg.cohort.simulation import simulate_case
+from mureg.cohort.work import Done, Simulate, Work
+from mureg.cohort.workers import in_processes, on_cluster
+from mureg.errors import UsageError
+from mureg.io.store import SHARES, check_shares
+
+Progress = Callable[[int, int], None]
+"""Told how many of the missing cases are done, and how many were missing."""
+
+
+@dataclass(frozen=True)
+class CohortRun:
+    """What a run did.
+
+    Attributes:
+        output: the cohort's folder.
+        made: names of the cases made now.
+        already: names of those that were there.
+        failed: those that could not be made, each with its sentence.
+        seconds: of the whole run.
+        card: the page that describes the cohort; None where there is no case to describe.
+    """
+
+    output: Path
+    made: tuple[str, ...]
+    already: tuple[str, ...]
+    failed: tuple[Done, ...]
+    seconds: float
+    card: Path | None
+
+
+def simulate_cohort(
+    settings: CohortSettings,
+    n: int,
+    output: Path,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    ct_folder: Path | None = None,
+    progress: Progress | None = None,
+    simulate: Simulate = simulate_case,
+    first: int = 0,
+    dicom: bool = False,
+    shares: Mapping[str, float] = SHARES,
+) -> CohortRun:
+    """Make the cases `first` to `first + n - 1` that `output` does not hold yet, and describe the cohort.
+
+    A run that was stopped, by whatever means, goes on when it is called again, and ends with the same bytes as one
+    that was never stopped, whoever does the work; only a processor of another kind may round differently.
+
+    Args:
+        settings: what the cases are drawn from.
+        n: how many.
+        output: the cohort's folder, made where it is missing.
+        jobs: processes on this machine. They begin by importing the calling script, which therefore must guard its
+            own call with ``if __name__ == "__main__":``.
+        scheduler: address of a Dask scheduler that does the work instead; its workers see `output` and `ct_folder`
+            under the same paths.
+        ct_folder: real CTs, where the settings ask for them.
+        progress: told after each case.
+        simulate: makes one case; importable by name.
+        first: number of the first case.
+        dicom: write each case as a hospital would have it, too.
+        shares: of the patients in each set, for the card.
+
+    Raises:
+        UsageError: the folder holds another cohort or another run is at work in it; no scheduler answers.
+    """
+    _check(n, first, jobs, scheduler)
+    check_shares(shares)
+    started = time.perf_counter()
+    output = output.resolve()
+    with claimed(output):
+        n_all = begin(settings, first + n, output, ct_folder)
+        work = Work(settings, output, None if ct_folder is None else ct_folder.resolve(), dicom, simulate)
+        done = {index: work.is_done(index) for index in range(first, first + n)}
+        missing = [index for index in done if not done[index]]
+        try:
+            results = _all(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
+        finally:
+            clear(output)
+        failed = tuple(sorted((one for one in results if one.problem), key=lambda one: one.index))
+        card = write_card(settings, output, n_all, failed, shares)
+    return CohortRun(
+        output,
+        tuple(sorted(one.name for one in results if not one.problem)),
+        tuple(work.name(index) for index in done if done[index]),
+        failed,
+        time.perf_counter() - started,
+        card,
+    )
+
+
+def _all(work: Work, missing: list[int], jobs: int, scheduler: str | None, progress: Progress) -> list[Done]:
+    results: list[Done] = []
+    if not missing:
+        return results
+    with closing(_working(work, missing, jobs, scheduler)) as finished:
+        progress(0, len(missing))
+        for one in finished:
+            results.append(one)
+            progress(len(results), len(missing))
+    return results
+
+
+def _working(work: Work, missing: list[int], jobs: int, scheduler: str | None) -> Generator[Done, None, None]:
+    if scheduler is not None:
+        return on_cluster(work, missing, scheduler)
+    return in_processes(work, missing, min(jobs, len(missing)))
+
+
+def _check(n: int, first: int, jobs: int, scheduler: str | None) -> None:
+    for name, value, least in (("n", n, 1), ("first", first, 0), ("jobs", jobs, 1)):
+        if value < least:
+            raise UsageError(f"{name} = {value}", f"{least} or more", "correct it")
+    if scheduler is not None and jobs != 1:
+        raise UsageError("both jobs and a scheduler", "one of them", "leave jobs out: the cluster has its own workers")

@@ -1,0 +1,129 @@
+"""What a population of virtual patients is drawn from: one TOML file, whole and frozen."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from mureg.errors import UsageError
+from mureg.simulate.breathing import BreathingRange
+from mureg.simulate.ct_anatomy import CtAnatomyRange
+from mureg.simulate.ct_scan import CtRange
+from mureg.simulate.misalignment import MotionRange
+from mureg.simulate.orbit import OrbitRange
+from mureg.simulate.photons import PhotonScatter
+from mureg.simulate.table import TableRange
+from mureg.simulate.torso import TorsoRange
+from mureg.simulate.tracer import TracerRange
+
+RUNGS = ("easy", "clinical", "hard", "real-ct")
+"""The ladder of difficulty, shipped with the package."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Placement:
+    """How a patient is laid down for the CT, and what happens before the emission.
+
+    Attributes:
+        motion: between emission and CT.
+        share_without_motion: studies in which the patient did not move; breathing still differs.
+        off_centre_mm: how far the middle of the chest (x, y) and of the heart (z) may lie off the middle of the
+            SPECT's field in the CT.
+        roll_deg: how far the patient may lie turned about each axis in the CT.
+    """
+
+    motion: MotionRange
+    share_without_motion: Share = 0.0
+    off_centre_mm: tuple[float, float, float] = (12.0, 12.0, 20.0)
+    roll_deg: tuple[float, float, float] = (2.0, 2.0, 3.0)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class CohortSettings:
+    """A population: from what each part of a case is drawn.
+
+    Attributes:
+        name: of the cohort; cases are called after it.
+        seed: all chance comes from it and the number of the case.
+        anatomy: bodies from distributions, or from real CTs.
+        tracer: uptake, defects, hot spots.
+        breathing: breathing and motion during the scan, and the phase of the CT.
+        placement: how the patient lies in the CT, and moves before the emission.
+        orbit: arc, views, counts.
+        ct: field, coverage, noise, contrast.
+        table: of the scanner.
+        scatter: how scattered photons are simulated.
+        voxel_mm: in which the camera is simulated; finer than the reconstruction.
+        studies_per_patient: cases that share one anatomy, with tracer, breathing, motion and scans of their own.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
+    placement: Placement
+    seed: Annotated[int, Field(ge=0)] = 1
+    anatomy: Annotated[TorsoRange | CtAnatomyRange, Field(discriminator="kind")] = TorsoRange()
+    tracer: TracerRange = TracerRange()
+    breathing: BreathingRange = BreathingRange()
+    orbit: OrbitRange = OrbitRange()
+    ct: CtRange = CtRange()
+    table: TableRange = TableRange()
+    scatter: PhotonScatter = PhotonScatter()
+    voxel_mm: Annotated[float, Field(gt=1, lt=7)] = 4.5333
+    studies_per_patient: Annotated[int, Field(ge=1)] = 1
+    kind: Literal["cohort"] = "cohort"
+
+
+def load_settings(name_or_path: str) -> CohortSettings:
+    """Read a rung of the ladder by its name, or a TOML file of one's own.
+
+    Raises:
+        UsageError: neither a rung nor a readable file, or a setting that does not exist or fit.
+    """
+    if name_or_path in RUNGS:
+        text = (files("mureg") / "data" / "cohorts" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise UsageError(
+                f"no cohort named {name_or_path!r} and no such file",
+                f"one of {', '.join(RUNGS)}, or the path of a TOML file",
+                "start from a cohort.toml that mureg wrote",
+            )
+        text = path.read_text(encoding="utf-8")
+    return from_toml(text, name_or_path)
+
+
+def from_toml(text: str, where: str = "cohort.toml") -> CohortSettings:
+    """Settings from TOML; what it leaves out keeps its default."""
+    try:
+        return TypeAdapter(CohortSettings).validate_python(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, ValidationError) as problem:
+        reason = str(problem).splitlines()[0]
+        if isinstance(problem, ValidationError):
+            first = problem.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UsageError(
+            f"cohort settings {Path(where).name} cannot be used ({reason})",
+            "settings as in a cohort.toml that mureg wrote",
+            "correct the file",
+        ) from problem
+
+
+def as_toml(settings: CohortSettings) -> str:
+    """Every setting, defaults included, as TOML that `from_toml` reads back."""
+    return tomli_w.dumps(_plain(asdict(settings)))
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, nothing that TOML lacks."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
