@@ -76,7 +76,7 @@ class CohortSettings:
     ct: CtRange = CtRange()
     table: TableRange = TableRange()
     scatter: PhotonScatter = PhotonScatter()
-    voxel_mm: Annotated[float, Field(gt=1, lt=7)] = 4.5333
+    voxel_mm: Annotated[float, Field(gt=1, lt=7)] = 5.1
     studies_per_patient: Annotated[int, Field(ge=1)] = 1
     kind: Literal["cohort"] = "cohort"
 

@@ -41,6 +41,7 @@ _COARSE_MM = 13.6
 _WIDEST_MM, _DEEPEST_MM = 680.0, 480.0
 _BEYOND_ROWS_MM = 20.0
 _HEART_POINTS = 256
+_TABLE_PER_CM = 0.005
 _STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points")
 __all__ = ["case_name", "draw", "patient_name", "simulate_case"]
 
@@ -189,14 +190,12 @@ def _emission_grid(drawn: Drawn, settings: CohortSettings) -> tuple[Grid, npt.ND
     height = settings.orbit.matrix * settings.orbit.pixel_mm + 2 * _BEYOND_ROWS_MM
     shape = [int(np.ceil(extent / _COARSE_MM)) for extent in (_WIDEST_MM, _DEEPEST_MM, height)]
     coarse = Grid.centred((shape[0], shape[1], shape[2]), (_COARSE_MM,) * 3)
-    mu = drawn.anatomy.emission(
-        coarse, drawn.patient_from_spect, drawn.breathing.poses(1)[0][0].breath, drawn.tracer
-    ).mu
-    reach = reach_of_skin(mu, coarse, _CENTRE_MM[:2])
-    everything = torch.maximum(mu, drawn.table.mu_per_cm(coarse).to(mu)).amax(2) > 0.005
+    body = drawn.anatomy.inside_skin(coarse, drawn.patient_from_spect)
+    reach = reach_of_skin(body, coarse, _CENTRE_MM[:2])
+    everything = body.any(2) | (drawn.table.mu_per_cm(coarse)[:, :, 0] > _TABLE_PER_CM)
     where = torch.nonzero(everything).numpy()
-    low = coarse.points([*(where.min(0) - 0.5), 0.0])
-    high = coarse.points([*(where.max(0) + 0.5), 0.0])
+    low = coarse.points([*(where.min(0) - 1.0), 0.0])
+    high = coarse.points([*(where.max(0) + 1.0), 0.0])
     voxel = settings.voxel_mm
     nx, ny = (int(np.ceil(extent / voxel)) + 2 for extent in (high - low)[:2])
     centre = (low + high) / 2

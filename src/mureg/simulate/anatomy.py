@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mureg.geometry import Grid, RigidTransform, Volume
@@ -93,6 +93,10 @@ class Anatomy(Protocol):
 
     def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
         """Attenuation and activity for the camera, hot spots left out."""
+        ...
+
+    def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
+        """Which voxels' middles lie in the body, arms included, at end expiration."""
         ...
 
     def heart_masks(

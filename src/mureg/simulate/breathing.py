@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average"]
 
 _NODE_MM = 7.0
-_SHALLOW_MM = 9.0
+_STILL_MM, _DEEP_MM = 0.5, 15.0
 _PHASES_OF_A_BREATH = 64
 
 
@@ -64,16 +64,16 @@ class Breathing:
     def poses(self, n_views: int) -> tuple[list[Pose], Array]:
         """The states to render, and for each view the share of its time spent in each [view, state].
 
-        Without creep the states are the mean depths of the shallowest, middle and deepest part of a breath; with it
-        they are evenly spaced, and depths are shared out between them. Either way each view keeps its mean depth.
+        Without creep the states are the nodes of a Gaussian quadrature over the depths of a breath: two or three states
+        that have its mean, its variance and (nearly) its skewness. With creep they are evenly spaced, and depths are
+        shared out between them so that each view keeps its mean.
         """
         depths = self.amplitude_mm * depths_of_a_breath()
         time = (np.arange(n_views) + 0.5) / n_views
         if self.creep_mm == 0:
-            n_parts = 1 if self.amplitude_mm < 0.5 else 2 if self.amplitude_mm < _SHALLOW_MM else 3
-            parts = np.array_split(np.sort(depths), n_parts)
-            nodes = np.array([part.mean() for part in parts])
-            shares = np.tile([len(part) / len(depths) for part in parts], (n_views, 1))
+            n_nodes = 1 if self.amplitude_mm < _STILL_MM else 2 if self.amplitude_mm < _DEEP_MM else 3
+            nodes, weights = _quadrature(depths, n_nodes)
+            shares = np.tile(weights, (n_views, 1))
         else:
             low, high = -self.creep_mm, self.amplitude_mm
             nodes = np.linspace(low, high, max(2, round((high - low) / _NODE_MM) + 1))
@@ -107,6 +107,24 @@ def _onto_nodes(depths: Array, nodes: Array) -> Array:
     place = np.clip((depths - nodes[0]) / (nodes[1] - nodes[0]), 0.0, len(nodes) - 1.0)
     weights = np.clip(1.0 - np.abs(place[:, None] - np.arange(len(nodes))), 0.0, None)
     return np.asarray(weights.mean(0))
+
+
+def _quadrature(values: Array, n: int) -> tuple[Array, Array]:
+    """Nodes and weights with the first 2 n moments of equally likely values (Golub and Welsch, Math Comp 1969)."""
+    # three-term recurrence of the polynomials that are orthogonal over these values (Stieltjes)
+    before, current = np.zeros_like(values), np.ones_like(values)
+    diagonal, beside = [], []
+    norm_before = 1.0
+    for k in range(n):
+        norm = float((current**2).mean())
+        diagonal.append(float((values * current**2).mean()) / norm)
+        if k:
+            beside.append(np.sqrt(norm / norm_before))
+        ratio = norm / norm_before if k else 0.0
+        before, current = current, (values - diagonal[-1]) * current - ratio * before
+        norm_before = norm
+    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return np.asarray(nodes), np.asarray(vectors[0] ** 2)
 
 
 def shifted(patient_from_grid: RigidTransform, shift_mm: Triple) -> RigidTransform:

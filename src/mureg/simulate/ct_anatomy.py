@@ -33,6 +33,7 @@ _NODES_MM = 12.0
 _STEPS = 3
 _SLOPE_MM = 5.0
 _SLOPES = (0.35, 3.0)
+_SKIN_PER_CM = 0.05
 REST = Breath()
 """End expiration."""
 
@@ -156,6 +157,10 @@ class CtAnatomy:
         perfusion = self.ventricle.perfusion(points, tracer.segments) * tracer.uptake["lv_wall"]
         activity[box] = activity[box] * (1.0 - share) + share * perfusion
         return Emission(denser(mu, places, 0.075, 0.13), activity)
+
+    def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
+        """Which voxels' middles lie in the body at end expiration; lungs count as such where they are not air."""
+        return self._places(grid, patient_from_grid, REST)[1].read(self.base.mu, self.base.lattice) > _SKIN_PER_CM
 
     def heart_masks(
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath

@@ -64,10 +64,10 @@ class CtScan:
 
     def acquire(self, body: Volume, table: Table | None) -> Volume:
         """Turn the body in HU on this scan's grid into what the scanner writes: whole HU, unknown corners marked."""
-        hu = body.values.clone()
+        hu = body.values
         if table is not None:
             hu = torch.maximum(hu, table.hounsfield(body.grid).to(hu))
-        hu += self._noise(hu)
+        hu = self._noise(hu).add_(hu)
         outside = self._beyond_field(body.grid)
         if body.outside is not None:
             outside = outside | body.outside
@@ -90,11 +90,13 @@ class CtScan:
         carries an error of its own, which is what streaks are.
         """
         chance = torch.Generator().manual_seed(self.seed)
-        dense = (1.0 + hu / 1000.0).clamp_(0.0, 2.0) * (_WATER_PER_MM * self.pixel_mm)
-        along_x, along_y = dense.sum(0, keepdim=True), dense.sum(1, keepdim=True)
-        grain = _softened(torch.randn(hu.shape, generator=chance))
-        amount = torch.exp(0.25 * ((along_x + along_y) / 2 - _REFERENCE_PATH)).clamp_(0.4, 3.0)
-        noise = grain.mul_(amount).mul_(self.noise_hu)
+        per_mm = _WATER_PER_MM * self.pixel_mm / 1000.0  # metal apart, the sum of HU is as good as that of attenuation
+        along_x, along_y = ((hu.sum(axis, keepdim=True) + 1000.0 * hu.shape[axis]) * per_mm for axis in (0, 1))
+        noise = _softened(torch.randn(hu.shape, generator=chance))
+        amount = (torch.exp(0.125 * (along - _REFERENCE_PATH)).clamp_(0.6, 1.8) for along in (along_x, along_y))
+        for factor in amount:
+            noise *= factor
+        noise *= self.noise_hu
         if self.streaks > 0:
             excess = torch.exp(0.5 * (along_x - 1.4 * _REFERENCE_PATH)).clamp_(0.0, 8.0)
             x = torch.linspace(-1.0, 1.0, hu.shape[0])[:, None, None]
@@ -105,14 +107,14 @@ class CtScan:
 
 
 def _softened(white: Float[Tensor, "x y z"]) -> Float[Tensor, "x y z"]:
-    """White noise through a soft kernel across the slice, its standard deviation kept at 1."""
-    kernel = torch.tensor([0.25, 0.5, 0.25])
-    nx, ny = white.shape[:2]
-    soft = white.clone()
-    soft[1:-1] = 0.5 * white[1:-1] + 0.25 * (white[:-2] + white[2:])
-    out = soft.clone()
-    out[:, 1:-1] = 0.5 * soft[:, 1:-1] + 0.25 * (soft[:, :-2] + soft[:, 2:])
-    return out.mul_(1.0 / float((kernel**2).sum())) if min(nx, ny) > 2 else white
+    """White noise through a soft kernel (1 2 1) across the slice, its standard deviation kept at 1; edges stay."""
+    for axis in (0, 1):
+        n = white.shape[axis]
+        if n > 2:
+            middle = white.narrow(axis, 1, n - 2)
+            soft = (white.narrow(axis, 0, n - 2) + white.narrow(axis, 2, n - 2)).add_(middle, alpha=2.0)
+            middle.copy_(soft.mul_(6.0**-0.5))
+    return white
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float
+from jaxtyping import Bool
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
@@ -22,7 +22,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 WINDOWS = (EnergyWindow(126.5, 154.5, "photopeak"), EnergyWindow(114.0, 126.0, "scatter"))
 """20 % around 140.5 keV, and the window below it."""
 
-_SKIN_PER_CM = 0.05
 _CLOCKWISE_START_DEG, _HALF_TURN_START_DEG = 180.0, 225.0
 
 
@@ -91,10 +90,9 @@ class OrbitRange:
         return Orbit(angles, radii, counts)
 
 
-def reach_of_skin(mu_per_cm: Float[Tensor, "x y z"], grid: Grid, axis_mm: tuple[float, float]) -> Array:
+def reach_of_skin(body: Bool[Tensor, "x y z"], grid: Grid, axis_mm: tuple[float, float]) -> Array:
     """How far the body reaches from an axis along z, towards the detector at each whole degree [360], in mm."""
-    across = mu_per_cm.amax(2).numpy() > _SKIN_PER_CM
-    where = np.argwhere(across)
+    where = np.argwhere(body.any(2).numpy())
     x = grid.affine[0, 3] + where[:, 0] * grid.spacing_mm[0] - axis_mm[0]
     y = grid.affine[1, 3] + where[:, 1] * grid.spacing_mm[1] - axis_mm[1]
     angle = np.radians(np.arange(360.0))

@@ -23,9 +23,7 @@ def rebinned(values: Float[Tensor, "x y z"], grid: Grid, onto: Grid) -> Float[Te
 
 def _shared(grid: Grid, onto: Grid, axis: int) -> Float[Tensor, "new old"]:
     """Share of each new voxel's length that each old voxel covers."""
-    old, new = (
-        g.affine[axis, 3] + (np.arange(g.shape[axis] + 1) - 0.5) * g.spacing_mm[axis] for g in (grid, onto)
-    )
+    old, new = (g.affine[axis, 3] + (np.arange(g.shape[axis] + 1) - 0.5) * g.spacing_mm[axis] for g in (grid, onto))
     low = np.maximum(new[:-1, None], old[None, :-1])
     high = np.minimum(new[1:, None], old[None, 1:])
     return torch.from_numpy(np.clip(high - low, 0.0, None) / onto.spacing_mm[axis])

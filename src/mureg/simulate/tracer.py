@@ -92,8 +92,8 @@ class TracerRange:
     together; what has left the liver brightens gallbladder, stomach and bowel together. At rest the liver takes the
     upper part of its range, under exercise the lower (Wackers et al., J Nucl Med 1989, gives both).
 
-    Muscle may take up more than the 0.06 usually given: a real exercise study shows 3.1 times as much in the heart as in
-    the chest above it, which 0.06 does not reach (docs/concepts/virtual-patients.md).
+    Muscle may take up more than the 0.06 usually given: a real exercise study shows 3.1 times as much in the heart as
+    in the chest above it, which 0.06 does not reach (docs/concepts/virtual-patients.md).
 
     Attributes:
         share_rest: of the studies.

@@ -20,6 +20,15 @@ def test_the_mean_depth_of_a_breath_is_that_of_its_formula() -> None:
     np.testing.assert_allclose(depth(Breathing(16.0), 60), 6.0)
 
 
+@pytest.mark.parametrize(("amplitude", "n"), [(0.0, 1), (10.0, 2), (20.0, 3)])
+def test_few_states_have_the_moments_of_the_whole_breath(amplitude: float, n: int) -> None:
+    poses, shares = Breathing(amplitude).poses(1)
+    nodes, all_depths = np.array([pose.breath.diaphragm_mm for pose in poses]), amplitude * depths_of_a_breath()
+    assert len(poses) == n
+    for power in range(2 * n):
+        assert shares[0] @ nodes**power == pytest.approx((all_depths**power).mean())
+
+
 def test_creep_raises_the_heart_evenly_from_the_first_view_to_the_last() -> None:
     depths = depth(Breathing(10.0, creep_mm=6.0), 100)
     np.testing.assert_allclose(np.diff(depths), -0.06, atol=1e-9)

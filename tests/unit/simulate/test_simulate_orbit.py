@@ -14,7 +14,7 @@ def ellipse() -> np.ndarray:
     grid = Grid.centred((120, 80, 4), (5.0, 5.0, 5.0))
     where = grid.points(np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1))
     inside = ((where[..., 0] - 30) / 200) ** 2 + (where[..., 1] / 120) ** 2 < 1
-    return reach_of_skin(torch.from_numpy(inside * 0.15), grid, (0.0, 0.0))
+    return reach_of_skin(torch.from_numpy(inside), grid, (0.0, 0.0))
 
 
 def test_the_skin_reaches_as_far_as_the_body_was_made() -> None:

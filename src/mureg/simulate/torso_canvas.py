@@ -1,0 +1,228 @@
+"""Painting implicit shapes onto a grid, slab by slab.
+
+Smooth fields (coordinates, distances to the large surfaces) are worked out on a coarse lattice of nodes and raised to
+the voxels by Catmull-Rom weights along each axis; small shapes are worked out voxel by voxel inside their boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mureg.geometry import Grid, RigidTransform
+from mureg.geometry.grid import Points
+from mureg.simulate.shapes import cover
+
+NODE_MM = 14.0
+_SLAB_VOXELS = 600_000
+
+Palette = Mapping[str, float]
+"""What each kind of tissue is worth in one channel."""
+
+
+class Lattice:
+    """Nodes every `NODE_MM` along the axes of a grid, and the weights that lead from nodes to voxels."""
+
+    def __init__(self, grid: Grid, patient_from_grid: RigidTransform) -> None:
+        self.shape = grid.shape
+        self.affine = patient_from_grid.matrix @ grid.affine
+        self.voxel_mm = float(grid.voxel_volume_mm3 ** (1 / 3))
+        axes, self.weights, self.steps = [], [], []
+        for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True):
+            step = max(1.0, NODE_MM / spacing)
+            count = int(np.ceil((n - 1) / step)) + 3
+            axes.append((np.arange(count) - 1.0) * step)
+            self.steps.append(step)
+            self.weights.append(_catmull_rom(np.arange(n) / step + 1.0, count))
+        index = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+        self.points = torch.from_numpy(index @ self.affine[:3, :3].T + self.affine[:3, 3])
+
+    def known(self, inside: Float[Tensor, "u v w"], reach_mm: float) -> list[tuple[int, int]]:
+        """Index ranges of the voxels around the nodes where a distance is above ``-reach_mm``."""
+        ranges = []
+        for axis, n in enumerate(self.shape):
+            others = tuple(k for k in range(3) if k != axis)
+            hit = (inside > -reach_mm).amax(others).nonzero()[:, 0]
+            if len(hit) == 0:
+                return [(0, 0)] * 3
+            low, high = (float(hit[k]) - 1.0 for k in (0, -1))
+            step = self.steps[axis]
+            ranges.append((max(0, int((low - 1) * step)), min(n, int((high + 1) * step) + 2)))
+        return ranges
+
+    def slabs(
+        self, nodes: Float[Tensor, "field u v w"], names: Sequence[str], region: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[slice, slice, slice], Fields]]:
+        """A region a few planes of the first axis at a time: where, and the fields there."""
+        (start, end), rest = region[0], region[1:]
+        plane = (rest[0][1] - rest[0][0]) * (rest[1][1] - rest[1][0])
+        if plane == 0:
+            return
+        n_slabs = max(1, round((end - start) * plane / _SLAB_VOXELS))
+        edges = np.linspace(start, end, n_slabs + 1).round().astype(int)
+        for low, high in pairwise(edges):
+            weights = self.weights[0][low:high]
+            planes = torch.matmul(weights, nodes.reshape(len(nodes), nodes.shape[1], -1))
+            planes = planes.reshape(len(nodes), len(weights), *nodes.shape[2:])
+            where = (slice(int(low), int(high)), slice(*rest[0]), slice(*rest[1]))
+            yield where, Fields(dict(zip(names, planes, strict=True)), self.weights[1], self.weights[2], where)
+
+    def index_ranges(self, low_mm: Points, high_mm: Points) -> npt.NDArray[np.int64]:
+        """First and one-past-last index [box, axis, 2] of the voxels that boxes [box, 3] in the patient can touch."""
+        inverse = np.linalg.inv(self.affine)
+        middle = (low_mm + high_mm) / 2 @ inverse[:3, :3].T + inverse[:3, 3]
+        half = (high_mm - low_mm) / 2 @ np.abs(inverse[:3, :3]).T + 0.5
+        first, last = np.floor(middle - half), np.ceil(middle + half) + 1
+        return np.stack([np.clip(first, 0, self.shape), np.clip(last, 0, self.shape)], -1).astype(np.int64)
+
+    def farthest(self, places: Sequence[Tensor]) -> float:
+        """The largest distance (mm) of undeformed coordinates at the nodes from the nodes."""
+        return float((torch.stack(list(places), -1) - self.points).square().sum(-1).max().sqrt())
+
+
+def _catmull_rom(places: npt.NDArray[np.float64], count: int) -> Tensor:
+    """Weights [place, node] that interpolate between nodes at 0, 1, ...; each place has a node before and two after."""
+    low = np.clip(np.floor(places).astype(int), 1, count - 3)
+    t = places - low
+    weights = np.zeros((len(places), count))
+    rows = np.arange(len(places))
+    weights[rows, low - 1] = ((-0.5 * t + 1.0) * t - 0.5) * t
+    weights[rows, low] = (1.5 * t - 2.5) * t * t + 1.0
+    weights[rows, low + 1] = ((-1.5 * t + 2.0) * t + 0.5) * t
+    weights[rows, low + 2] = (0.5 * t - 0.5) * t * t
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A box of voxels being painted: views into the fields and channels of a slab.
+
+    Attributes:
+        fields: by name, at the voxels.
+        channels: what is painted, one tensor and one palette each.
+        voxel_mm: edge of a cube as large as a voxel.
+        where: the patch in the grid.
+    """
+
+    fields: Fields
+    channels: Sequence[tuple[Tensor, Palette]]
+    voxel_mm: float
+    where: tuple[slice, slice, slice]
+
+    @property
+    def wall(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Undeformed coordinates of skin and skeleton."""
+        return self.fields["x"], self.fields["y"], self.fields["z"]
+
+    @property
+    def viscera(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Undeformed coordinates at end expiration of what moves with the diaphragm."""
+        return self.fields["vx"], self.fields["vy"], self.fields["vz"]
+
+    def cover(self, distance: Tensor) -> Tensor:
+        """Share of each voxel inside."""
+        return cover(distance, self.voxel_mm)
+
+    def paint(self, distance: Tensor, tissue: str) -> None:
+        """Lay a tissue over what is there."""
+        self.blend(self.cover(distance), tissue)
+
+    def blend(self, share: Tensor, tissue: str) -> None:
+        """Replace a share of each voxel."""
+        rest = 1.0 - share
+        for channel, palette in self.channels:
+            channel.mul_(rest)
+            value = palette.get(tissue, 0.0)
+            if value != 0:
+                channel.add_(share, alpha=value)
+
+    def paint_shell(self, distance: Tensor, thickness_mm: float, shell: str, core: str) -> None:
+        """Lay a shell (under the surface, this thick) and the core inside it over what is there."""
+        outer, inner = self.cover(distance), self.cover(distance - thickness_mm)
+        rest = 1.0 - outer
+        self.lay(rest, (outer.sub_(inner), shell), (inner, core))
+
+    def lay(self, rest: Tensor, *tissues: tuple[Tensor, str], factor: Tensor | None = None) -> None:
+        """Keep a share of each voxel and add shares of tissues.
+
+        A `factor` varies the first tissue: ``base + factor (value - base)`` with the palette's "<tissue>:base"; a
+        channel whose base is the value itself does not vary.
+        """
+        for channel, palette in self.channels:
+            channel.mul_(rest)
+            for k, (share, tissue) in enumerate(tissues):
+                value = palette.get(tissue, 0.0)
+                base = palette.get(f"{tissue}:base", 0.0) if k == 0 and factor is not None else value
+                if base != 0:
+                    channel.add_(share, alpha=base)
+                if factor is not None and value != base:
+                    channel.addcmul_(share, factor, value=value - base)
+
+    def part(self, ranges: npt.NDArray[np.int64]) -> Patch | None:
+        """The patch inside index ranges [axis, 2] of the whole grid, or None where nothing of it lies in this one."""
+        here = self.where
+        inner = []
+        for (low, high), own in zip(ranges.tolist(), here, strict=True):
+            low, high = max(low, own.start), min(high, own.stop)
+            if low >= high:
+                return None
+            inner.append(slice(low, high))
+        x, y, z = (slice(i.start - s.start, i.stop - s.start) for i, s in zip(inner, here, strict=True))
+        where = (inner[0], inner[1], inner[2])
+        return Patch(self.fields.window(where), [(c[x, y, z], p) for c, p in self.channels], self.voxel_mm, where)
+
+
+class Fields:
+    """Smooth fields inside a window of the grid, raised to the voxels when they are first asked for.
+
+    Fields in `EVERYWHERE` are raised for the whole slab and cut; the others only inside the window that asks.
+    """
+
+    EVERYWHERE = frozenset({"x", "y", "z", "vx", "vy", "vz", "cage", "muscle"})
+
+    def __init__(
+        self,
+        planes: Mapping[str, Float[Tensor, "r v w"]],
+        weights_y: Tensor,
+        weights_z: Tensor,
+        where: tuple[slice, slice, slice],
+        slab: Fields | None = None,
+    ) -> None:
+        self._planes, self._weights_y, self._weights_z = planes, weights_y, weights_z
+        self._where, self._slab = where, slab
+        self._raised: dict[str, Tensor] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._planes
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._planes:  # at end expiration what moves lies where it lies
+            name = name.removeprefix("v")
+        if name not in self._raised:
+            self._raised[name] = self._cut(name) if self._slab and name in self.EVERYWHERE else self._raise(name)
+        return self._raised[name]
+
+    def window(self, where: tuple[slice, slice, slice]) -> Fields:
+        """The fields inside index ranges of the whole grid, which lie inside this slab."""
+        return Fields(self._planes, self._weights_y, self._weights_z, where, self)
+
+    def _cut(self, name: str) -> Tensor:
+        assert self._slab is not None
+        own, slab = self._where, self._slab._where
+        x, y, z = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, slab, strict=True))
+        return self._slab[name][x, y, z]
+
+    def _raise(self, name: str) -> Tensor:
+        x, y, z = self._where
+        first = self._slab._where[0].start if self._slab else x.start
+        planes = self._planes[name][x.start - first : x.stop - first]
+        # z first while there are few rows along y
+        raised = torch.matmul(planes, self._weights_z[z].T)
+        return torch.matmul(self._weights_y[y], raised)

@@ -1,0 +1,210 @@
+"""A torso as a list of parts in the order of painting, and its rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mureg.geometry import Grid, RigidTransform
+from mureg.simulate.anatomy import Breath, Points
+from mureg.simulate.fields import SmoothField
+from mureg.simulate.torso_abdomen import Abdomen
+from mureg.simulate.torso_body import Body
+from mureg.simulate.torso_canvas import NODE_MM, Lattice, Palette, Patch
+from mureg.simulate.torso_chest import Chest
+from mureg.simulate.torso_envelope import Envelope
+from mureg.simulate.torso_heart import Heart
+from mureg.simulate.torso_motion import Motion
+from mureg.simulate.torso_parts import Part
+from mureg.simulate.torso_skeleton import Skeleton
+
+_TEXTURE_BOX_MM = (480.0, 340.0, 540.0)
+_BOX_MARGIN_MM, _BOX_TOLERANCE_MM = 1.0, 0.5
+_BULGE = 0.04
+"""How far faces of a box may bulge in the patient, as a share of its half diagonal."""
+_BOX_PLACES = np.array([place for place in np.ndindex(3, 3, 3) if place.count(1) in (0, 2)], dtype=np.float64) - 1.0
+"""Corners and middles of the faces of a box."""
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A smooth relative variation of one channel, carried along with the tissue.
+
+    Attributes:
+        channel: which is multiplied.
+        deviation: standard deviation.
+        wavelength_mm: distance between independent values.
+        seed: of the field.
+    """
+
+    channel: int
+    deviation: float
+    wavelength_mm: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything of one torso that can be painted."""
+
+    body: Body
+    motion: Motion
+
+    @cached_property
+    def heart(self) -> Heart:
+        """The undeformed heart."""
+        return Heart(self.body)
+
+    @cached_property
+    def envelope(self) -> Envelope:
+        """The large smooth surfaces."""
+        return Envelope(self.body, self.heart)
+
+    @cached_property
+    def abdomen(self) -> Abdomen:
+        """What lies below the diaphragm."""
+        return Abdomen(self.body, self.envelope)
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Everything but the left ventricle, in the order of painting."""
+        return [
+            *self.abdomen.parts(),
+            *Chest(self.body, self.heart, self.envelope).parts(),
+            *Skeleton(self.body, self.envelope).parts(),
+            Part(self.heart.box, self.heart.paint),
+        ]
+
+    def node_fields(self, lattice: Lattice, breath: Breath) -> dict[str, Tensor]:
+        """Coordinates and smooth fields at the nodes."""
+        moving = self.motion.breathed_in(breath)
+        places = self.motion.undeformed(lattice.points.float()).unbind(-1)
+        wall, viscera = moving.wall(*places), moving.viscera(*places)
+        fields = dict(zip(("x", "y", "z"), wall, strict=True))
+        if not moving.still:
+            fields |= dict(zip(("vx", "vy", "vz"), viscera, strict=True))
+        return fields | self.envelope.fields(wall, viscera)
+
+    def render(
+        self,
+        grid: Grid,
+        patient_from_grid: RigidTransform,
+        breath: Breath,
+        palettes: Sequence[Palette],
+        segments: Sequence[float] | None = None,
+        texture: Texture | None = None,
+    ) -> list[Float[Tensor, "x y z"]]:
+        """Paint one volume for each palette.
+
+        Args:
+            grid: where.
+            patient_from_grid: maps a point of the grid's space to patient space.
+            breath: state of breathing.
+            palettes: what each tissue is worth; the entry "" is what surrounds the body.
+            segments: relative perfusion of the 17 segments of the left-ventricular wall; None for all alike.
+            texture: of one of the volumes.
+        """
+        lattice = Lattice(grid, patient_from_grid)
+        fields = self.node_fields(lattice, breath)
+        volumes = [torch.full(grid.shape, palette.get("", 0.0)) for palette in palettes]
+        ranges = self._ranges(lattice, breath)
+        body = lattice.known(fields["skin"], 2.0 * NODE_MM + lattice.voxel_mm)
+        nodes = torch.stack(list(fields.values())).float()
+        for where, values in lattice.slabs(nodes, list(fields), body):
+            channels = [(v[where], p) for v, p in zip(volumes, palettes, strict=True)]
+            slab = Patch(values, channels, lattice.voxel_mm, where)
+            self._background(slab)
+            for part, box in zip(self.parts, ranges[:-1], strict=True):
+                if part.detail_mm == 0 or part.detail_mm > lattice.voxel_mm:
+                    patch = slab.part(box)
+                    if patch is not None:
+                        part.paint(patch)
+            ventricle = slab.part(ranges[-1])
+            if ventricle is not None:
+                self.heart.paint_ventricle(ventricle, segments)
+            if texture is not None and texture.deviation > 0:
+                _add_texture(slab, texture)
+        return volumes
+
+    def _ranges(self, lattice: Lattice, breath: Breath) -> npt.NDArray[np.int64]:
+        """Index ranges [part, axis, 2] of the boxes where they lie in the patient; that of the left ventricle last."""
+        low, high, still = self._boxes
+        middle, half = (low + high) / 2, (high - low) / 2
+        around = middle[:, None] + half[:, None] * _BOX_PLACES
+        inside = np.broadcast_to(~still[:, None], around.shape[:2])
+        moving = self.motion.breathed_in(breath)
+        carried = around if moving.still else moving.carried(around, inside, _BOX_TOLERANCE_MM)
+        there = self.motion.deformed(carried, _BOX_TOLERANCE_MM)
+        # surfaces of the box that bulge between its corners, and half a voxel of partial volume
+        near = (_BULGE * np.linalg.norm(half, axis=1) + _BOX_TOLERANCE_MM + lattice.voxel_mm)[:, None]
+        return lattice.index_ranges(there.min(1) - near, there.max(1) + near)
+
+    @cached_property
+    def _boxes(self) -> tuple[Points, Points, npt.NDArray[np.bool_]]:
+        boxes = [part.box for part in self.parts] + [self.heart.ventricle_box]
+        low, high = (np.array([box[k] for box in boxes], dtype=np.float64) for k in (0, 1))
+        return low, high, np.array([part.still for part in self.parts] + [False])
+
+    def _background(self, slab: Patch) -> None:
+        """Skin, fat, breast, muscle, what fills the belly, lungs."""
+        fields = slab.fields
+        slab.paint(fields["skin"], "fat")
+        if "breast" in fields:
+            # strands of glandular tissue in fat
+            gland = torch.minimum(fields["breast"] - 5.0, (fields["mix"] - 0.9 + 1.8 * self.body.gland) * 9.0)
+            slab.paint(torch.minimum(gland, fields["skin"] - 4.0), "breast")
+        slab.paint(fields["muscle"], "soft_tissue")
+        slab.paint(fields["cage"] - 3.0, "between")
+        lung = slab.cover(fields["lung"])
+        slab.lay(1.0 - lung, (lung, "lung"), factor=fields["dense"])
+
+    def heart_masks(
+        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
+    ) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
+        """Share of each voxel inside the left-ventricular wall, and inside the whole heart."""
+        lattice = Lattice(grid, patient_from_grid)
+        moving = self.motion.breathed_in(breath)
+        places = moving.viscera(*self.motion.undeformed(lattice.points.float()).unbind(-1))
+        fields = dict(zip(("vx", "vy", "vz"), places, strict=True))
+        wall, whole = torch.zeros(grid.shape), torch.zeros(grid.shape)
+        farthest = lattice.farthest(places) + lattice.voxel_mm + _BOX_MARGIN_MM
+        low, high = (np.asarray(corner)[None] for corner in self.heart.box)
+        box = [(int(a), int(b)) for a, b in lattice.index_ranges(low - farthest, high + farthest)[0]]
+        for where, values in lattice.slabs(torch.stack(places).float(), list(fields), box):
+            patch = Patch(values, [], lattice.voxel_mm, where)
+            distances = self.heart.distances(*patch.viscera)
+            wall[where] = self.heart.lv_shares(patch, distances)[0]
+            whole[where] = patch.cover(distances.all)
+        return wall, whole
+
+
+@lru_cache(maxsize=4)
+def _texture_field(seed: int, wavelength_mm: float) -> SmoothField:
+    """Normal deviates joined by straight lines; 1.6 makes up for what joining takes from their spread."""
+    shape = tuple(int(np.ceil(extent / wavelength_mm)) + 1 for extent in _TEXTURE_BOX_MM)
+    values = np.random.default_rng(seed).standard_normal((1, *shape)).astype(np.float32)
+    grid = Grid.centred((shape[0], shape[1], shape[2]), (wavelength_mm,) * 3)
+    return SmoothField(torch.from_numpy(1.6 * values), grid)
+
+
+def _add_texture(slab: Patch, texture: Texture) -> None:
+    """Multiply a channel by 1 + deviation * field, not below 0.2."""
+    field = _texture_field(texture.seed, texture.wavelength_mm)
+    channel = slab.channels[texture.channel][0]
+    # as `SmoothField.at`, without making the points first
+    places = torch.empty(*channel.shape, 3)
+    sizes, spacing, start = field.lattice.shape[1:], texture.wavelength_mm, field.grid.affine[:3, 3]
+    for axis, values in enumerate(slab.viscera):
+        scale = 2.0 / (spacing * sizes[axis])
+        torch.add(values * scale, (1.0 - 2.0 * start[axis] / spacing) / sizes[axis] - 1.0, out=places[..., 2 - axis])
+    values = torch.nn.functional.grid_sample(
+        field.lattice[None], places[None], mode="bilinear", padding_mode="border", align_corners=False
+    )[0, 0]
+    channel.mul_(values.mul_(texture.deviation).add_(1.0).clamp_(min=0.2))

@@ -1,0 +1,251 @@
+"""Random torsos: truths about bodies, and about rendering them."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from mureg.geometry import Grid, RigidTransform
+from mureg.simulate.anatomy import Anatomy, Breath
+from mureg.simulate.torso import TorsoRange
+from mureg.simulate.torso_body import lv_volumes_ml
+from mureg.simulate.tracer import TracerRange
+
+HERE = RigidTransform.identity()
+REST = Breath()
+BODY = Grid.centred((80, 56, 72), (7.0, 7.0, 7.0), (0.0, 0.0, -20.0))
+
+
+def drawn(seed, **settings):
+    return TorsoRange(**settings).draw(np.random.default_rng(seed), f"torso {seed}")
+
+
+@pytest.fixture(scope="module")
+def torso():
+    return drawn(3)
+
+
+@pytest.fixture(scope="module")
+def tracer():
+    return TracerRange(texture=0.0).draw(np.random.default_rng(5))
+
+
+@pytest.fixture(scope="module")
+def hu(torso):
+    return torso.hounsfield(BODY, HERE, REST).values
+
+
+def masks(torso, breath=REST, spacing=3.0, extent=195.0, shift=0.0, transform=HERE):
+    n = int(extent / spacing)
+    x, y, z = torso.ventricle.centre_mm
+    grid = Grid.centred((n, n, n), (spacing,) * 3, (x - 20.0, y + 20.0, z - shift))
+    return grid, *torso.heart_masks(grid, transform, breath)
+
+
+def centroid(grid, mask):
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), -1)
+    weights = mask.numpy()[..., None]
+    return (grid.points(index) * weights).sum((0, 1, 2)) / weights.sum()
+
+
+def organ_centroid(torso, tracer, organ, grid=BODY):
+    """Where the activity lies that one organ adds."""
+    with_organ = dict.fromkeys(tracer.uptake, 0.0) | {organ: 1.0}
+    lit = torso.emission(grid, HERE, REST, type(tracer)(uptake=with_organ, texture=0.0)).activity
+    return centroid(grid, lit), float(lit.sum()) * grid.voxel_volume_mm3 / 1000.0
+
+
+def test_it_is_an_anatomy(torso):
+    assert isinstance(torso, Anatomy)
+    assert {"inferior_wall", "bowel", "left_arm", "right_arm", "gallbladder"} <= set(torso.anchors)
+
+
+def test_organs_lie_where_they_do_in_people(torso, tracer):
+    heart, _ = organ_centroid(torso, tracer, "lv_wall")
+    liver, _ = organ_centroid(torso, tracer, "liver")
+    spleen, _ = organ_centroid(torso, tracer, "spleen")
+    bone, _ = organ_centroid(torso, tracer, "bone")
+    kidneys, _ = organ_centroid(torso, tracer, "kidney")
+    lung, _ = organ_centroid(torso, tracer, "lung")
+    assert heart[0] > 15.0
+    assert heart[1] < -10.0
+    assert liver[0] < -20.0
+    assert spleen[0] > 40.0
+    assert spleen[1] > 10.0
+    assert bone[1] > 10.0
+    assert kidneys[1] > 10.0
+    assert lung[2] > heart[2] > liver[2] > kidneys[2]
+    assert abs(torso.ventricle.centre_mm[2]) < 30.0
+    assert torso.anchors["left_arm"][0] > 0 > torso.anchors["right_arm"][0]
+
+
+def test_emission_and_ct_show_one_body(torso, tracer, hu):
+    emission = torso.emission(BODY, HERE, REST, tracer)
+    inside = ndimage.binary_erosion(hu.numpy() > -300, iterations=2)
+    assert float(emission.mu.min()) >= 0
+    assert float(emission.activity.min()) >= 0
+    assert float(emission.mu[hu < -995].abs().max()) < 0.002
+    # the clinical conversion below 0 HU (0.154 1/cm for water), good to 3 % for fat
+    # (away from bone and lung, which mixed in one voxel may look like soft tissue)
+    away = ~ndimage.binary_dilation((hu.numpy() > 80) | (hu.numpy() < -130), iterations=2)
+    soft = torch.from_numpy(inside & away)
+    assert int(soft.sum()) > 5000
+    assert float((emission.mu - 0.1538 - 1.65e-4 * hu)[soft].abs().max()) < 0.005
+
+
+def test_tissues_have_the_hounsfield_units_of_a_ct(torso, tracer, hu):
+    places = {"heart": torso.ventricle.centre_mm}
+    for organ in ("liver", "spleen"):
+        places[organ] = tuple(organ_centroid(torso, tracer, organ)[0])
+    values = {n: float(hu[tuple(np.round(BODY.indices(p)).astype(int))]) for n, p in places.items()}
+    assert all(20 < value < 90 for value in values.values())
+    flat = hu.numpy()
+    assert ((flat > -900) & (flat < -620)).sum() * BODY.voxel_volume_mm3 / 1e6 > 1.0  # lung, litres
+    assert (np.abs(flat + 95) < 25).sum() * BODY.voxel_volume_mm3 / 1e6 > 1.0  # fat
+    assert (np.abs(flat - 50) < 30).sum() * BODY.voxel_volume_mm3 / 1e6 > 5.0  # muscle and organs
+    assert 400 < flat.max() < 1800  # bone, with partial volume
+    assert flat.min() == pytest.approx(-999, abs=2)
+
+
+def test_contrast_brightens_blood_alone(torso, hu):
+    bright = torso.hounsfield(BODY, HERE, REST, contrast_hu=200.0).values - hu
+    assert float(bright.min()) > -1e-2
+    assert float(bright.max()) == pytest.approx(200.0, abs=1.0)
+    assert float((bright > 100).sum()) * BODY.voxel_volume_mm3 / 1e6 < 1.5
+
+
+def test_ventricle_wall_has_its_closed_form_volume():
+    torso = drawn(4, deformation_mm=(0.0, 0.0))
+    lv = torso.ventricle
+    grid, wall, heart = masks(torso, spacing=2.0, extent=150.0)
+    _, expected = lv_volumes_ml(lv.length_mm, lv.radius_mm, lv.wall_mm)
+    assert float(wall.sum()) * grid.voxel_volume_mm3 / 1000 == pytest.approx(expected, rel=0.02)
+    assert bool((wall <= heart + 1e-3).all())
+
+
+def test_partial_volume_keeps_sums(torso, tracer):
+    sums = []
+    for spacing in (2.0, 4.0, 8.0):
+        n = int(160 / spacing)
+        grid = Grid.centred((n, n, n), (spacing,) * 3, (30.0, 0.0, -10.0))
+        wall, heart = torso.heart_masks(grid, HERE, REST)
+        emission = torso.emission(grid, HERE, REST, tracer)
+        volume = grid.voxel_volume_mm3
+        sums.append([float(v.double().sum()) * volume for v in (wall, heart, emission.mu, emission.activity)])
+    finest = np.array(sums[0])
+    np.testing.assert_allclose(np.array(sums[1]) / finest, 1.0, atol=0.01)
+    np.testing.assert_allclose(np.array(sums[2])[1:] / finest[1:], 1.0, atol=0.01)
+    assert sums[2][0] / finest[0] == pytest.approx(1.0, abs=0.015)
+
+
+def test_rendering_through_a_rigid_transform_is_moving_the_body(torso):
+    through = RigidTransform.from_six((9.0, -5.0, 12.0), (4.0, -3.0, 6.0), (10.0, 0.0, 0.0))
+    fine = Grid.centred((110, 90, 90), (4.0, 4.0, 4.0))
+    coarse = Grid.centred((50, 40, 40), (6.0, 6.0, 6.0))
+    direct = torso.hounsfield(coarse, through, REST)
+    moved = torso.hounsfield(fine, HERE, REST).resampled(coarse, through)
+    difference = (direct.values - moved.values).abs()
+    assert float(difference.mean()) < 25.0
+    correlation = np.corrcoef(direct.values.flatten().numpy(), moved.values.flatten().numpy())[0, 1]
+    assert correlation > 0.99
+    assert (
+        not np.corrcoef(direct.values.flatten().numpy(), torso.hounsfield(coarse, HERE, REST).values.flatten().numpy())[
+            0, 1
+        ]
+        > 0.97
+    )
+
+
+@pytest.mark.parametrize("breath", [Breath(14.0, 0.9), Breath(45.0, 0.6), Breath(0.0, 0.9, 6.0)])
+def test_heart_moves_as_breathed_says(torso, breath):
+    still, wall, _ = masks(torso)
+    moved, later, _ = masks(torso, breath, shift=breath.diaphragm_mm * 0.7)
+    index = np.argwhere(wall.numpy() > 0.5)
+    expected = torso.breathed(still.points(index), breath)
+    lv = torso.breathed(np.array([torso.ventricle.centre_mm]), breath)[0] - torso.ventricle.centre_mm
+    down = breath.heart_share * breath.diaphragm_mm - breath.upward_mm
+    assert -lv[2] == pytest.approx(down, abs=1.0 + 0.05 * breath.diaphragm_mm)
+    np.testing.assert_allclose(centroid(moved, later), expected.mean(0), atol=0.4 + 0.025 * breath.diaphragm_mm)
+
+
+def test_breathing_and_its_inverse_agree_to_a_thousandth(torso):
+    points = torso.heart_points_mm(50, np.random.default_rng(0))
+    breath = Breath(40.0, 0.6)
+    there = torso.breathed(points, breath)
+    moving = torso.motion.breathed_in(breath)
+    undeformed = torso.motion.undeformed(torch.from_numpy(there))
+    back = torch.stack(moving.viscera(*undeformed.unbind(-1)), -1)
+    np.testing.assert_allclose(torso.motion.deformed(back.numpy()), points, atol=1e-3)
+    np.testing.assert_array_equal(torso.breathed(points[:5].reshape(5, 1, 3), REST).shape, (5, 1, 3))
+    np.testing.assert_allclose(torso.breathed(points, REST), points, atol=1e-3)
+
+
+def test_deep_breath_fills_the_lungs_and_keeps_their_mass(torso):
+    deep = Breath(45.0, 0.6)
+    before, after = torso.volumes_ml(REST)["lung"], torso.volumes_ml(deep)["lung"]
+    assert after > 1.25 * before
+    mass = []
+    for breath in (REST, deep):
+        values = torso.hounsfield(BODY, HERE, breath).values
+        lung = (values < -620) & (values > -950)
+        mass.append(float((values[lung] + 1000.0).sum()))
+    assert mass[1] / mass[0] == pytest.approx(1.0, abs=0.1)
+
+
+def test_heart_points_lie_in_the_heart(torso):
+    points = torso.heart_points_mm(400, np.random.default_rng(1))
+    grid, _, heart = masks(torso)
+    index = np.round(grid.indices(points)).astype(int)
+    assert (heart.numpy()[tuple(index.T)] > 0.05).mean() > 0.98
+
+
+def test_facts_keep_to_the_literature():
+    facts = [drawn(seed).facts for seed in range(20)]
+    assert {fact["sex"] for fact in facts} == {"male", "female"}
+    limits = {
+        "bmi": (19, 45), "body_width_mm": (240, 440), "body_depth_mm": (180, 340), "lung_ml": (1300, 5500),
+        "liver_ml": (800, 2800), "lv_cavity_ml": (40, 165), "lv_wall_g": (75, 225),
+        "axis_aside_deg": (30, 70), "axis_down_deg": (2, 48), "fat_mm": (3, 45),
+    }  # fmt: skip
+    for name, (low, high) in limits.items():
+        values = np.array([fact[name] for fact in facts])
+        assert values.min() >= low, name
+        assert values.max() <= high, name
+    assert all(10 <= fact["right_dome_mm"] - fact["left_dome_mm"] <= 25 for fact in facts)
+    assert 2000 < np.mean([fact["lung_ml"] for fact in facts]) < 3800
+
+
+def test_same_seed_same_torso_and_other_seeds_others(torso):
+    again, other = drawn(3), drawn(4)
+    grid = Grid.centred((30, 24, 24), (14.0, 14.0, 14.0))
+    first = torso.hounsfield(grid, HERE, REST).values
+    assert again.body == torso.body
+    assert torch.equal(again.hounsfield(grid, HERE, REST).values, first)
+    assert float((other.hounsfield(grid, HERE, REST).values - first).abs().mean()) > 20
+
+
+def test_arms_down_reach_beyond_a_spect_field_and_the_body_goes_on_above_and_below():
+    grid = Grid.centred((84, 4, 100), (8.0, 20.0, 8.0), (0.0, 20.0, -50.0))
+    for seed in range(3):
+        torso = drawn(seed, arms_down=1.0, bmi=(26.0, 40.0))
+        inside = torso.hounsfield(grid, HERE, REST).values.amax(1) > -300
+        x = grid.points(np.stack([np.arange(84), np.zeros(84), np.zeros(84)], -1))[:, 0]
+        reach = np.abs(x[inside[:, 40:55].any(1).numpy()]).max()
+        assert 217.0 < reach <= 305.0
+        assert bool(inside[:, 0].any())
+        assert bool(inside[:, -1].any())
+
+
+def test_back_is_where_the_skin_ends(torso):
+    grid = Grid.centred((50, 80, 60), (8.0, 2.0, 8.0), (0.0, torso.back_mm, 0.0))
+    filled = torso.hounsfield(grid, HERE, REST).values > -500
+    lowest = grid.points(np.argwhere(filled.numpy()))[:, 1].max()
+    assert lowest == pytest.approx(torso.back_mm, abs=3.0)
+
+
+def test_nothing_inside_the_body_is_empty_but_lung_airways_and_gas():
+    torso = drawn(6, share_stomach_gas=0.0, share_colon_gas=0.0)
+    torso = type(torso)(torso.patient, type(torso.body)(**{**vars(torso.body), "bowel_gas": 0.0}), torso.motion)
+    values = torso.hounsfield(BODY, HERE, REST).values.numpy()
+    inside = ndimage.binary_erosion(ndimage.binary_fill_holes(values > -500), iterations=1)
+    assert (values[inside] < -920).sum() * BODY.voxel_volume_mm3 / 1000 < 30.0  # ml: trachea and main bronchi
