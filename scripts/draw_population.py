@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 
 from mureg.geometry import Volume
 from mureg.io import read_ct, read_spect
-from mureg.io.store import Cohort, read_case
+from mureg.io.store import Cohort, open_case, read_case
 from mureg.report.canvas import BACKGROUND, FAINT, GREY, HEAT, INK
 from mureg.spect import Acquisition
+from mureg.spect.body import in_patient_order
 from mureg.study import Case, Ct
 
 FIGURES = Path(__file__).parents[1] / "docs" / "concepts" / "figures"
@@ -71,7 +72,7 @@ def brightest(volume: Volume, case: Case) -> float:
 def montage(cases: list[Case], path: Path, title: str) -> None:
     """Every patient as four pictures: attenuation and activity the camera saw, front projection, uncorrected image."""
     rows = -(-len(cases) // PER_ROW)
-    figure = blank(PER_ROW * 4.6, rows * 1.28 + 0.5)
+    figure = blank(PER_ROW * 4.0, rows * 1.08 + 0.45)
     figure.text(0.01, 1 - 0.12 / figure.get_figheight(), title, color=INK, fontsize=13, va="top")
     grid = figure.add_gridspec(
         rows, PER_ROW * 4, left=0.005, right=0.995, bottom=0.005, top=1 - 0.45 / figure.get_figheight(),
@@ -102,8 +103,6 @@ def ct_pictures(axes: list[Axes], ct: Ct, heart: np.ndarray, title: str) -> None
 
 def upright(ct: Ct) -> Ct:
     """The same CT with its indices along the patient axes."""
-    from mureg.spect.body import in_patient_order
-
     return Ct(in_patient_order(ct.volume), ct.manufacturer, ct.model, ct.kvp)
 
 
@@ -149,6 +148,50 @@ def beside_real_projections(cases: list[Case], real: Path, path: Path) -> None:
     figure.savefig(path, facecolor=BACKGROUND, metadata={"Software": "mureg"})
 
 
+# what was drawn, in words, and the range that literature or FACTS give (docs/concepts/virtual-patients.md)
+DISTRIBUTIONS = (
+    ("anatomy_body_width_mm", "body width at the heart (mm)", (280, 400)),
+    ("anatomy_lung_ml", "lungs at end expiration (ml)", (1800, 4300)),
+    ("anatomy_liver_ml", "liver (ml)", (1000, 2200)),
+    ("anatomy_lv_cavity_ml", "left-ventricular cavity (ml)", (34, 139)),
+    ("anatomy_lv_wall_g", "left-ventricular wall (g)", (68, 203)),
+    ("anatomy_axis_aside_deg", "long axis, from sagittal to the left (deg)", (35, 65)),
+    ("anatomy_axis_down_deg", "long axis, below horizontal (deg)", (5, 45)),
+    ("breathing_amplitude_mm", "excursion of the diaphragm (mm)", (5, 20)),
+    ("heart_displacement_mm", "heart, emission to CT (mm)", None),
+    ("uptake_liver", "liver uptake (myocardium = 1)", (0.25, 1.5)),
+    ("uptake_blood", "blood", (0.03, 0.12)),
+    ("uptake_lung", "lung", (0.03, 0.08)),
+    ("uptake_soft_tissue", "soft tissue", (0.02, 0.06)),
+    ("uptake_spleen", "spleen", (0.4, 1.1)),
+    ("uptake_kidney", "kidney", (0.8, 3.0)),
+    ("scatter_fraction", "scattered share of the photopeak", (0.25, 0.40)),
+)
+
+
+def distributions(folder: Path, path: Path) -> None:
+    """Histograms of sizes and uptakes, with the range they should keep to."""
+    cohort = Cohort.open(folder)
+    facts = [open_case(folder / "cases" / name).facts for name in cohort.names]
+    figure = blank(14, 10)
+    grid = figure.add_gridspec(4, 4, left=0.03, right=0.99, bottom=0.05, top=0.96, wspace=0.12, hspace=0.45)
+    for number, (name, words, expected) in enumerate(DISTRIBUTIONS):
+        axes = figure.add_subplot(grid[number // 4, number % 4], facecolor=BACKGROUND)
+        values = np.array([float(fact[name]) for fact in facts])
+        if expected is not None:
+            axes.axvspan(*expected, color="#1f6f43", alpha=0.35, lw=0)
+        axes.hist(values, bins=18, color="#6ea8fe")
+        axes.set_title(words, color=INK, fontsize=10)
+        axes.set_yticks([])
+        axes.tick_params(colors=FAINT, labelsize=8)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    figure.text(
+        0.03, 0.012, f"{len(facts)} patients of {folder.name}; green: literature or FACTS", color=FAINT, fontsize=9
+    )
+    figure.savefig(path, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the pictures of docs/concepts/virtual-patients.md.")
     parser.add_argument("cohorts", nargs="+", type=Path)
@@ -158,12 +201,14 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for folder in arguments.cohorts:
         cohort = Cohort.open(folder)
-        cases = [read_case(folder / name) for name in islice(cohort.names, N_PATIENTS)]
+        cases = [read_case(folder / "cases" / name) for name in islice(cohort.names, N_PATIENTS)]
         rung = cases[0].sources["cohort"]
         words = "attenuation, activity, front projection, uncorrected image"
         montage(
             cases, arguments.output / f"population_{rung}.png", f"{rung}: {words} (coronal planes through the heart)"
         )
+        if rung == "clinical":
+            distributions(folder, arguments.output / "population_distributions.png")
         if arguments.real and rung == "clinical":
             beside_real_cts(cases, arguments.real, arguments.output / "population_and_real_ct.png")
             beside_real_projections(cases, arguments.real, arguments.output / "population_and_real_projections.png")

@@ -160,7 +160,8 @@ class CtAnatomy:
 
     def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
         """Which voxels' middles lie in the body at end expiration; lungs count as such where they are not air."""
-        return self._places(grid, patient_from_grid, REST)[1].read(self.base.mu, self.base.lattice) > _SKIN_PER_CM
+        _, places = self._places(grid, patient_from_grid, REST)
+        return places.read(self.base.mu[None], self.base.lattice)[0] > _SKIN_PER_CM
 
     def heart_masks(
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath

@@ -1,0 +1,78 @@
+"""Cohort settings: one TOML, whole, read back as written; mistakes named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mureg.cohort.settings import RUNGS, as_toml, from_toml, load_settings
+from mureg.errors import UsageError
+from mureg.simulate.ct_anatomy import CtAnatomyRange
+from mureg.simulate.torso import TorsoRange
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_rung_reads_back_as_written(rung: str) -> None:
+    settings = load_settings(rung)
+    assert settings.name == rung
+    assert from_toml(as_toml(settings)) == settings
+    assert as_toml(from_toml(as_toml(settings))) == as_toml(settings)
+
+
+def test_the_rungs_are_what_their_names_say() -> None:
+    easy, clinical, hard, real = (load_settings(rung) for rung in RUNGS)
+    assert easy.orbit.arc_deg == 360
+    assert easy.orbit.counts == (8e6, 8e6)
+    assert easy.breathing.amplitude_mm == (0.0, 0.0), "the CT shows the very body that the camera saw"
+    assert easy.placement.motion.translation_mm == (54.4, 54.4, 27.2), "the paper's range"
+    assert easy.placement.motion.angles_deg == (10.0, 10.0, 30.0)
+    for settings in (clinical, hard, real):
+        assert settings.orbit.arc_deg == 180
+        assert settings.breathing.amplitude_mm[1] > 10
+    assert clinical.orbit.counts == (5e6, 5e6)
+    assert hard.orbit.counts == (2.5e6, 2.5e6)
+    assert hard.breathing.deep_inspiration >= 0.5
+    assert hard.ct.field_mm[1] < 500
+    assert isinstance(real.anatomy, CtAnatomyRange)
+    assert isinstance(clinical.anatomy, TorsoRange)
+    assert real.orbit == clinical.orbit
+    assert len({settings.seed for settings in (easy, clinical, hard, real)}) == 4, "no patient in two rungs"
+
+
+def test_the_camera_is_simulated_in_finer_voxels_than_any_reconstruction() -> None:
+    for rung in RUNGS:
+        settings = load_settings(rung)
+        assert settings.voxel_mm < settings.orbit.pixel_mm
+        assert (settings.orbit.pixel_mm / settings.voxel_mm) % 1 > 0.1, "nor on the same lattice"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("colour = 3\n", "colour"),
+        ("[orbit]\narc_deg = 90\n", "arc_deg"),
+        ("[tracer]\nshare_rest = 2.0\n", "share_rest"),
+        ("[anatomy]\nkind = 'phantom'\n", "anatomy"),
+        ("= 3", "cannot be used"),
+    ],
+)
+def test_a_mistake_is_named(change: str, said: str) -> None:
+    whole = "name = 'mine'\n" + change + "[placement.motion]\ntranslation_mm = [1, 1, 1]\nangles_deg = [1, 1, 1]\n"
+    with pytest.raises(UsageError, match=said):
+        from_toml(whole)
+
+
+def test_a_file_of_ones_own_is_read_and_an_unknown_name_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(as_toml(load_settings("clinical")).replace('name = "clinical"', 'name = "mine"'), "utf-8")
+    assert load_settings(str(path)).name == "mine"
+    with pytest.raises(UsageError, match="easy, clinical, hard, real-ct"):
+        load_settings("clinic")
+
+
+def test_a_name_that_could_not_name_a_folder_is_refused() -> None:
+    text = as_toml(load_settings("easy"))
+    for name in ("", "../out", "a b"):
+        with pytest.raises(UsageError, match="name"):
+            from_toml(text.replace('name = "easy"', f'name = "{name}"'))
