@@ -61,6 +61,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.io.store import CASES, Cohort, open_case, read_case
 from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation
+from mureg.registration.mutual_information import without_hot_spots
 from mureg.spect.body import emission_outline
 from mureg.study import Case
 
@@ -238,7 +239,11 @@ def _find_own(settings: Settings, case: Case, body: Volume) -> Found:
 
 def _find_peer(program: str, settings: Settings, case: Case, body: Volume) -> Found:
     started = time.process_time()
-    images = {"fixed": case.uncorrected, "moving": body.coarsened(settings["map_mm"])}
+    # what helps our own metric is given to the others as well
+    images = {
+        "fixed": without_hot_spots(case.uncorrected, MutualInformation().brightest),
+        "moving": body.coarsened(settings["map_mm"]),
+    }
     if settings["mask"]:
         images["mask"] = emission_outline(case.uncorrected)
     prepared_s = time.process_time() - started

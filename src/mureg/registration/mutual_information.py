@@ -22,6 +22,7 @@ Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]
 
 _AGREE_MM = 3.4
+_SAME_MM = 1.0
 _LEAST_OVERLAP = 0.25
 
 
@@ -32,8 +33,11 @@ class MutualInformation:
     Attributes:
         starts: how many starts: the headers' own position first, then shifts along z, x and y.
         start_shift_mm: size of those shifts.
+        finish: how many of the optima found on the coarser levels, the best ones that differ, go on to the finest.
         sampling: share of the SPECT voxels that the metric looks at.
         bins: histogram bins.
+        brightest: quantile of the SPECT's values that is the brightest the metric tells apart. Gall bladder, gut and
+            liver are so much hotter than the chest that without it body, lungs and air would share a bin.
         seed: of the voxel sample.
         shrink_factors: of the SPECT grid, per level.
         smoothing_mm: Gaussian sigma on both images, per level.
@@ -43,8 +47,10 @@ class MutualInformation:
 
     starts: Annotated[int, Field(ge=1, le=7)] = 5
     start_shift_mm: Annotated[float, Field(gt=0)] = 20.0
+    finish: Annotated[int, Field(ge=1, le=7)] = 2
     sampling: Annotated[float, Field(gt=0, le=1)] = 0.2
     bins: Annotated[int, Field(ge=8, le=256)] = 32
+    brightest: Annotated[float, Field(gt=0.5, le=1)] = 0.95
     seed: Annotated[int, Field(ge=1)] = 1
     shrink_factors: tuple[Annotated[int, Field(ge=1)], ...] = (4, 2, 1)
     smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (16.0, 10.0, 8.0)
@@ -66,32 +72,36 @@ class MutualInformation:
         _refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
         centre_mm = fixed.grid.centre_mm
         # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
-        fixed_image, moving_image = _to_itk(fixed), _to_itk(moving.coarsened(min(fixed.grid.spacing_mm)))
+        dimmed = without_hot_spots(fixed, self.brightest)
+        fixed_image, moving_image = _to_itk(dimmed), _to_itk(moving.coarsened(min(fixed.grid.spacing_mm)))
         smooth = [
             sitk.SmoothingRecursiveGaussian(image, self.smoothing_mm[-1]) for image in (fixed_image, moving_image)
         ]
-        optima: list[Optimum] = []
-        failures: list[str] = []
-        for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
+        optima, failures = self._coarse_optima(fixed_image, moving_image, smooth, centre_mm)
+        finished: list[tuple[float, RigidTransform, RigidTransform]] = []
+        for _, spot in _distinct(optima, centre_mm)[: self.finish]:
             try:
-                spot = self._climb(fixed_image, moving_image, centre_mm, shift_mm)
-                optima.append((self._mutual_information(smooth, spot), spot))
-            except RuntimeError as problem:  # what SimpleITK raises for everything
-                failures.append(str(problem).strip().splitlines()[-1])
-        if not optima:
+                climbed = self._climb(fixed_image, moving_image, centre_mm, spot, slice(-1, None))
+                finished.append((self._mutual_information(smooth, climbed), climbed, spot))
+            except RuntimeError as problem:
+                failures.append(_reason(problem))
+        if not finished:
             raise RegistrationError(
                 f"none of {self.starts} starts led to an optimum ({failures[0]})",
                 "a SPECT and a CT of the same chest",
                 "check that both belong to this patient and overlap",
             )
-        optima.sort(key=lambda pair: -pair[0])
-        metric, best = optima[0]
+        finished.sort(key=lambda pair: -pair[0])
+        metric, best, before_finish = finished[0]
         at_identity = self._mutual_information(smooth, RigidTransform.identity())
         moved = metric > at_identity
         ct_from_spect = best if moved else RigidTransform.identity()
         self._refuse_implausible(ct_from_spect, centre_mm)
         _refuse_overlap(fixed, moving, ct_from_spect, "after registration")
-        distances = [float(np.linalg.norm(spot.apply(centre_mm) - best.apply(centre_mm))) for _, spot in optima]
+        meeting_point = before_finish.apply(
+            centre_mm
+        )  # starts are compared where all of them ended, on the coarser levels
+        distances = [float(np.linalg.norm(spot.apply(centre_mm) - meeting_point)) for _, spot in optima]
         evidence = {
             "mutual_information_at_identity": at_identity,
             "mutual_information_at_optimum": metric,
@@ -119,7 +129,26 @@ class MutualInformation:
         method.SetInterpolator(sitk.sitkLinear)
         return method
 
-    def _climb(self, fixed: Image, moving: Image, centre_mm: Triple, shift_mm: Triple) -> RigidTransform:
+    def _coarse_optima(
+        self, fixed: Image, moving: Image, smooth: list[Image], centre_mm: Triple
+    ) -> tuple[list[Optimum], list[str]]:
+        """Where each start ends on the coarser levels, best first, and why others failed."""
+        optima: list[Optimum] = []
+        failures: list[str] = []
+        coarse = slice(0, -1)
+        for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
+            spot = RigidTransform.from_six(shift_mm, (0.0, 0.0, 0.0), centre_mm)
+            try:
+                if self.shrink_factors[coarse]:
+                    spot = self._climb(fixed, moving, centre_mm, spot, coarse)
+                optima.append((self._mutual_information(smooth, spot), spot))
+            except RuntimeError as problem:  # what SimpleITK raises for everything
+                failures.append(_reason(problem))
+        return sorted(optima, key=lambda pair: -pair[0]), failures
+
+    def _climb(
+        self, fixed: Image, moving: Image, centre_mm: Triple, start: RigidTransform, levels: slice
+    ) -> RigidTransform:
         method = self._metric_method()
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(self.sampling, self.seed)
@@ -131,12 +160,15 @@ class MutualInformation:
             gradientMagnitudeTolerance=1e-8,
         )
         method.SetOptimizerScalesFromPhysicalShift()
-        method.SetShrinkFactorsPerLevel(self.shrink_factors)
-        method.SetSmoothingSigmasPerLevel(self.smoothing_mm)
+        method.SetShrinkFactorsPerLevel(self.shrink_factors[levels])
+        method.SetSmoothingSigmasPerLevel(self.smoothing_mm[levels])
         method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
         transform = sitk.Euler3DTransform()
         transform.SetCenter(centre_mm)
-        transform.SetTranslation(shift_mm)
+        translation_mm, angles_deg = start.six(centre_mm)
+        transform.SetComputeZYX(True)  # R = Rz Ry Rx, as RigidTransform.six has it
+        transform.SetRotation(*np.radians(angles_deg).tolist())
+        transform.SetTranslation(translation_mm)
         method.SetInitialTransform(transform, True)
         method.Execute(fixed, moving)
         return _to_rigid(transform)
@@ -161,6 +193,12 @@ class MutualInformation:
             )
 
 
+def without_hot_spots(spect: Volume, brightest: float) -> Volume:
+    """The SPECT with everything above a quantile of its values set to it; as it is where that would leave nothing."""
+    limit = float(np.quantile(spect.numpy(), brightest))
+    return spect if limit <= float(spect.values.min()) else spect.with_values(spect.values.clamp_max(limit))
+
+
 def _start_shifts(size_mm: float) -> Iterator[Triple]:
     """The headers' own position, then a shift either way along z (where motion and breathing act), x and y."""
     yield 0.0, 0.0, 0.0
@@ -169,6 +207,20 @@ def _start_shifts(size_mm: float) -> Iterator[Triple]:
             shift = [0.0, 0.0, 0.0]
             shift[direction] = sign * size_mm
             yield shift[0], shift[1], shift[2]
+
+
+def _distinct(optima: list[Optimum], centre_mm: Triple) -> list[Optimum]:
+    """Optima without those that a better one stands for already."""
+    kept: list[Optimum] = []
+    for metric, spot in optima:
+        place = spot.apply(centre_mm)
+        if all(np.linalg.norm(place - other.apply(centre_mm)) > _SAME_MM for _, other in kept):
+            kept.append((metric, spot))
+    return kept
+
+
+def _reason(problem: RuntimeError) -> str:
+    return str(problem).strip().splitlines()[-1]
 
 
 def _note(evidence: dict[str, float]) -> str:

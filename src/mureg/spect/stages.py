@@ -8,6 +8,7 @@ that one in-plane weight serves a whole contiguous line of slices.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from torch import Tensor
 from mureg.geometry import Grid
 
 _REACH_SIGMAS = 3.5
+_VIEWS_KEPT = 128
 
 
 def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -96,6 +98,7 @@ class Frame:
         return (np.arange(self.n_columns, dtype=np.float64) - (self.n_columns - 1) / 2) * self.spacing_mm
 
 
+@lru_cache(maxsize=_VIEWS_KEPT)
 def rotation_matrix(
     grid: Grid, frame: Frame, angle_deg: float, column_offset_mm: float = 0.0
 ) -> scipy.sparse.csr_matrix:
@@ -108,7 +111,8 @@ def rotation_matrix(
         column_offset_mm: how far to the right of the middle column the axis is seen.
 
     Returns:
-        Sparse [depth * column, x * y]; places outside the grid have no weight. Its transpose is the exact adjoint.
+        Sparse [depth * column, x * y]; places outside the grid have no weight. Its transpose is the exact adjoint. It
+        is kept for the next study of the same geometry: not to be changed.
     """
     nx, ny, _ = grid.shape
     places = (
