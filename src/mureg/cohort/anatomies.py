@@ -14,9 +14,7 @@ from mureg.geometry import Volume
 from mureg.io import read_ct
 from mureg.io.nifti import read_nifti
 from mureg.simulate.anatomy import Anatomy
-from mureg.simulate.ct_anatomy import CtAnatomyRange
-from mureg.simulate.ct_anatomy_base import CtBase
-from mureg.simulate.ct_anatomy_labels import load_landmarks
+from mureg.simulate.ct_anatomy import CtAnatomyRange, CtBase, load_landmarks
 
 _ANATOMY_STREAM = 0
 

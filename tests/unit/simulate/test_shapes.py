@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.simulate.shapes import Capsule, Ellipsoid, Profile, cover, outline, smooth_max, tube
+from mureg.simulate.torso.shapes import Capsule, Ellipsoid, Profile, cover, outline, smooth_max, tube
 
 
 def lattice(extent_mm, spacing_mm):

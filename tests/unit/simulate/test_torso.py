@@ -8,7 +8,7 @@ from scipy import ndimage
 from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.anatomy import Anatomy, Breath
 from mureg.simulate.torso import TorsoRange
-from mureg.simulate.torso_body import lv_volumes_ml
+from mureg.simulate.torso.body import lv_volumes_ml
 from mureg.simulate.tracer import TracerRange
 
 HERE = RigidTransform.identity()

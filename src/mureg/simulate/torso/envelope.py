@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.shapes import (
+from mureg.simulate.torso.body import RIB_MM, Body
+from mureg.simulate.torso.heart import Heart
+from mureg.simulate.torso.motion import Coordinates
+from mureg.simulate.torso.shapes import (
     Capsule,
     Ellipsoid,
     Profile,
@@ -23,9 +26,6 @@ from mureg.simulate.shapes import (
     smooth_min,
     smoothstep,
 )  # fmt: skip
-from mureg.simulate.torso_body import RIB_MM, Body
-from mureg.simulate.torso_heart import Heart
-from mureg.simulate.torso_motion import Coordinates
 
 _CAGE_Z = (-600.0, -260.0, -200.0, -140.0, -90.0, -45.0, 0.0, 40.0, 80.0, 115.0, 145.0, 168.0, 185.0, 200.0)
 _CAGE_WIDTH = Profile(_CAGE_Z, (0.92, 0.92, 0.94, 0.97, 1.0, 1.01, 1.0, 0.95, 0.86, 0.73, 0.57, 0.42, 0.32, 0.25))

@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as settings
 
 from mureg.errors import UsageError
-from mureg.simulate.torso_body import MYOCARDIUM_DENSITY, RIB_MM, Body, lv_volumes_ml
-from mureg.simulate.torso_motion import Motion
-from mureg.simulate.torso_patient import Torso
+from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, RIB_MM, Body, lv_volumes_ml
+from mureg.simulate.torso.motion import Motion
+from mureg.simulate.torso.patient import Torso
 from mureg.simulate.ventricle import LeftVentricle
 
 __all__ = ["Torso", "TorsoRange", "draw_body"]

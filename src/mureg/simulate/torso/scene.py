@@ -15,15 +15,15 @@ from torch import Tensor
 from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.anatomy import Breath, Points
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.torso_abdomen import Abdomen
-from mureg.simulate.torso_body import Body
-from mureg.simulate.torso_canvas import NODE_MM, Lattice, Palette, Patch
-from mureg.simulate.torso_chest import Chest
-from mureg.simulate.torso_envelope import Envelope
-from mureg.simulate.torso_heart import Heart
-from mureg.simulate.torso_motion import Motion
-from mureg.simulate.torso_parts import Part
-from mureg.simulate.torso_skeleton import Skeleton
+from mureg.simulate.torso.abdomen import Abdomen
+from mureg.simulate.torso.body import Body
+from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette, Patch
+from mureg.simulate.torso.chest import Chest
+from mureg.simulate.torso.envelope import Envelope
+from mureg.simulate.torso.heart import Heart
+from mureg.simulate.torso.motion import Motion
+from mureg.simulate.torso.parts import Part
+from mureg.simulate.torso.skeleton import Skeleton
 
 _TEXTURE_BOX_MM = (480.0, 340.0, 540.0)
 _BOX_MARGIN_MM, _BOX_TOLERANCE_MM = 1.0, 0.5

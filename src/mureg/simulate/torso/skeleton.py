@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from mureg.simulate.anatomy import Points
-from mureg.simulate.shapes import Box, Capsule, Ellipsoid, Profile, smooth_min, tube
-from mureg.simulate.torso_body import Body
-from mureg.simulate.torso_canvas import Patch
-from mureg.simulate.torso_envelope import FIRST_RIB_MM, RIB_PITCH_MM, Envelope
-from mureg.simulate.torso_parts import Part, bone, united
+from mureg.simulate.torso.body import Body
+from mureg.simulate.torso.canvas import Patch
+from mureg.simulate.torso.envelope import FIRST_RIB_MM, RIB_PITCH_MM, Envelope
+from mureg.simulate.torso.parts import Part, bone, united
+from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, Profile, smooth_min, tube
 
 _RIB_HALF_THICK_MM, _RIB_HALF_HIGH_MM = 3.6, 7.0
 _RIB_CORTEX_MM, _SPINE_CORTEX_MM, _FLAT_CORTEX_MM, _SHAFT_CORTEX_MM = 1.1, 1.3, 1.2, 3.5

@@ -14,13 +14,13 @@ from torch import Tensor
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Emission, Points
-from mureg.simulate.shapes import cover
 from mureg.simulate.tissues import TISSUES, Tissue
-from mureg.simulate.torso_body import MYOCARDIUM_DENSITY, Body, lv_volumes_ml
-from mureg.simulate.torso_canvas import NODE_MM, Lattice
-from mureg.simulate.torso_heart import Heart
-from mureg.simulate.torso_motion import Motion
-from mureg.simulate.torso_scene import Scene, Texture
+from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, Body, lv_volumes_ml
+from mureg.simulate.torso.canvas import NODE_MM, Lattice
+from mureg.simulate.torso.heart import Heart
+from mureg.simulate.torso.motion import Motion
+from mureg.simulate.torso.scene import Scene, Texture
+from mureg.simulate.torso.shapes import cover
 from mureg.simulate.tracer import Tracer
 from mureg.simulate.ventricle import LeftVentricle
 

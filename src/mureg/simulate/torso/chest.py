@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 
 from mureg.geometry.rigid import Triple
-from mureg.simulate.shapes import Capsule, tube
-from mureg.simulate.torso_body import Body
-from mureg.simulate.torso_envelope import Envelope
-from mureg.simulate.torso_heart import Heart
-from mureg.simulate.torso_parts import Part, each, hollow, solid
+from mureg.simulate.torso.body import Body
+from mureg.simulate.torso.envelope import Envelope
+from mureg.simulate.torso.heart import Heart
+from mureg.simulate.torso.parts import Part, each, hollow, solid
+from mureg.simulate.torso.shapes import Capsule, tube
 
 Array = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mureg.simulate.shapes import Box, Capsule, Ellipsoid, smooth_max, united_box
-from mureg.simulate.torso_canvas import Patch
+from mureg.simulate.torso.canvas import Patch
+from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, smooth_max, united_box
 
 Shape = Capsule | Ellipsoid
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mureg.geometry import Grid
 from mureg.geometry.rigid import Triple
-from mureg.simulate.ct_anatomy_labels import TISSUE_NAMES
+from mureg.simulate.ct_anatomy.labels import TISSUE_NAMES
 from mureg.simulate.tracer import Tracer
 from mureg.simulate.ventricle import LeftVentricle
 

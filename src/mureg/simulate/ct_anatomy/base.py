@@ -16,7 +16,7 @@ from torch import Tensor
 from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.geometry.rigid import Triple
-from mureg.simulate.ct_anatomy_labels import (
+from mureg.simulate.ct_anatomy.labels import (
     CODE,
     Array,
     CtLandmarks,
@@ -25,7 +25,7 @@ from mureg.simulate.ct_anatomy_labels import (
     tissues_from_labels,
     tissues_from_landmarks,
 )
-from mureg.simulate.ct_anatomy_motion import Motions, motion_weights
+from mureg.simulate.ct_anatomy.motion import Motions, motion_weights
 from mureg.simulate.tissues import TISSUES
 from mureg.spect.body import find_body, in_patient_order, opened
 from mureg.spect.contrast import find_contrast

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mureg.geometry import Grid, RigidTransform
 from mureg.geometry.grid import Points
-from mureg.simulate.shapes import cover
+from mureg.simulate.torso.shapes import cover
 
 NODE_MM = 14.0
 _SLAB_VOXELS = 600_000

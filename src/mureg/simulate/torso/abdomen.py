@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from mureg.simulate.shapes import Box, Capsule, Ellipsoid, tube
-from mureg.simulate.torso_body import Body
-from mureg.simulate.torso_canvas import Patch
-from mureg.simulate.torso_envelope import Envelope
-from mureg.simulate.torso_parts import Part, Shape, each, solid, united
+from mureg.simulate.torso.body import Body
+from mureg.simulate.torso.canvas import Patch
+from mureg.simulate.torso.envelope import Envelope
+from mureg.simulate.torso.parts import Part, Shape, each, solid, united
+from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, tube
 
 _LOOP_EDGE_MM = 9.0
 """Steepness of the random field that makes bowel loops, as mm for one standard deviation."""

@@ -129,7 +129,7 @@ APEX_WALL = 0.75
 
 
 def lv_volumes_ml(length: float, radius: float, wall: float) -> tuple[float, float]:
-    """Cavity and wall of the shell described in `torso_heart`, in closed form."""
+    """Cavity and wall of the shell described in `heart`, in closed form."""
     outer = _filled_ml((1.0 - WIDEST) * length, WIDEST * length, radius)
     cavity = _filled_ml((1.0 - WIDEST) * length - APEX_WALL * wall, WIDEST * length, radius - wall)
     return cavity, outer - cavity

@@ -19,11 +19,11 @@ from torch import Tensor
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Emission, Points
-from mureg.simulate.ct_anatomy_base import AIR_HU, LATTICE_MM, CtBase
-from mureg.simulate.ct_anatomy_labels import CODE, ventricle_between
-from mureg.simulate.ct_anatomy_motion import rises_mm
-from mureg.simulate.ct_anatomy_sampling import Places, averaged, denser, share_inside, texture, uptake_of_codes
-from mureg.simulate.ct_anatomy_shell import outer_distance_mm, wall_distance_mm
+from mureg.simulate.ct_anatomy.base import AIR_HU, LATTICE_MM, CtBase
+from mureg.simulate.ct_anatomy.labels import CODE, ventricle_between
+from mureg.simulate.ct_anatomy.motion import rises_mm
+from mureg.simulate.ct_anatomy.sampling import Places, averaged, denser, share_inside, texture, uptake_of_codes
+from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.fields import SmoothField
 from mureg.simulate.tracer import Tracer
 from mureg.simulate.ventricle import LeftVentricle

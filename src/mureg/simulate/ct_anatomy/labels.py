@@ -17,7 +17,7 @@ from scipy import ndimage
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
-from mureg.simulate.ct_anatomy_shell import outer_distance_mm, wall_distance_mm
+from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.ventricle import LeftVentricle
 
 Array = npt.NDArray[np.float32]

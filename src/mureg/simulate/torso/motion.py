@@ -17,7 +17,7 @@ from torch import Tensor
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Points
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.shapes import Profile, smoothstep
+from mureg.simulate.torso.shapes import Profile, smoothstep
 
 Coordinates = tuple[Tensor, Tensor, Tensor]
 Inside = npt.NDArray[np.bool_]

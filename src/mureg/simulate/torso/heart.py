@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Points
-from mureg.simulate.shapes import Box, Ellipsoid, smooth_max, smooth_min, united_box
-from mureg.simulate.torso_body import APEX_WALL, NARROWING, WIDEST, Body
-from mureg.simulate.torso_canvas import Patch
+from mureg.simulate.torso.body import APEX_WALL, NARROWING, WIDEST, Body
+from mureg.simulate.torso.canvas import Patch
+from mureg.simulate.torso.shapes import Box, Ellipsoid, smooth_max, smooth_min, united_box
 
 _ATRIUM_WALL_MM = 2.0
 _ENVELOPE_FILLET_MM = 14.0
