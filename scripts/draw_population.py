@@ -9,6 +9,7 @@ For each cohort a montage of its first 24 patients. With ``--real`` (the CTs ``c
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mureg.geometry import Volume
 from mureg.io import read_ct, read_spect
@@ -33,6 +35,13 @@ def blank(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG of few colours, a third as large."""
+    drawn = BytesIO()
+    figure.savefig(drawn, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def image(ax: Axes, values: np.ndarray, low: float, high: float, colours: object, spacing: tuple[float, float]) -> None:
@@ -89,7 +98,7 @@ def montage(cases: list[Case], path: Path, title: str) -> None:
         image(axes[2], view, 0.0, float(np.quantile(view, 0.998)), HEAT, spacing)
         image(axes[3], coronal(case.uncorrected, y), 0.0, brightest(case.uncorrected, case), HEAT, spacing)
         axes[0].text(0.02, 0.02, case.name[-4:], transform=axes[0].transAxes, color=FAINT, fontsize=7)
-    figure.savefig(path, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+    save(figure, path)
 
 
 def ct_pictures(axes: list[Axes], ct: Ct, heart: np.ndarray, title: str) -> None:
@@ -124,7 +133,7 @@ def beside_real_cts(cases: list[Case], real: Path, path: Path) -> None:
         heart = case.truth.ct_from_spect.apply(heart_mm(case))
         assert isinstance(case.study.attenuation, Ct)
         ct_pictures(axes, case.study.attenuation, heart, f"virtual: {case.name}")
-    figure.savefig(path, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+    save(figure, path)
 
 
 def beside_real_projections(cases: list[Case], real: Path, path: Path) -> None:
@@ -145,7 +154,7 @@ def beside_real_projections(cases: list[Case], real: Path, path: Path) -> None:
                 axes.set_title(f"{angle:.0f}°", color=FAINT, fontsize=9)
             if column == 0:
                 axes.text(-0.05, 0.5, name, transform=axes.transAxes, color=INK, rotation=90, ha="right", va="center")
-    figure.savefig(path, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+    save(figure, path)
 
 
 # what was drawn, in words, and the range that literature or FACTS give (docs/concepts/virtual-patients.md)
@@ -189,7 +198,7 @@ def distributions(folder: Path, path: Path) -> None:
     figure.text(
         0.03, 0.012, f"{len(facts)} patients of {folder.name}; green: literature or FACTS", color=FAINT, fontsize=9
     )
-    figure.savefig(path, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+    save(figure, path)
 
 
 def main() -> None:

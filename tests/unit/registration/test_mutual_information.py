@@ -59,6 +59,30 @@ def test_one_start_alone_has_no_spread(spect) -> None:
     assert evidence["spread_of_starts_mm"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_gall_bladder_a_hundred_times_hotter_than_the_chest_does_not_lead_astray(spect) -> None:
+    """Without the limit on brightness it takes every bin but one, and nothing of the chest is left to go by."""
+    hot = spect.values.clone()
+    x, y, z = np.round(SPECT_GRID.indices((-60.0, -40.0, -90.0))).astype(int)
+    hot[x : x + 2, y : y + 2, z : z + 2] = 100.0 * spect.values.max()
+    moving = mu_volume(CT_GRID, SHIFT)
+
+    def miss_mm(settings: MutualInformation) -> float:
+        found = settings.register(spect.with_values(hot), moving).ct_from_spect
+        return float(np.linalg.norm(found.apply((0.0, 0.0, 0.0)) - SHIFT.apply((0.0, 0.0, 0.0))))
+
+    undisturbed = ONE_START.register(spect, moving).ct_from_spect
+    calm = float(np.linalg.norm(undisturbed.apply((0.0, 0.0, 0.0)) - SHIFT.apply((0.0, 0.0, 0.0))))
+    assert miss_mm(ONE_START) < calm + 2.0
+    assert miss_mm(MutualInformation(starts=1, brightest=1.0)) > calm + 5.0
+
+
+def test_finishing_every_optimum_is_never_worse_than_finishing_one(spect) -> None:
+    moving = mu_volume(CT_GRID, SHIFT)
+    one, all_of_them = (MutualInformation(starts=3, finish=n).register(spect, moving) for n in (1, 3))
+    key = "mutual_information_at_optimum"
+    assert all_of_them.evidence[key] >= one.evidence[key]
+
+
 def test_a_map_that_lies_well_is_hardly_moved(spect) -> None:
     registration = MutualInformation(starts=1).register(spect, mu_volume(CT_GRID))
     assert np.linalg.norm(registration.shift_mm) < 12.0 / 2
