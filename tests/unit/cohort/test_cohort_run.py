@@ -170,7 +170,7 @@ class TestRefusals:
         before = files_of(tmp_path)
         for changes, words in (
             ({"seed": 5}, r"with seed = \d+; expected seed = 5"),
-            ({"voxel_mm": 5.0}, r"with voxel_mm = 4\.5333; expected voxel_mm = 5\.0; choose another output"),
+            ({"voxel_mm": 5.0}, r"with voxel_mm = 5\.1; expected voxel_mm = 5\.0; choose another output"),
         ):
             with pytest.raises(UsageError, match=words):
                 simulate_cohort(small_settings(**changes), 1, tmp_path, simulate=small_case)
