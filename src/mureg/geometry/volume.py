@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -110,7 +111,8 @@ class Volume:
                 "the same shape",
                 "make the mask on the same grid",
             )
-        if not bool(torch.isfinite(self.values).all()):
+        # a sum is finite where every value is, and takes a tenth of the time; only one that is not needs the long look
+        if not math.isfinite(float(self.values.sum())) and not bool(torch.isfinite(self.values).all()):
             raise GeometryError("NaN or infinite voxel values", "finite numbers", "replace or mask them before use")
 
     @classmethod

@@ -136,12 +136,8 @@ class Patch:
 
     def blend(self, share: Tensor, tissue: str) -> None:
         """Replace a share of each voxel."""
-        rest = 1.0 - share
         for channel, palette in self.channels:
-            channel.mul_(rest)
-            value = palette.get(tissue, 0.0)
-            if value != 0:
-                channel.add_(share, alpha=value)
+            channel.lerp_(channel.new_tensor(palette.get(tissue, 0.0)), share)
 
     def paint_shell(self, distance: Tensor, thickness_mm: float, shell: str, core: str) -> None:
         """Lay a shell (under the surface, this thick) and the core inside it over what is there."""
@@ -222,7 +218,16 @@ class Fields:
     def _raise(self, name: str) -> Tensor:
         x, y, z = self._where
         first = self._slab._where[0].start if self._slab else x.start
-        planes = self._planes[name][x.start - first : x.stop - first]
+        along_y, nodes_y = _needed(self._weights_y, y)
+        along_z, nodes_z = _needed(self._weights_z, z)
+        planes = self._planes[name][x.start - first : x.stop - first, nodes_y, nodes_z]
         # z first while there are few rows along y
-        raised = torch.matmul(planes, self._weights_z[z].T)
-        return torch.matmul(self._weights_y[y], raised)
+        return torch.matmul(along_y, torch.matmul(planes, along_z.T))
+
+
+def _needed(weights: Float[Tensor, "place node"], places: slice) -> tuple[Tensor, slice]:
+    """Weights of a range of places, and the nodes that any of them hangs on."""
+    mine = weights[places]
+    first, last = mine[0].nonzero()[0, 0], mine[-1].nonzero()[-1, 0]
+    nodes = slice(int(first), int(last) + 1)
+    return mine[:, nodes], nodes

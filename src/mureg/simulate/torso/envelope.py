@@ -62,25 +62,26 @@ class Envelope:
 
     def fields(self, wall: Coordinates, viscera: Coordinates) -> dict[str, Tensor]:
         """Signed distances and coordinates at places: `wall` for what is static, `viscera` for what moves."""
-        cage = self.cage(*wall)
+        fields = self.organs(wall, viscera)
+        cage = fields["cage"]
         trunk, skin, fat_depth = self.skin(*wall)
-        domes = self.above_domes(*viscera)
-        mediastinum = smooth_max(self.mediastinum(*viscera), self._spine_cover(*wall), 10.0)
-        lung = smooth_min(smooth_min(cage - 1.5, domes - 1.5, 6.0), -mediastinum, 8.0)
-        fields = {
+        fields |= {
             "skin": skin,
             "muscle": self.muscle(trunk, skin, fat_depth, cage, *wall),
-            "cage": cage,
-            "lung": lung,
             "dense": self.lung_density(*viscera),
-            "liver": self.liver(cage, domes, *viscera),
-            "below": -domes,
             "mix": self._loops.at(torch.stack(viscera, -1))[0],
         }
         fields |= self.ribs(cage, *wall)
         if self.body.breast > 0:
             fields["breast"] = self.breasts(*wall)
         return fields
+
+    def organs(self, wall: Coordinates, viscera: Coordinates) -> dict[str, Tensor]:
+        """Those of `fields` that bound lungs and liver."""
+        cage, domes = self.cage(*wall), self.above_domes(*viscera)
+        mediastinum = smooth_max(self.mediastinum(*viscera), self._spine_cover(*wall), 10.0)
+        lung = smooth_min(smooth_min(cage - 1.5, domes - 1.5, 6.0), -mediastinum, 8.0)
+        return {"cage": cage, "lung": lung, "liver": self.liver(cage, domes, *viscera), "below": -domes}
 
     def cage(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """Distance to the inner surface of the chest and belly wall."""

@@ -157,7 +157,7 @@ class Torso:
         """Lungs (with the vessels in them) and liver, from nodes every 14 mm: right to a few per cent."""
         if breath not in self._volumes:
             grid = Grid.centred((27, 23, 42), (NODE_MM,) * 3, (0.0, 0.0, -60.0))
-            fields = self.scene.node_fields(Lattice(grid, RigidTransform.identity()), breath)
+            fields = self.scene.organ_fields(Lattice(grid, RigidTransform.identity()), breath)
             self._volumes[breath] = {
                 organ: float(cover(fields[organ], NODE_MM).sum()) * grid.voxel_volume_mm3 / 1000.0
                 for organ in ("lung", "liver")

@@ -21,7 +21,7 @@ from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette, Patch
 from mureg.simulate.torso.chest import Chest
 from mureg.simulate.torso.envelope import Envelope
 from mureg.simulate.torso.heart import Heart
-from mureg.simulate.torso.motion import Motion
+from mureg.simulate.torso.motion import Coordinates, Motion
 from mureg.simulate.torso.parts import Part
 from mureg.simulate.torso.skeleton import Skeleton
 
@@ -84,13 +84,21 @@ class Scene:
 
     def node_fields(self, lattice: Lattice, breath: Breath) -> dict[str, Tensor]:
         """Coordinates and smooth fields at the nodes."""
-        moving = self.motion.breathed_in(breath)
-        places = self.motion.undeformed(lattice.points.float()).unbind(-1)
-        wall, viscera = moving.wall(*places), moving.viscera(*places)
+        wall, viscera = self._pulled_back(lattice, breath)
         fields = dict(zip(("x", "y", "z"), wall, strict=True))
-        if not moving.still:
+        if not self.motion.breathed_in(breath).still:
             fields |= dict(zip(("vx", "vy", "vz"), viscera, strict=True))
         return fields | self.envelope.fields(wall, viscera)
+
+    def organ_fields(self, lattice: Lattice, breath: Breath) -> dict[str, Tensor]:
+        """Distances to the surfaces of lungs and liver at the nodes."""
+        return self.envelope.organs(*self._pulled_back(lattice, breath))
+
+    def _pulled_back(self, lattice: Lattice, breath: Breath) -> tuple[Coordinates, Coordinates]:
+        """Where the tissue at the nodes lies in the undeformed body at end expiration: of the wall, of the viscera."""
+        moving = self.motion.breathed_in(breath)
+        places = self.motion.undeformed(lattice.points.float()).unbind(-1)
+        return moving.wall(*places), moving.viscera(*places)
 
     def render(
         self,

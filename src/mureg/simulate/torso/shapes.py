@@ -32,7 +32,7 @@ def cover(distance: Float[Tensor, "*point"], voxel_mm: float) -> Float[Tensor, "
     Exact for a plane across a cubic voxel. For a wall take the difference of two, which stays exact where the wall is
     thinner than the voxel.
     """
-    return (distance * (1.0 / voxel_mm)).add_(0.5).clamp_(0.0, 1.0)
+    return torch.add(distance.new_tensor(0.5), distance, alpha=1.0 / voxel_mm).clamp_(0.0, 1.0)
 
 
 def smooth_max(a: Tensor, b: Tensor, width_mm: float) -> Tensor:
