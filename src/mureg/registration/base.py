@@ -33,6 +33,7 @@ class Registration:
         seconds: time it took.
         notes: what was found on the way, one sentence each.
         warnings: reasons for doubt, one sentence each.
+        weights_sha256: fingerprint of the learned weights, "" where nothing was learned.
     """
 
     ct_from_spect: RigidTransform
@@ -44,6 +45,7 @@ class Registration:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    weights_sha256: str = ""
 
     @property
     def shift_mm(self) -> Triple:
