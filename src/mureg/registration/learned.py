@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -93,10 +94,10 @@ def save_network(path: Path, module: nn.Module, card: Card) -> Card:
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     content = save(tensors)
-    card = replace(card, weights_sha256=hashlib.sha256(content).hexdigest())
+    said = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
     _write(path, content)
-    _write(card_path(path), _CARD.dump_json(card, indent=2) + b"\n")
-    return card
+    _write(card_path(path), said + b"\n")
+    return _CARD.validate_json(said)
 
 
 def load_network(weights: Path) -> tuple[nn.Module, Card]:
@@ -225,7 +226,8 @@ def _write(path: Path, content: bytes) -> None:
         scratch.write_bytes(content)
         scratch.replace(path)
     except OSError as problem:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is a file there is nothing to clear away
+            scratch.unlink(missing_ok=True)
         raise UsageError(
             f"cannot write {path.name} ({problem.strerror})", "a writable folder", "choose another output"
         ) from problem

@@ -197,7 +197,8 @@ class _Run:
         lost = torch.zeros((), dtype=torch.float64, device=team.device)
         data_s, seen = 0.0, 0
         self.module.train()
-        with torch.random.fork_rng():  # a network that draws, draws the same after a stop
+        devices = [team.device] if team.device.startswith("cuda") else []
+        with torch.random.fork_rng(devices):  # a network that draws, draws the same after a stop
             torch.manual_seed(1_000_003 * (1_000_003 * settings.seed + number) + team.rank & 2**63 - 1)
             for share in shares:
                 asked = time.perf_counter()
