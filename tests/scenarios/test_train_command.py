@@ -39,7 +39,7 @@ def _tiny_networks(monkeypatch) -> None:
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
-    return write_chest_cohort(tmp_path_factory.mktemp("chests"), 12)
+    return write_chest_cohort(tmp_path_factory.mktemp("chests"), 20)
 
 
 @pytest.fixture
@@ -80,25 +80,26 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
 
 def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> None:
     """The tiny end to end: from cases on disk to a registrar that does better than the headers."""
-    settings = written(tmp_path / "longer.toml", epochs=60, batch=6)
-    unseen = write_pairs(tmp_path / "unseen", 5, transforms=True, first=40)
+    optimiser = {"learning_rate": 5e-3, "betas": [0.9, 0.99], "decay": 0.95}
+    settings = written(tmp_path / "longer.toml", epochs=60, batch=5, validate_every=5, optimiser=optimiser)
+    unseen = write_chest_cohort(tmp_path / "unseen", 6, 40)
     sets = ["--train", str(cohort), "--validation", str(unseen)]
     assert main(["train", settings, *sets, "-o", str(tmp_path / "run"), "--json", "--threads", "1"]) == 0
     answer = told(capsys)
-    assert answer["best_heart_mm"] < 0.5 * answer["by_headers"]["heart_mm"]
+    assert answer["best_heart_mm"] < 0.65 * answer["by_headers"]["heart_mm"]
     truth = motion(77)
     study = Study(chest_spect(), mu_volume(CT_GRID, truth))
     found = mureg.run(study, registrar=Learned(weights=Path(answer["weights"]))).registration.ct_from_spect
     heart = np.array([(38.0, -32.0, 12.0), (60.0, -50.0, 0.0), (20.0, -20.0, 30.0)])
     left = np.linalg.norm(found.apply(heart) - truth.apply(heart), axis=1).mean()
-    assert left < 0.7 * np.linalg.norm(heart - truth.apply(heart), axis=1).mean()
+    assert left < 0.75 * np.linalg.norm(heart - truth.apply(heart), axis=1).mean()
 
 
 @pytest.mark.parametrize("transforms", [False, True])
 def test_finetune_on_a_hospitals_list(cohort, settings, tmp_path, capsys, transforms) -> None:
     run = tmp_path / "run"
     assert main(["train", settings, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
-    pairs = write_pairs(tmp_path / "hospital", 9, transforms=transforms)
+    pairs = write_pairs(tmp_path / "hospital", 6, transforms=transforms)
     capsys.readouterr()
     weights = run / "best.safetensors"
     command = ["finetune", "--weights", str(weights), "--pairs", str(pairs), "-o", str(tmp_path / "tuned")]

@@ -27,9 +27,9 @@ def chest_spect() -> Volume:
     return Volume.from_numpy(chest(voxel_points(SPECT_GRID), edge_mm=16.0)[0], SPECT_GRID, Quantity.ACTIVITY)
 
 
-def write_chest_cohort(folder: Path, n: int) -> Path:
+def write_chest_cohort(folder: Path, n: int, first: int = 0) -> Path:
     """`n` cases of `n` patients; all are one chest, moved in different ways."""
-    for k in range(n):
+    for k in range(first, first + n):
         case, moved = small_case(small_settings(), k), motion(k)
         mu = mu_volume(CT_GRID, moved)
         hounsfield = np.where(mu.numpy() < 0.15, (mu.numpy() - 0.15) / 1.5e-4, (mu.numpy() - 0.15) / 1.1e-4)
