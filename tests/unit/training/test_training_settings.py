@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +99,11 @@ def test_the_settings_for_finetuning_name_no_network() -> None:
     assert not {"network", "grid"} & table.keys()
     with_network = {"network": {"kind": "tiny"}, "grid": {"shape": [12, 12, 12], "spacing_mm": 10.0}}
     assert settings_from(table, FINETUNE, with_network).motion.range == CLINICAL
+
+
+def test_the_settings_on_the_page_are_settings() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "train.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    settings = settings_from(tomllib.loads(block), "train.md")
+    assert settings.augmentation.shift_mm == (10.0, 10.0, 10.0)
+    assert settings.optimiser.clip == 20.0
