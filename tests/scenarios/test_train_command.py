@@ -81,7 +81,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
 def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> None:
     """The tiny end to end: from cases on disk to a registrar that does better than the headers."""
     optimiser = {"learning_rate": 5e-3, "betas": [0.9, 0.99], "decay": 0.95}
-    settings = written(tmp_path / "longer.toml", epochs=60, batch=5, validate_every=5, optimiser=optimiser)
+    settings = written(tmp_path / "longer.toml", epochs=40, batch=5, validate_every=5, optimiser=optimiser)
     unseen = write_chest_cohort(tmp_path / "unseen", 6, 40)
     sets = ["--train", str(cohort), "--validation", str(unseen)]
     assert main(["train", settings, *sets, "-o", str(tmp_path / "run"), "--json", "--threads", "1"]) == 0

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mureg.cli.common import Common, emit
 from mureg.errors import UsageError
-from mureg.io.atomic import remove_leftovers
 from mureg.training.examples import Examples, prepare
 from mureg.training.examples import Progress as Prepared
 from mureg.training.folder import BEST, EXAMPLES, refuse_another
@@ -98,7 +97,6 @@ def _prepared(
     """One process prepares; the others read what it left in the cache."""
     cache = sitting.cache or output / EXAMPLES
     if team.leads:
-        remove_leftovers(cache)
         examples = prepare(sources, settings.grid, cache, jobs=sitting.jobs, progress=progress)
     team.wait()
     return examples if team.leads else prepare(sources, settings.grid, cache)

@@ -201,11 +201,11 @@ class Learned:
 
 
 def _notes(card: Card, blanked: bool) -> tuple[str, ...]:
-    figures = ", ".join(f"{name} {value:.1f}" for name, value in card.validation.items())
+    heart = card.validation.get("heart_mm")
+    figure = "" if heart is None else f"; {heart:.1f} mm off at the heart, on average, on patients it had not seen"
     return (
         f"a {card.kind} network, weights {card.weights_sha256[:12]}, trained with mureg {card.version or 'unknown'}"
-        f"{f'; on patients it had not seen: {figures}' if figures else ''}"
-        f"{'; its SPECT was blanked' if blanked else ''}",
+        f"{figure}{'; its SPECT was blanked' if blanked else ''}",
     )
 
 

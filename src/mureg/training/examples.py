@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mureg.errors import UsageError
+from mureg.errors import MuregError, UsageError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.io.atomic import writing
@@ -209,15 +209,23 @@ def _prepared(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, Prepare
     said = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
     key = hashlib.sha256(said.encode()).hexdigest()
     if cache is None:
-        return key, prepared_pair(source.read(), grid)
+        return key, _made(source, grid)
     path = cache / f"{key[:32]}.safetensors"
     try:
         return key, load_file(path)
     except (OSError, SafetensorError):  # not there yet, or damaged: made again
-        prepared = prepared_pair(source.read(), grid)
+        prepared = _made(source, grid)
     with writing(path) as scratch:
         save_file(prepared, scratch)
     return key, prepared
+
+
+def _made(source: Source, grid: InputGrid) -> Prepared:
+    """Read and prepare; a refusal says which case it is about."""
+    try:
+        return prepared_pair(source.read(), grid)
+    except MuregError as problem:
+        raise type(problem)(f"{source.name}: {problem.found}", problem.expected, problem.remedy) from problem
 
 
 def _as_numpy(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, dict[str, npt.NDArray[np.float64]]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -70,7 +72,11 @@ class Team:
         if self.size == 1:
             return module
         devices = [torch.device(self.device)] if self.device.startswith("cuda") else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False, static_graph=True)
+        # buffers are not overwritten by those of one process at every step; torch 2.13 gave the option another name
+        known = inspect.signature(DistributedDataParallel).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        settings: dict[str, Any] = {"device_ids": devices, "static_graph": True, option: False}
+        return DistributedDataParallel(module, **settings)
 
     def weight(self, share: Share) -> float:
         """Factor on the sum of a process's losses: the average of the gradients is then that of the mean loss."""

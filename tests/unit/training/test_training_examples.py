@@ -152,3 +152,11 @@ def test_refusals(cohort, tmp_path) -> None:
         split_by_patient(open_sources(cohort)[:1], (0.999, 0.001, 0.0), 0)
     with pytest.raises(UsageError, match="no cases"):
         prepare([], GRID)
+
+
+def test_a_refusal_says_which_case_it_is_about(tmp_path) -> None:
+    pairs = write_pairs(tmp_path, 2, transforms=False)
+    (tmp_path / "mu-1.nii.gz").write_bytes(b"no image")
+    with pytest.raises(UnreadableInputError, match="line-3: ") as refusal:
+        prepare(open_sources(pairs), GRID)
+    assert refusal.value.exit_code == 4

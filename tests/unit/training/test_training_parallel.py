@@ -30,7 +30,7 @@ def together(tmp_path_factory) -> Path:
         port = free.getsockname()[1]
     here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     path = os.pathsep.join([str(TESTS), *sys.path])
-    command = [sys.executable, "-m", "support.train_together", str(folder)]
+    command = [sys.executable, "-W", "error::FutureWarning", "-m", "support.train_together", str(folder)]
     processes = [
         subprocess.Popen(command, env={**os.environ, **here, "RANK": str(rank), "PYTHONPATH": path}) for rank in (0, 1)
     ]
