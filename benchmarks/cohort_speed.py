@@ -9,31 +9,36 @@ the ratio hardly does.
 from __future__ import annotations
 
 import argparse
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # as workers have it
+
 import resource
 import tempfile
 import time
 from pathlib import Path
 
-import torch
 from distributed import Client, LocalCluster
 
 from mureg.cohort.run import simulate_cohort
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import UNCORRECTED, simulate_case
+from mureg.cohort.work import prepare_process
 from mureg.pipeline import reconstruct
 from mureg.spect.physics import WITHOUT
 
 
 def one_process(settings: CohortSettings, cases: int) -> None:
-    torch.set_num_threads(1)
+    prepare_process()
     simulate_case(settings, cases)  # matrices and tables that every later case shares
-    started, processor = time.perf_counter(), time.process_time()
-    made = [simulate_case(settings, index) for index in range(cases)]
-    wall, processor = time.perf_counter() - started, time.process_time() - processor
-    started = time.perf_counter()
-    for case in made:
+    wall = processor = osem = 0.0
+    for index in range(cases):
+        started, before = time.perf_counter(), time.process_time()
+        case = simulate_case(settings, index)
+        wall, processor = wall + time.perf_counter() - started, processor + time.process_time() - before
+        started = time.perf_counter()
         reconstruct(case.study.spect, None, UNCORRECTED, WITHOUT)
-    osem = time.perf_counter() - started
+        osem += time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{settings.name}: {wall / cases:.2f} s a case ({processor / cases:.2f} s of the processor), {wall / osem:.1f}"
@@ -46,9 +51,8 @@ def on_dask(settings: CohortSettings, cases: int, workers: int) -> float:
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        Client(cluster),
     ):
-        client.run(torch.set_num_threads, 1)
         simulate_cohort(settings, 2 * workers, Path(folder) / "warm", scheduler=cluster.scheduler_address)
         run = simulate_cohort(settings, cases, Path(folder) / "cohort", scheduler=cluster.scheduler_address)
     return cases / run.seconds

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -76,9 +75,7 @@ class Work:
             Exception: what might pass when tried again, such as a disk that does not answer; a refusal that would
                 come again is returned instead.
         """
-        _keep_memory()
-        torch.set_num_threads(1)
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+        prepare_process()
         started = time.perf_counter()
         try:
             self._check_place()
@@ -124,13 +121,15 @@ class Work:
             )
 
 
-@cache
-def _keep_memory() -> None:
-    """Have the C library keep what is freed for the next array, instead of giving it back to the system each time.
+def prepare_process() -> None:
+    """Make the process fit to simulate: one thread, and memory that stays at hand between arrays.
 
-    Dask starts its workers with the opposite setting (64 kB kept, ``MALLOC_TRIM_THRESHOLD_``). A case then asks for the
-    same pages a million times and takes three times as long. Does nothing where the C library is another one.
+    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_=65536``: what is freed goes back to the system at once. A case
+    would then ask for the same pages a million times and take three times as long. So the GNU C library is told to
+    keep it; where the C library is another one, nothing is said.
     """
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if set_option is not None:
         set_option(_M_TRIM_THRESHOLD, _KEPT_BYTES)

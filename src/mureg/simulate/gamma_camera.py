@@ -260,7 +260,7 @@ def _places(camera: GammaCamera, support: tuple[npt.NDArray[np.bool_], npt.NDArr
     nodes, upper_share = blur.between(variances)
     per_view = count.sum(1)
     return Places(
-        torch.from_numpy(cells.astype(np.int32)),
+        torch.from_numpy(cells),
         torch.from_numpy(weights.astype(np.float32)),
         starts,
         np.concatenate([[0], np.cumsum(per_view)]),
@@ -297,7 +297,7 @@ def _extent(
 
 def _overlaps(
     start: Array, width: Array, plane: Indices, main: Indices, size: tuple[int, int]
-) -> tuple[Indices, Array, Indices]:
+) -> tuple[npt.NDArray[np.int32], Array, Indices]:
     """Voxels under stretches of planes, and what part of each voxel.
 
     Args:
@@ -310,14 +310,19 @@ def _overlaps(
         Voxels as ``x * ny + y``, their overlaps, and where each stretch begins, with the end of the last.
     """
     nx, ny = size
-    cell = np.floor(start + 0.5).astype(np.int64)[:, None] + np.arange(3)
-    reach = np.minimum((start + width)[:, None], cell + 0.5) - np.maximum(start[:, None], cell - 0.5)
-    across_size = np.where(main == 1, nx, ny)[:, None]
-    inside = (reach > 1e-6) & (cell >= 0) & (cell < across_size)
-    stride = np.where(main == 1, ny, 1)[:, None]
-    index = cell * stride + (plane * np.where(main == 1, 1, ny))[:, None]
+    first = np.floor(start + 0.5)
+    end, face = start + width, first + 0.5
+    reach = np.empty((len(start), 3))
+    np.subtract(np.minimum(end, face), start, out=reach[:, 0])
+    np.subtract(np.minimum(end, face + 1.0), face, out=reach[:, 1])
+    np.subtract(end, face + 1.0, out=reach[:, 2])
+    cell = first.astype(np.int32)[:, None] + np.arange(3, dtype=np.int32)
+    along_x = main == 1
+    inside = (reach > 1e-6) & (cell >= 0) & (cell < np.where(along_x, nx, ny).astype(np.int32)[:, None])
+    stride = np.where(along_x, ny, 1).astype(np.int32)
+    index = cell * stride[:, None] + (plane * np.where(along_x, 1, ny)).astype(np.int32)[:, None]
     starts = np.concatenate([[0], np.cumsum(inside.sum(1))])
-    return index[inside], reach[inside], starts
+    return np.asarray(index[inside], dtype=np.int32), reach[inside], starts
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mureg.geometry import Grid, RigidTransform
 from mureg.geometry.grid import Points
-from mureg.simulate.torso.shapes import cover
+from mureg.simulate.torso.shapes import cover, scalar
 
 NODE_MM = 14.0
 _SLAB_VOXELS = 600_000
@@ -137,7 +137,7 @@ class Patch:
     def blend(self, share: Tensor, tissue: str) -> None:
         """Replace a share of each voxel."""
         for channel, palette in self.channels:
-            channel.lerp_(channel.new_tensor(palette.get(tissue, 0.0)), share)
+            channel.lerp_(scalar(palette.get(tissue, 0.0)), share)
 
     def paint_shell(self, distance: Tensor, thickness_mm: float, shell: str, core: str) -> None:
         """Lay a shell (under the surface, this thick) and the core inside it over what is there."""

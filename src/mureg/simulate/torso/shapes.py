@@ -6,7 +6,7 @@ Distances are exact on the surface and to first order beside it, which is all th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +32,13 @@ def cover(distance: Float[Tensor, "*point"], voxel_mm: float) -> Float[Tensor, "
     Exact for a plane across a cubic voxel. For a wall take the difference of two, which stays exact where the wall is
     thinner than the voxel.
     """
-    return torch.add(distance.new_tensor(0.5), distance, alpha=1.0 / voxel_mm).clamp_(0.0, 1.0)
+    return torch.add(scalar(0.5), distance, alpha=1.0 / voxel_mm).clamp_(0.0, 1.0)
+
+
+@lru_cache(maxsize=4096)
+def scalar(value: float) -> Tensor:
+    """A number as torch wants it where only tensors will do; made once, since thousands of small shapes ask for it."""
+    return torch.tensor(value)
 
 
 def smooth_max(a: Tensor, b: Tensor, width_mm: float) -> Tensor:
