@@ -23,6 +23,7 @@ install_import_hook(
         "mureg.simulate",
         "mureg.pipeline",
         "mureg.evaluation",
+        "mureg.training",
     ],
     "support.shapes.checked",
 )

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,14 +133,15 @@ def run(
         Provenance(
             versions(),
             {
-                "registrar": asdict(registrar),  # type: ignore[call-overload]
-                "reconstructor": asdict(reconstructor),  # type: ignore[call-overload]
+                "registrar": _settings(registrar),
+                "reconstructor": _settings(reconstructor),
                 "physics": asdict(physics),
                 "attenuation": asdict(attenuation),
             },
             study.sources,
             clock.seconds,
             str(device),
+            registration.weights_sha256,
         ),
     )
 
@@ -224,6 +226,12 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
+
+
+def _settings(algorithm: Registrar | Reconstructor) -> Settings:
+    """The settings of an algorithm; a path by its file's name alone, for where it lies tells of a machine."""
+    table = asdict(algorithm)  # type: ignore[call-overload]
+    return {name: value.name if isinstance(value, Path) else value for name, value in table.items()}
 
 
 def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, reconstructor: Reconstructor) -> Volume:

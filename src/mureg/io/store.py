@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = [
     "check_shares",
     "is_case",
     "open_case",
+    "places_of",
     "read_case",
     "write_case",
 ]
@@ -88,8 +89,7 @@ class Cohort:
             One cohort for each share, possibly empty.
         """
         check_shares(shares)
-        ends = [*list(accumulate(shares.values()))[:-1], math.inf]
-        where = [next(k for k, end in enumerate(ends) if _place(who, seed) < end) for who in self.patients]
+        where = places_of(self.patients, tuple(shares.values()), seed)
         return {
             name: Cohort(
                 self.folder,
@@ -98,6 +98,12 @@ class Cohort:
             )
             for number, name in enumerate(shares)
         }
+
+
+def places_of(patients: Sequence[str], shares: Sequence[float], seed: int) -> list[int]:
+    """In which of several sets each patient is, by number; see `Cohort.split`."""
+    ends = [*list(accumulate(shares))[:-1], math.inf]
+    return [next(k for k, end in enumerate(ends) if _place(who, seed) < end) for who in patients]
 
 
 def check_shares(shares: Mapping[str, float]) -> None:

@@ -9,11 +9,14 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition
 
 Decision = Literal["moved", "left as it was"]
+
+_LEAST_OVERLAP = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class Registration:
         seconds: time it took.
         notes: what was found on the way, one sentence each.
         warnings: reasons for doubt, one sentence each.
+        weights_sha256: fingerprint of the learned weights, "" where nothing was learned.
     """
 
     ct_from_spect: RigidTransform
@@ -41,6 +45,7 @@ class Registration:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    weights_sha256: str = ""
 
     @property
     def shift_mm(self) -> Triple:
@@ -69,3 +74,38 @@ class Registrar(Protocol):
             RegistrationError: no transform that could be trusted was found.
         """
         ...
+
+
+def refuse_blank(volume: Volume, what: str) -> None:
+    """Refuse an image with the same value everywhere; `what` is its name in the sentence."""
+    if float(volume.values.max()) <= float(volume.values.min()):
+        raise RegistrationError(
+            f"the {what} has the same value everywhere",
+            "an image of the chest",
+            "check that the right series was given",
+        )
+
+
+def refuse_overlap(fixed: Volume, moving: Volume, ct_from_spect: RigidTransform, when: str) -> None:
+    """Refuse where too little of the emission lies inside the attenuation map."""
+    outside = moving.resampled(fixed.grid, ct_from_spect).outside
+    share = 1.0 if outside is None else 1.0 - float(fixed.values[outside].sum() / fixed.values.sum())
+    if share < _LEAST_OVERLAP:
+        raise RegistrationError(
+            f"no overlap: {100 * share:.0f} % of the SPECT counts lie inside the attenuation map {when}",
+            f"at least {100 * _LEAST_OVERLAP:.0f} %",
+            "check that both series are of the same patient and share a frame of reference",
+        )
+
+
+def refuse_implausible(
+    ct_from_spect: RigidTransform, centre_mm: Triple, largest_shift_mm: float, largest_angle_deg: float
+) -> None:
+    """Refuse a pose that shifts the map about `centre_mm`, or turns it, farther than patients move."""
+    shift_mm = float(np.linalg.norm(ct_from_spect.apply(centre_mm) - np.asarray(centre_mm)))
+    if shift_mm > largest_shift_mm or ct_from_spect.rotation_deg > largest_angle_deg:
+        raise RegistrationError(
+            f"the best match moves the map by {shift_mm:.0f} mm and {ct_from_spect.rotation_deg:.0f} degrees",
+            f"at most {largest_shift_mm:g} mm and {largest_angle_deg:g} degrees",
+            "check that SPECT and CT are of the same patient and position",
+        )

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration
+from mureg.registration.base import Registration, refuse_blank, refuse_implausible, refuse_overlap
 from mureg.spect import Acquisition
 
 Image = Any  # SimpleITK ships no types
@@ -23,7 +23,6 @@ Optimum = tuple[float, RigidTransform]
 
 _AGREE_MM = 3.4
 _SAME_MM = 1.0
-_LEAST_OVERLAP = 0.25
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -67,9 +66,9 @@ class MutualInformation:
     def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
         started = time.perf_counter()
-        _refuse_blank(fixed, "SPECT")
-        _refuse_blank(moving, "attenuation map")
-        _refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        refuse_blank(fixed, "SPECT")
+        refuse_blank(moving, "attenuation map")
+        refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
         centre_mm = fixed.grid.centre_mm
         # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
         dimmed = without_hot_spots(fixed, self.brightest)
@@ -96,8 +95,8 @@ class MutualInformation:
         at_identity = self._mutual_information(smooth, RigidTransform.identity())
         moved = metric > at_identity
         ct_from_spect = best if moved else RigidTransform.identity()
-        self._refuse_implausible(ct_from_spect, centre_mm)
-        _refuse_overlap(fixed, moving, ct_from_spect, "after registration")
+        refuse_implausible(ct_from_spect, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
+        refuse_overlap(fixed, moving, ct_from_spect, "after registration")
         meeting_point = before_finish.apply(
             centre_mm
         )  # starts are compared where all of them ended, on the coarser levels
@@ -183,15 +182,6 @@ class MutualInformation:
         method.SetInitialTransform(transform)
         return -float(method.MetricEvaluate(*fixed_and_moving))
 
-    def _refuse_implausible(self, ct_from_spect: RigidTransform, centre_mm: Triple) -> None:
-        shift_mm = float(np.linalg.norm(ct_from_spect.apply(centre_mm) - np.asarray(centre_mm)))
-        if shift_mm > self.largest_shift_mm or ct_from_spect.rotation_deg > self.largest_angle_deg:
-            raise RegistrationError(
-                f"the best match moves the map by {shift_mm:.0f} mm and {ct_from_spect.rotation_deg:.0f} degrees",
-                f"at most {self.largest_shift_mm:g} mm and {self.largest_angle_deg:g} degrees",
-                "check that SPECT and CT are of the same patient and position",
-            )
-
 
 def without_hot_spots(spect: Volume, brightest: float) -> Volume:
     """The SPECT with everything above a quantile of its values set to it; as it is where that would leave nothing."""
@@ -241,27 +231,6 @@ def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
     if not moved:
         warnings.append("no position matched better than the headers' own: the map was left there")
     return tuple(warnings)
-
-
-def _refuse_blank(volume: Volume, what: str) -> None:
-    if float(volume.values.max()) <= float(volume.values.min()):
-        raise RegistrationError(
-            f"the {what} has the same value everywhere",
-            "an image of the chest",
-            "check that the right series was given",
-        )
-
-
-def _refuse_overlap(fixed: Volume, moving: Volume, ct_from_spect: RigidTransform, when: str) -> None:
-    """Refuse where too little of the emission lies inside the attenuation map."""
-    outside = moving.resampled(fixed.grid, ct_from_spect).outside
-    share = 1.0 if outside is None else 1.0 - float(fixed.values[outside].sum() / fixed.values.sum())
-    if share < _LEAST_OVERLAP:
-        raise RegistrationError(
-            f"no overlap: {100 * share:.0f} % of the SPECT counts lie inside the attenuation map {when}",
-            f"at least {100 * _LEAST_OVERLAP:.0f} %",
-            "check that both series are of the same patient and share a frame of reference",
-        )
 
 
 def _to_itk(volume: Volume) -> Image:

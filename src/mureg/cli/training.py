@@ -1,0 +1,173 @@
+"""What ``mureg train`` and ``mureg finetune`` share: cases, processes, a bar, an answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from mureg.cli.common import Common, emit
+from mureg.errors import UsageError
+from mureg.io.atomic import remove_leftovers
+from mureg.training.examples import Examples, prepare
+from mureg.training.examples import Progress as Prepared
+from mureg.training.folder import BEST, EXAMPLES, refuse_another
+from mureg.training.loop import Trained, train
+from mureg.training.parallel import Team, joined
+from mureg.training.settings import Data, TrainingSettings
+from mureg.training.sources import open_sources, split_by_patient
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Options of every verb that trains.
+
+    Attributes:
+        cache: folder for the prepared cases; several runs may share one. Left out: inside the run's folder.
+        jobs: processes that prepare cases.
+        minutes: after the first epoch begin none that would exceed them; the same command goes on. 0 for no limit.
+    """
+
+    cache: Path | None = None
+    jobs: int = 1
+    minutes: float = 0.0
+
+
+def fit(
+    settings: TrainingSettings,
+    output: Path,
+    sitting: Sitting,
+    common: Common,
+    weights: Mapping[str, Tensor] | None = None,
+) -> int:
+    """Refuse what cannot be, prepare the cases, train, say. Exit code 130 where the user stopped it."""
+    if sitting.jobs < 1 or sitting.minutes < 0:
+        raise UsageError(
+            f"--jobs {sitting.jobs} --minutes {sitting.minutes:g}", "1 or more, and 0 or more", "correct it"
+        )
+    n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = common.threads or max(1, len(os.sched_getaffinity(0)) // n_local)
+    device = replace(common, threads=threads).prepare()
+    refuse_another(settings, output)
+    sets = _sources(settings.data)
+    try:
+        with joined(device) as team, _shown(common.json or not team.leads) as shown:
+            train_set, validation_set = (
+                _prepared(chosen, settings, sitting, output, team, shown.preparing) for chosen in sets
+            )
+            minutes = sitting.minutes or float("inf")
+            trained = train(
+                settings,
+                train_set,
+                validation_set,
+                output,
+                team=team,
+                weights=weights,
+                minutes=minutes,
+                report=shown,
+            )
+    except KeyboardInterrupt:
+        print("mureg: stopped; finished epochs are kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    if team.leads:
+        emit(common, _answer(trained, settings), list(_lines(trained)))
+    return 0
+
+
+def _sources(data: Data) -> tuple[Any, Any]:
+    if data.cases:
+        return split_by_patient(open_sources(data.cases), data.shares, data.split_seed)
+    if data.train:
+        return open_sources(data.train), open_sources(data.validation)
+    raise UsageError(
+        "no cases to train on", "a cohort or a list of pairs", "give --cohort, --pairs, or --train and --validation"
+    )
+
+
+def _prepared(
+    sources: Any, settings: TrainingSettings, sitting: Sitting, output: Path, team: Team, progress: Prepared
+) -> Examples:
+    """One process prepares; the others read what it left in the cache."""
+    cache = sitting.cache or output / EXAMPLES
+    if team.leads:
+        remove_leftovers(cache)
+        examples = prepare(sources, settings.grid, cache, jobs=sitting.jobs, progress=progress)
+    team.wait()
+    return examples if team.leads else prepare(sources, settings.grid, cache)
+
+
+def _answer(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
+    return {
+        "output": str(trained.folder),
+        "finished": trained.finished,
+        "settings_sha256": settings.sha256,
+        "epochs": trained.progress.epoch,
+        "samples": trained.progress.samples,
+        "seconds": round(trained.progress.seconds, 3),
+        "best_epoch": trained.progress.best_epoch,
+        "best_heart_mm": trained.progress.best_mm,
+        "by_headers": asdict(trained.by_headers),
+        "weights": str(trained.folder / BEST),
+    }
+
+
+def _lines(trained: Trained) -> Iterator[str]:
+    progress = trained.progress
+    yield (
+        f"trained    {progress.epoch} epochs, {progress.samples} cases seen, {progress.seconds / 60:.1f} minutes"
+        f"{'' if trained.finished else '; not finished: the same command goes on'}"
+    )
+    if progress.best_epoch:
+        yield (
+            f"heart      {progress.best_mm:.2f} mm on patients not seen, after epoch {progress.best_epoch}; "
+            f"by headers alone {trained.by_headers.heart_mm:.2f} mm"
+        )
+        yield f"weights    {trained.folder / BEST}"
+    yield f"run in     {trained.folder}"
+
+
+class _Shown:
+    """Lines on standard error, and under them a bar where that is a terminal."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task("preparing", total=None)
+
+    def preparing(self, done: int, of: int) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description="preparing", completed=done, total=of)
+
+    def say(self, line: str) -> None:
+        if self._bar is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._bar.console.print(line, highlight=False, markup=False)
+
+    def at(self, done: int, of: int, loss: float) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=f"training, loss {loss:.2f}", completed=done, total=of)
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[_Shown]:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield _Shown(None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=120) as bar:
+        yield _Shown(bar)

@@ -1,0 +1,233 @@
+"""Registration by a trained network, and the file that holds one: weights in safetensors, their card in JSON beside."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.geometry import RigidTransform, Volume
+from mureg.registration.base import Registration, refuse_blank, refuse_implausible, refuse_overlap
+from mureg.registration.inputs import InputGrid, network_inputs
+from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
+from mureg.spect import Acquisition
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Card:
+    """What a file of weights is: enough to use it, and to know where it comes from.
+
+    Attributes:
+        network: settings of the network, with its `kind`.
+        grid: lattice of its input.
+        loss: what it was trained to make small, with its `kind`.
+        trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
+        validation: figures on patients that it was not trained on, by name, mm.
+        version: of mureg.
+        weights_sha256: of the file of weights that this card belongs to.
+    """
+
+    network: Table
+    grid: InputGrid
+    loss: Table = field(default_factory=dict)
+    trained_on: Table = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
+    version: str = ""
+    weights_sha256: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Of the network."""
+        return str(self.network.get("kind", ""))
+
+    def settings(self) -> NetworkSettings:
+        """The settings of the network. Raises `UnreadableInputError` for a network that this mureg does not have."""
+        if self.kind not in NETWORKS:
+            raise UnreadableInputError(
+                f"weights of a network named {self.kind!r}",
+                f"one of {', '.join(NETWORKS)}",
+                "use the mureg that trained it",
+            )
+        try:
+            settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(self.network)
+        except ValidationError as problem:
+            raise UnreadableInputError(
+                f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",
+                "the settings it was trained with",
+                "use the mureg that trained it",
+            ) from problem
+        return settings
+
+
+_CARD = TypeAdapter(Card)
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of a file of weights lies."""
+    return weights.with_suffix(".json")
+
+
+def save_network(path: Path, module: nn.Module, card: Card) -> Card:
+    """Write weights and card, each whole or not at all; a card that does not fit its weights is refused when read.
+
+    Args:
+        path: ends in .safetensors.
+        module: as made by the settings that `card.network` names; its parameters and buffers are stored.
+        card: its `weights_sha256` is filled in.
+
+    Returns:
+        The card as written.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    content = save(tensors)
+    said = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
+    _write(path, content)
+    _write(card_path(path), said + b"\n")
+    return _CARD.validate_json(said)
+
+
+def load_network(weights: Path) -> tuple[nn.Module, Card]:
+    """Read a network that is ready for use: evaluation mode, in main memory.
+
+    Raises:
+        UnreadableInputError: weights or card missing, damaged, or not of each other.
+    """
+    content = _bytes(weights, "a .safetensors file that mureg train wrote")
+    said = _bytes(card_path(weights), "the card that mureg train wrote beside the weights")
+    try:
+        card = _CARD.validate_json(said)
+    except ValidationError as problem:
+        raise UnreadableInputError(
+            f"{card_path(weights).name} is no card of a network ({problem.errors()[0]['msg']})",
+            "the card that mureg train wrote beside the weights",
+            "copy both files again",
+        ) from problem
+    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
+        raise UnreadableInputError(
+            f"{weights.name} is not the file that {card_path(weights).name} speaks of",
+            "weights with the hash on their card",
+            "copy both files again",
+        )
+    module = initialised(card.settings(), seed=0)
+    try:
+        module.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as problem:
+        raise UnreadableInputError(
+            f"{weights.name} does not fit a {card.kind} network ({str(problem).strip().splitlines()[0]})",
+            "weights of that network",
+            "use the mureg that trained it",
+        ) from problem
+    return module.eval(), card
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Learned:
+    """A trained network that looks at both images and tells the six numbers of the motion.
+
+    Attributes:
+        weights: a .safetensors file, its JSON card beside it, as `mureg train` writes them.
+        passes: how often it looks; from the second time on at the map as the pose so far moves it, for what is left.
+        blanked: show it ones instead of the SPECT. What it still finds, it takes from the map alone: leakage.
+        largest_shift_mm: a result that moves the map farther is refused as implausible.
+        largest_angle_deg: a result that turns the map farther is refused as implausible.
+    """
+
+    weights: Path
+    passes: Annotated[int, Field(ge=1, le=20)] = 1
+    blanked: bool = False
+    largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
+    largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
+    kind: Literal["learned"] = "learned"
+
+    def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
+        """See `Registrar.register`; of the projections only the device is used. Float32, the same digits each time."""
+        started = time.perf_counter()
+        refuse_blank(fixed, "SPECT")
+        refuse_blank(moving, "attenuation map")
+        refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        module, card = load_network(self.weights)
+        device = fixed.values.device if acquisition is None else acquisition.counts.device
+        ct_from_spect, steps = self._look(module.to(device), card.grid, fixed, moving)
+        centre_mm = fixed.grid.centre_mm
+        refuse_implausible(ct_from_spect, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
+        refuse_overlap(fixed, moving, ct_from_spect, "after registration")
+        evidence = {
+            "passes": float(self.passes),
+            "last_step_mm": sum(mm**2 for mm in steps[-1].six(centre_mm)[0]) ** 0.5,
+            "last_step_deg": steps[-1].rotation_deg,
+        }
+        return Registration(
+            ct_from_spect,
+            centre_mm,
+            self.kind,
+            "moved",
+            evidence,
+            seconds=time.perf_counter() - started,
+            notes=_notes(card, self.blanked),
+            warnings=("the network was shown no SPECT",) if self.blanked else (),
+            weights_sha256=card.weights_sha256,
+        )
+
+    def _look(
+        self, module: nn.Module, input_grid: InputGrid, fixed: Volume, moving: Volume
+    ) -> tuple[RigidTransform, list[RigidTransform]]:
+        """The pose, and what each pass added: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
+        grid, centre_mm = input_grid.grid(fixed.grid), fixed.grid.centre_mm
+        device = next((p.device for p in module.parameters()), fixed.values.device)
+        ct_from_spect, steps = RigidTransform.identity(), []
+        for _ in range(self.passes):
+            spect, mu = network_inputs(fixed, moving, grid, ct_from_spect)
+            if self.blanked:
+                spect = torch.ones_like(spect)
+            with torch.inference_mode():
+                six = module(spect.to(device)[None, None], mu.to(device)[None, None])[0].double().cpu().numpy()
+            steps.append(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], centre_mm))
+            ct_from_spect = ct_from_spect @ steps[-1]
+        return ct_from_spect, steps
+
+
+def _notes(card: Card, blanked: bool) -> tuple[str, ...]:
+    figures = ", ".join(f"{name} {value:.1f}" for name, value in card.validation.items())
+    return (
+        f"a {card.kind} network, weights {card.weights_sha256[:12]}, trained with mureg {card.version or 'unknown'}"
+        f"{f'; on patients it had not seen: {figures}' if figures else ''}"
+        f"{'; its SPECT was blanked' if blanked else ''}",
+    )
+
+
+def _bytes(path: Path, expected: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise UnreadableInputError(
+            f"{path.name} cannot be read ({problem.strerror})", expected, "check the path"
+        ) from problem
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Written beside its place and renamed."""
+    scratch = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as problem:
+        with suppress(OSError):  # where the folder is a file there is nothing to clear away
+            scratch.unlink(missing_ok=True)
+        raise UsageError(
+            f"cannot write {path.name} ({problem.strerror})", "a writable folder", "choose another output"
+        ) from problem

@@ -1,0 +1,56 @@
+"""Networks that take six numbers from a pair of images. A network is one file here and one line in the catalogue."""
+
+from typing import Literal
+
+from mureg.errors import UsageError
+from mureg.registration.networks.base import UNIT_MM, NetworkSettings, initialised, n_parameters
+from mureg.registration.networks.dense import Dense, DenseNet
+from mureg.registration.networks.dusfe import DenseNetDusfe, Dusfe
+from mureg.registration.networks.dvnet import DvNet
+from mureg.registration.networks.msreg import MsReg
+from mureg.registration.networks.nonlocal_attention import CrossAttention, DenseNetNonLocal
+
+NETWORKS: dict[str, type[NetworkSettings]] = {
+    DenseNet.kind: DenseNet,
+    DenseNetNonLocal.kind: DenseNetNonLocal,
+    DenseNetDusfe.kind: DenseNetDusfe,
+    DvNet.kind: DvNet,
+    MsReg.kind: MsReg,
+}
+"""Every network's settings by their kind: training, evaluation, settings files and the contract tests read this."""
+
+
+def preset(kind: str, size: Literal["paper", "small"]) -> NetworkSettings:
+    """Settings of a network as in the paper, or small enough for a CPU.
+
+    Args:
+        kind: one of `NETWORKS`.
+        size: ``paper`` for 80 x 80 x 40 voxels of 6.8 mm and the paper's widths; ``small`` for 32 x 32 x 32 voxels of
+            13.6 mm and fewer channels.
+
+    Raises:
+        UsageError: there is no such network or size.
+    """
+    if kind not in NETWORKS:
+        raise UsageError(f"no network of kind {kind!r}", f"one of {', '.join(NETWORKS)}", "choose one of these")
+    if size not in ("paper", "small"):
+        raise UsageError(f"no preset of size {size!r}", "paper or small", "choose one of these")
+    return NETWORKS[kind]() if size == "paper" else NETWORKS[kind].small()
+
+
+__all__ = [
+    "NETWORKS",
+    "UNIT_MM",
+    "CrossAttention",
+    "Dense",
+    "DenseNet",
+    "DenseNetDusfe",
+    "DenseNetNonLocal",
+    "Dusfe",
+    "DvNet",
+    "MsReg",
+    "NetworkSettings",
+    "initialised",
+    "n_parameters",
+    "preset",
+]

@@ -1,0 +1,1 @@
+"""Training a registration network: cases prepared once, one readable loop, runs that go on where they were stopped."""

@@ -1,0 +1,230 @@
+"""Cases prepared once for training: two images on the network's lattice, the true motion, and where it matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mureg.errors import UsageError
+from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import Triple
+from mureg.io.atomic import writing
+from mureg.registration.inputs import InputGrid, network_inputs
+
+Progress = Callable[[int, int], None]
+"""Told how many cases are prepared, and of how many."""
+
+Prepared = dict[str, Tensor]
+
+HEART_POINTS, LIVER_POINTS = 64, 32
+LIVER_FROM_HEART_MM: Triple = (-75.0, 0.0, -85.0)
+"""Middle of the liver from the middle of the heart; in simulated torsos it lies within about 30 mm of there."""
+LIVER_RADIUS_MM = 65.0
+
+_FORMAT = 1
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A case before it is prepared; can be sent to other processes."""
+
+    @property
+    def name(self) -> str:
+        """Of the case."""
+        ...
+
+    @property
+    def patient(self) -> str:
+        """Pseudonym that keeps a person's cases together."""
+        ...
+
+    @property
+    def aligned(self) -> bool:
+        """Whether nobody knows of a motion: the two images lie on each other."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of the bytes it is made from."""
+        ...
+
+    def read(self) -> Pair:
+        """Read it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two images of one visit and what is known about them.
+
+    Attributes:
+        spect: uncorrected.
+        mu: of the body, in 1/cm, on its own grid and full extent.
+        ct_from_spect: the true motion.
+        heart_mm: points [n, 3] of the heart in SPECT space.
+    """
+
+    spect: Volume
+    mu: Volume
+    ct_from_spect: RigidTransform
+    heart_mm: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Prepared cases; positions in mm from the centre of each case's SPECT grid.
+
+    Attributes:
+        names, patients: of the cases.
+        spect: divided by its mean, float32.
+        mu: in 1/cm, by its headers, float32.
+        ct_from_spect: the true motions, float64.
+        heart_mm: points of each heart in SPECT space, float64.
+        liver_mm: points of a ball where the liver is to be expected from the heart: an approximation, since no case
+            says where its liver is.
+        aligned: pairs in which nobody knows of a motion.
+        spacing_mm: of the lattice.
+        sha256: of all of it that was read and how it was prepared.
+    """
+
+    names: tuple[str, ...]
+    patients: tuple[str, ...]
+    spect: Float[Tensor, "case x y z"]
+    mu: Float[Tensor, "case x y z"]
+    ct_from_spect: Float[Tensor, "case 4 4"]
+    heart_mm: Float[Tensor, "case point 3"]
+    liver_mm: Float[Tensor, "case spot 3"]
+    aligned: Bool[Tensor, " case"]
+    spacing_mm: float
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def half_field_mm(self) -> Triple:
+        """Half the edges of the lattice."""
+        x, y, z = (0.5 * n * self.spacing_mm for n in self.spect.shape[1:])
+        return x, y, z
+
+    def to(self, device: torch.device | str) -> Examples:
+        """The images in the memory of a device; the small rest stays in main memory."""
+        return replace(self, spect=self.spect.to(device), mu=self.mu.to(device))
+
+
+def prepare(
+    sources: Sequence[Source],
+    grid: InputGrid,
+    cache: Path | None = None,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Examples:
+    """Read every case once and put it on the lattice of the network.
+
+    Args:
+        sources: at least one.
+        grid: of the network's input.
+        cache: folder for prepared cases, one safetensors file each, named after all that went into it; what lies there
+            is not prepared again. Several runs may share it. None keeps nothing.
+        jobs: processes.
+        progress: told after every case.
+
+    Raises:
+        UsageError: no sources; a cache that cannot be written.
+        UnreadableInputError, GeometryError, UnitsError: of the first case that cannot be read.
+    """
+    if not sources:
+        raise UsageError("no cases", "at least one", "give a cohort or a list of pairs that holds some")
+    tell = progress or (lambda _done, _all: None)
+    keys, prepared = [], []
+    work = ((source, grid, cache) for source in sources)
+    if jobs == 1 or len(sources) == 1:
+        for done, (key, one) in enumerate(map(_prepared, work), 1):
+            keys.append(key)
+            prepared.append(one)
+            tell(done, len(sources))
+    else:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _one_thread) as pool:
+            for done, (key, arrays) in enumerate(pool.map(_as_numpy, work), 1):
+                keys.append(key)
+                prepared.append({name: torch.from_numpy(array) for name, array in arrays.items()})
+                tell(done, len(sources))
+    stacked = {name: torch.stack([one[name] for one in prepared]) for name in prepared[0]}
+    return Examples(
+        tuple(source.name for source in sources),
+        tuple(source.patient for source in sources),
+        **stacked,
+        aligned=torch.tensor([source.aligned for source in sources]),
+        spacing_mm=grid.spacing_mm,
+        sha256=hashlib.sha256("".join(keys).encode()).hexdigest(),
+    )
+
+
+def prepared_pair(pair: Pair, grid: InputGrid) -> Prepared:
+    """The tensors of one case, by the names that `Examples` gives them."""
+    spect, mu = network_inputs(pair.spect, pair.mu, grid.grid(pair.spect.grid))
+    centre_mm = np.asarray(pair.spect.grid.centre_mm)
+    translation_mm, angles_deg = pair.ct_from_spect.six(centre_mm)
+    about_origin = RigidTransform.from_six(translation_mm, angles_deg, (0.0, 0.0, 0.0))
+    heart_mm = pair.heart_mm - centre_mm
+    chosen = np.linspace(0, len(heart_mm) - 1, HEART_POINTS).round().astype(int)
+    liver_mm = heart_mm.mean(0) + np.asarray(LIVER_FROM_HEART_MM) + ball(LIVER_POINTS, LIVER_RADIUS_MM)
+    return {
+        "spect": spect.float().contiguous(),
+        "mu": mu.float().contiguous(),
+        "ct_from_spect": torch.tensor(about_origin.matrix),
+        "heart_mm": torch.from_numpy(heart_mm[chosen]),
+        "liver_mm": torch.from_numpy(liver_mm),
+    }
+
+
+def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:
+    """Points [n, 3] spread evenly through a ball around the origin, always the same ones (a golden spiral)."""
+    steps = np.arange(n) + 0.5
+    z = 1.0 - 2.0 * steps / n
+    turn = np.pi * (1.0 + 5.0**0.5) * steps
+    # the share of the volume within is spread by another irrational, so that shells and directions do not go together
+    radius = radius_mm * ((steps * 2.0**0.5) % 1.0) ** (1 / 3)
+    across = np.sqrt(1.0 - z**2)
+    points: npt.NDArray[np.float64] = radius[:, None] * np.stack((across * np.cos(turn), across * np.sin(turn), z), 1)
+    return points
+
+
+def _prepared(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, Prepared]:
+    source, grid, cache = work
+    said = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
+    key = hashlib.sha256(said.encode()).hexdigest()
+    if cache is None:
+        return key, prepared_pair(source.read(), grid)
+    path = cache / f"{key[:32]}.safetensors"
+    try:
+        return key, load_file(path)
+    except (OSError, SafetensorError):  # not there yet, or damaged: made again
+        prepared = prepared_pair(source.read(), grid)
+    with writing(path) as scratch:
+        save_file(prepared, scratch)
+    return key, prepared
+
+
+def _as_numpy(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, dict[str, npt.NDArray[np.float64]]]:
+    """Arrays travel between processes as they are; tensors would travel as open files."""
+    key, prepared = _prepared(work)
+    return key, {name: value.numpy() for name, value in prepared.items()}
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

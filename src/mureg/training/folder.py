@@ -1,0 +1,138 @@
+"""The folder of a run: begun once, gone on with as long as it is asked for the same."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mureg import __version__
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.io.atomic import remove_leftovers, writing
+from mureg.training.checkpoints import STATE
+from mureg.training.examples import Examples
+from mureg.training.settings import TrainingSettings, as_toml, settings_from
+
+SETTINGS, DATA = "settings.toml", "data.json"
+EXAMPLES = "examples"
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+Table = dict[str, Any]
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make the folder and keep other runs out of it. Raises `UsageError` where another is at work or it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(
+            f"cannot make {folder.name} ({problem.strerror})", "a writable folder", "choose another output"
+        ) from problem
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some shared disks cannot lock a folder
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"another run is at work in {folder.name}", "one run a folder", "wait until it has ended"
+                ) from None
+        remove_leftovers(folder)
+        yield
+    finally:
+        os.close(descriptor)  # and with it the lock, as when the process is killed
+
+
+def refuse_another(settings: TrainingSettings, folder: Path) -> None:
+    """Refuse a folder that holds another run, or other things; nothing is written.
+
+    Raises:
+        UsageError: its settings differ in more than how long to go on, or it is no folder of a run.
+    """
+    if not folder.exists():
+        return
+    if not (folder / SETTINGS).exists():
+        if not folder.is_dir() or any(inside.name != EXAMPLES for inside in folder.iterdir()):
+            raise UsageError(f"{folder.name} exists already", "a new folder or that of a run", "choose another output")
+        return
+    found = _read_toml(folder / SETTINGS)
+    there = settings_from(found, f"{folder.name}/{SETTINGS}").identity()
+    asked = settings.identity()
+    for name in asked:
+        if there.get(name) != asked[name]:
+            raise UsageError(
+                f"{folder.name} holds another run, with other settings of {name} ({_short(there.get(name))})",
+                f"{_short(asked[name])}",
+                "choose another output, or the settings that the folder was begun with",
+            )
+
+
+def begin(settings: TrainingSettings, train: Examples, validation: Examples, folder: Path) -> bool:
+    """Write ``settings.toml`` and ``data.json``, or check those that are there.
+
+    Returns:
+        Whether there is a state to go on from.
+
+    Raises:
+        UsageError: the folder holds another run, or one on other cases.
+    """
+    refuse_another(settings, folder)
+    said = {
+        "mureg": __version__,
+        "settings_sha256": settings.sha256,
+        "train": {"sha256": train.sha256, "cases": list(train.names), "patients": len(set(train.patients))},
+        "validation": {
+            "sha256": validation.sha256,
+            "cases": list(validation.names),
+            "patients": len(set(validation.patients)),
+        },
+    }
+    if (folder / DATA).exists():
+        found = _read_json(folder / DATA)
+        for which in ("train", "validation"):
+            if found.get(which, {}).get("sha256") != said[which]["sha256"]:  # type: ignore[index]
+                raise UsageError(
+                    f"{folder.name} holds a run on other cases for {which}",
+                    "the cases that it was begun with",
+                    "choose another output",
+                )
+    words = f"# Settings of a training run of mureg {__version__}; read back with mureg train.\n\n"
+    for name, text in ((DATA, json.dumps(said, indent=2) + "\n"), (SETTINGS, words + as_toml(settings))):
+        with writing(folder / name) as scratch:
+            scratch.write_text(text, "utf-8")
+    return (folder / STATE).exists()
+
+
+def _read_toml(path: Path) -> Table:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise _unreadable(path) from problem
+
+
+def _read_json(path: Path) -> Table:
+    try:
+        found: Table = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise _unreadable(path) from problem
+    return found
+
+
+def _unreadable(path: Path) -> UnreadableInputError:
+    return UnreadableInputError(
+        f"{path.parent.name} holds a run whose {path.name} cannot be read",
+        "the file as mureg wrote it",
+        "choose another output",
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {item}" for name, item in value.items())
+    return "nothing" if value is None else repr(value)

@@ -1,0 +1,91 @@
+"""What a run tells about itself: a CSV file for people and scripts, and an event file for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from mureg.errors import UnreadableInputError
+from mureg.io.atomic import writing
+from mureg.training.events import Point, event_file
+
+CSV, EVENTS = "log.csv", "events.out.tfevents.0.mureg"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch.
+
+    Attributes:
+        epoch: from 1.
+        samples: cases seen so far, repetitions counted.
+        seconds: of training and validation so far, in all sittings.
+        data_seconds: of this epoch, spent on making batches.
+        cases_per_second: of this epoch's training.
+        learning_rate, loss: of this epoch; the mean over its cases while the weights moved.
+        clock: seconds since 1970 at its end.
+        validation_loss: None where it was not validated, as for what follows.
+        heart_mm, heart_median_mm: target registration error over the heart, mean and median over the cases.
+        share_above_pixel: share of cases in which it exceeds 6.8 mm.
+        shift_mm, angle_deg: mean absolute error of a component, over cases and axes.
+    """
+
+    epoch: int
+    samples: int
+    seconds: float
+    data_seconds: float
+    cases_per_second: float
+    learning_rate: float
+    loss: float
+    clock: float
+    validation_loss: float | None = None
+    heart_mm: float | None = None
+    heart_median_mm: float | None = None
+    share_above_pixel: float | None = None
+    shift_mm: float | None = None
+    angle_deg: float | None = None
+
+
+_VALIDATION = ("heart_mm", "heart_median_mm", "share_above_pixel", "shift_mm", "angle_deg")
+
+
+def write_log(rows: Sequence[Row], folder: Path) -> None:
+    """Write both files anew, each whole or not at all: a run that goes on leaves no epoch out and none twice."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow([field.name for field in fields(Row)])
+    out.writerows(["" if value is None else repr(value) for value in astuple(row)] for row in rows)
+    with writing(folder / CSV) as scratch:
+        scratch.write_text(text.getvalue(), "utf-8")
+    with writing(folder / EVENTS) as scratch:
+        scratch.write_bytes(event_file(map(_point, rows)))
+
+
+def read_log(folder: Path, until: int) -> list[Row]:
+    """The rows of the epochs up to one. Raises `UnreadableInputError` where they are not there."""
+    try:
+        with (folder / CSV).open(newline="", encoding="utf-8") as file:
+            rows = [_row(line) for line in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise UnreadableInputError(
+            f"{CSV} of {folder.name} cannot be read ({type(problem).__name__})",
+            "the file as mureg train wrote it",
+            "train in another folder",
+        ) from problem
+    return [row for row in rows if row.epoch <= until]
+
+
+def _row(line: dict[str, str]) -> Row:
+    whole = ("epoch", "samples")
+    return Row(**{name: int(said) if name in whole else float(said) for name, said in line.items() if said})  # type: ignore[arg-type]
+
+
+def _point(row: Row) -> Point:
+    values = {f"train/{name}": getattr(row, name) for name in ("loss", "learning_rate", "cases_per_second")}
+    validation = {"validation/loss": row.validation_loss}
+    validation |= {f"validation/{name}": getattr(row, name) for name in _VALIDATION}
+    values |= {name: value for name, value in validation.items() if value is not None}
+    return Point(row.clock, row.epoch, values)

@@ -1,0 +1,65 @@
+"""What training makes small. A loss is its frozen settings, and one line in the catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from mureg.training.batches import Batch
+from mureg.training.pose import displacement_mm, matrices, six_numbers
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """One number a case."""
+
+    @property
+    def kind(self) -> str:
+        """The name under which it is chosen."""
+        ...
+
+    def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
+        """The loss of what a network said about each case of a batch; differentiable."""
+        ...
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class SixNumbers:
+    """Mean absolute error of the six numbers, as in the paper: units of 6.8 mm and degrees in one sum."""
+
+    kind: Literal["six-numbers"] = "six-numbers"
+
+    def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
+        """See `Loss.of`."""
+        return (six - six_numbers(batch.ct_from_spect).to(six.dtype)).abs().mean(1)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Displacement:
+    """How far the anatomy that matters ends from its place, in mm: what decides about a study (McQuaid & Hutton 2008).
+
+    Attributes:
+        liver: weight of the mean over the liver's points beside that over the heart's, which weighs 1.
+    """
+
+    liver: Annotated[float, Field(ge=0)] = 0.5
+    kind: Literal["displacement"] = "displacement"
+
+    def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
+        """See `Loss.of`; the weighted mean of the two, in mm."""
+        found, true = matrices(six), batch.ct_from_spect.to(six.dtype)
+        heart = displacement_mm(found, true, batch.heart_mm.to(six.dtype))
+        if self.liver == 0.0:
+            return heart
+        liver = displacement_mm(found, true, batch.liver_mm.to(six.dtype))
+        return (heart + self.liver * liver) / (1.0 + self.liver)
+
+
+LOSSES: dict[str, type] = {SixNumbers.kind: SixNumbers, Displacement.kind: Displacement}
+"""Every loss by its kind."""
+
+AnyLoss = Annotated[SixNumbers | Displacement, Field(discriminator="kind")]

@@ -1,0 +1,238 @@
+"""Everything that decides what a training run does: one TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from mureg.errors import UsageError
+from mureg.registration.inputs import InputGrid
+from mureg.registration.networks import NETWORKS, NetworkSettings, preset
+from mureg.training.augment import Augmentation
+from mureg.training.losses import AnyLoss, Displacement
+from mureg.training.motion import AnyMotion, AsInTheCase
+
+SHIPPED = ("small", "paper")
+"""Settings that come with the package, by name."""
+
+FINETUNE = "finetune"
+"""Settings that come with the package for `mureg finetune`; they name no network and no grid."""
+
+Table = dict[str, Any]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Data:
+    """Which cases.
+
+    Attributes:
+        cases: a cohort's folder or a CSV file of pairs, divided by patient as `Cohort.split` does.
+        train, validation: instead, one folder or file for each set.
+        shares: of the patients of `cases` for training, validation and testing; the last are not touched.
+        split_seed: for another division.
+    """
+
+    cases: str = ""
+    train: str = ""
+    validation: str = ""
+    shares: tuple[Share, Share, Share] = (0.6, 0.15, 0.25)
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _either_or(self) -> Data:
+        if self.cases and (self.train or self.validation):
+            raise ValueError("give cases, or train and validation")
+        if bool(self.train) != bool(self.validation):
+            raise ValueError("train and validation go together")
+        if abs(sum(self.shares) - 1.0) > 1e-6 or min(self.shares[:2]) <= 0:
+            raise ValueError("shares must add up to 1, and those of training and validation be above 0")
+        return self
+
+    @property
+    def named(self) -> bool:
+        """Whether any cases are named."""
+        return bool(self.cases or self.train)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Optimiser:
+    """How the weights move; the defaults are the paper's.
+
+    Attributes:
+        kind: Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019).
+        learning_rate: of the first epoch.
+        betas: decay of the two moments.
+        decay: factor on the learning rate from each epoch to the next.
+        weight_decay: of AdamW.
+        clip: largest norm of the whole gradient, 0 for no limit.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    betas: tuple[Share, Share] = (0.5, 0.99)
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.99
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(ge=0)] = 0.0
+
+
+def _network(value: Any) -> Any:
+    """The settings of a network from its table: its kind and fields, or `preset` and the fields that differ from it."""
+    if not isinstance(value, Mapping):
+        return value
+    table = dict(value)
+    kind, size = table.get("kind"), table.pop("preset", None)
+    if kind not in NETWORKS:
+        raise ValueError(f"no network named {kind!r}; one of {', '.join(NETWORKS)}")
+    if size not in (None, "small", "paper"):
+        raise ValueError(f"no preset named {size!r}; small or paper")
+    if size is not None:
+        table = {**asdict(preset(kind, size)), **table}  # type: ignore[call-overload]
+    try:
+        return TypeAdapter(NETWORKS[kind]).validate_python(table)
+    except ValidationError as problem:
+        raise ValueError(_first_mistake(problem)) from problem
+
+
+AnyNetwork = Annotated[NetworkSettings, SkipValidation, BeforeValidator(_network)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class TrainingSettings:
+    """A training run.
+
+    Attributes:
+        network: its kind and fields, or its kind and a preset.
+        grid: lattice of its input; as many voxels as the network takes.
+        data: which cases.
+        motion: as in the case, or drawn anew each time.
+        augmentation: changes that make more of few patients.
+        loss: what is made small.
+        optimiser: how.
+        epochs: how often every case is seen.
+        samples: instead of epochs, how many cases are seen in all, repetitions counted; the last epoch is cut short.
+        batch: cases a step, in each process.
+        validate_every: epochs between two validations; the last epoch is always validated.
+        seed: of the weights and of all that is drawn.
+        bf16: let matrix products and convolutions run in bfloat16.
+        channels_last: keep the channels of a voxel together in memory.
+        begin_from: SHA-256 of the weights that training begins from, "" for random ones.
+    """
+
+    network: AnyNetwork
+    grid: InputGrid
+    data: Data = Data()
+    motion: AnyMotion = AsInTheCase()
+    augmentation: Augmentation = Augmentation()
+    loss: AnyLoss = Displacement()
+    optimiser: Optimiser = Optimiser()
+    epochs: Annotated[int, Field(ge=0)] = 0
+    samples: Annotated[int, Field(ge=0)] = 0
+    batch: Positive = 4
+    validate_every: Positive = 1
+    seed: Annotated[int, Field(ge=0)] = 1
+    bf16: bool = False
+    channels_last: bool = False
+    begin_from: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainingSettings:
+        if bool(self.epochs) == bool(self.samples):
+            raise ValueError("give either epochs or samples")
+        if tuple(self.network.shape) != self.grid.shape:
+            raise ValueError(f"the network takes {tuple(self.network.shape)} voxels, the grid has {self.grid.shape}")
+        return self
+
+    def samples_of(self, n_train: int) -> int:
+        """How many cases a whole run sees, repetitions counted."""
+        return self.samples or self.epochs * n_train
+
+    def identity(self) -> Table:
+        """What two runs must share to be one run: all but where the data lie and how long it goes on."""
+        table = as_table(self)
+        for name in ("epochs", "samples"):
+            table.pop(name, None)
+        table["data"] = {k: v for k, v in table["data"].items() if k in ("shares", "split_seed")}
+        return table
+
+    @property
+    def sha256(self) -> str:
+        """Of `identity`: the name under which a result can be traced."""
+        return hashlib.sha256(tomli_w.dumps(self.identity()).encode()).hexdigest()
+
+
+def load_settings(name_or_path: str, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
+    """Read settings by their name, or from a TOML file of one's own.
+
+    Args:
+        name_or_path: one of `SHIPPED`, or a path.
+        changes: tables and values that go before those of the file.
+
+    Raises:
+        UsageError: neither, or a setting that does not exist or fit.
+    """
+    return settings_from(read_table(name_or_path), name_or_path, changes)
+
+
+def read_table(name_or_path: str) -> Table:
+    """The TOML of shipped settings or of a file. Raises `UsageError` where there is none."""
+    try:
+        if name_or_path in (*SHIPPED, FINETUNE):
+            text = (files("mureg") / "data" / "training" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        else:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise UsageError(
+            f"no training settings in {name_or_path} ({str(problem).splitlines()[0]})",
+            f"one of {', '.join(SHIPPED)}, or the path of a TOML file",
+            "start from a settings.toml that mureg wrote",
+        ) from problem
+
+
+def settings_from(table: Table, where: str, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
+    """Settings from tables. Raises `UsageError` that names the first mistake."""
+    merged = {**table, **(changes or {})}
+    try:
+        return TypeAdapter(TrainingSettings).validate_python(merged)
+    except ValidationError as problem:
+        raise UsageError(
+            f"training settings {Path(where).name} cannot be used ({_first_mistake(problem)})",
+            "settings as in a settings.toml that mureg wrote",
+            "correct the file",
+        ) from problem
+
+
+def as_table(settings: TrainingSettings) -> Table:
+    """Every setting, defaults included, as TOML knows it; the one of epochs and samples that counts."""
+    table: Table = _plain(asdict(settings))
+    return {name: value for name, value in table.items() if not (name in ("epochs", "samples") and not value)}
+
+
+def as_toml(settings: TrainingSettings) -> str:
+    """`as_table` as text that `load_settings` reads back."""
+    return tomli_w.dumps(as_table(settings))
+
+
+def _first_mistake(problem: ValidationError) -> str:
+    first = problem.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    said = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
+    return f"{where}: {said}" if where else said
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, nothing that TOML lacks."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
