@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from mureg.cli.common import Common, Output, emit, parse
 from mureg.errors import UsageError
 from mureg.evaluation.files import write_summaries
-from mureg.evaluation.markdown import name_of
+from mureg.evaluation.markdown import name_of, warnings
 from mureg.evaluation.methods import choose
 from mureg.evaluation.protocol import Comparison, Progress, compare
 from mureg.evaluation.settings import Selection, Settings, Split, read_settings
@@ -120,6 +120,7 @@ def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pict
             {"cohort": s.cohort, "method": s.method, "mean": s.figures["heart_mm"].mean, "failed": s.failed}
             for s in summaries
         ],
+        "warnings": warnings(summaries),
         "figures": [str(path.relative_to(output)) for path in pictures],
     }
 
@@ -136,6 +137,7 @@ def _lines(comparison: Comparison, summaries: list[Summary], output: Path) -> It
                 f"  {name_of(summary.method):{width}}  {heart.mean:5.2f} [{heart.low:.2f}, {heart.high:.2f}] "
                 f"{100 * heart.share_above:3.0f} %  of {summary.n} cases{failed}"
             )
+    yield from (f"warning    {sentence}" for sentence in warnings(summaries))
     yield f"tables in  {output / 'tables.md'}"
 
 

@@ -35,7 +35,7 @@ def tables(summaries: Sequence[Summary], against: str, settings_sha256: str, lev
     ]
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         own = [summary for summary in summaries if summary.cohort == cohort]
-        parts += [f"## {cohort}\n", _table_1(own), _table_2(own), _table_3(own), _table_4(own)]
+        parts += [f"## {cohort}\n", _spoiled(own), _table_1(own), _table_2(own), _table_3(own), _table_4(own)]
     parts += ["## Programs\n", *_programs(summaries), f"\nSettings: `settings.toml`, SHA-256 `{settings_sha256}`."]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -43,6 +43,20 @@ def tables(summaries: Sequence[Summary], against: str, settings_sha256: str, lev
 def name_of(method: str) -> str:
     """A row's name for people."""
     return _NAMES.get(method, method)
+
+
+def warnings(summaries: Sequence[Summary]) -> list[str]:
+    """A sentence for each row that is better than it would be on new cases."""
+    return [
+        f"{name_of(summary.method)} was trained or chosen on {summary.seen} of the {summary.n} cases of "
+        f"{summary.cohort}, going by their names: its row is no test"
+        for summary in summaries
+        if summary.seen
+    ]
+
+
+def _spoiled(summaries: list[Summary]) -> str:
+    return "".join(f"**{sentence}.**\n" for sentence in warnings(summaries))
 
 
 def _table_1(summaries: list[Summary]) -> str:

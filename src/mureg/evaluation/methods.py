@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mureg.errors import MuregError, UsageError
 from mureg.evaluation.peers import Ants, Elastix, Peer, process_of
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, Registrar
+from mureg.registration.learned import Learned, load_network
 from mureg.spect import Acquisition
 
 HEADERS, ORACLE = "headers", "oracle"
@@ -53,18 +53,26 @@ class Method:
         settings: as JSON, weights by their hash.
         registrar: None for the headers and the oracle, which need none.
         parameters: of a network; None where nothing was learned.
+        seen: names of the cases that a network was trained or chosen on, where its run folder says so.
     """
 
     name: str
     settings: str = "{}"
     registrar: Registrar | Peer | None = None
     parameters: int | None = None
+    seen: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, name: str, registrar: Registrar | Peer, parameters: int | None = None) -> Method:
+    def of(
+        cls,
+        name: str,
+        registrar: Registrar | Peer,
+        parameters: int | None = None,
+        seen: frozenset[str] = frozenset(),
+    ) -> Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in asdict(registrar).items()}  # type: ignore[arg-type]
-        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters)
+        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen)
 
 
 def register(
@@ -153,15 +161,23 @@ def _learned(weights: Path) -> list[Method]:
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
     seeing, parameters = load_learned(weights, blanked=False)
     blind, _ = load_learned(weights, blanked=True)
-    return [Method.of(name, seeing, parameters), Method.of(name + BLANKED, blind, parameters)]
+    seen = _seen(weights.with_name("data.json"))
+    return [Method.of(name, seeing, parameters, seen), Method.of(name + BLANKED, blind, parameters, seen)]
 
 
 def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int]:
     """The registrar that uses a network, and how many parameters that has."""
-    learned = import_module("mureg.registration.learned")  # loads networks only where one is asked for
-    network, _ = learned.load_network(weights)
-    registrar: Registrar = learned.Learned(weights=weights, blanked=blanked)
-    return registrar, sum(parameter.numel() for parameter in network.parameters())
+    network, _ = load_network(weights)
+    return Learned(weights=weights, blanked=blanked), sum(parameter.numel() for parameter in network.parameters())
+
+
+def _seen(data: Path) -> frozenset[str]:
+    """Cases of training and validation that a run folder tells of; none where there is no such file."""
+    try:
+        told = json.loads(data.read_text("utf-8"))
+        return frozenset(str(case) for part in ("train", "validation") for case in told[part]["cases"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def _plain(value: Any) -> Any:

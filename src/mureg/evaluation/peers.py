@@ -6,10 +6,12 @@ import io
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -97,7 +99,8 @@ class PeerProcess:
         self._script = script
         self._process: subprocess.Popen[bytes] | None = None
         self._versions: dict[str, str] = {}
-        self._scratch = tempfile.TemporaryDirectory(prefix="mureg-peers-", ignore_cleanup_errors=True)
+        self._scratch = tempfile.mkdtemp(prefix="mureg-peers-")  # ANTs passes its result through files
+        weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -106,7 +109,8 @@ class PeerProcess:
         Raises:
             UsageError: no such Python, or it does not answer.
         """
-        self._running()
+        if not self._versions:
+            self._running()
         return self._versions
 
     def register(self, peer: Peer, spect: Volume, body: Volume) -> dict[str, Any]:
@@ -171,7 +175,7 @@ class PeerProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None:
             return self._process
-        environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TMPDIR": self._scratch.name}
+        environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TMPDIR": self._scratch}
         environment.pop("PYTHONPATH", None)  # the other Python has packages of its own
         try:
             process = subprocess.Popen(
@@ -214,7 +218,9 @@ def refuse_missing(peers: Mapping[str, Peer], python: Path) -> None:
     """
     if not peers:
         return
-    installed = process_of(python).versions
+    process = process_of(python)
+    installed = process.versions
+    process.close()
     for peer in peers.values():
         if peer.kind not in installed:
             package = {"elastix": "itk-elastix", "ants": "antspyx"}[peer.kind]

@@ -112,6 +112,7 @@ class Summary:
         failed: cases that were refused or crashed, counted with the error of the headers.
         seconds: of the processor, mean over cases; NaN where nothing registers.
         parameters: of the network.
+        seen: cases of the name of one that the network was trained or chosen on; any at all spoil the comparison.
         versions: of the program.
         figures: by column of the metric.
     """
@@ -123,6 +124,7 @@ class Summary:
     failed: int
     seconds: float
     parameters: int | None
+    seen: int
     versions: tuple[str, ...]
     figures: dict[str, Figure]
 
@@ -159,6 +161,7 @@ def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resam
         sum(row.failed for row in own),
         _NONE if method.registrar is None else float(np.mean([row.seconds for row in own])),
         method.parameters,
+        sum(row.case in method.seen for row in own),
         tuple(sorted({row.version for row in own})),
         figures,
     )

@@ -70,6 +70,8 @@ def place(tmp_path_factory) -> Path:
     (folder / "fast.toml").write_text(SETTINGS)
     (folder / "net").mkdir()
     (folder / "net" / "best.safetensors").write_bytes(b"weights")
+    seen = {"train": {"cases": ["tiny-000001"]}, "validation": {"cases": ["tiny-000009"]}}
+    (folder / "net" / "data.json").write_text(json.dumps(seen))
     return folder
 
 
@@ -186,6 +188,12 @@ def test_the_tables_have_the_shape_of_the_papers(whole) -> None:
     bold = [line for line in parts[0] if "**" in line]
     assert bold, "the best mean is bold"
     assert not any(line.startswith(("| Oracle", f"| {BLIND}")) for line in bold)
+
+
+def test_a_network_that_has_seen_the_cases_is_named(whole) -> None:
+    assert "net was trained or chosen on 1 of the 3 cases of tiny" in (whole / "tables.md").read_text()
+    summary = {one["method"]: one["seen"] for one in json.loads((whole / "summary.json").read_text())["summaries"]}
+    assert summary == {"headers": 0, "oracle": 0, "mutual-information": 0, "net": 1, BLIND: 1}
 
 
 def test_pictures_are_drawn_for_the_first_case(whole) -> None:
