@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+import tomli_w
 import torch
 from phantom import CHEST, paint
 
@@ -294,6 +295,11 @@ def tune(arguments: argparse.Namespace) -> None:
             text.append(f"| {error:.2f} | {p95:.2f} | {failed} | {seconds:.1f} | `{json.dumps(tried)}` |")
         text.append("")
     _write(arguments.output / "tuned.json", json.dumps(best, indent=2) + "\n")
+    found = tomli_w.dumps({name: best[name] for name in peers})
+    _write(
+        arguments.output / "tuned.toml",
+        f"# For mureg evaluate --settings, on other cases than tuned.json names.\n{found}",
+    )
     _write(arguments.output / "tuning.md", "\n".join(text))
 
 

@@ -151,9 +151,12 @@ def _bootstrap(
                 for start in range(0, resamples, at_once)
             )
         ]
-    else:  # resamples of unequal size, one after the other
-        draws = generator.integers(len(groups), size=(resamples, len(groups)))
-        figures = [figure(methods[:, np.concatenate([groups[k] for k in drawn])])[None] for drawn in draws]
+    else:  # resamples of unequal size: those of one size together
+        by_size: dict[int, list[Int[np.ndarray, " case"]]] = {}
+        for drawn in generator.integers(len(groups), size=(resamples, len(groups))):
+            cases = np.concatenate([groups[k] for k in drawn])
+            by_size.setdefault(len(cases), []).append(cases)
+        figures = [figure(methods[:, np.stack(alike)]) for alike in by_size.values()]
     low, high = np.percentile(np.concatenate(figures), [50.0 * (1.0 - level), 50.0 * (1.0 + level)])
     return Estimate(float(figure(methods)), float(low), float(high))
 
