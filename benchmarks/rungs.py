@@ -295,11 +295,8 @@ def tune(arguments: argparse.Namespace) -> None:
             text.append(f"| {error:.2f} | {p95:.2f} | {failed} | {seconds:.1f} | `{json.dumps(tried)}` |")
         text.append("")
     _write(arguments.output / "tuned.json", json.dumps(best, indent=2) + "\n")
-    found = tomli_w.dumps({name: best[name] for name in peers})
-    _write(
-        arguments.output / "tuned.toml",
-        f"# For mureg evaluate --settings, on other cases than tuned.json names.\n{found}",
-    )
+    said = "# For mureg evaluate --settings, on other cases than tuned.json names.\n"
+    _write(arguments.output / "tuned.toml", said + tomli_w.dumps({name: best[name] for name in peers}))
     _write(arguments.output / "tuning.md", "\n".join(text))
 
 

@@ -95,7 +95,7 @@ def _table_2(summaries: list[Summary]) -> str:
     return _markdown(
         "Table 2. The registered µ-map on the SPECT grid against the true one, averaged over the acquisition, and the "
         "AC SPECT reconstructed with it against that with the true one. The oracle's row is what interpolation, "
-        "breathing and the CT's noise leave.",
+        "breathing and the CT's noise leave; where the body breathes, another pose can fit parts of it better.",
         [*head, "n (map / AC)"],
         lines,
     )

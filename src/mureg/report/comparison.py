@@ -112,7 +112,7 @@ def maps_picture(shown: Shown) -> Canvas:
     canvas.text(
         _MARGIN, 46, "colour: uncorrected SPECT     grey: the map     green: edge of its lungs and body", color=FAINT
     )
-    canvas.text(_MARGIN, 66, "yellow: the same edge of the true map, averaged over the acquisition", color=FAINT)
+    canvas.text(_MARGIN, 66, "yellow: the same edge of the true map     dark blue: outside the CT", color=FAINT)
     spect = _smoothed(case.uncorrected)
     bright = _brightest(spect, shown.heart_mm)
     x, y, _ = spect.grid.centre_mm

@@ -13,13 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
+from pydantic import TypeAdapter
 
 from mureg.cli import main
 from mureg.errors import RegistrationError
 from mureg.evaluation import methods
 from mureg.geometry import RigidTransform
 from mureg.registration import MutualInformation, Registration
+from mureg.registration.inputs import InputGrid
+from mureg.registration.learned import Card, save_network
+from mureg.registration.networks import initialised, preset
 from support.tiny_cohort import tiny_case, tiny_cohort
 
 SETTINGS = """
@@ -258,6 +263,26 @@ def test_a_crash_is_counted_and_told(place, tmp_path, monkeypatch) -> None:
     assert main(command(place, output, names, "--images", "0", "--figures", "0", "--limit", "1")) == 5
     row = table(output)[1]
     assert (row["status"], row["reason"]) == ("crashed", "ZeroDivisionError: by nothing")
+
+
+def test_the_weights_of_a_network_get_two_rows(place, tmp_path) -> None:
+    """The real thing, all but untrained: read from its file, asked with and without the SPECT."""
+    settings = preset("densenet-dusfe", "small")
+    weights = tmp_path / "untrained.safetensors"
+    card = Card(TypeAdapter(type(settings)).dump_python(settings), InputGrid((32, 32, 32), 13.6))
+    network = initialised(settings, 1)
+    with torch.no_grad():
+        list(network.parameters())[-2].mul_(0.01)  # as drawn it tells of leaps that are refused
+    save_network(weights, network, card)
+    output = tmp_path / "out"
+    assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
+    _, seeing, blanked = table(output)
+    assert seeing["status"] == blanked["status"] == "done", seeing["reason"]
+    assert (seeing["method"], blanked["method"]) == ("untrained", "untrained (SPECT blanked)")
+    assert json.loads(blanked["settings"])["blanked"] is True
+    assert seeing["found_tx_mm"] != blanked["found_tx_mm"]
+    expected = sum(p.numel() for p in network.parameters())
+    assert f"| {expected:,} |" in (output / "tables.md").read_text()
 
 
 class TestRefusals:
