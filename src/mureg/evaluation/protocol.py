@@ -112,6 +112,8 @@ def compare(
 
 def chosen_cases(cohorts: Sequence[Path], selection: Selection) -> dict[tuple[str, str], tuple[Path, int]]:
     """Folder of each case and its number among those chosen of its cohort, by name of the cohort and of the case."""
+    if not cohorts:
+        raise UsageError("no cohort", "at least one folder that mureg simulate made", "name it with --cohort")
     names = [folder.resolve().name for folder in cohorts]
     if len(set(names)) < len(names):
         raise UsageError(

@@ -314,6 +314,10 @@ class TestRefusals:
         assert main(["evaluate", "--cohort", str(tmp_path), "-o", str(tmp_path / "out")]) == 4
         assert "no cases in" in capsys.readouterr().err
 
+    def test_no_cohort_at_all(self, tmp_path, capsys) -> None:
+        assert main(["evaluate", "-o", str(tmp_path / "out")]) == 2
+        assert "no cohort" in capsys.readouterr().err
+
     def test_two_cohorts_of_one_name(self, place, tmp_path, capsys) -> None:
         tiny_cohort(tmp_path / "tiny", 1)
         more = ("--cohort", str(tmp_path / "tiny"))
