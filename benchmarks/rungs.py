@@ -19,28 +19,20 @@ elastix and ANTs live in an environment of their own, made on the first run.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import itertools
 import json
-import os
-import select
 import shutil
 import subprocess
 import sys
-import tempfile
-import threading
-import time
 import venv
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, astuple, dataclass, fields
-from multiprocessing import get_context, parent_process
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+import tomli_w
 import torch
 from phantom import CHEST, paint
 
@@ -57,39 +49,34 @@ from mureg.evaluation import (
     share_above,
     target_registration_error_mm,
 )
+from mureg.evaluation.measure import origin
+from mureg.evaluation.methods import KNOWN, ORACLE, Found, Method, register
+from mureg.evaluation.peers import PEERS, Ants, Elastix
+from mureg.evaluation.table import Line, Table
+from mureg.evaluation.work import shared_out
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.io.store import CASES, Cohort, open_case, read_case
+from mureg.io.store import CASES, Cohort, read_case
 from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation
-from mureg.registration.mutual_information import without_hot_spots
-from mureg.spect.body import emission_outline
 from mureg.study import Case
 
 HERE = Path(__file__).resolve().parent
-PEERS = HERE.parent / ".venv-peers" / "registration"
+ENVIRONMENT = HERE.parent / ".venv-peers" / "registration"
+PYTHON = ENVIRONMENT / "bin/python"
 WANTED = ("itk-elastix==0.25.4", "antspyx==0.6.3")
-PATIENCE_S = 300.0
 _AT_ONCE = 8
 OWN = "mutual-information"
 METHODS = ("headers", OWN, "elastix", "ants", "oracle")
-KNOWN = ("headers", "oracle")
 SEED = 20250301
 
 Settings = dict[str, Any]
 SETTINGS: Mapping[str, Settings] = {
     "headers": {},
     OWN: asdict(MutualInformation()),
-    "elastix": {
-        "map_mm": 6.8, "mask": False, "bins": 32, "samples": 4000, "iterations": 300, "shrink": [4, 2, 1],
-        "smoothing_mm": [16.0, 10.0, 8.0], "seed": 1,
-    },
-    "ants": {
-        "map_mm": 3.4, "mask": False, "bins": 32, "sampling": 0.5, "iterations": [200, 200, 100], "shrink": [4, 2, 1],
-        "smoothing_mm": [16.0, 10.0, 8.0], "seed": 1,
-    },
+    "elastix": asdict(Elastix()),
+    "ants": asdict(Ants()),
     "oracle": {},
-}  # fmt: skip
-"""`map_mm`: the map is averaged to voxels of this size first; `mask`: look only where the SPECT shows a body."""
+}
 
 GRIDS: Mapping[str, Mapping[str, list[Any]]] = {
     "elastix": {
@@ -108,20 +95,14 @@ GRIDS: Mapping[str, Mapping[str, list[Any]]] = {
 """What --tune tries for each peer, every combination."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """A way to register, and its settings as JSON."""
-
-    name: str
-    settings: str
-
-    @classmethod
-    def of(cls, name: str, settings: Settings) -> Method:
-        return cls(name, json.dumps(settings, sort_keys=True))
+def method_of(name: str, settings: Settings) -> Method:
+    """A way to register, from its settings."""
+    kinds = {OWN: MutualInformation, **PEERS}
+    return Method(name) if name in KNOWN else Method.of(name, kinds[name](**settings))
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Line):
     """One case and method: a line of cases.csv. Errors are found less true; of a failure, the headers'."""
 
     cohort: str
@@ -143,10 +124,6 @@ class Row:
     remainder_mm: float
     seconds: float
 
-    @classmethod
-    def parse(cls, line: Mapping[str, str]) -> Row:
-        return cls(**{f.name: (float if f.type == "float" else str)(line[f.name]) for f in fields(cls)})
-
     @property
     def key(self) -> tuple[str, str, str, str]:
         return self.cohort, self.case, self.method, self.settings
@@ -156,116 +133,16 @@ class Row:
         return self.status != "done"
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a method gave: a pose, or why there is none."""
-
-    ct_from_spect: RigidTransform | None
-    seconds: float
-    version: str
-    status: str = "done"
-    reason: str = ""
-
-
-class Peers:
-    """elastix and ANTs in a process of their own, started when first asked and again after it died."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self.versions: dict[str, str] = {}
-
-    def register(self, program: str, settings: Settings, images: Mapping[str, Volume]) -> dict[str, Any]:
-        """The answer of `with_elastix_and_ants.py`; "crashed" says how where there is none."""
-        process = self._running()
-        packed = io.BytesIO()
-        np.savez(
-            packed,
-            **{name: volume.numpy() for name, volume in images.items()},
-            **{f"{name}_affine": volume.grid.affine for name, volume in images.items()},
-        )
-        question = {"program": program, "settings": settings, "bytes": packed.tell()}
-        started = time.perf_counter()
-        try:
-            process.stdin.write(json.dumps(question).encode() + b"\n" + packed.getvalue())
-            process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
-            answer = process.stdout.readline() if ready else b""
-        except BrokenPipeError:
-            answer = b""
-        if answer:
-            return json.loads(answer)
-        process.kill()
-        self._process = None
-        return {"crashed": f"no answer, ended with {process.wait()}", "seconds": time.perf_counter() - started}
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [PEERS / "bin/python", "-W", "ignore", HERE / "with_elastix_and_ants.py"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            hello = self._process.stdout.readline()
-            if not hello:
-                raise RuntimeError(f"the peers do not start in {PEERS}; remove it to have it made again")
-            self.versions = json.loads(hello)
-        return self._process
-
-
-PROGRAMS = Peers()
-"""Of this process; each worker has its own."""
-
-
 def find(method: Method, case: Case, body: Volume | Found | None) -> Found:
     """Register one case one way; `body` says instead why there is no map, and is not looked at without registration."""
     if method.name in KNOWN:
-        return Found(case.truth.ct_from_spect if method.name == "oracle" else RigidTransform.identity(), 0.0, "")
-    if not isinstance(body, Volume):
-        return body
-    settings = json.loads(method.settings)
-    found = _find_own(settings, case, body) if method.name == OWN else _find_peer(method.name, settings, case, body)
-    return found if found.ct_from_spect is None else _plausible(found, case.uncorrected.grid)
+        return Found(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, "")
+    return register(method, case.uncorrected, body, PYTHON) if isinstance(body, Volume) else body
 
 
-def _find_own(settings: Settings, case: Case, body: Volume) -> Found:
-    version, started = f"mureg {mureg.__version__}", time.process_time()
-    try:
-        registration = MutualInformation(**settings).register(case.uncorrected, body)
-    except MuregError as problem:
-        return Found(None, time.process_time() - started, version, "refused", str(problem))
-    except Exception as problem:  # whatever it is, it is counted
-        return Found(None, time.process_time() - started, version, "crashed", f"{type(problem).__name__}: {problem}")
-    return Found(registration.ct_from_spect, time.process_time() - started, version)
-
-
-def _find_peer(program: str, settings: Settings, case: Case, body: Volume) -> Found:
-    started = time.process_time()
-    # what helps our own metric is given to the others as well
-    images = {
-        "fixed": without_hot_spots(case.uncorrected, MutualInformation().brightest),
-        "moving": body.coarsened(settings["map_mm"]),
-    }
-    if settings["mask"]:
-        images["mask"] = emission_outline(case.uncorrected)
-    prepared_s = time.process_time() - started
-    answer = PROGRAMS.register(program, settings, images)
-    seconds, version = prepared_s + answer["seconds"], PROGRAMS.versions[program]
-    if "crashed" in answer:
-        return Found(None, seconds, version, "crashed", answer["crashed"])
-    return Found(RigidTransform(np.array(answer["matrix"])), seconds, version)
-
-
-def _plausible(found: Found, grid: Grid) -> Found:
-    """The same limits for everybody."""
-    limits, shift_mm = MutualInformation(), float(np.linalg.norm(found.ct_from_spect.six(grid.centre_mm)[0]))
-    angle_deg = found.ct_from_spect.rotation_deg
-    if shift_mm <= limits.largest_shift_mm and angle_deg <= limits.largest_angle_deg:
-        return found
-    reason = f"moves the map by {shift_mm:.0f} mm and {angle_deg:.0f} degrees"
-    return Found(None, found.seconds, found.version, "refused", reason)
-
-
-def measure(folder: Path, cohort: str, methods: list[Method]) -> list[Row]:
+def measure(task: tuple[Path, str, list[Method]]) -> list[Row]:
     """All that is asked of one case."""
+    folder, cohort, methods = task
     case, body = read_case(folder), None
     if any(method.name not in KNOWN for method in methods):
         try:
@@ -289,38 +166,6 @@ def _row(case: Case, folder: Path, cohort: str, method: Method, found: Found) ->
     )  # fmt: skip
 
 
-def origin(folder: Path) -> str:
-    """What makes a case the same wherever it lies: the settings of its cohort, seed included, and its number."""
-    sources = open_case(folder).header["sources"]
-    return f"{str(sources.get('settings_sha256', folder.parent.parent.name))[:12]}/{sources.get('index', folder.name)}"
-
-
-class Table:
-    """cases.csv: read once, then only appended to, case by case."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, list[Row]()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.read_bytes() if path.exists() else b""
-        kept = whole[: whole.rfind(b"\n") + 1]  # a run that was killed may leave half a line
-        if kept != whole:
-            os.truncate(path, len(kept))
-        if not kept:
-            self._append([[f.name for f in fields(Row)]])
-        self.rows = [Row.parse(line) for line in csv.DictReader(io.StringIO(kept.decode()))]
-
-    def append(self, rows: list[Row]) -> None:
-        self._append([astuple(row) for row in rows])
-        self.rows += rows
-
-    def _append(self, lines: Iterable[Iterable[object]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        with self.path.open("ab", buffering=0) as file:
-            file.write(text.getvalue().encode())
-            os.fsync(file.fileno())
-
-
 def chosen_cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     """Name of the cohort and folder of each case."""
     names = [folder.resolve().name for folder in arguments.cohorts]
@@ -334,11 +179,11 @@ def chosen_cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:
             yield name, folder / CASES / case
 
 
-def measure_all(cases: list[tuple[str, Path]], methods: list[Method], table: Table, jobs: int) -> list[Row]:
+def measure_all(cases: list[tuple[str, Path]], methods: list[Method], table: Table[Row], jobs: int) -> list[Row]:
     """Measure what is missing in the table; returns the rows of these cases and methods alone."""
-    done = {row.key for row in table.rows}
+    asked = {(cohort, folder.name, m.name, m.settings) for cohort, folder in cases for m in methods}
     missing = {
-        (cohort, folder): [m for m in methods if (cohort, folder.name, m.name, m.settings) not in done]
+        (cohort, folder): [m for m in methods if table.get((cohort, folder.name, m.name, m.settings)) is None]
         for cohort, folder in cases
     }
     todo = [
@@ -346,34 +191,11 @@ def measure_all(cases: list[tuple[str, Path]], methods: list[Method], table: Tab
         for (cohort, folder), wanted in missing.items()
         for start in range(0, len(wanted), _AT_ONCE)
     ]
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker)
-    try:
-        tasks = [pool.submit(measure, *task) for task in todo]
-        for number, task in enumerate(as_completed(tasks), 1):
-            rows = task.result()
-            table.append(rows)
-            errors = " ".join(f"{row.method} {row.heart_error_mm:.1f}" for row in rows[:5])
-            print(f"{number}/{len(todo)} {rows[0].case}: {errors} mm", flush=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    asked = {(cohort, folder.name, m.name, m.settings) for cohort, folder in cases for m in methods}
+    for number, rows in enumerate(shared_out(measure, todo, jobs), 1):
+        table.append(rows)
+        errors = " ".join(f"{row.method} {row.heart_error_mm:.1f}" for row in rows[:5])
+        print(f"{number}/{len(todo)} {rows[0].case}: {errors} mm", flush=True)
     return [row for row in table.rows if row.key in asked]
-
-
-def _start_worker() -> None:
-    """On one thread, and gone as soon as the run is, however it ends."""
-    _one_thread()
-
-    def leave() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def in_order(rows: Iterable[Row], cohort: str, method: str) -> list[Row]:
@@ -446,8 +268,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     cases = list(chosen_cases(arguments))
     if seen := [folder.name for _, folder in cases if origin(folder) in tuned_on]:
         sys.exit(f"the peers were tuned on {len(seen)} of these cases ({', '.join(seen[:3])}, ...): evaluate on others")
-    methods = [Method.of(name, settings[name]) for name in arguments.registrars]
-    rows = measure_all(cases, methods, Table(arguments.output / "cases.csv"), arguments.jobs)
+    methods = [method_of(name, settings[name]) for name in arguments.registrars]
+    rows = measure_all(cases, methods, Table(arguments.output / "cases.csv", Row), arguments.jobs)
     _write(arguments.output / "rungs.md", summary(rows, arguments.registrars))
 
 
@@ -456,11 +278,11 @@ def tune(arguments: argparse.Namespace) -> None:
     cases = list(chosen_cases(arguments))
     peers = [name for name in arguments.registrars if name in GRIDS]
     methods = [
-        Method.of(name, SETTINGS[name] | dict(zip(GRIDS[name], values, strict=True)))
+        method_of(name, SETTINGS[name] | dict(zip(GRIDS[name], values, strict=True)))
         for name in peers
         for values in itertools.product(*GRIDS[name].values())
     ]
-    rows = measure_all(cases, methods, Table(arguments.output / "cases.csv"), arguments.jobs)
+    rows = measure_all(cases, methods, Table(arguments.output / "cases.csv", Row), arguments.jobs)
     text = ["# Settings of the peers, tried on other cases than those evaluated\n"]
     best: dict[str, Any] = {"tuned_on": sorted({origin(folder) for _, folder in cases})}
     for name in peers:
@@ -473,6 +295,8 @@ def tune(arguments: argparse.Namespace) -> None:
             text.append(f"| {error:.2f} | {p95:.2f} | {failed} | {seconds:.1f} | `{json.dumps(tried)}` |")
         text.append("")
     _write(arguments.output / "tuned.json", json.dumps(best, indent=2) + "\n")
+    said = "# For mureg evaluate --settings, on other cases than tuned.json names.\n"
+    _write(arguments.output / "tuned.toml", said + tomli_w.dumps({name: best[name] for name in peers}))
     _write(arguments.output / "tuning.md", "\n".join(text))
 
 
@@ -503,7 +327,7 @@ def self_check(registrars: list[str]) -> None:
     for name in (name for name in registrars if name not in KNOWN):
         for mask in (False, True) if name in GRIDS else (None,):
             settings = SETTINGS[name] if mask is None else SETTINGS[name] | {"mask": mask}
-            found = find(Method.of(name, settings), case, moving)
+            found = find(method_of(name, settings), case, moving)
             pose = found.ct_from_spect or RigidTransform.identity()
             error = target_registration_error_mm(pose, motion, heart)
             shifts, angles = motion_errors(pose, motion, spect_grid.centre_mm)
@@ -527,14 +351,14 @@ class _Bare:
 
 
 def install_peers() -> None:
-    marker = PEERS / "installed.txt"
+    marker = ENVIRONMENT / "installed.txt"
     if marker.exists() and marker.read_text(encoding="utf-8").split() == list(WANTED):
         return
-    print(f"Installing {' and '.join(WANTED)} into {PEERS} (once, some minutes)", flush=True)
-    shutil.rmtree(PEERS, ignore_errors=True)
-    PEERS.parent.mkdir(exist_ok=True)
-    venv.create(PEERS, with_pip=True)
-    pip = [PEERS / "bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    print(f"Installing {' and '.join(WANTED)} into {ENVIRONMENT} (once, some minutes)", flush=True)
+    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    venv.create(ENVIRONMENT, with_pip=True)
+    pip = [PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*pip, *WANTED], check=True)
     marker.write_text("\n".join(WANTED) + "\n", encoding="utf-8")
 
@@ -567,17 +391,13 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    single = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-    os.environ |= dict.fromkeys(single, "1")
-    _one_thread()
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     if set(GRIDS) & set(arguments.registrars):
         install_peers()
     if arguments.self_check:
         self_check(arguments.registrars)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=arguments.output, prefix=".scratch-") as scratch:
-        os.environ["TMPDIR"] = scratch  # ANTs passes its result through a file
-        (tune if arguments.tune else evaluate)(arguments)
+    (tune if arguments.tune else evaluate)(arguments)
 
 
 if __name__ == "__main__":

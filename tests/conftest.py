@@ -22,6 +22,7 @@ install_import_hook(
         "mureg.registration",
         "mureg.simulate",
         "mureg.pipeline",
+        "mureg.evaluation",
         "mureg.training",
     ],
     "support.shapes.checked",

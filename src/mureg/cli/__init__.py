@@ -16,6 +16,7 @@ VERBS = {
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
     "inspect": "say what a file or folder holds: series, geometry, orientation, units, guesses",
     "simulate": "make a cohort of virtual patients with known truth, on one machine or on a cluster",
+    "evaluate": "compare registrars on virtual patients: errors, images, polar maps, tables and figures",
     "train": "train a registration network on a cohort or on a list of pairs; goes on where it was stopped",
     "finetune": "go on training weights on your own patients",
     "export": "write a simulated case as DICOM, as a hospital would have it",

@@ -1,13 +1,14 @@
-"""How sure a figure over a cohort is: bootstrap over cases (Efron and Tibshirani 1993, chapters 13 and 8)."""
+"""How sure a figure over a cohort is: bootstrap over patients (Efron and Tibshirani 1993, chapters 13 and 8), tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy import stats
 
 from mureg.errors import UsageError
 
@@ -42,20 +43,23 @@ def bootstrap(
     generator: np.random.Generator,
     level: float = 0.95,
     resamples: int = 2000,
+    patients: Sequence[str] | None = None,
 ) -> Estimate:
     """A figure over cases and its percentile bootstrap interval.
 
     Args:
-        values: one number for each case, and each case independent of the others.
+        values: one number for each case.
         statistic: the figure, such as `mean` or `percentile_95`.
         generator: draws the resamples; generators in the same state draw the same cases.
         level: of confidence.
         resamples: how many cohorts of the same size are drawn, with replacement.
+        patients: whose each case is: a patient is drawn with all of its cases, which are not independent of each other.
+            Left out, every case is a patient.
 
     Raises:
         UsageError: no case, or a number that is not finite.
     """
-    return _bootstrap(_checked(values)[None], lambda rows: statistic(rows[0]), generator, level, resamples)
+    return _bootstrap(_checked(values)[None], lambda rows: statistic(rows[0]), generator, level, resamples, patients)
 
 
 def bootstrap_difference(
@@ -65,6 +69,7 @@ def bootstrap_difference(
     generator: np.random.Generator,
     level: float = 0.95,
     resamples: int = 2000,
+    patients: Sequence[str] | None = None,
 ) -> Estimate:
     """What a figure of one method exceeds that of another by, the two measured on the same cases in the same order.
 
@@ -74,11 +79,54 @@ def bootstrap_difference(
     Raises:
         UsageError: unequal numbers of cases, or none.
     """
-    one, other = _checked(first), _checked(second)
-    if one.shape != other.shape:
-        raise UsageError(f"{one.size} cases against {other.size}", "the same cases", "drop what only one of them has")
-    pairs = np.stack([one, other])
-    return _bootstrap(pairs, lambda rows: statistic(rows[0]) - statistic(rows[1]), generator, level, resamples)
+    pairs = _paired(first, second)
+    return _bootstrap(
+        pairs, lambda rows: statistic(rows[0]) - statistic(rows[1]), generator, level, resamples, patients
+    )
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A test of whether two methods differ on the same cases, two-sided.
+
+    Attributes:
+        statistic: t, or the smaller sum of ranks of Wilcoxon's test. NaN where there is nothing to test.
+        p: probability of a statistic as extreme if the methods did not differ. NaN where there is nothing to test.
+        n: pairs.
+    """
+
+    statistic: float
+    p: float
+    n: int
+
+
+def paired_t_test(first: npt.ArrayLike, second: npt.ArrayLike) -> PairedTest:
+    """Student's t-test of the differences case by case, as in the paper; NaN for fewer than 2 cases or no difference.
+
+    Every case counts as independent of the others, also the second study of the same patient.
+
+    Raises:
+        UsageError: unequal numbers of cases, or none.
+    """
+    one, other = _paired(first, second)
+    if one.size < 2 or np.ptp(one - other) == 0.0:
+        return PairedTest(float("nan"), float("nan"), one.size)
+    result = stats.ttest_rel(one, other)
+    return PairedTest(float(result.statistic), float(result.pvalue), one.size)
+
+
+def wilcoxon_test(first: npt.ArrayLike, second: npt.ArrayLike, patients: Sequence[str] | None = None) -> PairedTest:
+    """Wilcoxon's signed-rank test of the differences, one for each patient: the mean over a patient's cases.
+
+    Raises:
+        UsageError: unequal numbers of cases, or none.
+    """
+    one, other = _paired(first, second)
+    differences = np.array([(one - other)[cases].mean() for cases in _cases_of(patients, one.size)])
+    if not differences.any():
+        return PairedTest(float("nan"), float("nan"), differences.size)
+    result = stats.wilcoxon(differences)
+    return PairedTest(float(result.statistic), float(result.pvalue), differences.size)
 
 
 def _bootstrap(
@@ -87,17 +135,49 @@ def _bootstrap(
     generator: np.random.Generator,
     level: float,
     resamples: int,
+    patients: Sequence[str] | None,
 ) -> Estimate:
     if not 0.0 < level < 1.0 or resamples < 1:
         raise UsageError(f"level {level:g} from {resamples} resamples", "a level between 0 and 1", "correct them")
     n_cases = methods.shape[1]
-    at_once = max(1, _VALUES_AT_ONCE // n_cases)
-    figures = [
-        figure(methods[:, generator.integers(n_cases, size=(min(at_once, resamples - start), n_cases))])
-        for start in range(0, resamples, at_once)
-    ]
+    groups = _cases_of(patients, n_cases)
+    if len({len(group) for group in groups}) == 1:
+        members = np.stack(groups)
+        at_once = max(1, _VALUES_AT_ONCE // n_cases)
+        figures = [
+            figure(methods[:, members[drawn].reshape(len(drawn), -1)])
+            for drawn in (
+                generator.integers(len(groups), size=(min(at_once, resamples - start), len(groups)))
+                for start in range(0, resamples, at_once)
+            )
+        ]
+    else:  # resamples of unequal size: those of one size together
+        by_size: dict[int, list[Int[np.ndarray, " case"]]] = {}
+        for drawn in generator.integers(len(groups), size=(resamples, len(groups))):
+            cases = np.concatenate([groups[k] for k in drawn])
+            by_size.setdefault(len(cases), []).append(cases)
+        figures = [figure(methods[:, np.stack(alike)]) for alike in by_size.values()]
     low, high = np.percentile(np.concatenate(figures), [50.0 * (1.0 - level), 50.0 * (1.0 + level)])
     return Estimate(float(figure(methods)), float(low), float(high))
+
+
+def _cases_of(patients: Sequence[str] | None, n_cases: int) -> list[Int[np.ndarray, " case"]]:
+    """Numbers of each patient's cases; patients in the order in which they first appear."""
+    if patients is None:
+        return [np.array([k]) for k in range(n_cases)]
+    if len(patients) != n_cases:
+        raise UsageError(f"{len(patients)} patients for {n_cases} cases", "one for each", "say whose each case is")
+    found: dict[str, list[int]] = {}
+    for number, patient in enumerate(patients):
+        found.setdefault(patient, []).append(number)
+    return [np.array(numbers) for numbers in found.values()]
+
+
+def _paired(first: npt.ArrayLike, second: npt.ArrayLike) -> Float[np.ndarray, "2 case"]:
+    one, other = _checked(first), _checked(second)
+    if one.shape != other.shape:
+        raise UsageError(f"{one.size} cases against {other.size}", "the same cases", "drop what only one of them has")
+    return np.stack([one, other])
 
 
 def _checked(values: npt.ArrayLike) -> Float[np.ndarray, " case"]:

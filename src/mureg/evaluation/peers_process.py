@@ -1,10 +1,12 @@
-"""The side of elastix and ANTs in `rungs.py`; runs in the peers' own environment.
+"""The other side of `peers.py`: elastix and ANTs in a Python of their own, which need not have mureg.
 
 Both are given what mureg's registrars are given: the uncorrected SPECT (fixed), the body's attenuation map (moving),
 and no hint beyond the headers. ITK, elastix and ANTs are LPS like mureg, and each reports the map of points from
-fixed to moving space, which is mureg's ``ct_from_spect``; `rungs.py --self-check` proves both on a known motion.
+fixed to moving space, which is mureg's ``ct_from_spect``; `benchmarks/rungs.py --self-check` proves both on a known
+motion.
 
-Talk over stdin and stdout: a line of JSON that ends with the size of an .npz, then that .npz; back comes one line.
+Run as a script. The first line out says which of the two are installed, and their versions. Then talk over stdin and
+stdout: a line of JSON that ends with the size of an .npz, then that .npz; back comes one line.
 """
 
 from __future__ import annotations
@@ -17,12 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import ants
-import itk
 import numpy as np
 import numpy.typing as npt
 
@@ -39,17 +40,22 @@ class Image:
 
     @property
     def spacing_mm(self) -> Array:
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
+        """Along the three indices."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
     def directions(self) -> Array:
+        """Unit vectors of the three indices, in columns."""
         return self.affine[:3, :3] / self.spacing_mm
 
     @property
     def centre_mm(self) -> Array:
-        return (self.affine @ [*((np.array(self.values.shape) - 1) / 2), 1.0])[:3]
+        """Half-way between the first and the last voxel."""
+        centre: Array = (self.affine @ np.array([*((np.array(self.values.shape) - 1) / 2), 1.0]))[:3]
+        return centre
 
     def shifted(self, by_mm: Array) -> Image:
+        """The same image elsewhere."""
         affine = self.affine.copy()
         affine[:3, 3] += by_mm
         return Image(self.values, affine)
@@ -64,11 +70,14 @@ class Pair:
     mask: Image | None
 
     def shifted(self, by_mm: Array) -> Pair:
+        """Both images elsewhere."""
         mask = None if self.mask is None else self.mask.shifted(by_mm)
         return Pair(self.fixed.shifted(by_mm), self.moving.shifted(by_mm), mask)
 
 
 def with_elastix(pair: Pair, settings: Settings) -> Array:
+    """``ct_from_spect`` by elastix (Klein et al., IEEE Trans Med Imaging 2010)."""
+    itk = import_module("itk")
     levels = len(settings["smoothing_mm"])
     wanted = {
         "Transform": ["EulerTransform"],
@@ -122,6 +131,8 @@ def with_elastix(pair: Pair, settings: Settings) -> Array:
 
 
 def with_ants(pair: Pair, settings: Settings) -> Array:
+    """``ct_from_spect`` by ANTs (Avants et al., NeuroImage 2011)."""
+    ants = import_module("ants")
     ants.config._random_seed = settings["seed"]
     with tempfile.TemporaryDirectory() as folder:
         found = ants.registration(
@@ -145,7 +156,18 @@ def with_ants(pair: Pair, settings: Settings) -> Array:
 
 
 PROGRAMS = {"elastix": with_elastix, "ants": with_ants}
-VERSIONS = {"elastix": f"itk-elastix {version('itk-elastix')}", "ants": f"antspyx {version('antspyx')}"}
+PACKAGES = {"elastix": "itk-elastix", "ants": "antspyx"}
+
+
+def versions() -> dict[str, str]:
+    """What is installed, by program."""
+    found = {}
+    for program, package in PACKAGES.items():
+        try:
+            found[program] = f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _thrice(levels: list[float]) -> list[str]:
@@ -154,6 +176,7 @@ def _thrice(levels: list[float]) -> list[str]:
 
 
 def _to_itk(image: Image, kind: type = np.float32) -> Any:
+    itk = import_module("itk")
     made = itk.image_from_array(np.ascontiguousarray(image.values.transpose(2, 1, 0), dtype=kind))
     made.SetSpacing(image.spacing_mm.tolist())
     made.SetOrigin(image.affine[:3, 3].tolist())
@@ -162,7 +185,7 @@ def _to_itk(image: Image, kind: type = np.float32) -> Any:
 
 
 def _to_ants(image: Image) -> Any:
-    return ants.from_numpy(
+    return import_module("ants").from_numpy(
         image.values.astype(np.float32), image.affine[:3, 3].tolist(), image.spacing_mm.tolist(), image.directions
     )
 
@@ -188,7 +211,8 @@ def register(program: str, pair: Pair, settings: Settings) -> Array:
     return found
 
 
-def read_pair(stream: io.BufferedIOBase, size: int) -> Pair:
+def read_pair(stream: BinaryIO, size: int) -> Pair:
+    """The images behind a question."""
     with np.load(io.BytesIO(stream.read(size))) as stored:
         given = [name for name in ("fixed", "moving", "mask") if name in stored]
         images = {name: Image(stored[name], stored[f"{name}_affine"]) for name in given}
@@ -196,7 +220,7 @@ def read_pair(stream: io.BufferedIOBase, size: int) -> Pair:
 
 
 def warm_up() -> None:
-    """elastix loads most of itself when first called, for many seconds: not what a user of many cases pays."""
+    """Elastix loads most of itself when first called, for many seconds: not what a user of many cases pays."""
     values = np.random.default_rng(1).random((24, 24, 24)).astype(np.float32)
     image = Image(values, np.diag([6.8, 6.8, 6.8, 1.0]))
     mask = Image(np.ones_like(values), image.affine)
@@ -205,13 +229,17 @@ def warm_up() -> None:
 
 
 def main() -> None:
+    """Answer until nobody asks any more."""
     replies = os.fdopen(os.dup(1), "w")  # what the programs print, from C++ as well, must not mix with the answers
     os.dup2(2, 1)
-    warm_up()
-    print(json.dumps(VERSIONS), file=replies, flush=True)
+    print(json.dumps(installed := versions()), file=replies, flush=True)
+    warm = "elastix" not in installed
     while line := sys.stdin.buffer.readline():
         asked = json.loads(line)
         pair = read_pair(sys.stdin.buffer, asked["bytes"])
+        if asked["program"] == "elastix" and not warm:
+            warm_up()
+            warm = True
         started = time.process_time()
         try:
             answer: dict[str, Any] = {"matrix": register(asked["program"], pair, asked["settings"]).tolist()}

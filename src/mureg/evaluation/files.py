@@ -1,0 +1,37 @@
+"""What a comparison leaves in its folder beside cases.csv."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mureg import RESEARCH_USE_ONLY
+from mureg.evaluation.markdown import tables
+from mureg.evaluation.protocol import Comparison
+from mureg.evaluation.settings import Settings
+from mureg.evaluation.summary import Summary, as_csv, as_json, summarise
+from mureg.io.atomic import writing
+from mureg.pipeline import versions
+
+
+def write_summaries(comparison: Comparison, output: Path, settings: Settings) -> list[Summary]:
+    """Write summary.csv, summary.json and tables.md, each whole or not at all; return what they say."""
+    against, settings_sha256 = comparison.against, comparison.settings_sha256
+    summaries = summarise(comparison.rows, comparison.methods, against, settings.resampling)
+    _write(output / "summary.csv", as_csv(summaries))
+    whole = {
+        "settings_sha256": settings_sha256,
+        "measured_with": settings.measured_with,
+        "against": against,
+        "versions": versions(),
+        "summaries": as_json(summaries),
+        "use": RESEARCH_USE_ONLY,
+    }
+    _write(output / "summary.json", json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    _write(output / "tables.md", tables(summaries, against, settings_sha256, settings.resampling.level))
+    return summaries
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path) as scratch:
+        scratch.write_text(text, "utf-8")
