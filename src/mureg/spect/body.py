@@ -21,7 +21,7 @@ TISSUE_ABOVE: dict[Quantity, float] = {Quantity.HU: -400.0, Quantity.MU_PER_CM: 
 _EMPTY_BELOW: dict[Quantity, float] = {Quantity.HU: -900.0, Quantity.MU_PER_CM: 0.005}
 _NOTHING: dict[Quantity, float] = {Quantity.HU: -1000.0, Quantity.MU_PER_CM: 0.0}
 
-_WORK_MM = 3.6
+_WORK_MM = 3.9
 _THIN_MM = 14.0
 _LIMB_RADIUS_MM = 14.0
 _LIMB_ML = 40.0
