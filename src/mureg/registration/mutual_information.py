@@ -73,8 +73,10 @@ class MutualInformation:
         # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
         dimmed = without_hot_spots(fixed, self.brightest)
         fixed_image, moving_image = _to_itk(dimmed), _to_itk(moving.coarsened(min(fixed.grid.spacing_mm)))
+        finest_mm = self.smoothing_mm[-1]
         smooth = [
-            sitk.SmoothingRecursiveGaussian(image, self.smoothing_mm[-1]) for image in (fixed_image, moving_image)
+            sitk.SmoothingRecursiveGaussian(image, finest_mm) if finest_mm > 0 else image
+            for image in (fixed_image, moving_image)
         ]
         optima, failures = self._coarse_optima(fixed_image, moving_image, smooth, centre_mm)
         finished: list[tuple[float, RigidTransform, RigidTransform]] = []

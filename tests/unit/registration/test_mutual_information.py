@@ -83,6 +83,11 @@ def test_finishing_every_optimum_is_never_worse_than_finishing_one(spect) -> Non
     assert all_of_them.evidence[key] >= one.evidence[key]
 
 
+def test_the_finest_level_may_go_without_smoothing(spect) -> None:
+    sharp = MutualInformation(starts=1, smoothing_mm=(16.0, 10.0, 0.0)).register(spect, mu_volume(CT_GRID, SHIFT))
+    assert np.linalg.norm(np.subtract(sharp.shift_mm, SHIFT.six(SPECT_GRID.centre_mm)[0])) < 6.0, "half a voxel"
+
+
 def test_a_map_that_lies_well_is_hardly_moved(spect) -> None:
     registration = MutualInformation(starts=1).register(spect, mu_volume(CT_GRID))
     assert np.linalg.norm(registration.shift_mm) < 12.0 / 2
