@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import tomli_w
 from mureg import __version__
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io.atomic import remove_leftovers, writing
+from mureg.io.atomic import lock, remove_leftovers, writing
 from mureg.io.store import CASES
 
 SETTINGS, RUN = "cohort.toml", "run.toml"
@@ -40,7 +39,7 @@ def claimed(output: Path) -> Iterator[None]:
         ) from problem
     descriptor = os.open(output, os.O_RDONLY)
     try:
-        _lock(descriptor, output)
+        lock(descriptor, output)
         clear(output)
         yield
     finally:
@@ -78,16 +77,6 @@ def begin(settings: CohortSettings, n: int, output: Path, ct_folder: Path | None
         with writing(output / SETTINGS) as scratch:
             scratch.write_text(words + tomli_w.dumps(wanted), "utf-8")
     return int(asked["cases"])
-
-
-def _lock(descriptor: int, output: Path) -> None:
-    with suppress(OSError):  # some shared disks cannot lock a folder
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run is at work in {output.name}", "one run a folder", "wait until it has ended"
-            ) from None
 
 
 def _tables(path: Path) -> Table:

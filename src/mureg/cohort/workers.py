@@ -22,7 +22,12 @@ _AHEAD = 2
 """Cases under way for each worker: one at work, one waiting, so that nobody idles."""
 
 _TRIES_AGAIN = 2
-_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_COUNTS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
 
 
 def in_processes(work: Work, indices: Iterable[int], jobs: int) -> Generator[Done, None, None]:
@@ -32,7 +37,7 @@ def in_processes(work: Work, indices: Iterable[int], jobs: int) -> Generator[Don
     the one that killed it is found and the others are made.
     """
     remaining = deque(indices)
-    with _one_thread_each():
+    with one_thread_each():
         while remaining:
             suspects = deque((yield from _until_a_process_dies(work, remaining, jobs, _AHEAD)))
             while suspects:
@@ -148,7 +153,7 @@ def _end_with(sentinel: int) -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """What a new process finds in its environment, for libraries that count their threads when they are loaded."""
     before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
     os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))

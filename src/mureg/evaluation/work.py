@@ -14,17 +14,11 @@ from typing import TypeVar
 import SimpleITK as sitk
 import torch
 
+from mureg.cohort.workers import one_thread_each
 from mureg.errors import MuregError, UsageError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-_THREAD_COUNTS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-)
 
 
 def shared_out(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
@@ -43,7 +37,7 @@ def shared_out(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int)
             for task in tasks:
                 yield work(task)
         return
-    with _one_thread_each():
+    with one_thread_each():
         pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
         try:
             for future in as_completed([pool.submit(work, task) for task in tasks]):
@@ -88,18 +82,3 @@ def _one_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before[1])
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """What a new process finds in its environment, for libraries that count their threads when they are loaded."""
-    before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
-    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

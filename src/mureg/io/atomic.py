@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -83,3 +84,17 @@ def _onto_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, folder: Path) -> None:
+    """Keep other runs out of an opened folder until its descriptor is closed, also by the end of the process.
+
+    Raises `UsageError` where another run is at work in it. Shared disks that cannot lock a folder lock nothing.
+    """
+    with suppress(OSError):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another run is at work in {folder.name}", "one run a folder", "wait until it has ended"
+            ) from None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mureg import __version__
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io.atomic import remove_leftovers, writing
+from mureg.io.atomic import lock, remove_leftovers, writing
 from mureg.training.checkpoints import STATE
 from mureg.training.examples import Examples
 from mureg.training.settings import TrainingSettings, as_toml, settings_from
@@ -36,13 +35,7 @@ def claimed(folder: Path) -> Iterator[None]:
         ) from problem
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some shared disks cannot lock a folder
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"another run is at work in {folder.name}", "one run a folder", "wait until it has ended"
-                ) from None
+        lock(descriptor, folder)
         remove_leftovers(folder)
         yield
     finally:
