@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import hashlib
+import json
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -16,6 +20,7 @@ from mureg.cli.train import Train
 from mureg.cohort.anatomies import patient_name
 from mureg.cohort.settings import load_settings as load_cohort
 from mureg.registration.networks import NETWORKS, n_parameters, preset
+from mureg.training.logs import Row, write_log
 from mureg.training.settings import as_table, load_settings
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -107,3 +112,49 @@ def test_what_is_not_trained_to_the_end_is_not_compared(tmp_path) -> None:
 def test_when_the_time_is_over_it_stops_and_says_so(tmp_path, capsys) -> None:
     assert reproduction.main(["-o", str(tmp_path), "--minutes", "1e-9"]) == reproduction.STOPPED
     assert "the same command goes on" in capsys.readouterr().out
+
+
+def trained(runs) -> None:
+    """Leave what mureg train leaves, as far as evidence is made from it."""
+    for run in runs:
+        run.folder.mkdir(parents=True)
+        write_log([Row(1, 8, 2.0, 0.1, 8.0, 1e-3, 30.0, 0.0), Row(2, 16, 4.0, 0.1, 16.0, 1e-3, 20.0, 0.0)], run.folder)
+        did = {"cases": 8, "patients": 4, "epochs": 2, "samples": 16, "seconds": 90.0, "settings_sha256": "of settings"}
+        said = {"trained_on": did, "validation": {"heart_mm": 12.5}, "weights_sha256": "of weights"}
+        for name in ("best", "last"):
+            (run.folder / f"{name}.json").write_text(json.dumps(said), "utf-8")
+            (run.folder / f"{name}.safetensors").write_bytes(b"weights")
+        for name in ("settings.toml", "data.json", "machines.txt"):
+            (run.folder / name).write_text(run.name, "utf-8")
+
+
+def test_evidence_is_small_whole_and_can_be_traced(tmp_path, capsys) -> None:
+    words = ["--scale", "tiny", "--networks", "dvnet", "msreg"]
+    plan = work("easy", *words, output=str(tmp_path / "out"))
+    collect = ["-o", str(tmp_path / "out"), *words, "--rungs", "easy", "--steps", "collect"]
+    trained(plan.runs())
+    plan.comparison.mkdir()
+    for name in ("tables.md", "summary.csv", "summary.json", "settings.toml"):
+        (plan.comparison / name).write_text(name, "utf-8")
+    with pytest.raises(SystemExit, match=r"not there yet.*cases\.csv"):
+        reproduction.main(collect)
+    many = "a line of many\n" * 100_000
+    (plan.comparison / "cases.csv").write_text(many, "utf-8")
+    assert reproduction.main(collect) == 0
+
+    evidence = plan.options.evidence / "easy"
+    assert gzip.decompress((evidence / "cases.csv.gz").read_bytes()).decode() == many
+    files = {str(path.relative_to(evidence)): path for path in evidence.rglob("*") if path.is_file()}
+    assert not any(name.endswith(".safetensors") for name in files)
+    told = json.loads(files.pop("hashes.json").read_text("utf-8"))
+    assert told["files"] == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    assert told["committed"]["small-easy.toml"]
+    with files["budget.csv"].open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["kind"] for line in lines] == ["dvnet", "msreg"]
+    for line in lines:
+        assert (line["samples"], line["minutes"], line["weights_sha256"]) == ("16", "1.5", "of weights")
+        assert float(line["seconds_per_batch_of_4"]) == pytest.approx(4 / 12, abs=1e-3)
+    before = {name: path.read_bytes() for name, path in files.items()}
+    assert reproduction.main(collect) == 0
+    assert {name: files[name].read_bytes() for name in files} == before
