@@ -69,8 +69,9 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Clock:
-    """Runs commands until the time is over."""
+    """Runs commands in a folder until the time is over; what lies in it is named from there, wherever it may be."""
 
+    home: Path
     until: float = math.inf
     dry: bool = False
 
@@ -78,15 +79,19 @@ class Clock:
     def minutes_left(self) -> float:
         return (self.until - time.monotonic()) / 60
 
+    def named(self, word: object) -> str:
+        return str(word.relative_to(self.home) if isinstance(word, Path) and word.is_relative_to(self.home) else word)
+
     def mureg(self, *words: object, may_fail: bool = False) -> None:
         """Run a verb of mureg. It is interrupted as by Ctrl-C when the time is over, and keeps what it has done."""
-        said = [str(word) for word in words]
+        said = [self.named(word) for word in words]
         if not self.dry and self.minutes_left <= 0:
             raise StoppedError
         print("mureg", *said, flush=True)
         if self.dry:
             return
-        with subprocess.Popen([sys.executable, "-m", "mureg.cli", *said]) as process:
+        self.home.mkdir(parents=True, exist_ok=True)
+        with subprocess.Popen([sys.executable, "-m", "mureg.cli", *said], cwd=self.home) as process:
             code = _waited(process, 60 * self.minutes_left)
         if code in (STOPPED, -signal.SIGINT):
             raise StoppedError
@@ -181,7 +186,7 @@ def evaluate(work: Work, clock: Clock) -> None:
     if not clock.dry and (missing := [run.name for run in runs if seen(run) < run.settings.samples]):
         sys.exit(f"{work.rung}: {', '.join(missing)} not trained to the end; --steps train first")
     registrars = ["headers", "oracle", "mutual-information", *peers(work.options.peers)]
-    registrars += [str(run.folder / BEST) for run in runs]
+    registrars += [clock.named(run.folder / BEST) for run in runs]
     proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED]
     command: list[object] = ["evaluate", "--cohort", work.cohort("test"), "--registrars", ",".join(registrars)]
     command += ["--images", work.scale.images if work.options.images is None else work.options.images]
@@ -236,6 +241,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.jobs < 1 or not options.minutes > 0 or (options.samples is not None and options.samples < 1):
         parser.error("--jobs and --samples are at least 1, --minutes more than 0")
+    for name in ("output", "peers", "settings", "evidence"):
+        path = getattr(options, name)
+        setattr(options, name, None if path is None else path.absolute())
     options.evidence = options.evidence or (options.output / "evidence" if options.scale == "tiny" else EVIDENCE)
     return options
 
@@ -249,7 +257,8 @@ def plan(options: argparse.Namespace) -> Iterable[tuple[Callable[[Work, Clock], 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    clock = Clock(time.monotonic() + 60 * options.minutes, options.dry_run)
+    print("cd", options.output)
+    clock = Clock(options.output, time.monotonic() + 60 * options.minutes, options.dry_run)
     try:
         for step, work in plan(options):
             step(work, clock)

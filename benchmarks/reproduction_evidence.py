@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from mureg.registration.networks import initialised, n_parameters
+from mureg.registration.networks import initialised, n_parameters, preset
 from mureg.training.folder import BEST, DATA, LAST, SETTINGS
 from mureg.training.logs import CSV, read_log
 from mureg.training.settings import TrainingSettings
@@ -30,7 +30,7 @@ PAPER_SECONDS = {
     "densenet-nonlocal": 1.19,
     "densenet-dusfe": 1.25,
 }
-"""Table 1, "Train": seconds a batch of 4 on a Quadro RTX 8000."""
+"""Table 1, "Train": seconds a batch of 4 on a Quadro RTX 8000; given beside runs of the released code's size alone."""
 LARGE_BYTES = 1_000_000
 MACHINES = "machines.txt"
 COMPARISON = ("tables.md", "summary.csv", "summary.json", "cases.csv", "settings.toml")
@@ -92,24 +92,26 @@ def write_evidence(
     }
     (to / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n", "utf-8")
     for line in lines:
+        paper = line["paper_seconds_per_batch_of_4"]
         print(
             f"  {line['name']}: {line['samples']} cases seen in {line['minutes']} minutes, "
-            f"{line['seconds_per_batch_of_4']} s a batch of 4 (paper {line['paper_seconds_per_batch_of_4']} s)"
+            f"{line['seconds_per_batch_of_4']} s a batch of 4{f' (paper {paper} s)' if paper else ''}"
         )
 
 
 def _cost(run: Trained) -> dict[str, Any]:
     best, did = card(run, BEST), card(run, LAST)["trained_on"]
+    kind = run.settings.network.kind
     pace = statistics.median(row.cases_per_second for row in read_log(run.folder, did["epochs"]))
     return {
         "name": run.name,
-        "kind": run.settings.network.kind,
+        "kind": kind,
         "voxels": "x".join(map(str, run.settings.grid.shape)),
         "parameters": n_parameters(initialised(run.settings.network, run.settings.seed)),
         **{name: did[name] for name in ("cases", "patients", "epochs", "samples")},
         "minutes": round(did["seconds"] / 60, 2),
         "seconds_per_batch_of_4": round(4 / pace, 3),
-        "paper_seconds_per_batch_of_4": PAPER_SECONDS[run.settings.network.kind],
+        "paper_seconds_per_batch_of_4": PAPER_SECONDS[kind] if run.settings.network == preset(kind, "paper") else "",
         "best_epoch": best["trained_on"]["epochs"],
         "validation_heart_mm": round(best["validation"]["heart_mm"], 3),
         "settings_sha256": did["settings_sha256"],

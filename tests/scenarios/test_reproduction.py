@@ -154,6 +154,7 @@ def test_evidence_is_small_whole_and_can_be_traced(tmp_path, capsys) -> None:
     assert [line["kind"] for line in lines] == ["dvnet", "msreg"]
     for line in lines:
         assert (line["samples"], line["minutes"], line["weights_sha256"]) == ("16", "1.5", "of weights")
+        assert line["paper_seconds_per_batch_of_4"] == "", "half the resolution is no match for it"
         assert float(line["seconds_per_batch_of_4"]) == pytest.approx(4 / 12, abs=1e-3)
     before = {name: path.read_bytes() for name, path in files.items()}
     assert reproduction.main(collect) == 0
