@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Output, emit, parse
 from mureg.errors import UsageError
 from mureg.evaluation.files import write_summaries
@@ -122,6 +123,7 @@ def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pict
         ],
         "warnings": warnings(summaries),
         "figures": [str(path.relative_to(output)) for path in pictures],
+        "use": RESEARCH_USE_ONLY,
     }
 
 
@@ -139,6 +141,7 @@ def _lines(comparison: Comparison, summaries: list[Summary], output: Path) -> It
             )
     yield from (f"warning    {sentence}" for sentence in warnings(summaries))
     yield f"tables in  {output / 'tables.md'}"
+    yield RESEARCH_USE_ONLY
 
 
 @contextmanager

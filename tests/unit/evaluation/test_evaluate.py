@@ -233,6 +233,7 @@ def test_images_can_be_left_for_later(place, tmp_path, capsys) -> None:
     output = tmp_path / "out"
     first = command(place, output, "headers,oracle", "--images", "0", "--figures", "0", "--limit", "2")
     assert main(first) == 0
+    assert "Research use only" in capsys.readouterr().out, "where a result is shown"
     rows = table(output)
     assert len(rows) == 4
     assert all(row["ac_nmse"] == row["polar"] == row["images"] == "" for row in rows)
