@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ import tomli_w
 from mureg import __version__
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io.atomic import lock, remove_leftovers, writing
+from mureg.io import atomic
+from mureg.io.atomic import remove_leftovers, writing
 from mureg.io.store import CASES
 
 SETTINGS, RUN = "cohort.toml", "run.toml"
@@ -31,19 +31,9 @@ def claimed(output: Path) -> Iterator[None]:
     Raises:
         UsageError: another run is at work there, or the folder cannot be made.
     """
-    try:
-        (output / CASES).mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise UsageError(
-            f"cannot make {output.name} ({problem.strerror})", "a writable folder", "choose another output"
-        ) from problem
-    descriptor = os.open(output, os.O_RDONLY)
-    try:
-        lock(descriptor, output)
+    with atomic.claimed(output, CASES):
         clear(output)
         yield
-    finally:
-        os.close(descriptor)  # and with it the lock, as when the process is killed
 
 
 def clear(output: Path) -> None:

@@ -111,7 +111,7 @@ class Volume:
                 "the same shape",
                 "make the mask on the same grid",
             )
-        # a sum is finite where every value is, and takes a tenth of the time; only one that is not needs the long look
+        # a finite sum has only finite terms, and takes a tenth of the time; any other sum needs the long look
         if not math.isfinite(float(self.values.sum())) and not bool(torch.isfinite(self.values).all()):
             raise GeometryError("NaN or infinite voxel values", "finite numbers", "replace or mask them before use")
 

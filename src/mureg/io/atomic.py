@@ -86,15 +86,28 @@ def _onto_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock(descriptor: int, folder: Path) -> None:
-    """Keep other runs out of an opened folder until its descriptor is closed, also by the end of the process.
+@contextmanager
+def claimed(folder: Path, inside: str = "") -> Iterator[None]:
+    """Make a folder, and another inside it where one is named, and keep other runs out while the block lasts.
 
-    Raises `UsageError` where another run is at work in it. Shared disks that cannot lock a folder lock nothing.
+    The lock also goes when the process is killed. Shared disks that cannot lock a folder lock nothing. Raises
+    `UsageError` where another run is at work in it or it cannot be made.
     """
-    with suppress(OSError):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run is at work in {folder.name}", "one run a folder", "wait until it has ended"
-            ) from None
+    try:
+        (folder / inside).mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(
+            f"cannot make {folder.name} ({problem.strerror})", "a writable folder", "choose another output"
+        ) from problem
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"another run is at work in {folder.name}", "one run a folder", "wait until it has ended"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)

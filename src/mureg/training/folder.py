@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from typing import Any
 
 from mureg import __version__
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io.atomic import lock, remove_leftovers, writing
+from mureg.io import atomic
+from mureg.io.atomic import remove_leftovers, writing
 from mureg.training.checkpoints import STATE
 from mureg.training.examples import Examples
 from mureg.training.settings import TrainingSettings, as_toml, settings_from
@@ -27,19 +27,9 @@ Table = dict[str, Any]
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Make the folder and keep other runs out of it. Raises `UsageError` where another is at work or it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise UsageError(
-            f"cannot make {folder.name} ({problem.strerror})", "a writable folder", "choose another output"
-        ) from problem
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        lock(descriptor, folder)
+    with atomic.claimed(folder):
         remove_leftovers(folder)
         yield
-    finally:
-        os.close(descriptor)  # and with it the lock, as when the process is killed
 
 
 def refuse_another(settings: TrainingSettings, folder: Path) -> None:
