@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -209,13 +210,13 @@ def _render(
     """Attenuation of body and table, and activity, in every pose."""
     mu, activity = [], []
     table = drawn.table.mu_per_cm(grid)
-    for pose in poses:
-        patient_from_grid = shifted(drawn.patient_from_spect, pose.shift_mm)
-        seen = drawn.anatomy.emission(grid, patient_from_grid, pose.breath, drawn.tracer)
-        mu.append(torch.maximum(seen.mu, table))
-        activity.append(
-            with_hot_spots(seen.activity, grid, patient_from_grid, drawn.anatomy, pose.breath, drawn.tracer)
-        )
+    for shift_mm, group in groupby(poses, key=lambda pose: pose.shift_mm):
+        breaths = [pose.breath for pose in group]
+        patient_from_grid = shifted(drawn.patient_from_spect, shift_mm)
+        rendered = drawn.anatomy.emissions(grid, patient_from_grid, breaths, drawn.tracer)
+        for breath, seen in zip(breaths, rendered, strict=True):
+            mu.append(torch.maximum(seen.mu, table))
+            activity.append(with_hot_spots(seen.activity, grid, patient_from_grid, drawn.anatomy, breath, drawn.tracer))
     return torch.stack(mu), torch.stack(activity)
 
 
@@ -250,7 +251,7 @@ def _scan(drawn: Drawn) -> Ct:
     """The CT as its scanner writes it."""
     scan, patient_from_ct = drawn.scan, drawn.ct_from_patient.inverse()
     breaths = drawn.breathing.ct_breaths()
-    bodies = [drawn.anatomy.hounsfield(scan.grid, patient_from_ct, breath, scan.contrast_hu) for breath in breaths]
+    bodies = drawn.anatomy.hounsfields(scan.grid, patient_from_ct, breaths, scan.contrast_hu)
     body = bodies[0]
     if len(bodies) > 1:
         mean = torch.stack([one.values for one in bodies]).mean(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -91,8 +91,20 @@ class Anatomy(Protocol):
         """
         ...
 
+    def hounsfields(
+        self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], contrast_hu: float = 0.0
+    ) -> list[Volume]:
+        """`hounsfield` in several states of breathing: what stays the same may be worked out once."""
+        ...
+
     def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
         """Attenuation and activity for the camera, hot spots left out."""
+        ...
+
+    def emissions(
+        self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], tracer: Tracer
+    ) -> list[Emission]:
+        """`emission` in several states of breathing: what stays the same may be worked out once."""
         ...
 
     def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -73,11 +74,17 @@ class SmoothField:
         inverse = torch.from_numpy(np.linalg.inv(self.grid.affine)).to(points_mm)
         return self._at_indices(points_mm @ inverse[:3, :3].T + inverse[:3, 3])
 
+    @cached_property
+    def _double(self) -> Float[Tensor, "channel x y z"]:
+        """The lattice for places in double precision, converted once: inverting a deformation asks dozens of times."""
+        return self.lattice.double()
+
     def _at_indices(self, indices: Float[Tensor, "*point 3"]) -> Float[Tensor, "channel ..."]:
         sizes = torch.tensor(self.lattice.shape[1:]).to(indices)
         where = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
+        lattice = self._double if indices.dtype == torch.float64 else self.lattice.to(indices)
         picked = torch.nn.functional.grid_sample(
-            self.lattice[None].to(indices), where, mode="bilinear", padding_mode="border", align_corners=False
+            lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False
         )
         return picked[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
 

@@ -1,5 +1,7 @@
 """Random torsos: truths about bodies, and about rendering them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -249,3 +251,34 @@ def test_nothing_inside_the_body_is_empty_but_lung_airways_and_gas():
     values = torso.hounsfield(BODY, HERE, REST).values.numpy()
     inside = ndimage.binary_erosion(ndimage.binary_fill_holes(values > -500), iterations=1)
     assert (values[inside] < -920).sum() * BODY.voxel_volume_mm3 / 1000 < 30.0  # ml: trachea and main bronchi
+
+
+STATES = [REST, Breath(4.0, 0.8), Breath(45.0, 0.6), Breath(17.0, 0.9), Breath(0.0, 0.9, 6.0)]
+"""Shallow ones, in which skin and skeleton stand alike, and a deep one among them."""
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_painting_states_together_is_painting_each_from_scratch(seed):
+    tracer = TracerRange().draw(np.random.default_rng(seed))
+    through = RigidTransform.from_six((9.0, -5.0, 12.0), (4.0, -3.0, 6.0), (10.0, 0.0, 0.0))
+    together = drawn(seed).emissions(BODY, through, STATES, tracer)
+    scans = drawn(seed).hounsfields(BODY, through, STATES, contrast_hu=100.0)
+    for breath, emission, scan in zip(STATES, together, scans, strict=True):
+        alone = drawn(seed)
+        expected = alone.emission(BODY, through, breath, tracer)
+        assert float((emission.mu - expected.mu).abs().max()) < 1e-6
+        assert float((emission.activity - expected.activity).abs().max()) < 1e-5
+        hu = alone.hounsfield(BODY, through, breath, contrast_hu=100.0).values
+        assert float((scan.values - hu).abs().max()) < 1e-2
+    assert all(
+        float((one.activity - other.activity).abs().max()) > 0.1 for one, other in pairwise(together)
+    )  # the states differ
+
+
+def test_the_chest_rises_in_a_deep_breath_alone(torso):
+    rest, shallow, deep = (image.values for image in torso.hounsfields(BODY, HERE, [REST, Breath(18.0), Breath(45.0)]))
+    body = ndimage.binary_fill_holes((rest > -995).numpy())
+    around = torch.from_numpy(~body)
+    assert float((shallow - rest)[around].abs().max()) < 1e-2
+    assert float((deep - rest)[around].max()) > 100.0
+    assert float((shallow - rest)[~around].abs().max()) > 300.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -138,6 +138,12 @@ class CtAnatomy:
         outside = self._unknown(grid, patient_from_grid)
         return Volume(values.masked_fill_(outside, 0.0), grid, Quantity.HU, outside if bool(outside.any()) else None)
 
+    def hounsfields(
+        self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], contrast_hu: float = 0.0
+    ) -> list[Volume]:
+        """`hounsfield` in several states of breathing."""
+        return [self.hounsfield(grid, patient_from_grid, breath, contrast_hu) for breath in breaths]
+
     def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
         """Attenuation and activity for the camera, hot spots left out.
 
@@ -157,6 +163,12 @@ class CtAnatomy:
         perfusion = self.ventricle.perfusion(points, tracer.segments) * tracer.uptake["lv_wall"]
         activity[box] = activity[box] * (1.0 - share) + share * perfusion
         return Emission(denser(mu, places, 0.075, 0.13), activity)
+
+    def emissions(
+        self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], tracer: Tracer
+    ) -> list[Emission]:
+        """`emission` in several states of breathing."""
+        return [self.emission(grid, patient_from_grid, breath, tracer) for breath in breaths]
 
     def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
         """Which voxels' middles lie in the body at end expiration; lungs count as such where they are not air."""

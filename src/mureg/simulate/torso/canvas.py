@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +26,10 @@ _SLAB_VOXELS = 600_000
 
 Palette = Mapping[str, float]
 """What each kind of tissue is worth in one channel."""
+Window = tuple[slice, slice, slice]
+"""Where in a grid."""
+Nodes = Mapping[str, Float[Tensor, "u v w"]]
+"""Fields by name at the nodes of a lattice."""
 
 
 class Lattice:
@@ -57,10 +62,8 @@ class Lattice:
             ranges.append((max(0, int((low - 1) * step)), min(n, int((high + 1) * step) + 2)))
         return ranges
 
-    def slabs(
-        self, nodes: Float[Tensor, "field u v w"], names: Sequence[str], region: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[tuple[slice, slice, slice], Fields]]:
-        """A region a few planes of the first axis at a time: where, and the fields there."""
+    def slabs(self, region: Sequence[tuple[int, int]]) -> Iterator[Window]:
+        """A region a few planes of the first axis at a time."""
         (start, end), rest = region[0], region[1:]
         plane = (rest[0][1] - rest[0][0]) * (rest[1][1] - rest[1][0])
         if plane == 0:
@@ -68,11 +71,14 @@ class Lattice:
         n_slabs = max(1, round((end - start) * plane / _SLAB_VOXELS))
         edges = np.linspace(start, end, n_slabs + 1).round().astype(int)
         for low, high in pairwise(edges):
-            weights = self.weights[0][low:high]
-            planes = torch.matmul(weights, nodes.reshape(len(nodes), nodes.shape[1], -1))
-            planes = planes.reshape(len(nodes), len(weights), *nodes.shape[2:])
-            where = (slice(int(low), int(high)), slice(*rest[0]), slice(*rest[1]))
-            yield where, Fields(dict(zip(names, planes, strict=True)), self.weights[1], self.weights[2], where)
+            yield slice(int(low), int(high)), slice(*rest[0]), slice(*rest[1])
+
+    def fields(self, nodes: Nodes, slab: Window, shared: Fields | None = None) -> Fields:
+        """The fields of a slab from those at the nodes, with all that are `shared` with it."""
+        weights = self.weights[0][slab[0]]
+        values = torch.stack(list(nodes.values())).float()
+        planes = torch.matmul(weights, values.flatten(2)).view(len(values), len(weights), *values.shape[2:])
+        return Fields(dict(zip(nodes, planes, strict=True)), self.weights[1], self.weights[2], slab, shared=shared)
 
     def index_ranges(self, low_mm: Points, high_mm: Points) -> npt.NDArray[np.int64]:
         """First and one-past-last index [box, axis, 2] of the voxels that boxes [box, 3] in the patient can touch."""
@@ -114,7 +120,7 @@ class Patch:
     fields: Fields
     channels: Sequence[tuple[Tensor, Palette]]
     voxel_mm: float
-    where: tuple[slice, slice, slice]
+    where: Window
 
     @property
     def wall(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -178,7 +184,8 @@ class Patch:
 class Fields:
     """Smooth fields inside a window of the grid, raised to the voxels when they are first asked for.
 
-    Fields in `EVERYWHERE` are raised for the whole slab and cut; the others only inside the window that asks.
+    Fields in `EVERYWHERE` are raised for the whole slab and cut; the others only inside the window that asks. States of
+    breathing may share fields: those are raised once for all of them.
     """
 
     EVERYWHERE = frozenset({"x", "y", "z", "vx", "vy", "vz", "cage", "muscle"})
@@ -188,41 +195,57 @@ class Fields:
         planes: Mapping[str, Float[Tensor, "r v w"]],
         weights_y: Tensor,
         weights_z: Tensor,
-        where: tuple[slice, slice, slice],
+        where: Window,
         slab: Fields | None = None,
+        shared: Fields | None = None,
     ) -> None:
         self._planes, self._weights_y, self._weights_z = planes, weights_y, weights_z
-        self._where, self._slab = where, slab
+        self._where, self._slab, self._shared = where, slab, shared
         self._raised: dict[str, Tensor] = {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._planes
+        return name in self._planes or (self._shared is not None and name in self._shared)
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._planes:  # at end expiration what moves lies where it lies
+        if name not in self:  # at end expiration what moves lies where it lies
             name = name.removeprefix("v")
         if name not in self._raised:
-            self._raised[name] = self._cut(name) if self._slab and name in self.EVERYWHERE else self._raise(name)
+            self._raised[name] = self._found(name)
         return self._raised[name]
 
-    def window(self, where: tuple[slice, slice, slice]) -> Fields:
+    def window(self, where: Window) -> Fields:
         """The fields inside index ranges of the whole grid, which lie inside this slab."""
-        return Fields(self._planes, self._weights_y, self._weights_z, where, self)
+        shared = None if self._shared is None else self._shared.window(where)
+        return Fields(self._planes, self._weights_y, self._weights_z, where, self, shared)
+
+    def _found(self, name: str) -> Tensor:
+        if self._slab is not None and name in self.EVERYWHERE:
+            return self._cut(name)
+        if self._shared is not None and name not in self._planes:
+            return self._shared[name]
+        return self._raise(name)
 
     def _cut(self, name: str) -> Tensor:
         assert self._slab is not None
-        own, slab = self._where, self._slab._where
-        x, y, z = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, slab, strict=True))
-        return self._slab[name][x, y, z]
+        return self._slab[name][self._in_slab]
 
     def _raise(self, name: str) -> Tensor:
-        x, y, z = self._where
-        first = self._slab._where[0].start if self._slab else x.start
-        along_y, nodes_y = _needed(self._weights_y, y)
-        along_z, nodes_z = _needed(self._weights_z, z)
-        planes = self._planes[name][x.start - first : x.stop - first, nodes_y, nodes_z]
+        (along_y, nodes_y), (along_z, nodes_z) = self._along
+        planes = self._planes[name][self._in_slab[0], nodes_y, nodes_z]
         # z first while there are few rows along y
         return torch.matmul(along_y, torch.matmul(planes, along_z.T))
+
+    @cached_property
+    def _in_slab(self) -> Window:
+        """This window from the first voxel of the slab."""
+        slab = self if self._slab is None else self._slab
+        x, y, z = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(self._where, slab._where, strict=True))
+        return x, y, z
+
+    @cached_property
+    def _along(self) -> tuple[tuple[Tensor, slice], tuple[Tensor, slice]]:
+        """Weights along y and z, and the nodes that they weigh."""
+        return _needed(self._weights_y, self._where[1]), _needed(self._weights_z, self._where[2])
 
 
 def _needed(weights: Float[Tensor, "place node"], places: slice) -> tuple[Tensor, slice]:

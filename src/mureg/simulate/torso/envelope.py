@@ -60,28 +60,29 @@ class Envelope:
     body: Body
     heart: Heart
 
-    def fields(self, wall: Coordinates, viscera: Coordinates) -> dict[str, Tensor]:
-        """Signed distances and coordinates at places: `wall` for what is static, `viscera` for what moves."""
-        fields = self.organs(wall, viscera)
-        cage = fields["cage"]
+    def still_fields(self, wall: Coordinates) -> dict[str, Tensor]:
+        """Fields of skin, muscle and skeleton at places of the `wall`."""
+        cage = self.cage(*wall)
         trunk, skin, fat_depth = self.skin(*wall)
-        fields |= {
-            "skin": skin,
-            "muscle": self.muscle(trunk, skin, fat_depth, cage, *wall),
-            "dense": self.lung_density(*viscera),
-            "mix": self._loops.at(torch.stack(viscera, -1))[0],
-        }
-        fields |= self.ribs(cage, *wall)
+        muscle = self.muscle(trunk, skin, fat_depth, cage, *wall)
+        fields = {"cage": cage, "skin": skin, "muscle": muscle, **self.ribs(cage, *wall)}
         if self.body.breast > 0:
             fields["breast"] = self.breasts(*wall)
         return fields
 
-    def organs(self, wall: Coordinates, viscera: Coordinates) -> dict[str, Tensor]:
-        """Those of `fields` that bound lungs and liver."""
-        cage, domes = self.cage(*wall), self.above_domes(*viscera)
+    def moving_fields(self, cage: Tensor, wall: Coordinates, viscera: Coordinates) -> dict[str, Tensor]:
+        """Fields of what moves with the diaphragm; `cage` is the distance to it at the places of the `wall`."""
+        return self.organs(cage, wall, viscera) | {
+            "dense": self.lung_density(*viscera),
+            "mix": self._loops.at(torch.stack(viscera, -1))[0],
+        }
+
+    def organs(self, cage: Tensor, wall: Coordinates, viscera: Coordinates) -> dict[str, Tensor]:
+        """Those of `moving_fields` that bound lungs and liver."""
+        domes = self.above_domes(*viscera)
         mediastinum = smooth_max(self.mediastinum(*viscera), self._spine_cover(*wall), 10.0)
         lung = smooth_min(smooth_min(cage - 1.5, domes - 1.5, 6.0), -mediastinum, 8.0)
-        return {"cage": cage, "lung": lung, "liver": self.liver(cage, domes, *viscera), "below": -domes}
+        return {"lung": lung, "liver": self.liver(cage, domes, *viscera), "below": -domes}
 
     def cage(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """Distance to the inner surface of the chest and belly wall."""

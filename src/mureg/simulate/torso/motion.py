@@ -7,7 +7,7 @@ motion of tissue is the inverse, found by fixed-point iteration.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -116,24 +116,11 @@ class BreathingMotion:
         share = breath.heart_share
         around = torch.exp(-((x - heart[0]) ** 2 + (y - heart[1]) ** 2) / (2.0 * 50.0**2))
         below = (1.0 - (1.0 - _TENDON) * around) * (1.0 - share)  # how much more than the heart the diaphragm moves
-        level, stretch, fading = self._profiles
+        level, stretch, fading = _profiles(self.motion, breath)
         down = breath.diaphragm_mm * (share * level(z) + below * stretch(z)) - breath.upward_mm * level(z)
         down = down * fading(z)
         aside = self.depth * _TO_THE_MIDDLE * (_DEEPEST_MM - DEEP_MM) * around * level(z)
         return x + aside, y + _FORWARD * down, z + down
-
-    @cached_property
-    def _profiles(self) -> tuple[Profile, Profile, Profile]:
-        """Along z: what follows the heart as a whole, what follows the diaphragm more than it, what stays below.
-
-        Knots lie where the tissue is in this state of breathing.
-        """
-        heart, top, floor = self.motion.heart_mm[2], self.motion.lungs_top_mm, self.motion.floor_mm
-        middle = heart - self.breath.heart_share * self.breath.diaphragm_mm + self.breath.upward_mm
-        bottom = heart - 50.0 - self.breath.diaphragm_mm + self.breath.upward_mm
-        level = Profile((floor - 400.0, middle, middle + 38.0, top), (1.0, 1.0, 0.97, 0.0))
-        stretch = Profile((floor - 400.0, bottom, middle, middle + 30.0, top), (1.0, 1.0, 0.0, -0.35, 0.0))
-        return level, stretch, Profile((floor - 420.0, floor - 60.0, floor + 60.0), (0.3, 0.9, 1.0))
 
     def carried(self, points_mm: Points, inside: Inside, tolerance_mm: float = 1e-5) -> Points:
         """Where tissue goes: with the viscera where `inside`, else with the wall (the inverse of the two)."""
@@ -148,3 +135,17 @@ class BreathingMotion:
             if float(step.abs().max()) < tolerance_mm:
                 break
         return np.asarray(found.numpy())
+
+
+@lru_cache(maxsize=16)
+def _profiles(motion: Motion, breath: Breath) -> tuple[Profile, Profile, Profile]:
+    """Along z: what follows the heart as a whole, what follows the diaphragm more than it, what stays below.
+
+    Knots lie where the tissue is in this state of breathing.
+    """
+    heart, top, floor = motion.heart_mm[2], motion.lungs_top_mm, motion.floor_mm
+    middle = heart - breath.heart_share * breath.diaphragm_mm + breath.upward_mm
+    bottom = heart - 50.0 - breath.diaphragm_mm + breath.upward_mm
+    level = Profile((floor - 400.0, middle, middle + 38.0, top), (1.0, 1.0, 0.97, 0.0))
+    stretch = Profile((floor - 400.0, bottom, middle, middle + 30.0, top), (1.0, 1.0, 0.0, -0.35, 0.0))
+    return level, stretch, Profile((floor - 420.0, floor - 60.0, floor + 60.0), (0.3, 0.9, 1.0))

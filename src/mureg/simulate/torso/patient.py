@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.tissues import TISSUES, Tissue
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, Body, lv_volumes_ml
-from mureg.simulate.torso.canvas import NODE_MM, Lattice
+from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette
 from mureg.simulate.torso.heart import Heart
 from mureg.simulate.torso.motion import Motion
 from mureg.simulate.torso.scene import Scene, Texture
@@ -119,9 +119,8 @@ class Torso:
         """Where the lowest skin is along y, from a coarse look at the trunk."""
         grid = Grid.centred((60, 30, 50), (10.0, 10.0, 10.0), (0.0, self.body.back - 60.0, 0.0))
         lattice = Lattice(grid, RigidTransform.identity())
-        fields = self.scene.node_fields(lattice, Breath())
-        region = [(0, n) for n in grid.shape]
-        skin = torch.cat([values["skin"] for _, values in lattice.slabs(fields["skin"][None], ["skin"], region)])
+        nodes = {"skin": self.scene.skin(lattice)}
+        skin = torch.cat([lattice.fields(nodes, slab)["skin"] for slab in lattice.slabs([(0, n) for n in grid.shape])])
         return _lowest(skin, grid)
 
     @cached_property
@@ -172,15 +171,37 @@ class Torso:
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, contrast_hu: float = 0.0
     ) -> Volume:
         """The body in HU; the myocardium takes up a quarter of the contrast of blood, liver and spleen a third."""
+        return self.hounsfields(grid, patient_from_grid, [breath], contrast_hu)[0]
+
+    def hounsfields(
+        self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], contrast_hu: float = 0.0
+    ) -> list[Volume]:
+        """The body in HU in several states of breathing."""
+        palettes = [[self._hu(breath, contrast_hu)] for breath in breaths]
+        painted = self.scene.render(grid, patient_from_grid, breaths, palettes)
+        return [Volume(values, grid, Quantity.HU) for (values,) in painted]
+
+    def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
+        """Attenuation and activity for the camera, hot spots left out."""
+        return self.emissions(grid, patient_from_grid, [breath], tracer)[0]
+
+    def emissions(
+        self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], tracer: Tracer
+    ) -> list[Emission]:
+        """Attenuation and activity in several states of breathing."""
+        palettes = [self._mu_and_activity(breath, tracer) for breath in breaths]
+        texture = Texture(1, tracer.texture, tracer.texture_mm, tracer.seed)
+        painted = self.scene.render(grid, patient_from_grid, breaths, palettes, tracer.segments, texture)
+        return [Emission(mu, activity) for mu, activity in painted]
+
+    def _hu(self, breath: Breath, contrast_hu: float) -> Palette:
         palette = {name: tissue.hu for name, tissue in self._tissues.items()}
         palette |= {"": _AIR_HU, "lung": Tissue(self._lung_density(breath)).hu, "lung:base": _AIR_HU}
         palette["blood"] += contrast_hu
         palette["lv_wall:base"] = palette["lv_wall"]
-        (values,) = self.scene.render(grid, patient_from_grid, breath, [palette])
-        return Volume(values, grid, Quantity.HU)
+        return palette
 
-    def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
-        """Attenuation and activity for the camera, hot spots left out."""
+    def _mu_and_activity(self, breath: Breath, tracer: Tracer) -> list[Palette]:
         density = self._lung_density(breath)
         mu = {name: tissue.mu_per_cm for name, tissue in self._tissues.items()}
         mu |= {"air": 0.0, "lung": Tissue(density).mu_per_cm, "lung:base": 0.0}
@@ -191,9 +212,7 @@ class Torso:
         # uptake of the lung is per volume at end expiration
         activity |= {"lung": tracer.uptake["lung"] * density / self.body.lung_density, "lung:base": 0.0}
         activity["lv_wall:base"] = 0.0
-        texture = Texture(1, tracer.texture, tracer.texture_mm, tracer.seed)
-        painted = self.scene.render(grid, patient_from_grid, breath, [mu, activity], tracer.segments, texture)
-        return Emission(painted[0], painted[1])
+        return [mu, activity]
 
     def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
         """Which voxels' middles lie in the body, arms included, at end expiration."""

@@ -21,7 +21,7 @@ from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette, Patch
 from mureg.simulate.torso.chest import Chest
 from mureg.simulate.torso.envelope import Envelope
 from mureg.simulate.torso.heart import Heart
-from mureg.simulate.torso.motion import Coordinates, Motion
+from mureg.simulate.torso.motion import BreathingMotion, Coordinates, Motion
 from mureg.simulate.torso.parts import Part
 from mureg.simulate.torso.skeleton import Skeleton
 
@@ -48,6 +48,14 @@ class Texture:
     deviation: float
     wavelength_mm: float
     seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """A state of breathing and what is painted of it: each volume with its palette."""
+
+    moving: BreathingMotion
+    channels: Sequence[tuple[Tensor, Palette]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,72 +90,102 @@ class Scene:
             Part(self.heart.box, self.heart.paint),
         ]
 
-    def node_fields(self, lattice: Lattice, breath: Breath) -> dict[str, Tensor]:
-        """Coordinates and smooth fields at the nodes."""
-        wall, viscera = self._pulled_back(lattice, breath)
-        fields = dict(zip(("x", "y", "z"), wall, strict=True))
-        if not self.motion.breathed_in(breath).still:
-            fields |= dict(zip(("vx", "vy", "vz"), viscera, strict=True))
-        return fields | self.envelope.fields(wall, viscera)
-
     def organ_fields(self, lattice: Lattice, breath: Breath) -> dict[str, Tensor]:
         """Distances to the surfaces of lungs and liver at the nodes."""
-        return self.envelope.organs(*self._pulled_back(lattice, breath))
+        moving, places = self.motion.breathed_in(breath), self._undeformed(lattice)
+        wall = moving.wall(*places)
+        return self.envelope.organs(self.envelope.cage(*wall), wall, moving.viscera(*places))
 
-    def _pulled_back(self, lattice: Lattice, breath: Breath) -> tuple[Coordinates, Coordinates]:
-        """Where the tissue at the nodes lies in the undeformed body at end expiration: of the wall, of the viscera."""
-        moving = self.motion.breathed_in(breath)
-        places = self.motion.undeformed(lattice.points.float()).unbind(-1)
-        return moving.wall(*places), moving.viscera(*places)
+    def skin(self, lattice: Lattice) -> Tensor:
+        """Distance to the skin at the nodes, at end expiration."""
+        return self.envelope.skin(*self._undeformed(lattice))[1]
+
+    def _undeformed(self, lattice: Lattice) -> Coordinates:
+        """Where the nodes lie in the undeformed body."""
+        x, y, z = self.motion.undeformed(lattice.points.float()).unbind(-1)
+        return x, y, z
 
     def render(
         self,
         grid: Grid,
         patient_from_grid: RigidTransform,
-        breath: Breath,
-        palettes: Sequence[Palette],
+        breaths: Sequence[Breath],
+        palettes: Sequence[Sequence[Palette]],
         segments: Sequence[float] | None = None,
         texture: Texture | None = None,
-    ) -> list[Float[Tensor, "x y z"]]:
-        """Paint one volume for each palette.
+    ) -> list[list[Float[Tensor, "x y z"]]]:
+        """Paint the same volumes in several states of breathing.
+
+        Skin and skeleton are worked out once for all states in which they stand alike.
 
         Args:
             grid: where.
             patient_from_grid: maps a point of the grid's space to patient space.
-            breath: state of breathing.
-            palettes: what each tissue is worth; the entry "" is what surrounds the body.
+            breaths: states of breathing.
+            palettes: for each of them and each volume what each tissue is worth; the entry "" is what surrounds the
+                body.
             segments: relative perfusion of the 17 segments of the left-ventricular wall; None for all alike.
             texture: of one of the volumes.
+
+        Returns:
+            For each state of breathing a volume for each palette.
         """
         lattice = Lattice(grid, patient_from_grid)
-        fields = self.node_fields(lattice, breath)
-        volumes = [torch.full(grid.shape, palette.get("", 0.0)) for palette in palettes]
-        ranges = self._ranges(lattice, breath)
-        body = lattice.known(fields["skin"], 2.0 * NODE_MM + lattice.voxel_mm)
-        nodes = torch.stack(list(fields.values())).float()
-        for where, values in lattice.slabs(nodes, list(fields), body):
-            channels = [(v[where], p) for v, p in zip(volumes, palettes, strict=True)]
-            slab = Patch(values, channels, lattice.voxel_mm, where)
-            self._background(slab)
-            for part, box in zip(self.parts, ranges[:-1], strict=True):
-                if part.detail_mm == 0 or part.detail_mm > lattice.voxel_mm:
-                    patch = slab.part(box)
-                    if patch is not None:
-                        part.paint(patch)
-            ventricle = slab.part(ranges[-1])
-            if ventricle is not None:
-                self.heart.paint_ventricle(ventricle, segments)
-            if texture is not None and texture.deviation > 0:
-                _add_texture(slab, texture)
-        return volumes
+        places = self._undeformed(lattice)
+        canvases = [[(torch.full(grid.shape, one.get("", 0.0)), one) for one in own] for own in palettes]
+        states = [_State(self.motion.breathed_in(breath), own) for breath, own in zip(breaths, canvases, strict=True)]
+        for depth in {state.moving.depth for state in states}:  # where the wall stands hangs on it alone
+            alike = [state for state in states if state.moving.depth == depth]
+            self._paint(lattice, places, alike, segments, texture)
+        return [[volume for volume, _ in own] for own in canvases]
 
-    def _ranges(self, lattice: Lattice, breath: Breath) -> npt.NDArray[np.int64]:
+    def _paint(
+        self,
+        lattice: Lattice,
+        places: Coordinates,
+        states: Sequence[_State],
+        segments: Sequence[float] | None,
+        texture: Texture | None,
+    ) -> None:
+        """Paint states in which skin and skeleton stand alike; `places` are the undeformed nodes."""
+        wall = states[0].moving.wall(*places)
+        still = dict(zip("xyz", wall, strict=True)) | self.envelope.still_fields(wall)
+        moving = []
+        for state in states:
+            viscera = state.moving.viscera(*places)
+            own = {} if state.moving.still else dict(zip(("vx", "vy", "vz"), viscera, strict=True))
+            moving.append(own | self.envelope.moving_fields(still["cage"], wall, viscera))
+        ranges = [self._ranges(lattice, state.moving) for state in states]
+        voxel_mm = lattice.voxel_mm
+        for where in lattice.slabs(lattice.known(still["skin"], 2.0 * NODE_MM + voxel_mm)):
+            shared = lattice.fields(still, where)
+            channels = [[(volume[where], palette) for volume, palette in state.channels] for state in states]
+            apart = [
+                Patch(lattice.fields(nodes, where, shared), own, voxel_mm, where)
+                for nodes, own in zip(moving, channels, strict=True)
+            ]
+            together = Patch(shared, [channel for own in channels for channel in own], voxel_mm, where)
+            self._background(together, apart)
+            for k, part in enumerate(self.parts):
+                if part.detail_mm == 0 or part.detail_mm > voxel_mm:
+                    slabs = [together] if part.still else apart
+                    for slab, boxes in zip(slabs, ranges, strict=False):
+                        patch = slab.part(boxes[k])
+                        if patch is not None:
+                            part.paint(patch)
+            for slab, boxes in zip(apart, ranges, strict=True):
+                ventricle = slab.part(boxes[-1])
+                if ventricle is not None:
+                    self.heart.paint_ventricle(ventricle, segments)
+                if texture is not None and texture.deviation > 0:
+                    _add_texture(slab, texture)
+
+    def _ranges(self, lattice: Lattice, moving: BreathingMotion) -> npt.NDArray[np.int64]:
         """Index ranges [part, axis, 2] of the boxes where they lie in the patient; that of the left ventricle last."""
         low, high, still = self._boxes
         middle, half = (low + high) / 2, (high - low) / 2
         around = middle[:, None] + half[:, None] * _BOX_PLACES
         inside = np.broadcast_to(~still[:, None], around.shape[:2])
-        moving = self.motion.breathed_in(breath)
         carried = around if moving.still else moving.carried(around, inside, _BOX_TOLERANCE_MM)
         there = self.motion.deformed(carried, _BOX_TOLERANCE_MM)
         # surfaces of the box that bulge between its corners, and half a voxel of partial volume
@@ -160,18 +198,21 @@ class Scene:
         low, high = (np.array([box[k] for box in boxes], dtype=np.float64) for k in (0, 1))
         return low, high, np.array([part.still for part in self.parts] + [False])
 
-    def _background(self, slab: Patch) -> None:
-        """Skin, fat, breast, muscle, what fills the belly, lungs."""
-        fields = slab.fields
-        slab.paint(fields["skin"], "fat")
-        if "breast" in fields:
-            # strands of glandular tissue in fat
-            gland = torch.minimum(fields["breast"] - 5.0, (fields["mix"] - 0.9 + 1.8 * self.body.gland) * 9.0)
-            slab.paint(torch.minimum(gland, fields["skin"] - 4.0), "breast")
-        slab.paint(fields["muscle"], "soft_tissue")
-        slab.paint(fields["cage"] - 3.0, "between")
-        lung = slab.cover(fields["lung"])
-        slab.lay(1.0 - lung, (lung, "lung"), factor=fields["dense"])
+    def _background(self, together: Patch, apart: Sequence[Patch]) -> None:
+        """Skin, fat, breast, muscle, what fills the belly, lungs: of all states together, and of each apart."""
+        still = together.fields
+        together.paint(still["skin"], "fat")
+        if "breast" in still:
+            for slab in apart:
+                # strands of glandular tissue in fat
+                strands = (slab.fields["mix"] - 0.9 + 1.8 * self.body.gland) * 9.0
+                gland = torch.minimum(still["breast"] - 5.0, strands)
+                slab.paint(torch.minimum(gland, still["skin"] - 4.0), "breast")
+        together.paint(still["muscle"], "soft_tissue")
+        together.paint(still["cage"] - 3.0, "between")
+        for slab in apart:
+            lung = slab.cover(slab.fields["lung"])
+            slab.lay(1.0 - lung, (lung, "lung"), factor=slab.fields["dense"])
 
     def heart_masks(
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
@@ -179,14 +220,14 @@ class Scene:
         """Share of each voxel inside the left-ventricular wall, and inside the whole heart."""
         lattice = Lattice(grid, patient_from_grid)
         moving = self.motion.breathed_in(breath)
-        places = moving.viscera(*self.motion.undeformed(lattice.points.float()).unbind(-1))
+        places = moving.viscera(*self._undeformed(lattice))
         fields = dict(zip(("vx", "vy", "vz"), places, strict=True))
         wall, whole = torch.zeros(grid.shape), torch.zeros(grid.shape)
         farthest = lattice.farthest(places) + lattice.voxel_mm + _BOX_MARGIN_MM
         low, high = (np.asarray(corner)[None] for corner in self.heart.box)
         box = [(int(a), int(b)) for a, b in lattice.index_ranges(low - farthest, high + farthest)[0]]
-        for where, values in lattice.slabs(torch.stack(places).float(), list(fields), box):
-            patch = Patch(values, [], lattice.voxel_mm, where)
+        for where in lattice.slabs(box):
+            patch = Patch(lattice.fields(fields, where), [], lattice.voxel_mm, where)
             distances = self.heart.distances(*patch.viscera)
             wall[where] = self.heart.lv_shares(patch, distances)[0]
             whole[where] = patch.cover(distances.all)

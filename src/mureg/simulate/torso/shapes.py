@@ -128,10 +128,10 @@ def tube(points: npt.ArrayLike, radii: npt.ArrayLike, pieces: int = 2) -> tuple[
     knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
     shares = [np.linspace(a, b, pieces, endpoint=False) for a, b in pairwise(knots)]
     places = np.append(np.concatenate(shares), knots[-1])
-    curve, sizes = PchipInterpolator(knots, points_mm)(places), PchipInterpolator(knots, radii_mm)(places)
+    curve = PchipInterpolator(knots, np.column_stack([points_mm, radii_mm]))(places).tolist()
     return tuple(
-        Capsule(_triple(a), _triple(b), float(r), float(s))
-        for a, b, r, s in zip(curve[:-1], curve[1:], sizes[:-1], sizes[1:], strict=True)
+        Capsule((x, y, z), (next_x, next_y, next_z), radius, next_radius)
+        for (x, y, z, radius), (next_x, next_y, next_z, next_radius) in pairwise(curve)
     )
 
 
@@ -173,8 +173,8 @@ class Profiles:
         where = ((places - start) * (1.0 / step)).clamp_(0.0, len(table) - 1.001)
         low = where.long()
         rows = table.to(places)
-        values = torch.lerp(rows[low], rows[low + 1], (where - low)[..., None])
-        return values.unbind(-1)
+        below, above = (torch.nn.functional.embedding(index, rows) for index in (low, low + 1))
+        return torch.lerp(below, above, (where - low)[..., None]).unbind(-1)
 
     @cached_property
     def _table(self) -> tuple[Tensor, float, float]:
@@ -198,7 +198,3 @@ def outline(x: Tensor, y: Tensor, half_x: Tensor, half_y: Tensor, squareness: fl
     # steepness of the radius, as for an ellipse
     steep = ((u / half_x.square() + v / half_y.square() + _TINY * 1e-3) / (both + _TINY)).sqrt()
     return (1.0 - radius) / steep
-
-
-def _triple(values: Array) -> Triple:
-    return float(values[0]), float(values[1]), float(values[2])
