@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import RLELossless
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
@@ -191,6 +191,24 @@ def test_compressed_slices_stay_compressed_and_private_elements_stay_behind(copy
         assert "SliceLocation" not in new
         assert "DataCollectionCenterPatient" not in new
         assert "SliceLocation" in old
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_pixel_bytes_are_those_of_the_file_in_any_byte_order(copy, tmp_path, syntax) -> None:
+    for path in (copy / "ct").iterdir():
+        ds = pydicom.dcmread(path)
+        big = not syntax.is_little_endian
+        if big:
+            ds.PixelData = ds.pixel_array.astype(">i2").tobytes()
+        ds.file_meta.TransferSyntaxUID = syntax
+        encoding = {"implicit_vr": syntax.is_implicit_VR, "little_endian": syntax.is_little_endian}
+        pydicom.dcmwrite(path, ds, force_encoding=True, **encoding)
+    results(copy, tmp_path / "dicom", moved_ct=True)
+    for name, new in objects(tmp_path / "dicom" / "ct_moved").items():
+        assert new.file_meta.TransferSyntaxUID == syntax
+        assert new.PixelData == pydicom.dcmread(copy / "ct" / name).PixelData
+    there, here = (read_ct(where)[0].volume for where in (copy / "ct", tmp_path / "dicom" / "ct_moved"))
+    np.testing.assert_array_equal(here.numpy(), there.numpy())
 
 
 def test_sources_that_break_rules_are_copied_as_they_are(copy, tmp_path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from support.dicom import change
 from support.dicom_study import POSE, results, study
+from support.programs import program
 from support.tiny_cohort import tiny_case
 
 RESCALE = {"Rescale Intercept", "Rescale Slope"}  # not in the NM object; see docs/reference/dicom.md
@@ -29,15 +30,6 @@ def folder(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results") / "dicom"
     results(source, folder, moved_ct=True)
     return folder
-
-
-def program(name: str) -> str:
-    """A program that a development dependency installed beside this Python, or that is on the path."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def by_pydicomrt(folder) -> np.ndarray:
@@ -207,3 +199,22 @@ def test_dicom_validator_bites(folder, tmp_path) -> None:
     assert faults(tmp_path / "bad.dcm") == {
         "Frame of Reference Transformation Matrix Type", "Content Label", "Slice Thickness"
     }  # fmt: skip
+
+
+@pytest.mark.shared_data
+def test_a_real_header_is_carried_over_without_error(source, tmp_path, shared_data) -> None:
+    """A clinical SPECT object (180 degrees, feet first), with a CT that says it is of the same patient."""
+    real = shutil.copytree(source, tmp_path / "real")
+    shutil.copy(shared_data / "nm" / "mpi_stress_tomo_180deg_30views.dcm", real / "spect.dcm")
+    spect = pydicom.dcmread(real / "spect.dcm")
+    for path in (real / "ct").iterdir():
+        change(path, PatientID=spect.PatientID)
+    results(real, tmp_path / "dicom", moved_ct=True)
+    for path in sorted((tmp_path / "dicom").glob("*.dcm")):
+        ds = pydicom.dcmread(path)
+        for keyword in ("PatientID", "StudyInstanceUID", "StudyDate", "AccessionNumber"):
+            assert ds.get(keyword, "") == spect.get(keyword, ""), (path.name, keyword)
+        assert not any(element.tag.is_private for element in ds.iterall()), path.name
+        assert sitk.ReadImage(str(path)).GetSize()[0] in (32, 40) if "PixelData" in ds else True
+        said = subprocess.run([program("dciodvfy"), "-new", str(path)], capture_output=True, text=True, check=False)
+        assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == [], path.name
