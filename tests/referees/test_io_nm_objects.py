@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import warnings
 
@@ -17,6 +16,7 @@ from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import read_spect, write_nm_tomo, write_nm_volume
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from support.dicom import detector, project_point, rotation, tomo_vectors, write_nm
+from support.programs import program
 
 SHAPE = (9, 8, 7)
 SPACING = (4.0, 5.0, 6.0)
@@ -238,9 +238,8 @@ def test_the_table_of_required_attributes_bites(tmp_path):
     assert "nm-image/ImageType" in faults
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
 def test_dciodvfy_finds_no_error(tmp_path):
     for name, path in written_objects(tmp_path).items():
-        said = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
+        said = subprocess.run([program("dciodvfy"), "-new", str(path)], capture_output=True, text=True, check=False)
         errors = [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")]
         assert errors == [], name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
+from mureg.cli.dicom import DicomOut
 from mureg.evaluation import target_registration_error_mm
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
@@ -25,6 +26,7 @@ class Demo:
     """
 
     output: Output = Path("mureg-demo")
+    results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
@@ -32,14 +34,16 @@ def main(arguments: Sequence[str]) -> int:
     """Read the sample as any study, run, write, compare."""
     options = parse("demo", arguments, Demo)
     device = options.common.prepare()
-    check_folder(options.output, options.common.overwrite)
+    overwrite, spect, ct = options.common.overwrite, sample_folder() / "spect.dcm", sample_folder() / "ct"
+    dicom = options.results.of(spect, ct)
+    check_folder(options.output, overwrite, dicom)
     truth = load_truth()
     with progress(options.common.json) as report:
         report("reading")
-        study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
+        study = read_study(spect, ct=ct)
         outcome = run(study, device=device, progress=report)
         report("writing")
-        write_folder(outcome, options.output)
+        write_folder(outcome, options.output, dicom, overwrite=overwrite)
     registration = outcome.registration
     found = registration.ct_from_spect
     error_mm = target_registration_error_mm(found, truth.ct_from_spect, truth.heart_points_mm)

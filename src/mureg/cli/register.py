@@ -20,6 +20,7 @@ from mureg.cli.common import (
     parse,
     progress,
 )
+from mureg.cli.dicom import DicomOut
 from mureg.errors import UsageError
 from mureg.io import read_study
 from mureg.pipeline import run
@@ -52,6 +53,7 @@ class Register:
     spect_series: str | None = None
     ct_series: str | None = None
     settings: Path | None = None
+    results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     common: Annotated[Common, Flat] = field(default_factory=Common)
     algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
 
@@ -69,9 +71,11 @@ def main(arguments: Sequence[str]) -> int:
             "both --ct and --mu" if options.ct else "neither --ct nor --mu", "one of them", "give the CT or a ready map"
         )
     device = options.common.prepare()
-    check_folder(options.output, options.common.overwrite)
+    overwrite = options.common.overwrite
     with progress(options.common.json) as report:
         report("reading")
+        dicom = options.results.of(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
+        check_folder(options.output, overwrite, dicom)
         study = read_study(
             options.spect, ct=options.ct, mu=options.mu, spect_series=options.spect_series, ct_series=options.ct_series
         )
@@ -87,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
             progress=report,
         )
         report("writing")
-        files = write_folder(outcome, options.output)
+        files = write_folder(outcome, options.output, dicom, overwrite=overwrite)
     written = {"files": [file.name for file in files]}
     emit(options.common, as_json(outcome) | written, [*describe(outcome), f"results in {options.output}"])
     return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mureg.errors import UnreadableInputError, UsageError
+from mureg.errors import UsageError
 from mureg.geometry import Volume
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
 from mureg.io.dicom_files import require_path
-from mureg.io.dicom_nm import PROJECTIONS, VOLUMES, choose_nm, load_gates, load_nm, load_nm_map
+from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
+from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
+from mureg.io.dicom_results import DicomResult, write_dicom_results
 from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
 from mureg.io.inspection import Found, Inspection, inspect
 from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
@@ -18,8 +20,11 @@ from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct, Source, Study
 
 __all__ = [
+    "DicomInputs",
+    "DicomResult",
     "Found",
     "Inspection",
+    "dicom_inputs",
     "inspect",
     "read_ct",
     "read_gates",
@@ -29,6 +34,7 @@ __all__ = [
     "read_study",
     "read_transform",
     "write_ct_series",
+    "write_dicom_results",
     "write_nifti",
     "write_nm_tomo",
     "write_nm_volume",
@@ -98,10 +104,7 @@ def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
         return volume, notes, source_of("mu", [path])
-    try:
-        file = choose_nm(path, series, VOLUMES, maps=True)
-    except UnreadableInputError:
-        file = choose_nm(path, series, VOLUMES)
+    file = choose_map(path, series)
     volume, notes = load_nm_map(file)
     return volume, notes, source_of("mu", [file.path])
 
@@ -141,7 +144,7 @@ def _read_spect_with_notes(path: Path, series: str | None) -> tuple[Acquisition 
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "spect")
         return volume, notes, source_of("spect", [path])
-    file = choose_nm(path, series, (*PROJECTIONS, *VOLUMES), maps=False)
+    file = choose_spect(path, series)
     spect, notes = load_nm(file)
     return spect, notes if isinstance(spect, Volume) else (), source_of("spect", [file.path])
 

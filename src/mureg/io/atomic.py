@@ -45,19 +45,23 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing_folder(folder: Path) -> Iterator[Path]:
+def writing_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty scratch folder beside `folder`; it takes that name when the block ends well, else it vanishes.
 
     Its files are on the disk before it takes the name, so that a machine that stops leaves it whole or not there.
+    With `overwrite` a folder that is there already is taken away when the new one is complete, and only then.
     Raises `UsageError` where `folder` exists, also when it came to be in the meantime, or cannot be written.
     """
-    refuse_existing([folder])
-    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    if not overwrite:
+        refuse_existing([folder])
+    scratch, older = (folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}") for _ in range(2))
     try:
         scratch.mkdir(parents=True)
         yield scratch
         for inside in (*scratch.rglob("*"), scratch):
             _onto_disk(inside)
+        if overwrite and folder.is_dir():
+            folder.rename(older)
         scratch.rename(folder)
         _onto_disk(folder.parent)
     except OSError as problem:
@@ -68,6 +72,9 @@ def writing_folder(folder: Path) -> Iterator[Path]:
         ) from problem
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if older.exists() and not folder.exists():
+            older.rename(folder)
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def remove_leftovers(parent: Path) -> None:

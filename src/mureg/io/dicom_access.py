@@ -50,6 +50,31 @@ def reading(name: str) -> Iterator[None]:
         config.settings.reading_validation_mode = mode
 
 
+@contextmanager
+def copying(name: str) -> Iterator[None]:
+    """Take values over as they are, also where they break a rule of their kind, without warnings.
+
+    What still cannot be written becomes `UnreadableInputError` that names the source; a disk that is full stays what it
+    is.
+    """
+    mode = config.settings.writing_validation_mode
+    config.settings.writing_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except OSError:
+        raise
+    except _DAMAGE as error:
+        raise UnreadableInputError(
+            f"{name} holds values that cannot be written again ({type(error).__name__})",
+            "an object that follows the standard",
+            "export it again, or leave --dicom out",
+        ) from error
+    finally:
+        config.settings.writing_validation_mode = mode
+
+
 def read_dataset(path: Path) -> Dataset:
     """The whole object, also where the preamble is missing (then its encoding is as pydicom found it)."""
     dataset = pydicom.dcmread(path, force=True)

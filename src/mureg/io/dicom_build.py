@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,18 @@ def new_dataset(sop_class: UID, instance_uid: str, common: Dataset) -> Dataset:
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, instance_uid
     return dataset
+
+
+def fresh_uid() -> UID:
+    """A unique identifier that nothing else has, new at each call."""
+    return generate_uid()
+
+
+def stamp(dataset: Dataset, made_at: datetime) -> None:
+    """Say when a series, its content and the object were made, in local time as DICOM has it."""
+    date, time = made_at.strftime("%Y%m%d"), made_at.strftime("%H%M%S")
+    dataset.SeriesDate = dataset.ContentDate = dataset.InstanceCreationDate = date
+    dataset.SeriesTime = dataset.ContentTime = dataset.InstanceCreationTime = time
 
 
 def patient_and_study(patient_id: str, study_uid: str) -> Dataset:

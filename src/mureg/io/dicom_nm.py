@@ -91,6 +91,19 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
     return choose(fitting, series, "NM objects").files[0]
 
 
+def choose_spect(path: Path, series: str | None = None) -> DicomFile:
+    """The emission study at a path: projections or a reconstruction, no transmission map."""
+    return choose_nm(path, series, (*PROJECTIONS, *VOLUMES), maps=False)
+
+
+def choose_map(path: Path, series: str | None = None) -> DicomFile:
+    """The attenuation map at a path; one whose ImageType says TRANSMISSION goes before other reconstructions."""
+    try:
+        return choose_nm(path, series, VOLUMES, maps=True)
+    except UnreadableInputError:
+        return choose_nm(path, series, VOLUMES)
+
+
 def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
     """Read one object that was found, with every guess in a sentence; see `read_nm`."""
     name = file.path.name

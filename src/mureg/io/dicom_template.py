@@ -88,14 +88,18 @@ def source_items(paths: Iterable[Path]) -> list[Dataset]:
         for series in find_series(path):
             for file in series.files:
                 instance = text(file.header, "SOPInstanceUID")
-                item = Dataset()
-                item.ReferencedSOPClassUID = text(file.header, "SOPClassUID")
-                item.ReferencedSOPInstanceUID = instance
-                purpose = code_item("121322", "DCM", "Source image for image processing operation")
-                item.PurposeOfReferenceCodeSequence = [purpose]
                 if instance:
-                    found[instance] = item
+                    found[instance] = source_item(file.header)
     return list(found.values())
+
+
+def source_item(header: Dataset) -> Dataset:
+    """An item of SourceImageSequence: the object of that header."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = text(header, "SOPClassUID")
+    item.ReferencedSOPInstanceUID = text(header, "SOPInstanceUID")
+    item.PurposeOfReferenceCodeSequence = [code_item("121322", "DCM", "Source image for image processing operation")]
+    return item
 
 
 def equipment_items(header: Dataset | None, did: str) -> list[Dataset]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,16 @@ from mureg.errors import GeometryError, MuregError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.atomic import refuse_existing, writing
 from mureg.io.dicom_access import items, text
-from mureg.io.dicom_build import code_item, decimal, decimals, fill_pixels, made_uid, new_dataset, patient_and_study
+from mureg.io.dicom_build import (
+    code_item,
+    decimal,
+    decimals,
+    fill_pixels,
+    made_uid,
+    new_dataset,
+    patient_and_study,
+    stamp,
+)
 from mureg.io.dicom_nm_build import set_patient_position
 from mureg.io.dicom_template import (
     equipment_items,
@@ -55,8 +65,10 @@ def write_nm_volume(
     series_number: int = 900,
     description: str = "",
     derivation: str = "",
+    derivation_codes: Sequence[tuple[str, str]] = (),
     corrections: Sequence[str] = (),
     comment: str = "",
+    made_at: datetime | None = None,
     overwrite: bool = False,
     seed: str = "mureg",
 ) -> Path:
@@ -80,8 +92,10 @@ def write_nm_volume(
         series_number: of the new series.
         description: series description; made from `kind` where left out.
         derivation: how it was made, in a sentence.
+        derivation_codes: the same as codes of DICOM (DCM), value and meaning.
         corrections: terms of CorrectedImage, such as ATTN, SCAT, DECY.
         comment: image comment.
+        made_at: date and time of series and content; none are written where left out.
         overwrite: replace a file that is there.
         seed: the same seed and source give the same unique identifiers.
 
@@ -124,6 +138,10 @@ def write_nm_volume(
     if corrections:
         nm.CorrectedImage = list(corrections)
     nm.DerivationDescription = _derivation(volume, derivation)
+    if derivation_codes:
+        nm.DerivationCodeSequence = [code_item(value, "DCM", meaning) for value, meaning in derivation_codes]
+    if made_at is not None:
+        stamp(nm, made_at)
     references = source_items([*([] if template is None else [template]), *sources])
     if references:
         nm.SourceImageSequence = references

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from contourpy import contour_generator
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -78,6 +79,12 @@ class Canvas:
         """Write at a place in pixels from the top left corner; the top of the words is at y unless `va` is given."""
         style = {"color": INK, "fontsize": 11, "va": "top", "ha": "left", **style}
         self.figure.text(x / self.width, 1 - y / self.height, words, **style)
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The picture as red, green, blue [row, column, 3]."""
+        canvas: Any = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
 
     def save(self, path: Path) -> None:
         """Write a PNG, whole or not at all; the same picture gives the same bytes."""

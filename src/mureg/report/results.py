@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.io import write_nifti
+from mureg.io import DicomResult, write_nifti
 from mureg.io.atomic import refuse_existing, writing
+from mureg.io.dicom_results import FOLDER, remove_dicom_folder
 from mureg.io.transforms import write_tfm
 from mureg.pipeline import Outcome, Provenance
+from mureg.report.dicom import AsDicom
 from mureg.report.figures import quality_picture
 from mureg.report.wording import corrected_for
 
@@ -28,16 +31,26 @@ FILES = (
 )
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) -> None:
     """Refuse, before any work is done, a folder that holds results already."""
     if not overwrite:
-        refuse_existing([folder / name for name in FILES])
+        refuse_existing([folder / name for name in (*FILES, FOLDER)])
+    if dicom is not None:
+        dicom.check(folder, overwrite)
 
 
-def write_folder(outcome: Outcome, folder: Path) -> list[Path]:
+def write_folder(
+    outcome: Outcome, folder: Path, dicom: AsDicom | None = None, *, overwrite: bool = False
+) -> list[Path]:
     """Write every file of a result into `folder`, each whole or not at all; return them.
 
-    A corrected image left over from an earlier run is removed when this run made none.
+    A corrected image or DICOM results left over from an earlier run are removed when this run made none.
+
+    Args:
+        outcome: of one run.
+        folder: made where it is missing.
+        dicom: write the results as DICOM as well.
+        overwrite: DICOM results that are there may be replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
@@ -50,11 +63,24 @@ def write_folder(outcome: Outcome, folder: Path) -> list[Path]:
     registration = outcome.registration
     write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
     quality_picture(outcome, folder / "qc.png")
+    written: tuple[DicomResult, ...] = ()
+    if dicom is not None:
+        written = dicom.write(outcome, folder, folder / "qc.png", overwrite)
+    else:
+        remove_dicom_folder(folder / FOLDER)
     with writing(folder / "settings.toml") as scratch:
         scratch.write_text(settings_toml(outcome.provenance), "utf-8")
     with writing(folder / "registration.json") as scratch:
-        scratch.write_text(json.dumps(as_json(outcome), indent=2) + "\n", "utf-8")
-    return [folder / name for name in FILES if (folder / name).exists()]
+        scratch.write_text(json.dumps(as_json(outcome) | _as_dicom(written), indent=2) + "\n", "utf-8")
+    return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
+
+
+def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:
+    """Which objects were written, so that they can be found in an archive."""
+    if not written:
+        return {}
+    said = "identifiers and times are new in every run; matrix and voxels follow from input, version and settings"
+    return {"dicom": {"note": said, "series": [asdict(one) for one in written]}}
 
 
 def settings_toml(provenance: Provenance) -> str:

@@ -1,0 +1,37 @@
+"""The wish for results as DICOM, for the verbs that can have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mureg.io import dicom_inputs
+from mureg.report import AsDicom
+
+
+@dataclass(frozen=True)
+class DicomOut:
+    """Results as DICOM.
+
+    Attributes:
+        dicom: write the results as DICOM too, into dicom/ (registration, map, reconstructions, report).
+        moved_ct: and the CT at its registered place, as a derived series; means --dicom as well.
+    """
+
+    dicom: bool = False
+    moved_ct: bool = False
+
+    def of(
+        self,
+        spect: Path,
+        ct: Path | None,
+        mu: Path | None = None,
+        spect_series: str | None = None,
+        ct_series: str | None = None,
+    ) -> AsDicom | None:
+        """What to write for the study that is read from these paths; None where nothing was asked for."""
+        if not (self.dicom or self.moved_ct):
+            return None
+        inputs = dicom_inputs(spect, ct=ct, mu=mu, spect_series=spect_series, ct_series=ct_series)
+        return AsDicom(inputs, datetime.now(), self.moved_ct)

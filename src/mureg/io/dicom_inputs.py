@@ -1,0 +1,80 @@
+"""The DICOM objects that a study was read from, for what is written beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mureg.errors import RefusedError, UsageError
+from mureg.io.dicom_access import text
+from mureg.io.dicom_ct import choose_ct_series
+from mureg.io.dicom_files import DicomFile, require_path
+from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_spect, nm_kind
+from mureg.io.nifti import is_nifti
+
+
+@dataclass(frozen=True, eq=False)
+class DicomInputs:
+    """What a study was read from.
+
+    Attributes:
+        spect: the NM object, projections or a reconstruction.
+        attenuation: the slices of the CT, or the one object of a ready map.
+        from_ct: whether `attenuation` is a CT.
+    """
+
+    spect: DicomFile
+    attenuation: tuple[DicomFile, ...]
+    from_ct: bool
+
+    @property
+    def from_projections(self) -> bool:
+        """Whether the SPECT was reconstructed here, not given as a volume."""
+        return nm_kind(self.spect.header) in PROJECTIONS
+
+
+def dicom_inputs(
+    spect: Path,
+    *,
+    ct: Path | None = None,
+    mu: Path | None = None,
+    spect_series: str | None = None,
+    ct_series: str | None = None,
+) -> DicomInputs:
+    """Find the objects that `read_study` reads with the same arguments, from headers alone.
+
+    Raises:
+        UsageError: neither or both of `ct` and `mu`; or one of the inputs is NIfTI, which holds no patient, study and
+            frame of reference that results could belong to.
+        RefusedError: SPECT and CT name different patients.
+        UnreadableInputError: as `read_study`.
+    """
+    attenuation = ct if ct is not None else mu
+    if attenuation is None or (ct is not None and mu is not None):
+        raise UsageError("not exactly one CT or attenuation map", "exactly one", "give --ct or --mu")
+    for path in (spect, attenuation):
+        require_path(path)
+        if path.is_file() and is_nifti(path):
+            raise UsageError(
+                f"DICOM results asked for and {path.name} is NIfTI, which names no patient and no study",
+                "SPECT and CT as DICOM",
+                "give the DICOM series, or leave --dicom out",
+            )
+    if ct is None:
+        found = DicomInputs(choose_spect(spect, spect_series), (choose_map(attenuation, ct_series),), from_ct=False)
+    else:
+        series, _ = choose_ct_series(attenuation, ct_series)
+        found = DicomInputs(choose_spect(spect, spect_series), series.files, from_ct=True)
+    _refuse_two_patients(found)
+    return found
+
+
+def _refuse_two_patients(found: DicomInputs) -> None:
+    """Nobody's results may enter somebody else's study; identifiers that are missing prove nothing."""
+    patients = {text(file.header, "PatientID") for file in (found.spect, *found.attenuation)} - {""}
+    if len(patients) > 1:
+        raise RefusedError(
+            f"SPECT and {'CT' if found.from_ct else 'map'} name {len(patients)} different patients (PatientID)",
+            "one patient",
+            "check that both series belong together, or leave --dicom out",
+        )

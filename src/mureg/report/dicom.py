@@ -1,0 +1,81 @@
+"""The results of a run as DICOM: what goes into which object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.image import imread
+
+from mureg.io import DicomInputs, DicomResult, write_dicom_results
+from mureg.io.dicom_results import FOLDER, Reconstructions, check_dicom_folder
+from mureg.pipeline import Outcome
+from mureg.report.canvas import CAUTION, Canvas
+
+_BANNER = "RESEARCH USE ONLY: NOT FOR DIAGNOSIS"
+_BANNER_PIXELS = 44
+
+
+@dataclass(frozen=True, eq=False)
+class AsDicom:
+    """The wish to have the results as DICOM.
+
+    Attributes:
+        inputs: the objects that the study was read from.
+        made_at: date and time that the new objects carry.
+        moved_ct: the CT at its registered place as well.
+    """
+
+    inputs: DicomInputs
+    made_at: datetime
+    moved_ct: bool = False
+
+    def check(self, folder: Path, overwrite: bool) -> None:
+        """Refuse before any work is done; see `check_dicom_folder`."""
+        check_dicom_folder(folder / FOLDER, self.inputs, moved_ct=self.moved_ct, overwrite=overwrite)
+
+    def write(self, outcome: Outcome, folder: Path, picture: Path, overwrite: bool) -> tuple[DicomResult, ...]:
+        """Write ``dicom/`` into the folder of results, whole or not at all.
+
+        Args:
+            outcome: of one run.
+            folder: of all results.
+            picture: the quality picture, which becomes the report.
+            overwrite: replace that of an earlier run.
+        """
+        registration, settings = outcome.registration, outcome.provenance.settings
+        scatter = settings.get("physics", {}).get("scatter", "none") != "none"
+        return write_dicom_results(
+            folder / FOLDER,
+            self.inputs,
+            registration.ct_from_spect,
+            outcome.mu_registered,
+            Reconstructions(
+                outcome.spect_uncorrected if self.inputs.from_projections else None,
+                outcome.spect_corrected,
+                _in_words(settings.get("reconstructor", {})),
+                ("ATTN", "SCAT") if scatter else ("ATTN",),
+            ),
+            captioned(picture),
+            how=f"{registration.registrar}, {registration.decision}",
+            made_at=self.made_at,
+            moved_ct=self.moved_ct,
+            overwrite=overwrite,
+        )
+
+
+def captioned(picture: Path) -> npt.NDArray[np.uint8]:
+    """A PNG as red, green, blue [row, column, 3], under a line that says what it is not for."""
+    pixels = np.rint(imread(picture)[..., :3] * 255).astype(np.uint8)
+    banner = Canvas(pixels.shape[1], _BANNER_PIXELS)
+    banner.text(pixels.shape[1] / 2, 10, _BANNER, ha="center", fontsize=17, fontweight="bold", color=CAUTION)
+    return np.vstack([banner.pixels(), pixels])
+
+
+def _in_words(settings: dict[str, object]) -> str:
+    """An algorithm and its settings, shortly."""
+    named = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "kind")
+    return f"{settings.get('kind', 'reconstruction')} ({named})"
