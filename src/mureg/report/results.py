@@ -10,7 +10,7 @@ import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.io import write_nifti
-from mureg.io.atomic import refuse_existing, writing
+from mureg.io.atomic import refuse_existing, require_writable, staging
 from mureg.io.transforms import write_tfm
 from mureg.pipeline import Outcome, Provenance
 from mureg.report.figures import quality_picture
@@ -29,32 +29,35 @@ FILES = (
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse, before any work is done, a folder that holds results already."""
+    """Refuse, before any work is done, a folder that holds results already or cannot be written."""
+    require_writable(folder)
     if not overwrite:
         refuse_existing([folder / name for name in FILES])
 
 
 def write_folder(outcome: Outcome, folder: Path) -> list[Path]:
-    """Write every file of a result into `folder`, each whole or not at all; return them.
+    """Write every file of a result into `folder`, all of them or none; return them.
 
     A corrected image left over from an earlier run is removed when this run made none.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with staging(folder) as scratch:
+        _write_each(outcome, scratch)
+    if outcome.spect_corrected is None:
+        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
+    return [folder / name for name in FILES if (folder / name).exists()]
+
+
+def _write_each(outcome: Outcome, folder: Path) -> None:
     write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
     write_nifti(outcome.spect_uncorrected, folder / "spect_nac.nii.gz")
     if outcome.spect_corrected is not None:
         write_nifti(outcome.spect_corrected, folder / "spect_ac.nii.gz")
-    else:
-        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
     registration = outcome.registration
     write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
     quality_picture(outcome, folder / "qc.png")
-    with writing(folder / "settings.toml") as scratch:
-        scratch.write_text(settings_toml(outcome.provenance), "utf-8")
-    with writing(folder / "registration.json") as scratch:
-        scratch.write_text(json.dumps(as_json(outcome), indent=2) + "\n", "utf-8")
-    return [folder / name for name in FILES if (folder / name).exists()]
+    (folder / "settings.toml").write_text(settings_toml(outcome.provenance), "utf-8")
+    (folder / "registration.json").write_text(json.dumps(as_json(outcome), indent=2) + "\n", "utf-8")
 
 
 def settings_toml(provenance: Provenance) -> str:
