@@ -137,10 +137,10 @@ EMISSIONS = [
     spect("CT given as SPECT", "holds only CT", _ct_as_spect),
     spect("attenuation map given as SPECT", "RECON TOMO (transmission)", volume(1540)),
     spect("planar images", "holds only STATIC", _tomo(kind="STATIC")),
-    spect("no ImageType", "holds only unknown", _tomo(ImageType=None)),
+    spect("no ImageType", "holds only objects of unknown type", _tomo(ImageType=None)),
     spect("two acquisitions in a folder", "2 NM objects found", _two),
     spect("0 views", "has 0 frames", _tomo(NumberOfFrames=0)),
-    spect("number of views that is none", "NumberOfFrames", _tomo(NumberOfFrames=[1, 2])),
+    spect("number of views that is none", "NumberOfFrames holds 2 values", _tomo(NumberOfFrames=[1, 2])),
     spect("no FrameIncrementPointer", "FrameIncrementPointer is missing", _vectors(FrameIncrementPointer=None)),
     spect("vector missing", "names AngularViewVector, which is missing", _vectors(AngularViewVector=None)),
     spect(
@@ -152,7 +152,7 @@ EMISSIONS = [
     spect("half of the views missing", "4 views of 8", _some_views(1, 2, 3, 4)),
     spect("65535 views claimed", "8 views of 65535", _turn(NumberOfFramesInRotation=65535)),
     spect("no start angle", "StartAngle is missing", _turn(None)),
-    spect("start angle that is no number", "StartAngle holds", _turn(StartAngle="1e400")),
+    spect("start angle that is no number", "StartAngle holds no usable number", _turn(StartAngle="1e400")),
     spect("no direction of rotation", "RotationDirection is ''", _turn(RotationDirection=None)),
     spect("no angle between views", "AngularStep is missing", _turn(AngularStep=None)),
     spect(
@@ -160,7 +160,7 @@ EMISSIONS = [
     ),
     spect("negative pixel spacing", "not positive", _tomo(PixelSpacing=[-5, -5])),
     spect("pixel spacing 0", "not positive", _tomo(PixelSpacing=[0, 0])),
-    spect("pixel spacing in cm", "(perhaps centimeters)", _tomo(PixelSpacing=[0.68, 0.68])),
+    spect("pixel spacing in cm", "(perhaps centimetres)", _tomo(PixelSpacing=[0.68, 0.68])),
     spect(
         "tilted detector",
         "tilted by 30 degrees",
@@ -225,7 +225,7 @@ EMISSIONS = [
         "radius in cm",
         "spect",
         _turn(RadialPosition=22.5),
-        note="taken for centimeters",
+        note="taken for centimetres",
         facts={**TOMO, "radius_mm": [225.0, 225.0]},
     ),
     Odd(

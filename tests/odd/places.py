@@ -41,6 +41,12 @@ def _file(root: Path, name: str, content: bytes) -> Path:
     return root / name
 
 
+def _damaged(root: Path) -> Path:
+    (root / "disk").mkdir()
+    (root / "disk" / "a").write_bytes(b"\0" * 128 + b"DICM\x02\0\0\0UL")
+    return root / "disk"
+
+
 def dicomdir(folder: Path) -> Path:
     """An index as exporting software writes it, without the images."""
     ds = pydicom.Dataset()
@@ -116,7 +122,12 @@ PLACES = [
     ct("text named .dcm", "neither a DICOM nor a NIfTI file", lambda r: _file(r, "a.dcm", b"Dear colleague " * 20)),
     spect("text named .nii", "neither a DICOM nor a NIfTI file", lambda r: _file(r, "a.nii", b"Dear colleague " * 40)),
     spect("text named .nii.gz", "neither a DICOM nor a NIfTI file", lambda r: _file(r, "a.nii.gz", b"no zip")),
-    ct("DICOM cut short in its header", "is damaged DICOM", lambda r: _file(r, "a", b"\0" * 128 + b"DICM\x02\0\0\0UL")),
+    ct(
+        "DICOM cut short in its header",
+        "ends or breaks before it says what it is",
+        lambda r: _file(r, "a", b"\0" * 128 + b"DICM\x02\0\0\0UL"),
+    ),
+    ct("folder with damaged DICOM alone", "holds 1 damaged DICOM file(s)", _damaged),
     ct("name with a line break and an escape", "?[2J", lambda r: _file(r, "a\n\x1b[2Jb.dcm", b"no image")),
     ct("DICOMDIR alone", "holds a DICOMDIR, an index without images", _dicomdir_alone),
     ct("CTs of two patients in a folder", "2 CT series of 2 patients", _two_patients),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from pydicom.filereader import read_dataset as read_elements
 from pydicom.filereader import read_preamble
 from pydicom.multival import MultiValue
 from pydicom.uid import (
-    UID,
+    AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -29,6 +31,13 @@ from mureg.errors import GeometryError, MuregError, UnreadableInputError, printa
 from mureg.io.bounded import BoundedReader, require_moderate, require_moderate_inflation
 
 _SMALLEST_PIXEL_MM, _LARGEST_PIXEL_MM = 1.0, 50.0
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (EOFError, "it ends too early"),
+    (gzip.BadGzipFile, "its compression is damaged"),
+    (zlib.error, "its compression is damaged"),
+    (MemoryError, "there is too little memory"),
+)
+_DESCRIBED_BY = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation")
 _RLE_RATIO = 64  # two bytes for a run of up to 128
 
 
@@ -52,8 +61,9 @@ def reading(name: str) -> Iterator[None]:
 def cannot_be_read(name: str, error: Exception, expected: str) -> UnreadableInputError:
     """The sentence for whatever a library raised: the system's reason where there is one, else the kind of error."""
     reason = error.strerror if isinstance(error, OSError) else None
-    remedy = "export it again" if reason is None else "check the file's permissions and the disk"
-    return UnreadableInputError(f"{name} cannot be read ({reason or type(error).__name__})", expected, remedy)
+    remedy = "export it again" if reason is None else "check the path, the permissions and the disk"
+    known = next((said for kind, said in _REASONS if isinstance(error, kind)), type(error).__name__)
+    return UnreadableInputError(f"{name} cannot be read ({reason or known})", expected, remedy)
 
 
 def read_header(path: Path) -> Dataset:
@@ -102,9 +112,10 @@ def numbers(dataset: Dataset | None, keyword: str, count: int | None = None) -> 
     except (TypeError, ValueError):
         found = (float("nan"),)
     if not np.isfinite(found).all() or (found and count is not None and len(found) != count):
+        several = f"{len(listed)} values where some are missing, too many or no numbers"
         raise UnreadableInputError(
-            f"{keyword} holds {len(listed)} values, not all of them usable",
-            "finite numbers" if count is None else f"{count} finite numbers",
+            f"{keyword} holds {several if len(listed) > 1 else 'no usable number'}",
+            "finite numbers" if count is None else "a finite number" if count == 1 else f"{count} finite numbers",
             "export the study again or correct the header",
         )
     return found or None
@@ -141,13 +152,14 @@ def decoded_pixels(dataset: Dataset, name: str) -> npt.NDArray[Any]:
         )
     if int(dataset.get("SamplesPerPixel", 1)) != 1:
         raise UnreadableInputError(f"{name} is a colour image", "grey values", "export the original images")
+    _require_described(dataset, name)
     _require_moderate_pixels(dataset, name)
     meta = getattr(dataset, "file_meta", None)
     syntax = None if meta is None else meta.get("TransferSyntaxUID")
     try:
         stored: npt.NDArray[Any] = dataset.pixel_array
     except Exception as error:  # a damaged object makes the decoders raise almost anything
-        if syntax is not None and syntax != RLELossless and _is_compressed(syntax):
+        if syntax is not None and syntax != RLELossless and syntax.is_compressed:
             raise UnreadableInputError(
                 f"{name} is compressed as {syntax.name} and no decoder for it works here",
                 "uncompressed pixels",
@@ -175,7 +187,7 @@ def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
     """Refuse a spacing that no camera or scanner has, as when it is written in cm or in micrometres."""
     if smallest_mm <= spacing <= _LARGEST_PIXEL_MM:
         return
-    unit = "centimeters" if spacing < smallest_mm else "micrometers"
+    unit = "centimetres" if spacing < smallest_mm else "micrometres"
     raise GeometryError(
         f"{what} is {spacing:.4g}, which can be no spacing in millimetres (perhaps {unit})",
         f"{smallest_mm:g} to {_LARGEST_PIXEL_MM:g} mm",
@@ -183,11 +195,22 @@ def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
     )
 
 
-def _is_compressed(syntax: UID) -> bool:
-    try:
-        return bool(syntax.is_compressed)
-    except ValueError:  # no transfer syntax at all
-        return False
+def _require_described(dataset: Dataset, name: str) -> None:
+    """Refuse pixels whose header does not say how to read them."""
+    for keyword in _DESCRIBED_BY:
+        if number(dataset, keyword) is None:
+            raise UnreadableInputError(f"{name} has no {keyword}", "how to read its pixels", "export with full headers")
+    bits = number(dataset, "BitsAllocated")
+    if bits not in (8, 16, 32):
+        raise UnreadableInputError(f"{name} has {bits:g} bits a pixel", "8, 16 or 32", "export the original images")
+    meta = getattr(dataset, "file_meta", None)
+    syntax = None if meta is None else meta.get("TransferSyntaxUID")
+    if syntax is not None and syntax not in AllTransferSyntaxes:
+        raise UnreadableInputError(
+            f"{name} is in the unknown transfer syntax {printable(str(syntax))[:64]}",
+            "one of DICOM's own",
+            "export it uncompressed",
+        )
 
 
 def _require_moderate_pixels(dataset: Dataset, name: str) -> None:

@@ -146,7 +146,7 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
     require_millimetres("PixelSpacing of the CT", min(spacing), _SMALLEST_PIXEL_MM)
     require_millimetres("PixelSpacing of the CT", max(spacing), _SMALLEST_PIXEL_MM)
     if np.ptp(np.asarray([s for s in spacings if s is not None]), axis=0).max() > 1e-3 * min(spacing):
-        listed = ", ".join(sorted(f"{s[0]:g}" for s in spacings if s is not None))
+        listed = ", ".join(sorted(f"{s[0]:g} x {s[1]:g}" for s in spacings if s is not None))
         raise GeometryError(f"the CT series has mixed pixel spacing ({listed} mm)", "one", "export one reconstruction")
     cosines = [numbers(f.header, "ImageOrientationPatient", 6) for f in files]
     if any(c is None for c in cosines):
@@ -227,7 +227,7 @@ def _require_steps_in_mm(step_mm: float, header: Dataset) -> None:
     thickness_mm = numbers(header, "SliceThickness", 1)
     if thickness_mm and step_mm < _LEAST_STEP * thickness_mm[0]:
         raise GeometryError(
-            f"CT slices of {thickness_mm[0]:g} mm lie {step_mm:.3g} apart (positions perhaps in centimeters)",
+            f"CT slices of {thickness_mm[0]:g} mm lie {step_mm:.3g} apart (positions perhaps in centimetres)",
             "positions in millimetres",
             "correct the header",
         )
@@ -258,7 +258,7 @@ def _hounsfield(
     if not np.isfinite(hounsfield).all():
         raise UnitsError("CT values that are not finite", "HU", "check the rescale values and export again")
     hounsfield[outside] = FILLER_HU
-    require_hounsfield(hounsfield)
+    require_hounsfield(hounsfield, "CT values")
     return hounsfield, outside
 
 

@@ -124,7 +124,7 @@ def search(path: Path) -> Search:
         path: a file or folder.
 
     Raises:
-        UnreadableInputError: the path does not exist or is an empty folder.
+        UnreadableInputError: the path does not exist, is an empty folder or is itself a damaged object.
     """
     require_path(path)
     grouped: dict[str, dict[tuple[str, ...], DicomFile]] = {}
@@ -133,6 +133,8 @@ def search(path: Path) -> Search:
         try:
             header = _header(file)
         except UnreadableInputError:
+            if file == path:
+                raise
             damaged.append(file.name)
             continue
         if header is None:
@@ -160,8 +162,8 @@ def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: st
     if seen:
         return UnreadableInputError(f"'{name}' holds {seen}", expected, remedy)
     if found.damaged:
-        what = f"'{name}' is" if not path.is_dir() else f"'{name}' holds {len(found.damaged)}"
-        return UnreadableInputError(f"{what} damaged DICOM and no usable series", expected, "export it again")
+        only = f"'{name}' holds {len(found.damaged)} damaged DICOM file(s) and nothing else of use"
+        return UnreadableInputError(only, expected, "export them again")
     if found.directory:
         whole = "give the folder that holds it and the images" if not path.is_dir() else "copy the images beside it"
         return UnreadableInputError(f"'{name}' holds a DICOMDIR, an index without images", expected, whole)
@@ -253,7 +255,11 @@ def _header(file: Path) -> Dataset | None:
             return None
         if "SOPClassUID" not in header:
             if marked:
-                raise UnreadableInputError(f"{file.name} has no SOPClassUID", "a DICOM object", "export it again")
+                raise UnreadableInputError(
+                    f"'{file.name}' is DICOM that ends or breaks before it says what it is (no SOPClassUID)",
+                    "a whole object",
+                    "export it again",
+                )
             return None
         header.filename = file.name
     return header

@@ -79,7 +79,7 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
     if maps is not None:
         fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
     if not fitting:
-        kinds_seen = {nm_kind(o.files[0].header) or "unknown" for o in objects}
+        kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
         seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
         maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
         raise nothing_fits(

@@ -152,9 +152,20 @@ def _opened(path: Path) -> tuple[Any, bytes]:
         second = start[4:8] == b"n+2\x00"
         cls, header_size = (nib.Nifti2Header, 540) if second else (nib.Nifti1Header, 348)
         header = cls.from_fileobj(io.BytesIO(start[:header_size]), check=False)
-        dtype, shape = header.get_data_dtype(), tuple(int(n) for n in header.get_data_shape())
+        shape = tuple(int(n) for n in header.get_data_shape())
+        try:
+            dtype = header.get_data_dtype()
+        except (KeyError, HeaderDataError) as error:
+            code = int(header["datatype"])
+            raise UnreadableInputError(
+                f"{path.name} holds voxels of an unknown type (code {code})", "real numbers", "convert the image"
+            ) from error
         if dtype.kind not in "iuf":
-            raise UnreadableInputError(f"{path.name} holds {dtype} voxels", "real numbers", "convert the image")
+            raise UnreadableInputError(
+                f"{path.name} holds {dtype.name if dtype.names is None else 'colour'} voxels",
+                "real numbers",
+                "convert the image",
+            )
         if len(shape) < 3 or min(shape) < 1 or max((*shape[3:], 1)) > 1:
             raise UnreadableInputError(
                 f"{path.name} has {len(shape)} dimensions {shape}", "one 3-D image", "extract the volume to use"
@@ -182,7 +193,7 @@ def _lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[npt.NDArray
     if code == 0:
         notes.append("the NIfTI header names no spatial unit; millimetres assumed")
     elif code != _MILLIMETRES:
-        unit = {1: "meters", 3: "micrometers"}.get(code, f"an unknown spatial unit (code {code})")
+        unit = {1: "metres", 3: "micrometres"}.get(code, f"an unknown spatial unit (code {code})")
         raise GeometryError(f"{name} is in {unit}", "millimetres", "convert the header to mm")
     sform, sform_code = header.get_sform(coded=True)
     qform, qform_code = _qform(header, name, needed=not int(header["sform_code"]))

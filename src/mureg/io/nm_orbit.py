@@ -120,7 +120,7 @@ def _in_mm(radii: tuple[float, ...]) -> tuple[tuple[float, ...] | None, tuple[st
     if low >= _RADII_MM[0] and high <= _RADII_MM[1]:
         return radii, ()
     if low >= _RADII_CM[0] and high < _RADII_CM[1]:
-        return tuple(10.0 * r for r in radii), (f"detector radii of {low:g} to {high:g} taken for centimeters",)
+        return tuple(10.0 * r for r in radii), (f"detector radii of {low:g} to {high:g} taken for centimetres",)
     return None, (f"detector radii of {low:g} to {high:g} mm are not believable and ignored",)
 
 
