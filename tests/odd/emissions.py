@@ -182,6 +182,7 @@ EMISSIONS = [
         _recoded(_second_window),
     ),
     spect("negative counts", "negative or non-finite counts", _tomo(RescaleSlope=-1, RescaleIntercept=0)),
+    spect("absurd rescale slope", "values up to 1e+37", _tomo(RescaleSlope=1e35, RescaleIntercept=0)),
     spect("pixels cut short", "do not fit its header", _cut),
     spect("65535 x 65535 pixels claimed", "claims 65535 x 65535 pixels", _tomo(Rows=65535, Columns=65535)),
     spect(
