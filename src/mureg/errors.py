@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(words: str) -> str:
+    """The words as one line for any terminal: what a file may smuggle in (new lines, escapes) becomes "?"."""
+    return "".join(c if c.isprintable() else "?" for c in words)
+
+
 class MuregError(Exception):
     """A refusal in one sentence. Only the command line and the review page catch it.
 
@@ -19,7 +24,7 @@ class MuregError(Exception):
         self.found, self.expected, self.remedy = found, expected, remedy
 
     def __str__(self) -> str:
-        return f"{self.found}; expected {self.expected}; {self.remedy}."
+        return printable(f"{self.found}; expected {self.expected}; {self.remedy}.")
 
 
 class UsageError(MuregError):

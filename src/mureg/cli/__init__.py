@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError
@@ -19,8 +23,11 @@ VERBS = {
     "evaluate": "compare registrars on virtual patients: errors, images, polar maps, tables and figures",
     "train": "train a registration network on a cohort or on a list of pairs; goes on where it was stopped",
     "finetune": "go on training weights on your own patients",
+    "doctor": "check the installation: libraries, device, sample study, weights, no use of a network",
     "export": "write a simulated case as DICOM, as a hospital would have it",
 }
+
+_CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,8 +71,42 @@ def entry() -> None:
     """The console script."""
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    keep_out_of_home()
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        sys.exit(main())
+        code = main()
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)
-        sys.exit(141)
+        code = 141
+    except OSError as problem:
+        said = f"stopped by the system ({problem.strerror}); expected room to write"
+        print(f"mureg: {said}; choose another place or free the disk.", file=sys.stderr)
+        code = 2
+    else:
+        sys.exit(code)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)
+    sys.exit(code)
+
+
+def keep_out_of_home() -> None:
+    """Give the libraries that keep lists and caches of their own a folder that goes with the process.
+
+    Nothing is left in the user's home or in the folder for scratch. A list of fonts that matplotlib made for the user
+    is copied, for making one takes a second.
+    """
+    wanted = {name: place for name, place in _CACHES.items() if name not in os.environ}
+    if not wanted:
+        return
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="mureg-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        for name, place in wanted.items():
+            (folder / place).mkdir()
+            os.environ[name] = str(folder / place)
+        if "MPLCONFIGDIR" in wanted:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
+            for known in cache.glob("fontlist-*.json"):
+                shutil.copy(known, folder / _CACHES["MPLCONFIGDIR"])
+    except (OSError, RuntimeError):  # then they find places of their own
+        return

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mureg.errors import UsageError
+from mureg.errors import UsageError, printable
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, Registrar
@@ -151,4 +151,4 @@ def emit(common: Common, answer: Mapping[str, Any], lines: Sequence[str]) -> Non
         json.dump(answer, sys.stdout, indent=2)
         print()
     else:
-        print("\n".join(lines))
+        print("\n".join(map(printable, lines)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from mureg.errors import UsageError
 from mureg.geometry import Volume
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
-from mureg.io.dicom_files import require_path
+from mureg.io.dicom_files import patient_of, require_path
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
 from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
 from mureg.io.dicom_results import DicomResult, write_dicom_results
@@ -55,7 +55,7 @@ def read_spect(path: Path | str, series: str | None = None) -> tuple[Acquisition
     Raises:
         UnreadableInputError, GeometryError, UnitsError: one sentence on what was found, expected and can be done.
     """
-    spect, _, source = _read_spect_with_notes(Path(path), series)
+    spect, _, source, _ = _read_spect(Path(path), series)
     return spect, source
 
 
@@ -80,13 +80,8 @@ def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
 
     Args, refusals: as for `read_spect`.
     """
-    path = Path(path)
-    require_path(path)
-    if _nifti(path):
-        volume, notes = read_nifti_with_notes(path, "ct")
-        return Ct(volume, notes=notes), source_of("ct", [path])
-    chosen, notes = choose_ct_series(path, series)
-    return read_ct_series(chosen, notes), source_of("ct", [f.path for f in chosen.files])
+    ct, source, _ = _read_ct(Path(path), series)
+    return ct, source
 
 
 def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[str, ...], Source]:
@@ -99,14 +94,8 @@ def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[
     Returns:
         The map in 1/cm, every guess in a sentence, and the fingerprint of the files used.
     """
-    path = Path(path)
-    require_path(path)
-    if _nifti(path):
-        volume, notes = read_nifti_with_notes(path, "mu")
-        return volume, notes, source_of("mu", [path])
-    file = choose_map(path, series)
-    volume, notes = load_nm_map(file)
-    return volume, notes, source_of("mu", [file.path])
+    volume, notes, source, _ = _read_mu(Path(path), series)
+    return volume, notes, source
 
 
 def read_study(
@@ -119,7 +108,8 @@ def read_study(
 ) -> Study:
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
-    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either.
+    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. Where the two name
+    different patients a note says so: copies may carry different pseudonyms of one person.
     """
     if (ct is None) == (mu is None):
         raise UsageError(
@@ -127,26 +117,53 @@ def read_study(
             "exactly one of them",
             "give --ct or --mu",
         )
-    emission, notes, emission_source = _read_spect_with_notes(Path(spect), spect_series)
+    emission, notes, emission_source, patient = _read_spect(Path(spect), spect_series)
     attenuation: Ct | Volume
     if ct is not None:
-        attenuation, source = read_ct(ct, ct_series)
+        attenuation, source, other = _read_ct(Path(ct), ct_series)
     else:
         assert mu is not None
-        attenuation, notes_of_map, source = read_mu(mu, ct_series)
+        attenuation, notes_of_map, source, other = _read_mu(Path(mu), ct_series)
         notes += notes_of_map
+    if patient and other and patient != other:
+        what = "CT" if ct is not None else "attenuation map"
+        notes += (f"the SPECT and the {what} name different patients: make sure that they belong together",)
     return Study(emission, attenuation, sources=(emission_source, source), notes=notes)
 
 
-def _read_spect_with_notes(path: Path, series: str | None) -> tuple[Acquisition | Volume, tuple[str, ...], Source]:
+# each of these also returns the patient's identifier, "" where there is none
+
+
+def _read_spect(path: Path, series: str | None) -> tuple[Acquisition | Volume, tuple[str, ...], Source, str]:
     """`read_spect`, and the guesses made on a volume (an acquisition carries its own)."""
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "spect")
-        return volume, notes, source_of("spect", [path])
+        return volume, notes, source_of("spect", [path]), ""
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
-    return spect, notes if isinstance(spect, Volume) else (), source_of("spect", [file.path])
+    notes = notes if isinstance(spect, Volume) else ()
+    return spect, notes, source_of("spect", [file.path]), patient_of(file)
+
+
+def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, str]:
+    require_path(path)
+    if _nifti(path):
+        volume, notes = read_nifti_with_notes(path, "ct")
+        return Ct(volume, notes=notes), source_of("ct", [path]), ""
+    chosen, notes = choose_ct_series(path, series)
+    source = source_of("ct", [f.path for f in chosen.files])
+    return read_ct_series(chosen, notes), source, patient_of(chosen.files[0])
+
+
+def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, str]:
+    require_path(path)
+    if _nifti(path):
+        volume, notes = read_nifti_with_notes(path, "mu")
+        return volume, notes, source_of("mu", [path]), ""
+    file = choose_map(path, series)
+    volume, notes = load_nm_map(file)
+    return volume, notes, source_of("mu", [file.path]), patient_of(file)
 
 
 def _nifti(path: Path) -> bool:

@@ -22,6 +22,16 @@ def refuse_existing(paths: list[Path]) -> None:
             raise UsageError(f"{path.name} exists already", "a new output", "choose another output or pass --overwrite")
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse, before any work is done, a folder that cannot be made or written; raise `UsageError`."""
+    place = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        why = "may not be written" if place.is_dir() else "is a file"
+        raise UsageError(
+            f"cannot write into {folder.name} ({place.name} {why})", "a writable folder", "choose another output"
+        )
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Give a scratch file beside `path`; it takes the name of `path` when the block ends well and vanishes otherwise.
@@ -75,6 +85,35 @@ def writing_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         if older.exists() and not folder.exists():
             older.rename(folder)
         shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Give an empty scratch folder inside `folder`; its files move up into `folder` when the block ends well.
+
+    Otherwise `folder` is as it was, and not there where it was not: a full disk leaves no half result. Raises
+    `UsageError` where it cannot be made or written.
+    """
+    folder = folder.resolve()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    scratch = folder / f".{secrets.token_hex(4)}{_PARTIAL}"
+    done = False
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        for file in scratch.iterdir():
+            file.replace(folder / file.name)
+        done = True
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        raise UsageError(
+            f"cannot write into {folder.name} ({reason})", "a writable folder with room", "choose another output"
+        ) from problem
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            for place in () if done else made:
+                place.rmdir()
 
 
 def remove_leftovers(parent: Path) -> None:

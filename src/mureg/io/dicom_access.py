@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import struct
+import gzip
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,23 +15,30 @@ import numpy.typing as npt
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-from mureg.errors import GeometryError, UnreadableInputError
-
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OSError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
+from pydicom.filereader import read_dataset as read_elements
+from pydicom.filereader import read_preamble
+from pydicom.multival import MultiValue
+from pydicom.uid import (
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
 )
+
+from mureg.errors import GeometryError, MuregError, UnreadableInputError, printable
+from mureg.io.bounded import BoundedReader, require_moderate, require_moderate_inflation
+
+_SMALLEST_PIXEL_MM, _LARGEST_PIXEL_MM = 1.0, 50.0
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (EOFError, "it ends too early"),
+    (gzip.BadGzipFile, "its compression is damaged"),
+    (zlib.error, "its compression is damaged"),
+    (MemoryError, "there is too little memory"),
+)
+_DESCRIBED_BY = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation")
+_RLE_RATIO = 64  # two bytes for a run of up to 128
 
 
 @contextmanager
@@ -42,12 +50,25 @@ def reading(name: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except _DAMAGE as error:
-        raise UnreadableInputError(
-            f"{name} cannot be read ({type(error).__name__})", "an undamaged DICOM object", "export it again"
-        ) from error
+    except MuregError:
+        raise
+    except Exception as error:  # a damaged object makes the library below raise almost anything
+        raise cannot_be_read(name, error, "an undamaged DICOM object") from error
     finally:
         config.settings.reading_validation_mode = mode
+
+
+def cannot_be_read(name: str, error: Exception, expected: str) -> UnreadableInputError:
+    """The sentence for whatever a library raised: the system's reason where there is one, else the kind of error."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    remedy = "export it again" if reason is None else "check the path, the permissions and the disk"
+    known = next((said for kind, said in _REASONS if isinstance(error, kind)), type(error).__name__)
+    return UnreadableInputError(f"{name} cannot be read ({reason or known})", expected, remedy)
+
+
+def read_header(path: Path) -> Dataset:
+    """The object without its pixels."""
+    return _read(path, headers_only=True)
 
 
 @contextmanager
@@ -63,9 +84,9 @@ def copying(name: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except OSError:
+    except (MuregError, OSError):
         raise
-    except _DAMAGE as error:
+    except Exception as error:  # damaged values make the library below raise almost anything
         raise UnreadableInputError(
             f"{name} holds values that cannot be written again ({type(error).__name__})",
             "an object that follows the standard",
@@ -77,7 +98,7 @@ def copying(name: str) -> Iterator[None]:
 
 def read_dataset(path: Path) -> Dataset:
     """The whole object, also where the preamble is missing (then its encoding is as pydicom found it)."""
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = _read(path, headers_only=False)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit_vr, little_endian = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
@@ -85,10 +106,21 @@ def read_dataset(path: Path) -> Dataset:
     return dataset
 
 
+def _read(path: Path, *, headers_only: bool) -> Dataset:
+    """Read an object, but inflate none that grows beyond measure."""
+    with BoundedReader(path) as stream:
+        if read_preamble(stream, force=True) is not None:
+            meta = read_elements(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                require_moderate_inflation(stream.read(), path.name)
+        stream.seek(0)
+        return pydicom.dcmread(stream, force=True, stop_before_pixels=headers_only)
+
+
 def text(dataset: Dataset | None, keyword: str) -> str:
-    """The value as one line of text, "" where it is missing."""
+    """The value as one line of printable text, "" where it is missing."""
     value = None if dataset is None else dataset.get(keyword)
-    return "" if value is None else " ".join(str(value).split())
+    return "" if value is None else printable(" ".join(str(value).split()))
 
 
 def numbers(dataset: Dataset | None, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
@@ -105,9 +137,10 @@ def numbers(dataset: Dataset | None, keyword: str, count: int | None = None) -> 
     except (TypeError, ValueError):
         found = (float("nan"),)
     if not np.isfinite(found).all() or (found and count is not None and len(found) != count):
+        several = f"{len(listed)} values where some are missing, too many or no numbers"
         raise UnreadableInputError(
-            f"{keyword} holds {len(listed)} values, not all of them usable",
-            "finite numbers" if count is None else f"{count} finite numbers",
+            f"{keyword} holds {several if len(listed) > 1 else 'no usable number'}",
+            "finite numbers" if count is None else "a finite number" if count == 1 else f"{count} finite numbers",
             "export the study again or correct the header",
         )
     return found or None
@@ -126,8 +159,14 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 def image_type(dataset: Dataset) -> tuple[str, ...]:
     """The values of ImageType in upper case."""
-    value = dataset.get("ImageType") or []
-    return tuple(str(v).strip().upper() for v in ([value] if isinstance(value, str) else value))
+    return words(dataset, "ImageType")
+
+
+def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """All values of an element as text in upper case, whatever kind of values they are; none where it is missing."""
+    value = dataset.get(keyword)
+    listed = list(value) if isinstance(value, MultiValue | list | tuple) else [value]
+    return tuple(printable(str(v).strip().upper()) for v in listed if v not in (None, ""))
 
 
 def decoded_pixels(dataset: Dataset, name: str) -> npt.NDArray[Any]:
@@ -138,12 +177,14 @@ def decoded_pixels(dataset: Dataset, name: str) -> npt.NDArray[Any]:
         )
     if int(dataset.get("SamplesPerPixel", 1)) != 1:
         raise UnreadableInputError(f"{name} is a colour image", "grey values", "export the original images")
+    _require_described(dataset, name)
+    _require_moderate_pixels(dataset, name)
     meta = getattr(dataset, "file_meta", None)
     syntax = None if meta is None else meta.get("TransferSyntaxUID")
     try:
         stored: npt.NDArray[Any] = dataset.pixel_array
-    except _DAMAGE as error:
-        if syntax is not None and syntax.is_compressed:
+    except Exception as error:  # a damaged object makes the decoders raise almost anything
+        if syntax is not None and syntax != RLELossless and syntax.is_compressed:
             raise UnreadableInputError(
                 f"{name} is compressed as {syntax.name} and no decoder for it works here",
                 "uncompressed pixels",
@@ -158,8 +199,55 @@ def decoded_pixels(dataset: Dataset, name: str) -> npt.NDArray[Any]:
 
 
 def pixel_spacing_mm(dataset: Dataset) -> tuple[float, float]:
-    """Row and column spacing in mm, or a refusal (`GeometryError`)."""
+    """Row and column spacing of a SPECT in mm, or a refusal (`GeometryError`)."""
     spacing = numbers(dataset, "PixelSpacing", 2)
     if spacing is None or min(spacing) <= 0:
         raise GeometryError("PixelSpacing is missing or not positive", "millimetres", "export with full headers")
+    require_millimetres("PixelSpacing", min(spacing), _SMALLEST_PIXEL_MM)
+    require_millimetres("PixelSpacing", max(spacing), _SMALLEST_PIXEL_MM)
     return spacing[0], spacing[1]
+
+
+def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
+    """Refuse a spacing that no camera or scanner has, as when it is written in cm or in micrometres."""
+    if smallest_mm <= spacing <= _LARGEST_PIXEL_MM:
+        return
+    unit = "centimetres" if spacing < smallest_mm else "micrometres"
+    raise GeometryError(
+        f"{what} is {spacing:.4g}, which can be no spacing in millimetres (perhaps {unit})",
+        f"{smallest_mm:g} to {_LARGEST_PIXEL_MM:g} mm",
+        "correct the header",
+    )
+
+
+def _require_described(dataset: Dataset, name: str) -> None:
+    """Refuse pixels whose header does not say how to read them."""
+    for keyword in _DESCRIBED_BY:
+        if number(dataset, keyword) is None:
+            raise UnreadableInputError(f"{name} has no {keyword}", "how to read its pixels", "export with full headers")
+    bits = number(dataset, "BitsAllocated")
+    if bits not in (8, 16, 32):
+        raise UnreadableInputError(f"{name} has {bits:g} bits a pixel", "8, 16 or 32", "export the original images")
+    meta = getattr(dataset, "file_meta", None)
+    syntax = None if meta is None else meta.get("TransferSyntaxUID")
+    if syntax is not None and syntax not in AllTransferSyntaxes:
+        raise UnreadableInputError(
+            f"{name} is in the unknown transfer syntax {printable(str(syntax))[:64]}",
+            "one of DICOM's own",
+            "export it uncompressed",
+        )
+
+
+def _require_moderate_pixels(dataset: Dataset, name: str) -> None:
+    rows, columns = number(dataset, "Rows") or 0, number(dataset, "Columns") or 0
+    frames = number(dataset, "NumberOfFrames") or 1
+    require_moderate(rows * columns * frames, name, f"{columns:.0f} x {rows:.0f} pixels in {frames:.0f} frame(s)")
+    meta = getattr(dataset, "file_meta", None)
+    if meta is not None and meta.get("TransferSyntaxUID") == RLELossless:
+        needed = rows * columns * frames * (number(dataset, "BitsAllocated") or 0) / 8
+        if needed > _RLE_RATIO * len(dataset.PixelData):
+            raise UnreadableInputError(
+                f"the run-length encoded pixels of {name} are too few for its header",
+                f"{columns:.0f} x {rows:.0f} pixels in {frames:.0f} frame(s)",
+                "export it again, the file may be cut short",
+            )

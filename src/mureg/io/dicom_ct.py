@@ -11,15 +11,26 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.io.dicom_access import decoded_pixels, number, numbers, read_dataset, reading, text
-from mureg.io.dicom_files import DicomFile, DicomSeries, choose, find_series, is_localizer
-from mureg.io.units import FILLER_HU, known_hounsfield
+from mureg.io.bounded import require_moderate
+from mureg.io.dicom_access import (
+    decoded_pixels,
+    number,
+    numbers,
+    read_dataset,
+    reading,
+    require_millimetres,
+    text,
+)
+from mureg.io.dicom_files import DicomFile, DicomSeries, choose, is_localizer, nothing_fits, search
+from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
 from mureg.study import Ct
 
 _ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _SAME_PLACE_MM = 0.01
 _TILT_TOLERANCE_MM = 0.5
 _AXIAL_COSINE = 0.7
+_SMALLEST_PIXEL_MM = 0.15
+_LEAST_STEP = 0.2  # of the slice thickness; with positions in cm it is 0.1
 
 Array = npt.NDArray[np.float64]
 
@@ -46,18 +57,14 @@ def read_ct_dicom(path: Path, series: str | None = None) -> Ct:
 
 def choose_ct_series(path: Path, series: str | None = None) -> tuple[DicomSeries, tuple[str, ...]]:
     """The CT series at a path without its localizers, and a note on what was dropped."""
-    found = find_series(path)
-    candidates, n_localizers = ct_candidates(found)
+    found = search(path)
+    candidates, n_localizers = ct_candidates(found.series)
     if not candidates:
-        others = sorted({s.modality or "unknown" for s in found})
-        kinds = f"only {', '.join(others)}" if others and not n_localizers else "no axial CT images"
-        raise UnreadableInputError(
-            f"'{path.name}' holds {kinds if found else 'no DICOM files'}",
-            "a CT series",
-            "give the folder of the CT",
-        )
+        others = sorted({s.modality or "unknown" for s in found.series})
+        only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
+        raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
-    return choose(candidates, series, "CT series"), dropped
+    return choose(candidates, series, "CT series"), (*dropped, *found.notes)
 
 
 def ct_candidates(found: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], int]:
@@ -81,12 +88,26 @@ def read_ct_series(series: DicomSeries, notes: tuple[str, ...] = ()) -> Ct:
         files, affine = _stacked(series.files, orientation, spacing_mm)
         grid = Grid((columns, rows, len(files)), affine, text(first, "FrameOfReferenceUID"))
         hounsfield, outside = _hounsfield(files, grid.shape)
-        kvp = number(first, "KVP")
+        kvp, odd = _kvp_and_oddities(first)
+        notes = (*notes, *odd)
         maker, model = text(first, "Manufacturer"), text(first, "ManufacturerModelName")
     if outside.any():
         notes = (*notes, f"{100 * outside.mean():.1f} % of the CT voxels are padding and count as unknown")
     volume = Volume.from_numpy(hounsfield, grid, Quantity.HU, outside)
     return Ct(volume, maker, model, kvp, notes)
+
+
+def _kvp_and_oddities(header: Dataset) -> tuple[float | None, tuple[str, ...]]:
+    """Tube voltage, None where unknown, and notes on what is odd in a header and does no harm."""
+    notes = []
+    try:
+        kvp = number(header, "KVP")
+    except UnreadableInputError:
+        kvp = None
+        notes.append("the tube voltage of the CT cannot be read and counts as unknown")
+    if text(header, "PhotometricInterpretation") == "MONOCHROME1":
+        notes.append("the CT is stored for display with white as low (MONOCHROME1); its HU are read all the same")
+    return kvp, tuple(notes)
 
 
 def _require_one_patient_and_kind(series: DicomSeries) -> None:
@@ -114,12 +135,18 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
     if len(sizes) > 1 or (0, 0) in sizes:
         listed = ", ".join(f"{r} x {c}" for r, c in sorted(sizes))
         raise GeometryError(f"the CT series has mixed matrix sizes ({listed})", "one size", "export one reconstruction")
+    rows, columns = next(iter(sizes))
+    require_moderate(rows * columns, "the CT series", f"{columns} x {rows} pixels in each slice")
     spacings = {numbers(f.header, "PixelSpacing", 2) for f in files}
     spacing = next(iter(spacings))
     if spacing is None or min(spacing) <= 0 or None in spacings:
-        raise GeometryError("PixelSpacing is missing in the CT series", "millimetres", "export with full headers")
+        raise GeometryError(
+            "PixelSpacing is missing or not positive in the CT series", "millimetres", "export with full headers"
+        )
+    require_millimetres("PixelSpacing of the CT", min(spacing), _SMALLEST_PIXEL_MM)
+    require_millimetres("PixelSpacing of the CT", max(spacing), _SMALLEST_PIXEL_MM)
     if np.ptp(np.asarray([s for s in spacings if s is not None]), axis=0).max() > 1e-3 * min(spacing):
-        listed = ", ".join(sorted(f"{s[0]:g}" for s in spacings if s is not None))
+        listed = ", ".join(sorted(f"{s[0]:g} x {s[1]:g}" for s in spacings if s is not None))
         raise GeometryError(f"the CT series has mixed pixel spacing ({listed} mm)", "one", "export one reconstruction")
     cosines = [numbers(f.header, "ImageOrientationPatient", 6) for f in files]
     if any(c is None for c in cosines):
@@ -136,7 +163,6 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
         )
     if abs(np.cross(row, column)[2]) < _AXIAL_COSINE:
         raise GeometryError("the CT images are coronal or sagittal", "axial slices", "export the axial reconstruction")
-    rows, columns = next(iter(sizes))
     return rows, columns, np.stack([row, column]), (spacing[0], spacing[1])
 
 
@@ -158,6 +184,7 @@ def _stacked(
     origins = origins[order]
     steps = np.diff(origins @ normal)
     _require_equal_steps(steps, origins)
+    _require_steps_in_mm(float(np.median(steps)), files[0].header)
     sideways = origins - origins[0]
     sideways -= np.outer(sideways @ normal, normal)
     drift_mm = float(np.linalg.norm(sideways, axis=1).max())
@@ -196,11 +223,22 @@ def _require_equal_steps(steps_mm: Array, origins: Array) -> None:
         )
 
 
+def _require_steps_in_mm(step_mm: float, header: Dataset) -> None:
+    thickness_mm = numbers(header, "SliceThickness", 1)
+    if thickness_mm and step_mm < _LEAST_STEP * thickness_mm[0]:
+        raise GeometryError(
+            f"CT slices of {thickness_mm[0]:g} mm lie {step_mm:.3g} apart (positions perhaps in centimetres)",
+            "positions in millimetres",
+            "correct the header",
+        )
+    require_millimetres("the distance between CT slices", step_mm, 0.05)
+
+
 def _hounsfield(
     files: list[DicomFile], shape: tuple[int, int, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """HU and the mask of padding, both [column, row, slice]."""
-    hounsfield, outside = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+    hounsfield, outside = np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 0, 0), dtype=np.bool_)
     for k, file in enumerate(files):
         name = f"CT slice {k + 1} ({file.path.name})"
         with reading(name):
@@ -211,11 +249,16 @@ def _hounsfield(
             stored = decoded_pixels(dataset, name)
             if stored.shape != (shape[1], shape[0]):
                 raise GeometryError(f"{name} has shape {stored.shape}", f"({shape[1]}, {shape[0]})", "export it again")
+            if k == 0:  # only now, when one slice has proved to be as large as its header says
+                hounsfield, outside = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
             hounsfield[:, :, k] = stored.T * slope + intercept
             outside[:, :, k] = _padding(dataset, stored).T
     hounsfield, impossible = known_hounsfield(hounsfield)
     outside |= impossible
+    if not np.isfinite(hounsfield).all():
+        raise UnitsError("CT values that are not finite", "HU", "check the rescale values and export again")
     hounsfield[outside] = FILLER_HU
+    require_hounsfield(hounsfield, "CT values")
     return hounsfield, outside
 
 

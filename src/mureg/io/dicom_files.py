@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from mureg.errors import UnreadableInputError
-from mureg.io.dicom_access import image_type, reading, text
+from mureg.io.dicom_access import cannot_be_read, image_type, read_header, reading, text
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,23 +47,61 @@ class DicomSeries:
         return f"'{title}' (number {self.number or '?'}, {self.modality or '?'}, {count}, UID ...{self.uid[-8:]})"
 
 
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What lies at a path.
+
+    Attributes:
+        series: every DICOM series, by series number and UID.
+        damaged: names of files that are DICOM by their first bytes and have no header that can be read.
+        directory: whether there is a DICOMDIR.
+    """
+
+    series: tuple[DicomSeries, ...]
+    damaged: tuple[str, ...] = ()
+    directory: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the damaged files, none where there are none."""
+        if not self.damaged:
+            return ()
+        names = ", ".join(self.damaged[:3]) + (" and more" if len(self.damaged) > 3 else "")
+        return (f"{len(self.damaged)} damaged DICOM file(s) left out ({names})",)
+
+
+def called(path: Path) -> str:
+    """The last name of a path, also of "." and the like."""
+    return path.name or path.resolve().name or str(path)
+
+
 def require_path(path: Path) -> None:
-    """Refuse a path that does not exist or an empty folder."""
-    if not path.exists():
-        raise UnreadableInputError(f"'{path.name}' does not exist", "a file or folder", "check the path")
-    if path.is_dir() and not any(path.iterdir()):
-        raise UnreadableInputError(
-            f"the folder '{path.name}' is empty", "files in it", "check the path or export again"
-        )
+    """Refuse a path that does not exist, cannot be opened, is neither file nor folder, or is an empty folder."""
+    name = called(path)
+    try:
+        mode = path.stat().st_mode
+        empty = stat.S_ISDIR(mode) and not any(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError) as problem:
+        what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        raise UnreadableInputError(f"'{name}' {what}", "a file or folder", "check the path") from problem
+    except OSError as problem:
+        raise cannot_be_read(f"'{name[:80]}'", problem, "a file or folder that may be read") from problem
+    if empty:
+        raise UnreadableInputError(f"the folder '{name}' is empty", "files in it", "check the path or export again")
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise UnreadableInputError(f"'{name}' is a pipe or device", "a file or folder", "check the path")
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """The file itself, or every regular file in a folder and its subfolders; links that lead outside are left alone."""
+    """The file itself, or every regular file in a folder and its subfolders; links that lead outside are left alone.
+
+    Raises `UnreadableInputError` where a folder cannot be listed.
+    """
     if not path.is_dir():
         yield path
         return
     root = path.resolve()
-    for folder, subfolders, names in os.walk(path, followlinks=False):
+    for folder, subfolders, names in os.walk(path, followlinks=False, onerror=_cannot_list):
         subfolders.sort()
         for name in sorted(names):
             file = Path(folder) / name
@@ -73,29 +110,68 @@ def files_below(path: Path) -> Iterator[Path]:
 
 
 def find_series(path: Path) -> tuple[DicomSeries, ...]:
+    """Every DICOM series at a path; `search` without what it says besides."""
+    return search(path).series
+
+
+def search(path: Path) -> Search:
     """Every DICOM series at a path, from headers alone.
 
-    Files that are not DICOM and DICOMDIR are passed over; a file copied twice (same SOP instance UID) counts once.
+    Files that are not DICOM are passed over; a file copied twice counts once (same SOP instance UID, position and
+    instance number: a careless de-identification gives one UID to all slices).
 
     Args:
         path: a file or folder.
 
-    Returns:
-        The series, by series number and UID; none where nothing is DICOM.
-
     Raises:
-        UnreadableInputError: the path does not exist or is an empty folder.
+        UnreadableInputError: the path does not exist, is an empty folder or is itself a damaged object.
     """
     require_path(path)
-    grouped: dict[str, dict[str, DicomFile]] = {}
+    grouped: dict[str, dict[tuple[str, ...], DicomFile]] = {}
+    damaged, directory = [], False
     for file in files_below(path):
-        header = _header(file)
+        try:
+            header = _header(file)
+        except UnreadableInputError:
+            if file == path:
+                raise
+            damaged.append(file.name)
+            continue
         if header is None:
             continue
-        instance = text(header, "SOPInstanceUID") or str(file)
-        grouped.setdefault(text(header, "SeriesInstanceUID"), {}).setdefault(instance, DicomFile(file, header))
+        if text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
+            directory = True
+            continue
+        same = tuple(text(header, k) for k in ("SOPInstanceUID", "ImagePositionPatient", "InstanceNumber"))
+        key = same if same[0] else (str(file),)
+        grouped.setdefault(text(header, "SeriesInstanceUID"), {}).setdefault(key, DicomFile(file, header))
     series = [_series(uid, tuple(found.values())) for uid, found in grouped.items()]
-    return tuple(sorted(series, key=lambda s: (len(s.number), s.number, s.uid)))
+    return Search(tuple(sorted(series, key=lambda s: (len(s.number), s.number, s.uid))), tuple(damaged), directory)
+
+
+def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: str) -> UnreadableInputError:
+    """The refusal where no series is of the kind asked for: what lies there instead.
+
+    Args:
+        path: that was searched.
+        found: what was found.
+        seen: the kinds of series that are there, "" for none.
+        expected, remedy: for the sentence.
+    """
+    name = called(path)
+    if seen:
+        return UnreadableInputError(f"'{name}' holds {seen}", expected, remedy)
+    if found.damaged:
+        only = f"'{name}' holds {len(found.damaged)} damaged DICOM file(s) and nothing else of use"
+        return UnreadableInputError(only, expected, "export them again")
+    if found.directory:
+        whole = "give the folder that holds it and the images" if not path.is_dir() else "copy the images beside it"
+        return UnreadableInputError(f"'{name}' holds a DICOMDIR, an index without images", expected, whole)
+    if path.is_dir():
+        return UnreadableInputError(
+            f"'{name}' holds no DICOM files", expected, f"{remedy}, or name a NIfTI file itself"
+        )
+    return UnreadableInputError(f"'{name}' is neither a DICOM nor a NIfTI file", expected, remedy)
 
 
 def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> DicomSeries:
@@ -113,11 +189,18 @@ def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> 
             f"exactly one {what}",
             "name it by its number, description or the end of its UID",
         )
+    patients = len({text(s.files[0].header, "PatientID") for s in candidates})
+    of = f" of {patients} patients" if patients > 1 else ""
     raise UnreadableInputError(
-        f"{len(candidates)} {what} found: {listed}",
+        f"{len(candidates)} {what}{of} found: {listed}",
         "one, or the choice of one",
         "choose one by number, description or the end of its UID",
     )
+
+
+def patient_of(file: DicomFile) -> str:
+    """The patient's identifier as written, to compare and never to print."""
+    return text(file.header, "PatientID")
 
 
 def is_localizer(header: Dataset) -> bool:
@@ -140,17 +223,48 @@ def _series(uid: str, files: tuple[DicomFile, ...]) -> DicomSeries:
         )
 
 
+_FOUND_BY = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "ImageType",
+    "ImagePositionPatient",
+    "InstanceNumber",
+    "PatientID",
+)
+
+
 def _header(file: Path) -> Dataset | None:
-    """The header without pixels, None for whatever is no DICOM image."""
-    try:
-        with reading(file.name), file.open("rb") as stream:
+    """The header without pixels, None for whatever is no DICOM object; raises where it is one and damaged."""
+    with reading(file.name):
+        with file.open("rb") as stream:
             start = stream.read(132)
-            if start[128:132] != b"DICM" and start[:2] != b"\x08\x00":
-                return None
-            stream.seek(0)
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-            header.filename = file.name
-            sop_class = text(header, "SOPClassUID")
-    except (UnreadableInputError, InvalidDicomError):
-        return None
-    return header if sop_class and sop_class != MediaStorageDirectoryStorage else None
+        marked = start[128:132] == b"DICM"
+        if not marked and start[:2] not in (b"\x08\x00", b"\x00\x08"):
+            return None
+        try:
+            header = read_header(file)
+            for keyword in _FOUND_BY:  # damage shows here, where it can still be said
+                header.get(keyword)
+        except Exception:
+            if marked:
+                raise
+            return None
+        if "SOPClassUID" not in header:
+            if marked:
+                raise UnreadableInputError(
+                    f"'{file.name}' is DICOM that ends or breaks before it says what it is (no SOPClassUID)",
+                    "a whole object",
+                    "export it again",
+                )
+            return None
+        header.filename = file.name
+    return header
+
+
+def _cannot_list(problem: OSError) -> None:
+    name = Path(problem.filename or "").name
+    raise cannot_be_read(f"the folder '{name}'", problem, "folders that may be listed") from problem

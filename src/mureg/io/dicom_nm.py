@@ -10,7 +10,7 @@ from pydicom.uid import NuclearMedicineImageStorage
 from mureg.errors import UnreadableInputError
 from mureg.geometry import Volume
 from mureg.io.dicom_access import image_type, read_dataset, reading, text
-from mureg.io.dicom_files import DicomFile, DicomSeries, choose, find_series
+from mureg.io.dicom_files import DicomFile, DicomSeries, choose, nothing_fits, search
 from mureg.io.nm_projections import gated_projections, summed_projections
 from mureg.io.nm_volume import nm_volume
 from mureg.spect.acquisition import Acquisition
@@ -73,18 +73,19 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
         kinds: ImageType values 3 that are welcome.
         maps: only transmission maps (True) or none of them (False).
     """
-    found = find_series(path)
-    objects = nm_objects(found)
+    found = search(path)
+    objects = nm_objects(found.series)
     fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
     if maps is not None:
         fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
     if not fitting:
-        seen = sorted({nm_kind(o.files[0].header) or "unknown" for o in objects}) or sorted({s.modality for s in found})
-        maps_seen = (
-            " (transmission)" if maps is False and any(is_transmission(o.files[0].header) for o in objects) else ""
-        )
-        raise UnreadableInputError(
-            f"'{path.name}' holds {'only ' + ', '.join(seen) + maps_seen if seen else 'no DICOM files'}",
+        kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
+        seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
+        maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
+        raise nothing_fits(
+            path,
+            found,
+            f"only {seen}{' (transmission)' if maps_seen else ''}" if seen else "",
             f"a nuclear medicine object of type {' or '.join(kinds)}",
             "give the file of the tomographic study",
         )

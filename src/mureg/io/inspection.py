@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mureg.errors import MuregError, UnreadableInputError
+from mureg.errors import MuregError
 from mureg.geometry import Grid, Volume
+from mureg.io.dicom_access import number, reading
 from mureg.io.dicom_ct import ct_candidates, read_ct_series
-from mureg.io.dicom_files import DicomSeries, files_below, find_series, require_path
+from mureg.io.dicom_files import DicomSeries, called, files_below, is_localizer, nothing_fits, require_path, search
 from mureg.io.dicom_nm import is_transmission, load_nm, nm_kind, nm_objects
 from mureg.io.nifti import Expected, is_nifti, read_nifti_with_notes
 from mureg.spect.acquisition import Acquisition
@@ -69,7 +70,8 @@ def inspect(path: Path | str) -> Inspection:
     path = Path(path)
     require_path(path)
     niftis = [file for file in files_below(path) if is_nifti(file)]
-    series = find_series(path)
+    listed = search(path)
+    series = listed.series
     ct_series, n_localizers = ct_candidates(series)
     objects = nm_objects(series)
     known = {f.path for one in (*ct_series, *objects) for f in one.files}
@@ -77,11 +79,10 @@ def inspect(path: Path | str) -> Inspection:
     found += [_nm(one) for one in objects]
     found += [_other(one) for one in series if not any(f.path in known for f in one.files)]
     found += [_nifti(file) for file in niftis]
+    found += [_damaged(name) for name in listed.damaged if series or niftis]
     if not found:
-        raise UnreadableInputError(
-            f"'{path.name}' holds neither DICOM nor NIfTI files", "a SPECT, CT or map", "check the path"
-        )
-    return Inspection(path.name, tuple(found))
+        raise nothing_fits(path, listed, "", "a SPECT, CT or map, DICOM or NIfTI", "check the path")
+    return Inspection(called(path), tuple(found))
 
 
 def grid_facts(grid: Grid) -> dict[str, Any]:
@@ -170,8 +171,10 @@ def _nm(one: DicomSeries) -> Found:
     word = "attenuation map" if is_transmission(header) else "reconstructed SPECT" if "RECON" in kind else "projections"
     if "TOMO" not in kind:
         word = f"nuclear medicine object of type {kind or 'unknown'}"
-    frames = {"frames": int(header.get("NumberOfFrames", 0) or 0), "type": kind}
+    frames: dict[str, Any] = {"type": kind}
     try:
+        with reading(name):
+            frames = {"frames": int(number(header, "NumberOfFrames") or 0), "type": kind}
         loaded, notes = load_nm(one.files[0])
     except MuregError as refusal:
         return Found(word, name, one.uid, 1, frames, refusal=str(refusal))
@@ -181,9 +184,14 @@ def _nm(one: DicomSeries) -> Found:
 
 
 def _other(series: DicomSeries) -> Found:
-    localizers = all("LOCALIZER" in str(f.header.get("ImageType", "")) for f in series.files)
+    localizers = all(is_localizer(f.header) for f in series.files)
     kind = "CT localizer" if localizers else f"{series.modality or 'unknown'} objects"
     return Found(kind, series.description, series.uid, len(series.files), refusal=f"{kind} are not used")
+
+
+def _damaged(name: str) -> Found:
+    refusal = "a damaged DICOM object; expected a header that can be read; export it again."
+    return Found("damaged DICOM file", name, "", 1, refusal=refusal)
 
 
 def _nifti(file: Path) -> Found:

@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
+import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger as nibabel_says
 from nibabel.spatialimages import HeaderDataError
 
-from mureg.errors import GeometryError, UnitsError, UnreadableInputError
+from mureg.errors import GeometryError, MuregError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.atomic import writing
+from mureg.io.bounded import read_exactly, require_moderate, unzipped
+from mureg.io.dicom_access import cannot_be_read, require_millimetres
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
 
 Expected = Literal["spect", "ct", "mu", "labels"]
 
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_DAMAGE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_SMALLEST_MM: dict[Expected, float] = {"spect": 1.0, "ct": 0.15, "mu": 0.15, "labels": 0.15}
+_MILLIMETRES = 2  # code of NIfTI
+_LARGEST_OFFSET = 2**24
+_LARGEST_VALUE = 1e15
+_SAME_SPACING = 0.01
 
 
 def is_nifti(path: Path) -> bool:
     """Whether a file is NIfTI-1 or NIfTI-2 in one file, zipped or not, by its content."""
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
+        with unzipped(path) as stream:
             start = stream.read(348)
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, zlib.error, struct.error):
         return False
     return start[344:348] == b"n+1\x00" or start[4:8] == b"n+2\x00"
 
@@ -58,7 +67,7 @@ def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple
         GeometryError: no orientation, shear, a spatial unit other than mm.
         UnitsError: values that are not what was asked for.
     """
-    values, grid, notes = _load(path)
+    values, grid, notes = _load(path, _SMALLEST_MM[expected])
     if expected == "mu":
         converted, note = mu_per_cm(values)
         return Volume.from_numpy(converted, grid, Quantity.MU_PER_CM), (*notes, *([note] if note else []))
@@ -96,62 +105,135 @@ def write_nifti(volume: Volume, path: Path) -> Path:
     return path
 
 
-def _load(path: Path) -> tuple[npt.NDArray[np.float32], Grid, tuple[str, ...]]:
+def _load(path: Path, smallest_mm: float) -> tuple[npt.NDArray[np.float32], Grid, tuple[str, ...]]:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent():
             warnings.simplefilter("ignore")
-            content = path.read_bytes()
-            content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-            kind = nib.Nifti2Image if content[4:8] == b"n+2\x00" else nib.Nifti1Image
+            header, content = _opened(path)
+            affine, notes = _lps_affine(header, path.name, smallest_mm)
+            kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
             image: Any = kind.from_bytes(content)
-            if image.get_data_dtype().kind not in "iuf":
-                raise UnreadableInputError(
-                    f"{path.name} holds {image.get_data_dtype()} voxels", "real numbers", "convert the image"
-                )
             values: npt.NDArray[np.float32] = np.asarray(image.get_fdata(dtype=np.float32))
-    except _DAMAGE as error:
-        raise UnreadableInputError(
-            f"{path.name} cannot be read ({type(error).__name__})", "an undamaged NIfTI file", "export it again"
-        ) from error
-    while values.ndim > 3 and values.shape[-1] == 1:
+    except MuregError:
+        raise
+    except Exception as error:  # a damaged file makes the library below raise almost anything
+        raise cannot_be_read(path.name, error, "an undamaged NIfTI file") from error
+    while values.ndim > 3:
         values = values[..., 0]
-    if values.ndim != 3 or min(values.shape) < 1:
-        raise UnreadableInputError(
-            f"{path.name} has {values.ndim} dimensions {values.shape}", "one 3-D image", "extract the volume to use"
-        )
     n_bad = int((~np.isfinite(values)).sum())
     if n_bad:
         raise UnreadableInputError(
             f"{path.name} holds {n_bad} NaN or infinite voxels", "finite numbers", "replace them before use"
         )
-    affine, notes = _lps_affine(image, path.name)
+    if float(np.abs(values).max()) > _LARGEST_VALUE:
+        raise UnreadableInputError(
+            f"{path.name} holds values up to {float(np.abs(values).max()):.3g}",
+            f"at most {_LARGEST_VALUE:g}",
+            "check the scaling in its header",
+        )
     shape = (int(values.shape[0]), int(values.shape[1]), int(values.shape[2]))
     return values, Grid(shape, affine), notes
 
 
-def _lps_affine(image: Any, name: str) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep nibabel's own words about headers off the screen: what matters is said in one sentence."""
+    before, nibabel_says.disabled = nibabel_says.disabled, True
+    try:
+        yield
+    finally:
+        nibabel_says.disabled = before
+
+
+def _opened(path: Path) -> tuple[Any, bytes]:
+    """Header and all bytes of an image; the header is not believed beyond what the file holds, nor memory taken."""
+    with unzipped(path) as stream:
+        start = read_exactly(stream, 540)
+        second = start[4:8] == b"n+2\x00"
+        cls, header_size = (nib.Nifti2Header, 540) if second else (nib.Nifti1Header, 348)
+        header = cls.from_fileobj(io.BytesIO(start[:header_size]), check=False)
+        shape = tuple(int(n) for n in header.get_data_shape())
+        try:
+            dtype = header.get_data_dtype()
+        except (KeyError, HeaderDataError) as error:
+            code = int(header["datatype"])
+            raise UnreadableInputError(
+                f"{path.name} holds voxels of an unknown type (code {code})", "real numbers", "convert the image"
+            ) from error
+        if dtype.kind not in "iuf":
+            raise UnreadableInputError(
+                f"{path.name} holds {dtype.name if dtype.names is None else 'colour'} voxels",
+                "real numbers",
+                "convert the image",
+            )
+        if len(shape) < 3 or min(shape) < 1 or max((*shape[3:], 1)) > 1:
+            raise UnreadableInputError(
+                f"{path.name} has {len(shape)} dimensions {shape}", "one 3-D image", "extract the volume to use"
+            )
+        require_moderate(math.prod(shape), path.name, f"{shape[0]} x {shape[1]} x {shape[2]} voxels")
+        offset = float(header["vox_offset"])
+        if not header_size <= offset <= _LARGEST_OFFSET:
+            raise UnreadableInputError(
+                f"{path.name} has its voxels at byte {offset:g}", "right behind the header", "convert it again"
+            )
+        needed = int(offset) + math.prod(shape) * dtype.itemsize
+        content = start + read_exactly(stream, needed - len(start))
+        if len(content) < needed:
+            raise UnreadableInputError(
+                f"{path.name} is cut short ({len(content)} of {needed} bytes)", "the whole file", "copy it again"
+            )
+        stream.read(1)  # at the end of a zipped file its checksum is compared
+    return header, content[:needed]
+
+
+def _lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
     """The voxel-to-patient matrix from sform, else qform, and what was guessed."""
     notes: list[str] = []
-    unit = image.header.get_xyzt_units()[0]
-    if unit == "unknown":
+    code = int(header["xyzt_units"]) & 7
+    if code == 0:
         notes.append("the NIfTI header names no spatial unit; millimetres assumed")
-    elif unit != "mm":
-        raise GeometryError(f"{name} is in {unit}s", "millimetres", "convert the header to mm")
-    sform, sform_code = image.get_sform(coded=True)
-    qform, qform_code = image.get_qform(coded=True)
-    if not sform_code and not qform_code:
+    elif code != _MILLIMETRES:
+        unit = {1: "metres", 3: "micrometres"}.get(code, f"an unknown spatial unit (code {code})")
+        raise GeometryError(f"{name} is in {unit}", "millimetres", "convert the header to mm")
+    sform, sform_code = header.get_sform(coded=True)
+    qform, qform_code = _qform(header, name, needed=not int(header["sform_code"]))
+    if sform is None and qform is None:
         raise GeometryError(
             f"{name} has neither sform nor qform, so left and right are unknown",
             "an orientation in the header",
             "convert again from DICOM",
         )
-    chosen = np.asarray(sform if sform_code else qform, dtype=np.float64)
+    chosen = np.asarray(qform if sform is None else sform, dtype=np.float64)
     if not np.isfinite(chosen).all():
         raise GeometryError(f"{name} has a non-finite orientation matrix", "finite numbers", "convert again from DICOM")
     if sform_code and qform_code and not np.allclose(sform, qform, atol=0.1):
         notes.append("sform and qform of the NIfTI header differ; sform used")
-    axes = chosen[:3, :3] / np.maximum(np.linalg.norm(chosen[:3, :3], axis=0), 1e-12)
+    spacing = np.linalg.norm(chosen[:3, :3], axis=0)
+    if spacing.min() <= 0:
+        raise GeometryError(
+            f"{name} has an axis of length 0 in its orientation matrix", "three axes", "convert again from DICOM"
+        )
+    stated = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
+    if not np.allclose(spacing, stated, rtol=_SAME_SPACING):
+        said = " x ".join(f"{v:.4g}" for v in stated)
+        notes.append(f"the voxel size of the NIfTI header ({said}) differs from its orientation matrix, which is used")
+    for length in spacing:
+        require_millimetres(f"the voxel size of {name}", float(length), smallest_mm)
+    axes = chosen[:3, :3] / spacing
     shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if shear > 5e-3:
         raise GeometryError(f"{name} has sheared axes (by {shear:.3f})", "perpendicular axes", "resample it first")
     return _LPS_FROM_RAS @ chosen, tuple(notes)
+
+
+def _qform(header: Any, name: str, *, needed: bool) -> tuple[Any, int]:
+    """The matrix of the qform and its code; where it is damaged a refusal if it is needed, else none."""
+    try:
+        matrix, code = header.get_qform(coded=True)
+    except (ValueError, HeaderDataError) as error:
+        if needed:
+            raise GeometryError(
+                f"{name} has a qform that is no rotation", "a unit quaternion", "convert again from DICOM"
+            ) from error
+        return None, 0
+    return matrix, int(code)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
-from mureg.errors import UnreadableInputError
+from mureg.errors import UnitsError, UnreadableInputError
 from mureg.io.dicom_access import decoded_pixels, items, number
 
 _AXES = {
@@ -22,6 +22,7 @@ _AXES = {
     "RRIntervalVector": "R-R interval",
     "TimeSlotVector": "time slot",
 }
+_LARGEST_VALUE = 1e15
 GATES = ("R-R interval", "time slot")
 
 Labels = dict[str, npt.NDArray[np.int64]]
@@ -114,13 +115,21 @@ def frames_by_gate(dataset: Dataset, labels: Labels, axes: tuple[str, ...], name
 
 
 def real_values(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Stored values in real units: by RealWorldValueMapping where present, else by the rescale values."""
-    for mapping in items(dataset, "RealWorldValueMappingSequence"):
-        slope, intercept = number(mapping, "RealWorldValueSlope"), number(mapping, "RealWorldValueIntercept")
-        if slope is not None:
-            return stored * slope + (intercept or 0.0)
+    """Stored values in real units: by RealWorldValueMapping where present, else by the rescale values.
+
+    Raises `UnitsError` for values that no camera counts, as a damaged slope gives them.
+    """
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    return stored.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)
+    for mapping in items(dataset, "RealWorldValueMappingSequence"):
+        mapped = number(mapping, "RealWorldValueSlope")
+        if mapped is not None:
+            slope, intercept = mapped, number(mapping, "RealWorldValueIntercept")
+            break
+    values = stored.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)
+    largest = float(np.abs(values).max())
+    if not largest <= _LARGEST_VALUE:
+        raise UnitsError(f"values up to {largest:.3g}", f"at most {_LARGEST_VALUE:g}", "check the rescale values")
+    return values
 
 
 def _vector(dataset: Dataset, keyword: str, n_frames: int) -> npt.NDArray[np.int64]:

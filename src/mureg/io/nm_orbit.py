@@ -8,10 +8,11 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from mureg.errors import GeometryError, UnreadableInputError
-from mureg.io.dicom_access import items, number, numbers, text
+from mureg.io.dicom_access import items, number, numbers, text, words
 from mureg.io.nm_views import Pass
 
 _LARGEST_OFFSET_MM = 30.0
+_RADII_CM, _RADII_MM = (8.0, 60.0), (60.0, 1000.0)  # of cameras around a patient
 _GE_DETECTORS, _GE_RADIUS_OFFSETS = (0x0055, 0x1022), (0x0013, 0x101E)
 
 Array = npt.NDArray[np.float64]
@@ -66,6 +67,10 @@ def radii_mm(dataset: Dataset, one: Pass, n_passes: int) -> tuple[Array | None, 
     n_views, there = one.planned, np.asarray(one.views) - one.first
     if written is None or not any(written):
         return None, ("no detector radius in the header",)
+    offsets = _ge_offsets(dataset, one.detector)
+    written, unit_notes = _in_mm(written) if offsets is None else (written, ())
+    if written is None:
+        return None, unit_notes
     if len(written) == n_views * n_passes and n_passes > 1:
         written = written[(one.detector - 1) * n_views : one.detector * n_views]
     if len(written) == len(one.views):  # no value for the views that are missing
@@ -77,10 +82,9 @@ def radii_mm(dataset: Dataset, one: Pass, n_passes: int) -> tuple[Array | None, 
             "export the original projections",
         )
     radii = np.resize(np.asarray(written, dtype=np.float64), n_views)
-    offsets = _ge_offsets(dataset, one.detector)
     if offsets is None:
         circular = f"one detector radius ({written[0]:g} mm) for {n_views} views: taken for a circular orbit"
-        return radii[there], (circular,) if len(written) < n_views else ()
+        return radii[there], (*unit_notes, *((circular,) if len(written) < n_views else ()))
     if len(offsets) != n_views:
         return radii[there], (f"private GE radius offsets ({len(offsets)} for {n_views} views) ignored",)
     return (radii + offsets)[there], ("private GE radius offsets added to RadialPosition",)
@@ -107,8 +111,17 @@ def column_offset_mm(dataset: Dataset, detector: int) -> tuple[float, tuple[str,
 
 def corrections_applied(dataset: Dataset) -> frozenset[str]:
     """The terms of CorrectedImage, such as DECY (decay) or COR (centre of rotation)."""
-    value = dataset.get("CorrectedImage") or []
-    return frozenset(str(v).strip().upper() for v in ([value] if isinstance(value, str) else value))
+    return frozenset(words(dataset, "CorrectedImage"))
+
+
+def _in_mm(radii: tuple[float, ...]) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
+    """Radii in mm, those that can only be in cm converted; None where they can be neither; and a note on that."""
+    low, high = min(radii), max(radii)
+    if low >= _RADII_MM[0] and high <= _RADII_MM[1]:
+        return radii, ()
+    if low >= _RADII_CM[0] and high < _RADII_CM[1]:
+        return tuple(10.0 * r for r in radii), (f"detector radii of {low:g} to {high:g} taken for centimetres",)
+    return None, (f"detector radii of {low:g} to {high:g} mm are not believable and ignored",)
 
 
 def _step(detector: Dataset, rotation: Dataset, one: Pass) -> tuple[float, tuple[str, ...]]:

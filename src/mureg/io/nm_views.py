@@ -74,7 +74,7 @@ def passes_of(dataset: Dataset, keys: set[tuple[int, ...]], n_windows: int) -> t
         passes.append(Pass(detector, rotation, tuple(views_found), first, planned))
     notes = []
     for one in passes:
-        if one.missing:
+        if len(one.views) < one.planned:
             _require_enough(one)
             notes.append(
                 f"{views_in_words(one.missing)} of {one.planned} {_are(one.missing)} missing{_of(one, passes)}"
@@ -166,7 +166,7 @@ def _plan(dataset: Dataset, detector: int, rotation: int, views: list[int], head
 
 
 def _require_enough(one: Pass) -> None:
-    if len(one.missing) <= LARGEST_MISSING_SHARE * one.planned:
+    if one.planned - len(one.views) <= LARGEST_MISSING_SHARE * one.planned:
         return
     raise UnreadableInputError(
         f"{len(one.views)} views of {one.planned} (detector {one.detector}, rotation {one.rotation})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -21,14 +22,20 @@ def write_tfm(ct_from_spect: RigidTransform, centre_mm: Triple, path: Path) -> N
     """Write an ITK transform file that opens in SimpleITK and 3D Slicer.
 
     ITK maps points of the fixed image (SPECT) to the moving image (CT), in LPS millimetres: exactly ``ct_from_spect``.
-    Written as an Euler transform about `centre_mm`.
+    Written as an Euler transform about `centre_mm`, and read back: ITK does not say that a disk was full.
     """
     transform = sitk.Euler3DTransform()
     transform.SetCenter(centre_mm)
     transform.SetMatrix(ct_from_spect.matrix[:3, :3].ravel().tolist(), 1e-8)
     transform.SetTranslation(ct_from_spect.six(centre_mm)[0])
     with writing(path) as scratch:
-        sitk.WriteTransform(transform, str(scratch))
+        try:
+            sitk.WriteTransform(transform, str(scratch))
+            whole = sitk.ReadTransform(str(scratch)).GetParameters() == transform.GetParameters()
+        except RuntimeError:
+            whole = False
+        if not whole:
+            raise OSError(errno.EIO, "written incompletely, the disk may be full")
 
 
 def read_transform(path: Path) -> tuple[RigidTransform, Source]:

@@ -72,11 +72,11 @@ def looks_like_hounsfield(values: Array) -> bool:
     return low < -500 or (low < -20 and -200 <= float(np.median(around_water)) <= 200)
 
 
-def require_hounsfield(values: Array) -> None:
-    """Raise `UnitsError` unless the voxels look like a CT in HU."""
+def require_hounsfield(values: Array, what: str = "values") -> None:
+    """Raise `UnitsError` unless the voxels, named `what` in the sentence, look like a CT in HU."""
     if looks_like_hounsfield(values):
         return
-    found = f"values from {float(values.min()):.4g} to {float(values.max()):.4g}"
+    found = f"{what} from {float(values.min()):.4g} to {float(values.max()):.4g}"
     try:
         mu_per_cm(values)
         found += " that look like an attenuation map"

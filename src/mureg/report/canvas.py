@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, **style: Any) -> None:
         """Write at a place in pixels from the top left corner; the top of the words is at y unless `va` is given."""
-        style = {"color": INK, "fontsize": 11, "va": "top", "ha": "left", **style}
+        style = {"color": INK, "fontsize": 11, "va": "top", "ha": "left", "parse_math": False, **style}
         self.figure.text(x / self.width, 1 - y / self.height, words, **style)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
@@ -88,7 +89,8 @@ class Canvas:
 
     def save(self, path: Path) -> None:
         """Write a PNG, whole or not at all; the same picture gives the same bytes."""
-        with writing(path) as scratch:
+        with writing(path) as scratch, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script the font lacks is drawn as boxes
             self.figure.savefig(scratch, dpi=DPI, facecolor=BACKGROUND, metadata={"Software": "mureg"})
 
 

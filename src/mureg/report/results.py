@@ -11,7 +11,7 @@ import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.io import DicomResult, write_nifti
-from mureg.io.atomic import refuse_existing, writing
+from mureg.io.atomic import refuse_existing, require_writable, staging
 from mureg.io.dicom_results import FOLDER, remove_dicom_folder
 from mureg.io.transforms import write_tfm
 from mureg.pipeline import Outcome, Provenance
@@ -32,7 +32,8 @@ FILES = (
 
 
 def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) -> None:
-    """Refuse, before any work is done, a folder that holds results already."""
+    """Refuse, before any work is done, a folder that holds results already or cannot be written."""
+    require_writable(folder)
     if not overwrite:
         refuse_existing([folder / name for name in (*FILES, FOLDER)])
     if dicom is not None:
@@ -42,7 +43,7 @@ def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) ->
 def write_folder(
     outcome: Outcome, folder: Path, dicom: AsDicom | None = None, *, overwrite: bool = False
 ) -> list[Path]:
-    """Write every file of a result into `folder`, each whole or not at all; return them.
+    """Write every file of a result into `folder`, all of them or none; return them.
 
     A corrected image or DICOM results left over from an earlier run are removed when this run made none.
 
@@ -52,27 +53,28 @@ def write_folder(
         dicom: write the results as DICOM as well.
         overwrite: DICOM results that are there may be replaced.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with staging(folder) as scratch:
+        _write_each(outcome, scratch, dicom, overwrite)
+        remove_dicom_folder(folder / FOLDER)
+    if outcome.spect_corrected is None:
+        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
+    return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
+
+
+def _write_each(outcome: Outcome, folder: Path, dicom: AsDicom | None, overwrite: bool) -> None:
     write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
     write_nifti(outcome.spect_uncorrected, folder / "spect_nac.nii.gz")
     if outcome.spect_corrected is not None:
         write_nifti(outcome.spect_corrected, folder / "spect_ac.nii.gz")
-    else:
-        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
     registration = outcome.registration
     write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
     quality_picture(outcome, folder / "qc.png")
-    written: tuple[DicomResult, ...] = ()
-    if dicom is not None:
-        written = dicom.write(outcome, folder, folder / "qc.png", overwrite)
-    else:
-        remove_dicom_folder(folder / FOLDER)
-    with writing(folder / "settings.toml") as scratch:
-        scratch.write_text(settings_toml(outcome.provenance), "utf-8")
-    with writing(folder / "registration.json") as scratch:
-        scratch.write_text(json.dumps(as_json(outcome) | _as_dicom(written), indent=2) + "\n", "utf-8")
-    return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
+    written = () if dicom is None else dicom.write(outcome, folder, folder / "qc.png", overwrite)
+    (folder / "settings.toml").write_text(settings_toml(outcome.provenance), "utf-8")
+    (folder / "registration.json").write_text(
+        json.dumps(as_json(outcome) | _as_dicom(written), indent=2) + "\n", "utf-8"
+    )
 
 
 def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:

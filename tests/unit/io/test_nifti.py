@@ -122,7 +122,7 @@ def test_tiny_negative_spect_is_clipped_and_said(tmp_path):
 def test_header_oddities(tmp_path):
     with pytest.raises(GeometryError, match="neither sform nor qform"):
         read_nifti(save(tmp_path / "a.nii", MU, codes=(0, 0)), "mu")
-    with pytest.raises(GeometryError, match="in meters"):
+    with pytest.raises(GeometryError, match="in metres"):
         read_nifti(save(tmp_path / "b.nii", MU, unit="meter"), "mu")
     assert "millimetres assumed" in read_nifti_with_notes(save(tmp_path / "c.nii", MU, unit="unknown"), "mu")[1][0]
     only_qform = read_nifti(save(tmp_path / "d.nii", MU, codes=(0, 1)), "mu")

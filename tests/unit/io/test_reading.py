@@ -10,7 +10,7 @@ from mureg.errors import UnitsError, UnreadableInputError, UsageError
 from mureg.geometry import Quantity, Volume
 from mureg.io import inspect, read_ct, read_mu, read_spect, read_study
 from mureg.spect.acquisition import Acquisition
-from support.dicom import chest_like, detector, item, project_point, rotation, tomo_vectors, write_ct, write_nm
+from support.dicom import change, chest_like, detector, item, project_point, rotation, tomo_vectors, write_ct, write_nm
 
 
 def tomo(path):
@@ -101,6 +101,18 @@ def test_a_study_has_one_attenuation_side(tmp_path):
         read_study(spect)
     with pytest.raises(UsageError, match="both"):
         read_study(spect, ct=tmp_path / "ct", mu=tmp_path / "mu.dcm")
+
+
+def test_two_patients_are_said_and_never_named(tmp_path):
+    write_ct(tmp_path / "ct", chest_like())
+    spect = tomo(tmp_path / "tomo.dcm")
+    assert not any("different patients" in note for note in read_study(spect, ct=tmp_path / "ct").notes)
+    change(spect, PatientID="SECRET-7")
+    notes = read_study(spect, ct=tmp_path / "ct").notes
+    assert any("the SPECT and the CT name different patients" in note for note in notes)
+    assert "SECRET-7" not in " ".join(notes)
+    change(spect, PatientID=None)
+    assert not any("different patients" in note for note in read_study(spect, ct=tmp_path / "ct").notes)
 
 
 def test_inspection_lists_everything_and_survives_bad_series(tmp_path):

@@ -1,0 +1,42 @@
+"""``mureg doctor``: whether this installation works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from mureg import RESEARCH_USE_ONLY
+from mureg.cli.common import Common, Flat, emit, parse, progress
+from mureg.evaluation.health import Check, checks
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Check installation, device, threads, data, weights, the sample study and that no network is used.
+
+    Writes nothing. Exit code 0 where all is well or merely worth a warning, 3 where a check failed. Research use only.
+    """
+
+    common: Annotated[Common, Flat] = field(default_factory=Common)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check, say, one line each."""
+    options = parse("doctor", arguments, Doctor)
+    device = options.common.prepare()
+    found: list[Check] = []
+    with progress(options.common.json) as report:
+        for check in checks(device):
+            found.append(check)
+            report(f"after {check.name}")
+    healthy = all(check.state != "fail" for check in found)
+    answer = {"healthy": healthy, "checks": [check.as_dict() for check in found], "use": RESEARCH_USE_ONLY}
+    verdict = "all is well" if healthy else "something is wrong: see the lines that say fail"
+    emit(options.common, answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
+    return 0 if healthy else 3
+
+
+def _line(check: Check) -> str:
+    remedy = f"; {check.remedy}" if check.remedy else ""
+    return f"{check.state:5}{check.name:14}{check.found}{remedy}"

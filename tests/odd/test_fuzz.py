@@ -1,0 +1,16 @@
+"""Twenty seconds of benchmarks/fuzz_doors.py: no spoiled file gets past the doors but as a sentence or read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.fuzzing import Limits, fuzz
+
+
+def test_spoiled_files_are_read_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    tally = fuzz(20 / 60, 2026, tmp_path / "kept", tmp_path / "scratch", Limits(), batch=200)
+    assert tally.findings == []
+    assert tally.executions > 50
+    assert tally.refused > 0
+    assert tally.read > 0

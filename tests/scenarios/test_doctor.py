@@ -1,0 +1,79 @@
+"""mureg doctor: what it says where all is well, and where something is broken."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+import SimpleITK as sitk
+import torch
+
+from mureg.cli import main
+from mureg.errors import UnreadableInputError
+from mureg.evaluation import health
+from mureg.evaluation.health import Check, closed_network
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    yield
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def told(capsys) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_all_is_well_here(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--json", "--threads", "1", "--device", "cpu"]) == 0
+    found = told(capsys)
+    assert list(found) == ["installation", "libraries", "threads", "data", "weights", "device", "sample", "offline"]
+    assert {check["state"] for check in found.values()} == {"ok"}
+    assert "numpy" in found["libraries"]["found"]
+    assert "ships no weights" in found["weights"]["found"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_broken_is_said_with_a_remedy(capsys, monkeypatch) -> None:
+    def no_sample():
+        raise UnreadableInputError("no sample study in this installation", "mureg/data/sample", "install it again")
+
+    monkeypatch.setattr(health, "load_truth", no_sample)
+    monkeypatch.setattr(health, "requires", lambda _: ["numpy>=999", "no-such-library>=1", 'dask; extra == "cluster"'])
+    assert main(["doctor", "--threads", "1", "--device", "cpu"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("fail libraries     missing no-such-library; old numpy ") for line in lines)
+    assert "fail sample        no sample study in this installation; install it again" in lines
+    assert any(line.startswith("ok   offline") for line in lines)
+    assert "something is wrong: see the lines that say fail" in lines
+
+
+def test_use_of_a_network_is_found(monkeypatch) -> None:
+    def talkative(_: str) -> Check:
+        socket.create_connection(("127.0.0.1", 9))
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(health, "_sample", talkative)
+    sample, offline = health._sample_offline("cpu")
+    assert (sample.state, offline.state) == ("fail", "fail")
+    assert "attempt(s) to open a connection" in offline.found
+
+
+def test_the_network_opens_again() -> None:
+    before = socket.socket
+    with closed_network() as attempts, pytest.raises(OSError, match="closed"):
+        socket.socket()
+    assert len(attempts) == 1
+    assert socket.socket is before
+
+
+def test_weights_that_ship_must_have_the_hash_on_their_card(tmp_path, monkeypatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.safetensors").write_bytes(b"not weights")
+    monkeypatch.setattr(health, "files", lambda _: tmp_path)
+    found = health._guarded("weights", health._weights)
+    assert found.state == "fail"
+    assert "a.json" in found.found
