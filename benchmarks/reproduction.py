@@ -2,6 +2,8 @@
 
     .venv/bin/python benchmarks/reproduction.py -o FOLDER                 small networks, for a processor: many hours
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --paper         the paper's networks too, for a GPU
+    .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale short   all patients, a quarter of the budget, slow
+                                                  registrars on 60 test cases; --scale full goes on in the same folder
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale tiny    the whole way with four patients, in minutes
     ... --minutes 9          stop after nine minutes; the same command goes on. Killing it at any time is as good
     ... --dry-run            print the commands and do nothing
@@ -10,8 +12,8 @@ Steps, for each rung (--steps, --rungs): `cohorts` makes 200/50/200 patients wit
 training, 200-249 for validation, 250-449 for testing, in three folders; `train` trains every network on the same cases
 with the same budget of cases seen; `evaluate` puts them, blanked too, beside headers, oracle, mutual information and,
 where --peers has them, elastix and ANTs; `collect` copies the summaries, without weights, to evidence/reproduction/RUNG
-(at tiny scale into FOLDER) and writes budget.csv and hashes.json. Each skips what is there. All of them are commands of
-mureg, and are printed as they are run.
+(at short scale to evidence/reproduction-short, at tiny scale into FOLDER) and writes budget.csv and hashes.json. Each
+skips what is there. All of them are commands of mureg, and are printed as they are run.
 """
 
 from __future__ import annotations
@@ -50,16 +52,26 @@ STOPPED, SOME_FAILED = 130, 5
 
 @dataclass(frozen=True)
 class Scale:
-    """How much: patients of each set, cases seen (0 for what the settings say), cases with corrected images."""
+    """How much of everything.
+
+    Attributes:
+        patients: of each set.
+        samples: cases seen by each network, 0 for what the settings say.
+        images: test cases with corrected images.
+        classical: test cases that mutual information, elastix and ANTs register, None for all.
+    """
 
     patients: dict[str, int]
     samples: int
     images: int
+    classical: int | None = None
 
 
+PATIENTS = {"train": 200, "validation": 50, "test": 200}
 SCALES = {
-    "full": Scale({"train": 200, "validation": 50, "test": 200}, 0, 100),
-    "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1),
+    "full": Scale(PATIENTS, 0, 100),
+    "short": Scale(PATIENTS, 6000, 20, 60),
+    "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1, 1),
 }
 
 
@@ -190,6 +202,8 @@ def evaluate(work: Work, clock: Clock) -> None:
     proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED]
     command: list[object] = ["evaluate", "--cohort", work.cohort("test"), "--registrars", ",".join(registrars)]
     command += ["--images", work.scale.images if work.options.images is None else work.options.images]
+    classical = work.options.classical or work.scale.classical
+    command += ["--classical", classical] if classical else []
     command += ["--against", proposed[:2][-1]] if proposed else []  # small, or the size of the paper's code
     command += ["--peers", work.options.peers] if set(registrars) & set(PEERS) else []
     command += ["--settings", work.options.settings] if work.options.settings else []
@@ -233,7 +247,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes; threads of a training on a CPU")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then")
     parser.add_argument("--samples", type=int, help="another budget, of every network: cases seen")
-    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, at tiny scale 1")
+    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 20 or 1")
+    parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 60 or 1")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="Python that has elastix and ANTs")
     parser.add_argument("--settings", type=Path, help="for mureg evaluate: tuned.toml of benchmarks/rungs.py --tune")
     parser.add_argument("--evidence", type=Path, help="where summaries go")
@@ -244,7 +259,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in ("output", "peers", "settings", "evidence"):
         path = getattr(options, name)
         setattr(options, name, None if path is None else path.absolute())
-    options.evidence = options.evidence or (options.output / "evidence" if options.scale == "tiny" else EVIDENCE)
+    places = {"full": EVIDENCE, "short": EVIDENCE.with_name("reproduction-short"), "tiny": options.output / "evidence"}
+    options.evidence = options.evidence or places[options.scale]
     return options
 
 

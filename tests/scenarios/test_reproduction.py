@@ -59,7 +59,7 @@ class TestCohorts:
 
 @pytest.mark.parametrize("rung", reproduction.RUNGS)
 class TestTraining:
-    @pytest.mark.parametrize("scale", ["full", "tiny"])
+    @pytest.mark.parametrize("scale", list(reproduction.SCALES))
     def test_every_network_gets_the_same(self, rung, scale) -> None:
         runs = list(work(rung, "--scale", scale).runs())
         assert [run.settings.network.kind for run in runs] == list(NETWORKS)

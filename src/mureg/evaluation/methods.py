@@ -62,6 +62,11 @@ class Method:
     parameters: int | None = None
     seen: frozenset[str] = frozenset()
 
+    @property
+    def classical(self) -> bool:
+        """Whether it searches for the pose anew in each case: seconds a case, where a network takes a tenth of one."""
+        return isinstance(self.registrar, MutualInformation | Elastix | Ants)
+
     @classmethod
     def of(
         cls,

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -145,6 +145,22 @@ def summarise(
             if own:
                 summaries.append(_summary(own, method, other if method.name != against else [], resampling))
     return summaries
+
+
+def on_common_cases(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the cases that every method of a cohort has, under a name that says how many; none where all do."""
+    common: list[Row] = []
+    for cohort in dict.fromkeys(row.cohort for row in rows):
+        of_cohort = [row for row in rows if row.cohort == cohort]
+        methods: dict[str, set[str]] = {}
+        for row in of_cohort:
+            methods.setdefault(row.case, set()).add(row.method)
+        every = set.union(*methods.values())
+        cases = [case for case, have in methods.items() if have == every]
+        if cases and len(cases) < len(methods):
+            name = f"{cohort}, the {len(cases)} cases of all rows"
+            common += [replace(row, cohort=name) for row in of_cohort if row.case in cases]
+    return common
 
 
 def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resampling) -> Summary:

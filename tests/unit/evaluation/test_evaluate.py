@@ -247,6 +247,41 @@ def test_images_can_be_left_for_later(place, tmp_path, capsys) -> None:
     assert [row["heart_mm"] for row in after[:4]] == [row["heart_mm"] for row in rows]
 
 
+def test_the_slow_methods_can_be_asked_about_the_first_cases_only(place, whole, tmp_path, capsys, stand_in) -> None:
+    """Nothing else changes: the other rows are what they were, tests pair the cases that both have, more can follow."""
+    output = tmp_path / "out"
+    weights = place / "net" / "best.safetensors"
+    few = command(place, output, f"headers,mutual-information,{weights}", "--images", "0", "--figures", "0")
+    assert main([*few, "--classical", "2"]) == 0
+    rows, before = table(output), {(row["case"], row["method"]): row for row in table(whole)}
+    assert [row["case"] for row in rows if row["method"] == "mutual-information"] == ["tiny-000000", "tiny-000001"]
+    assert sum(row["method"] == "net" for row in rows) == 3
+    assert all(row["mu_nmse"] == before[row["case"], row["method"]]["mu_nmse"] for row in rows)
+    summaries = json.loads((output / "summary.json").read_text())["summaries"]
+    all_cases = {one["method"]: one for one in summaries if one["cohort"] == "tiny"}
+    common = {one["method"]: one for one in summaries if one["cohort"] == "tiny, the 2 cases of all rows"}
+    assert {name: one["n"] for name, one in all_cases.items()} == {
+        "headers": 3, "mutual-information": 2, "net": 3, BLIND: 3
+    }  # fmt: skip
+    assert {one["n"] for one in common.values()} == {2}
+    ours, theirs = (
+        [float(before[case, name]["heart_mm"]) for case in ("tiny-000000", "tiny-000001")]
+        for name in ("net", "mutual-information")
+    )
+    figure = all_cases["net"]["figures"]["heart_mm"]
+    assert (figure["n"], figure["n_pairs"]) == (3, 2)
+    assert figure["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert common["net"]["figures"]["heart_mm"]["mean"] == pytest.approx(np.mean(ours))
+    text = (output / "tables.md").read_text()
+    assert "Not on all 3 cases: mutual-information (2)." in text
+    assert "(n 2)" in text
+    assert not any(line.startswith("| mutual-") and "**" in line for line in text.split("## tiny, the")[0].splitlines())
+    capsys.readouterr()
+    assert main([*few, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measured"] == 1
+    assert "Not on all" not in (output / "tables.md").read_text()
+
+
 def test_two_jobs_measure_the_same(place, whole, tmp_path) -> None:
     output = tmp_path / "out"
     assert main(command(place, output, "headers,oracle", "--images", "0", "--figures", "0", "--jobs", "2")) == 0
@@ -296,6 +331,7 @@ class TestRefusals:
             ("headers,nowhere/best.safetensors", (), "no weights at"),
             ("headers", ("--against", "oracle"), "no row 'oracle' to compare with"),
             ("headers", ("--limit", "0"), "--limit 0"),
+            ("headers", ("--classical", "0"), "--classical 0"),
             ("headers", ("--images", "-1"), "--images -1"),
             ("headers", ("--jobs", "0"), "--jobs 0"),
             ("headers", ("--skip", "9"), "no case of tiny is left"),
