@@ -13,10 +13,11 @@ import numpy as np
 
 import mureg
 from mureg.errors import MuregError, UsageError
+from mureg.evaluation.budget import Budget, budget_of
 from mureg.evaluation.peers import Ants, Elastix, Peer, process_of
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, Registrar
-from mureg.registration.learned import Learned, load_network
+from mureg.registration.learned import Card, Learned, load_network
 from mureg.spect import Acquisition
 
 HEADERS, ORACLE = "headers", "oracle"
@@ -54,6 +55,7 @@ class Method:
         registrar: None for the headers and the oracle, which need none.
         parameters: of a network; None where nothing was learned.
         seen: names of the cases that a network was trained or chosen on, where its run folder says so.
+        training: what its training cost, where that is known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Method:
     registrar: Registrar | Peer | None = None
     parameters: int | None = None
     seen: frozenset[str] = frozenset()
+    training: Budget | None = None
 
     @property
     def classical(self) -> bool:
@@ -74,10 +77,11 @@ class Method:
         registrar: Registrar | Peer,
         parameters: int | None = None,
         seen: frozenset[str] = frozenset(),
+        training: Budget | None = None,
     ) -> Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in asdict(registrar).items()}  # type: ignore[arg-type]
-        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen)
+        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
 
 
 def register(
@@ -164,16 +168,16 @@ def _learned(weights: Path) -> list[Method]:
     if not weights.is_file():
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
-    seeing, parameters = load_learned(weights, blanked=False)
-    blind, _ = load_learned(weights, blanked=True)
-    seen = _seen(weights.with_name("data.json"))
-    return [Method.of(name, seeing, parameters, seen), Method.of(name + BLANKED, blind, parameters, seen)]
+    seeing, parameters, card = load_learned(weights, blanked=False)
+    blind, _, _ = load_learned(weights, blanked=True)
+    known = parameters, _seen(weights.with_name("data.json")), budget_of(weights, card)
+    return [Method.of(name, seeing, *known), Method.of(name + BLANKED, blind, *known)]
 
 
-def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int]:
-    """The registrar that uses a network, and how many parameters that has."""
-    network, _ = load_network(weights)
-    return Learned(weights=weights, blanked=blanked), sum(parameter.numel() for parameter in network.parameters())
+def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
+    """The registrar that uses a network, how many parameters that has, and its card."""
+    network, card = load_network(weights)
+    return Learned(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
 
 
 def _seen(data: Path) -> frozenset[str]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float
 
+from mureg.evaluation.budget import Budget
 from mureg.evaluation.methods import Method
 from mureg.evaluation.metrics import ACTION_LIMIT_MM, share_above
 from mureg.evaluation.rows import Row
@@ -112,6 +113,7 @@ class Summary:
         failed: cases that were refused or crashed, counted with the error of the headers.
         seconds: of the processor, mean over cases; NaN where nothing registers.
         parameters: of the network.
+        training: what its training cost.
         seen: cases of the name of one that the network was trained or chosen on; any at all spoil the comparison.
         versions: of the program.
         figures: by column of the metric.
@@ -124,6 +126,7 @@ class Summary:
     failed: int
     seconds: float
     parameters: int | None
+    training: Budget | None
     seen: int
     versions: tuple[str, ...]
     figures: dict[str, Figure]
@@ -177,6 +180,7 @@ def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resam
         sum(row.failed for row in own),
         _NONE if method.registrar is None else float(np.mean([row.seconds for row in own])),
         method.parameters,
+        method.training,
         sum(row.case in method.seen for row in own),
         tuple(sorted({row.version for row in own})),
         figures,
@@ -228,11 +232,13 @@ def as_csv(summaries: Sequence[Summary]) -> str:
     """One line for each figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Figure)] + ["failed", "seconds", "parameters"])
+    training = [f"train_{field.name}" for field in fields(Budget)]
+    writer.writerow([field.name for field in fields(Figure)] + ["failed", "seconds", "parameters", *training])
     for summary in summaries:
+        cost = [""] * len(training) if summary.training is None else [_cell(v) for v in vars(summary.training).values()]
         for figure in summary.figures.values():
             cells = [_cell(value) for value in asdict(figure).values()]
-            writer.writerow([*cells, summary.failed, _cell(summary.seconds), summary.parameters or ""])
+            writer.writerow([*cells, summary.failed, _cell(summary.seconds), summary.parameters or "", *cost])
     return text.getvalue()
 
 

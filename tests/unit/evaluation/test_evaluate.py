@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from mureg.cli import main
 from mureg.errors import RegistrationError
 from mureg.evaluation import methods
+from mureg.evaluation.budget import budget_of
 from mureg.geometry import RigidTransform
 from mureg.registration import MutualInformation, Registration
 from mureg.registration.inputs import InputGrid
@@ -44,7 +45,9 @@ smoothing_mm = [16.0, 12.0]
 [resampling]
 resamples = 100
 """
+LOG = "epoch,samples,seconds,cases_per_second\n1,400,80.0,2.0\n2,800,150.0,10.0\n3,1200,240.0,8.0\n"
 BLIND = "net (SPECT blanked)"
+CARD = Card({"kind": "stand-in"}, InputGrid((8, 8, 8), 10.0), trained_on={"samples": 800, "seconds": 150.0})
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def place(tmp_path_factory) -> Path:
     (folder / "fast.toml").write_text(SETTINGS)
     (folder / "net").mkdir()
     (folder / "net" / "best.safetensors").write_bytes(b"weights")
+    (folder / "net" / "log.csv").write_text(LOG)
     seen = {"train": {"cases": ["tiny-000001"]}, "validation": {"cases": ["tiny-000009"]}}
     (folder / "net" / "data.json").write_text(json.dumps(seen))
     return folder
@@ -82,7 +86,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def stand_in(monkeypatch) -> None:
-    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234))
+    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
 
 
 def command(place: Path, output: Path, registrars: str, *more: str) -> list[str]:
@@ -111,7 +115,7 @@ def whole(place, tmp_path_factory) -> Path:
     """The output of one whole run."""
     output = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234))
+        patch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
         names = f"headers,oracle,mutual-information,{place / 'net' / 'best.safetensors'}"
         assert main(command(place, output, names, "--figures", "1")) == 0
     return output
@@ -187,8 +191,9 @@ def test_the_tables_have_the_shape_of_the_papers(whole) -> None:
         assert len(widths) == 1, "every row has every cell"
         names = [line.split("|")[1].strip() for line in lines[2:7]]
         assert names == ["Baseline (no correction)", "Oracle (true transform)", "mutual-information", "net", BLIND]
-    assert "| #Parameter | Test |" in parts[0][0]
-    assert "| 1,234 |" in parts[0][5]
+    assert "| #Parameter | Train | cases seen | minutes | Test |" in parts[0][0]
+    assert "| 1,234 | 0.50 s | 1,200 | 4.0 |" in parts[0][5], "four cases at the median pace; all of the run"
+    assert "| – | – | – | – |" in parts[0][4], "mutual information was not trained"
     assert "AC SPECT NMAE (%)" in parts[1][0]
     bold = [line for line in parts[0] if "**" in line]
     assert bold, "the best mean is bold"
@@ -319,6 +324,17 @@ def test_the_weights_of_a_network_get_two_rows(place, tmp_path) -> None:
     assert seeing["found_tx_mm"] != blanked["found_tx_mm"]
     expected = sum(p.numel() for p in network.parameters())
     assert f"| {expected:,} |" in (output / "tables.md").read_text()
+
+
+def test_without_a_log_of_its_own_the_card_says_what_training_cost(tmp_path) -> None:
+    weights = tmp_path / "best.safetensors"
+    assert budget_of(weights, replace(CARD, trained_on={})) is None
+    for log in (None, "of no run", "samples,seconds,cases_per_second\n16,1.0,4.0\n"):
+        if log is not None:
+            (tmp_path / "log.csv").write_text(log)
+        cost = budget_of(weights, CARD)
+        assert (cost.samples, cost.minutes) == (800, 2.5)
+        assert np.isnan(cost.batch_seconds)
 
 
 class TestRefusals:
