@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reproduction_evidence import Trained, note_machine, seen, write_evidence
 
@@ -37,6 +38,7 @@ from mureg.evaluation.peers import PEERS, refuse_missing
 from mureg.io.store import CASES, is_case
 from mureg.registration.networks import NETWORKS
 from mureg.training.folder import BEST
+from mureg.training.motion import AsInTheCase
 from mureg.training.settings import as_toml, load_settings, read_table
 
 HERE = Path(__file__).resolve().parent
@@ -149,17 +151,24 @@ class Work:
         return range(STUDIES * FIRST_PATIENT[of], STUDIES * (FIRST_PATIENT[of] + self.scale.patients[of]))
 
     def runs(self) -> Iterator[Trained]:
-        """Every network that is asked for, all with the settings of one file but for their kind."""
+        """Every network that is asked for, all with the settings of one file but for their kind.
+
+        The proposed one is trained once more with its SPECT blanked, on the cases' own motion: motion that is drawn
+        anew has nothing to do with the map, and could not teach what a map tells of it.
+        """
         for file, ending in (
             (f"small-{self.rung}", ""),
             *([("paper-80", "-80"), ("paper-64", "-64")] * self.options.paper),
         ):
             table = read_table(str(SETTINGS / f"{file}.toml"))
             samples = self.options.samples or self.scale.samples or table["samples"]
-            for kind in self.options.networks:
-                changes = {"network": {**table["network"], "kind": kind}, "samples": samples}
+            blind = {"input": {"blanked": True}, "motion": {"kind": AsInTheCase.kind}}
+            asked: list[tuple[str, str, dict[str, Any]]] = [(kind, "", {}) for kind in self.options.networks]
+            asked += [(kind, "-blanked", blind) for kind in self.options.networks if kind == PROPOSED]
+            for kind, how, other in asked:
+                changes = {"network": {**table["network"], "kind": kind}, "samples": samples, **other}
                 settings = load_settings(str(SETTINGS / f"{file}.toml"), changes)
-                folder = self.output / f"{self.rung}-runs" / f"{kind}{ending}"
+                folder = self.output / f"{self.rung}-runs" / f"{kind}{ending}{how}"
                 yield Trained(folder.name, settings, folder)
 
 
@@ -199,7 +208,7 @@ def evaluate(work: Work, clock: Clock) -> None:
         sys.exit(f"{work.rung}: {', '.join(missing)} not trained to the end; --steps train first")
     registrars = ["headers", "oracle", "mutual-information", *peers(work.options.peers)]
     registrars += [clock.named(run.folder / BEST) for run in runs]
-    proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED]
+    proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED and not run.settings.input.blanked]
     command: list[object] = ["evaluate", "--cohort", work.cohort("test"), "--registrars", ",".join(registrars)]
     command += ["--images", work.scale.images if work.options.images is None else work.options.images]
     classical = work.options.classical or work.scale.classical

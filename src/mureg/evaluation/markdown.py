@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.evaluation.methods import BLANKED, HEADERS, ORACLE
+from mureg.evaluation.methods import BLIND, HEADERS, ORACLE
 from mureg.evaluation.metrics import ACTION_LIMIT_MM
 from mureg.evaluation.summary import Figure, Summary
 
@@ -193,7 +193,7 @@ def _cells(summaries: list[Summary], summary: Summary, column: str, *cells: Cell
 
 def _registers(method: str) -> bool:
     """Whether a row is that of a way to register."""
-    return method != ORACLE and not method.endswith(BLANKED)
+    return method != ORACLE and not method.endswith(BLIND)
 
 
 def _spread(figure: Figure) -> str:

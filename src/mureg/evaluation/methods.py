@@ -23,6 +23,10 @@ from mureg.spect import Acquisition
 HEADERS, ORACLE = "headers", "oracle"
 KNOWN = (HEADERS, ORACLE)
 BLANKED = " (SPECT blanked)"
+TRAINED_BLANKED = " (trained with the SPECT blanked)"
+BLIND = (BLANKED, TRAINED_BLANKED)
+"""How the names of rows end that never saw a SPECT."""
+
 _WEIGHTS = ".safetensors"
 
 
@@ -135,7 +139,7 @@ def _plausible(found: Found, pose: RigidTransform, grid: Grid) -> Found:
 
 
 def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Method]:
-    """The methods of a comparison, every learned one followed by itself with the SPECT blanked.
+    """The methods of a comparison, every network that was trained with the SPECT followed by itself without it.
 
     Args:
         names: ``headers``, ``oracle``, a key of `registrars`, or the path of a network's weights (.safetensors).
@@ -169,8 +173,10 @@ def _learned(weights: Path) -> list[Method]:
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
     seeing, parameters, card = load_learned(weights, blanked=False)
-    blind, _, _ = load_learned(weights, blanked=True)
     known = parameters, _seen(weights.with_name("data.json")), budget_of(weights, card)
+    if card.blanked:
+        return [Method.of(name + TRAINED_BLANKED, seeing, *known)]
+    blind, _, _ = load_learned(weights, blanked=True)
     return [Method.of(name, seeing, *known), Method.of(name + BLANKED, blind, *known)]
 
 

@@ -337,6 +337,17 @@ def test_without_a_log_of_its_own_the_card_says_what_training_cost(tmp_path) -> 
         assert np.isnan(cost.batch_seconds)
 
 
+def test_weights_trained_blanked_get_one_row_that_says_so(place, tmp_path, monkeypatch) -> None:
+    card = replace(CARD, blanked=True)
+    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, True), 1234, card))
+    output = tmp_path / "out"
+    weights = place / "net" / "best.safetensors"
+    assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
+    assert [row["method"] for row in table(output)] == ["headers", "net (trained with the SPECT blanked)"]
+    text = (output / "tables.md").read_text()
+    assert not any(line.startswith("| net") and "**" in line for line in text.splitlines())
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("registrars", "more", "words"),
