@@ -156,11 +156,20 @@ def _table_3(summaries: list[Summary]) -> str:
     for organ in ("heart", "liver"):
         head += [f"{organ} mean (mm)", "median", "95th percentile", f"> {ACTION_LIMIT_MM} mm", "p"]
     return _markdown(
-        "Table 3. Target registration error: mean distance over points of the heart, and over a ball that stands for "
-        "the liver (a case holds no points of it; the truth there is the same rigid motion).",
+        f"Table 3. Target registration error: mean distance over points of the heart, and over {_liver(summaries)}. "
+        "The truth there is the same rigid motion as for the heart.",
         [*head, "n"],
         lines,
     )
+
+
+def _liver(summaries: list[Summary]) -> str:
+    """What stands for the liver in these cases."""
+    first = summaries[0]
+    ball, points = "a ball that stands for the liver, of which these cases hold no points", "points of the liver"
+    if first.liver_points in (0, first.n):
+        return points if first.liver_points else ball
+    return f"points of the liver in {first.liver_points} of {first.n} cases, a ball that stands for it in the others"
 
 
 def _table_4(summaries: list[Summary]) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from mureg.evaluation.budget import Budget
 from mureg.evaluation.methods import Method
 from mureg.evaluation.metrics import ACTION_LIMIT_MM, share_above
-from mureg.evaluation.rows import Row
+from mureg.evaluation.rows import POINTS, Row
 from mureg.evaluation.settings import Resampling
 from mureg.evaluation.statistics import (
     bootstrap,
@@ -111,6 +111,7 @@ class Summary:
         cohort, method: whose.
         n, patients: how many cases, of how many patients.
         failed: cases that were refused or crashed, counted with the error of the headers.
+        liver_points: of them, how many hold points of their liver; in the others a ball stands for it.
         seconds: of the processor, mean over cases; NaN where nothing registers.
         parameters: of the network.
         training: what its training cost.
@@ -124,6 +125,7 @@ class Summary:
     n: int
     patients: int
     failed: int
+    liver_points: int
     seconds: float
     parameters: int | None
     training: Budget | None
@@ -178,6 +180,7 @@ def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resam
         len(own),
         len({row.patient for row in own}),
         sum(row.failed for row in own),
+        sum(row.liver_from == POINTS for row in own),
         _NONE if method.registrar is None else float(np.mean([row.seconds for row in own])),
         method.parameters,
         method.training,

@@ -22,6 +22,7 @@ from mureg.errors import RegistrationError
 from mureg.evaluation import methods
 from mureg.evaluation.budget import budget_of
 from mureg.geometry import RigidTransform
+from mureg.io.store import write_case
 from mureg.registration import MutualInformation, Registration
 from mureg.registration.inputs import InputGrid
 from mureg.registration.learned import Card, save_network
@@ -335,6 +336,25 @@ def test_without_a_log_of_its_own_the_card_says_what_training_cost(tmp_path) -> 
         cost = budget_of(weights, CARD)
         assert (cost.samples, cost.minutes) == (800, 2.5)
         assert np.isnan(cost.batch_seconds)
+
+
+def test_the_error_over_the_liver_is_taken_at_its_own_points_where_a_case_holds_them(place, whole, tmp_path) -> None:
+    liver = np.random.default_rng(1).normal((-60.0, 0.0, -60.0), 30.0, (40, 3))
+    for k in (0, 1):
+        case = tiny_case(k)
+        known = replace(case, truth=replace(case.truth, liver_points_mm=liver)) if k else case
+        write_case(known, tmp_path / "tiny" / "cases" / case.name)
+    output = tmp_path / "out"
+    settings = ["--settings", str(place / "fast.toml"), "--images", "0", "--figures", "0"]
+    command = ["evaluate", "--cohort", str(tmp_path / "tiny"), "--registrars", "headers", *settings]
+    assert main([*command, "-o", str(output)]) == 0
+    rows, truth = table(output), tiny_case(1).truth
+    assert [row["liver_from"] for row in rows] == ["ball", "points"]
+    left = np.linalg.norm(truth.ct_from_spect.apply(liver) - liver, axis=1).mean()
+    assert float(rows[1]["liver_mm"]) == pytest.approx(left, abs=1e-5)
+    assert rows[0]["liver_mm"] == table(whole)[0]["liver_mm"]
+    assert "points of the liver in 1 of 2 cases, a ball" in (output / "tables.md").read_text()
+    assert "a ball that stands for the liver" in (whole / "tables.md").read_text()
 
 
 def test_weights_trained_blanked_get_one_row_that_says_so(place, tmp_path, monkeypatch) -> None:
