@@ -165,7 +165,7 @@ def _table_3(summaries: list[Summary]) -> str:
 
 def _liver(summaries: list[Summary]) -> str:
     """What stands for the liver in these cases."""
-    first = summaries[0]
+    first = max(summaries, key=lambda summary: summary.n)
     ball, points = "a ball that stands for the liver, of which these cases hold no points", "points of the liver"
     if first.liver_points in (0, first.n):
         return points if first.liver_points else ball

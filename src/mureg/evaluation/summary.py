@@ -163,7 +163,7 @@ def on_common_cases(rows: Sequence[Row]) -> list[Row]:
         every = set.union(*methods.values())
         cases = [case for case, have in methods.items() if have == every]
         if cases and len(cases) < len(methods):
-            name = f"{cohort}, the {len(cases)} cases of all rows"
+            name = f"{cohort}, the {len(cases)} case{'s' * (len(cases) > 1)} of all rows"
             common += [replace(row, cohort=name) for row in of_cohort if row.case in cases]
     return common
 
