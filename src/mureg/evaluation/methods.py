@@ -23,7 +23,7 @@ from mureg.spect import Acquisition
 HEADERS, ORACLE = "headers", "oracle"
 KNOWN = (HEADERS, ORACLE)
 BLANKED = " (SPECT blanked)"
-TRAINED_BLANKED = " (trained with the SPECT blanked)"
+TRAINED_BLANKED = " (trained blanked)"
 BLIND = (BLANKED, TRAINED_BLANKED)
 """How the names of rows end that never saw a SPECT."""
 

@@ -363,7 +363,7 @@ def test_weights_trained_blanked_get_one_row_that_says_so(place, tmp_path, monke
     output = tmp_path / "out"
     weights = place / "net" / "best.safetensors"
     assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
-    assert [row["method"] for row in table(output)] == ["headers", "net (trained with the SPECT blanked)"]
+    assert [row["method"] for row in table(output)] == ["headers", "net (trained blanked)"]
     text = (output / "tables.md").read_text()
     assert not any(line.startswith("| net") and "**" in line for line in text.splitlines())
 
