@@ -2,6 +2,8 @@
 
     .venv/bin/python benchmarks/reproduction.py -o FOLDER                 small networks, for a processor: many hours
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --paper         the paper's networks too, for a GPU
+    .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale short   all patients, a quarter of the budget, slow
+                                                  registrars on 60 test cases; --scale full goes on in the same folder
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale tiny    the whole way with four patients, in minutes
     ... --minutes 9          stop after nine minutes; the same command goes on. Killing it at any time is as good
     ... --dry-run            print the commands and do nothing
@@ -10,8 +12,8 @@ Steps, for each rung (--steps, --rungs): `cohorts` makes 200/50/200 patients wit
 training, 200-249 for validation, 250-449 for testing, in three folders; `train` trains every network on the same cases
 with the same budget of cases seen; `evaluate` puts them, blanked too, beside headers, oracle, mutual information and,
 where --peers has them, elastix and ANTs; `collect` copies the summaries, without weights, to evidence/reproduction/RUNG
-(at tiny scale into FOLDER) and writes budget.csv and hashes.json. Each skips what is there. All of them are commands of
-mureg, and are printed as they are run.
+(at short scale to evidence/reproduction-short, at tiny scale into FOLDER) and writes budget.csv and hashes.json. Each
+skips what is there. All of them are commands of mureg, and are printed as they are run.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reproduction_evidence import Trained, note_machine, seen, write_evidence
 
@@ -35,6 +38,7 @@ from mureg.evaluation.peers import PEERS, refuse_missing
 from mureg.io.store import CASES, is_case
 from mureg.registration.networks import NETWORKS
 from mureg.training.folder import BEST
+from mureg.training.motion import AsInTheCase
 from mureg.training.settings import as_toml, load_settings, read_table
 
 HERE = Path(__file__).resolve().parent
@@ -50,16 +54,26 @@ STOPPED, SOME_FAILED = 130, 5
 
 @dataclass(frozen=True)
 class Scale:
-    """How much: patients of each set, cases seen (0 for what the settings say), cases with corrected images."""
+    """How much of everything.
+
+    Attributes:
+        patients: of each set.
+        samples: cases seen by each network, 0 for what the settings say.
+        images: test cases with corrected images.
+        classical: test cases that mutual information, elastix and ANTs register, None for all.
+    """
 
     patients: dict[str, int]
     samples: int
     images: int
+    classical: int | None = None
 
 
+PATIENTS = {"train": 200, "validation": 50, "test": 200}
 SCALES = {
-    "full": Scale({"train": 200, "validation": 50, "test": 200}, 0, 100),
-    "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1),
+    "full": Scale(PATIENTS, 0, 100),
+    "short": Scale(PATIENTS, 6000, 20, 60),
+    "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1, 1),
 }
 
 
@@ -137,17 +151,24 @@ class Work:
         return range(STUDIES * FIRST_PATIENT[of], STUDIES * (FIRST_PATIENT[of] + self.scale.patients[of]))
 
     def runs(self) -> Iterator[Trained]:
-        """Every network that is asked for, all with the settings of one file but for their kind."""
+        """Every network that is asked for, all with the settings of one file but for their kind.
+
+        The proposed one is trained once more with its SPECT blanked, on the cases' own motion: motion that is drawn
+        anew has nothing to do with the map, and could not teach what a map tells of it.
+        """
         for file, ending in (
             (f"small-{self.rung}", ""),
             *([("paper-80", "-80"), ("paper-64", "-64")] * self.options.paper),
         ):
             table = read_table(str(SETTINGS / f"{file}.toml"))
             samples = self.options.samples or self.scale.samples or table["samples"]
-            for kind in self.options.networks:
-                changes = {"network": {**table["network"], "kind": kind}, "samples": samples}
+            blind = {"input": {"blanked": True}, "motion": {"kind": AsInTheCase.kind}}
+            asked: list[tuple[str, str, dict[str, Any]]] = [(kind, "", {}) for kind in self.options.networks]
+            asked += [(kind, "-blanked", blind) for kind in self.options.networks if kind == PROPOSED]
+            for kind, how, other in asked:
+                changes = {"network": {**table["network"], "kind": kind}, "samples": samples, **other}
                 settings = load_settings(str(SETTINGS / f"{file}.toml"), changes)
-                folder = self.output / f"{self.rung}-runs" / f"{kind}{ending}"
+                folder = self.output / f"{self.rung}-runs" / f"{kind}{ending}{how}"
                 yield Trained(folder.name, settings, folder)
 
 
@@ -187,9 +208,11 @@ def evaluate(work: Work, clock: Clock) -> None:
         sys.exit(f"{work.rung}: {', '.join(missing)} not trained to the end; --steps train first")
     registrars = ["headers", "oracle", "mutual-information", *peers(work.options.peers)]
     registrars += [clock.named(run.folder / BEST) for run in runs]
-    proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED]
+    proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED and not run.settings.input.blanked]
     command: list[object] = ["evaluate", "--cohort", work.cohort("test"), "--registrars", ",".join(registrars)]
     command += ["--images", work.scale.images if work.options.images is None else work.options.images]
+    classical = work.options.classical or work.scale.classical
+    command += ["--classical", classical] if classical else []
     command += ["--against", proposed[:2][-1]] if proposed else []  # small, or the size of the paper's code
     command += ["--peers", work.options.peers] if set(registrars) & set(PEERS) else []
     command += ["--settings", work.options.settings] if work.options.settings else []
@@ -233,7 +256,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes; threads of a training on a CPU")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then")
     parser.add_argument("--samples", type=int, help="another budget, of every network: cases seen")
-    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, at tiny scale 1")
+    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 20 or 1")
+    parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 60 or 1")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="Python that has elastix and ANTs")
     parser.add_argument("--settings", type=Path, help="for mureg evaluate: tuned.toml of benchmarks/rungs.py --tune")
     parser.add_argument("--evidence", type=Path, help="where summaries go")
@@ -244,7 +268,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in ("output", "peers", "settings", "evidence"):
         path = getattr(options, name)
         setattr(options, name, None if path is None else path.absolute())
-    options.evidence = options.evidence or (options.output / "evidence" if options.scale == "tiny" else EVIDENCE)
+    places = {"full": EVIDENCE, "short": EVIDENCE.with_name("reproduction-short"), "tiny": options.output / "evidence"}
+    options.evidence = options.evidence or places[options.scale]
     return options
 
 

@@ -101,6 +101,8 @@ class Truth:
         activity: averaged over the acquisition, relative to normal left-ventricular myocardium = 1, on the SPECT grid.
         lv_wall: share of each voxel of the SPECT grid inside the left-ventricular wall, averaged over the acquisition.
         scatter: expected scattered counts of every window.
+        liver_points_mm, liver_points_in_ct_mm: the same for the liver; None where nobody knows, as in cases that were
+            stored before livers were.
     """
 
     ct_from_spect: RigidTransform
@@ -111,6 +113,8 @@ class Truth:
     activity: Volume
     lv_wall: Volume
     scatter: Float[Tensor, "window view row column"]
+    liver_points_mm: npt.NDArray[np.float64] | None = None
+    liver_points_in_ct_mm: npt.NDArray[np.float64] | None = None
 
     @property
     def remainder_mm(self) -> float:

@@ -21,6 +21,7 @@ from mureg.cohort.anatomies import patient_name
 from mureg.cohort.settings import load_settings as load_cohort
 from mureg.registration.networks import NETWORKS, n_parameters, preset
 from mureg.training.logs import Row, write_log
+from mureg.training.motion import AsInTheCase
 from mureg.training.settings import as_table, load_settings
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -59,15 +60,25 @@ class TestCohorts:
 
 @pytest.mark.parametrize("rung", reproduction.RUNGS)
 class TestTraining:
-    @pytest.mark.parametrize("scale", ["full", "tiny"])
+    @pytest.mark.parametrize("scale", list(reproduction.SCALES))
     def test_every_network_gets_the_same(self, rung, scale) -> None:
-        runs = list(work(rung, "--scale", scale).runs())
+        runs = [run for run in work(rung, "--scale", scale).runs() if not run.settings.input.blanked]
         assert [run.settings.network.kind for run in runs] == list(NETWORKS)
         assert len({run.folder for run in runs}) == len(runs)
         for run in runs:
             assert run.settings.network == preset(run.settings.network.kind, "small")
         tables = [{**as_table(run.settings), "network": None} for run in runs]
         assert all(table == tables[0] for table in tables)
+
+    @pytest.mark.parametrize("more", [(), ("--paper",)])
+    def test_the_proposed_network_is_trained_blanked_on_the_motion_of_the_cases(self, rung, more) -> None:
+        runs = {run.name: run.settings for run in work(rung, *more).runs()}
+        blanked = {name: settings for name, settings in runs.items() if settings.input.blanked}
+        assert set(blanked) == {f"densenet-dusfe{size}-blanked" for size in ("", *(("-80", "-64") if more else ()))}
+        for name, settings in blanked.items():
+            seeing = runs[name.removesuffix("-blanked")]
+            assert settings.motion == AsInTheCase()
+            assert replace(settings, input=seeing.input, motion=seeing.motion) == seeing
 
     def test_the_small_settings_are_the_shipped_ones_on_the_motion_of_the_rung(self, rung) -> None:
         ours, shipped = next(work(rung).runs()).settings, load_settings("small")
@@ -78,6 +89,7 @@ class TestTraining:
 
     def test_the_papers_settings_are_the_papers(self, rung) -> None:
         runs = [run for run in work(rung, "--paper").runs() if run.settings.grid.spacing_mm == 6.8]
+        runs = [run for run in runs if not run.settings.input.blanked]
         assert {(run.settings.network.kind, run.settings.grid.shape) for run in runs} == {
             (kind, shape) for kind in NETWORKS for shape in ((80, 80, 40), (64, 64, 64))
         }
@@ -96,7 +108,7 @@ def test_the_commands_are_ones_that_mureg_takes(capsys, tmp_path, more) -> None:
     assert reproduction.main(["-o", str(out), "--dry-run", "--peers", str(tmp_path / "none"), *more]) == 0
     lines = [line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.startswith("mureg ")]
     options = [parse(verb, words, VERBS[verb]) for verb, *words in lines]
-    n_networks = (3 if more else 1) * len(NETWORKS)
+    n_networks = (3 if more else 1) * (len(NETWORKS) + 1)
     assert [type(one) for one in options] == 2 * [*3 * [Simulate], *n_networks * [Train], Evaluate]
     for easy in (one for one in options if isinstance(one, Train)):
         assert (easy.train.name.split("-")[1], easy.validation.name.split("-")[1]) == ("train", "validation")

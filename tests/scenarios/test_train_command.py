@@ -135,6 +135,14 @@ def test_finetuning_begins_where_the_weights_are(cohort, settings, tmp_path, cap
         np.testing.assert_allclose(after[name], value, atol=1e-8)
 
 
+def test_finetuning_keeps_blanked_weights_blanked(cohort, tmp_path, capsys) -> None:
+    run, blanked = tmp_path / "run", written(tmp_path / "blanked.toml", epochs=1, input={"blanked": True})
+    assert main(["train", blanked, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
+    command = ["finetune", "--weights", str(run / "best.safetensors"), "--cohort", str(cohort), "--epochs", "1"]
+    assert main([*command, "-o", str(tmp_path / "tuned"), "--threads", "1"]) == 0
+    assert load_network(tmp_path / "tuned" / "best.safetensors")[1].blanked
+
+
 class TestRefusals:
     def refused(self, capsys, *arguments: str) -> tuple[int, str]:
         code = main(arguments)

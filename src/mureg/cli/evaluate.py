@@ -36,10 +36,11 @@ class Evaluate:
     Attributes:
         cohorts: a folder that mureg simulate made; may be given several times.
         registrars: some of headers, oracle, mutual-information, elastix, ants and paths to .safetensors, with commas.
-            A network gets a second row with its SPECT blanked.
+            A network gets a second row with its SPECT blanked, unless it was trained so.
         output: folder for cases.csv, summary.csv, summary.json, tables.md, settings.toml and figures/.
         against: the row that tests compare with; the first that registers anything where it is left out.
         images: reconstruct corrected images for the first so many cases of each cohort, 0 for none; all by default.
+        classical: ask mutual-information, elastix and ants about the first so many cases of each cohort only.
         figures: draw pictures of the first so many of those cases.
         split: which patients, by the division that training uses.
         skip: leave out so many cases at the beginning of each cohort.
@@ -55,6 +56,7 @@ class Evaluate:
     registrars: str = "headers,oracle,mutual-information"
     against: str = ""
     images: int | None = None
+    classical: int | None = None
     figures: int = 2
     split: Split = "all"
     skip: int = 0
@@ -104,9 +106,10 @@ def _selection(options: Evaluate) -> Selection:
     for name, value in numbers.items():
         if value is not None and value < 0:
             raise UsageError(f"--{name} {value}", "0 or more", "correct it")
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"--limit {options.limit}", "1 or more", "leave it out for all cases")
-    return Selection(options.split, options.skip, options.limit, options.images)
+    for name, value in {"limit": options.limit, "classical": options.classical}.items():
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}", "1 or more", "leave it out for all cases")
+    return Selection(options.split, options.skip, options.limit, options.images, options.classical)
 
 
 def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pictures: list[Path]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Finetune:
         cohort: folder of a cohort, divided by patient.
         pairs: instead, a CSV file with the columns spect, ct or mu, transform (optional) and patient; a pair without
             transform counts as aligned.
-        settings: TOML file of your own; network and grid come with the weights, whatever it says of them.
+        settings: TOML file of your own; network and grid come with the weights, whatever it says of them, and weights
+            trained without the SPECT stay so.
         epochs: how often every case is seen; 0 for what the settings say.
     """
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     changes: dict[str, Any] = {
         "network": card.network,
         "grid": asdict(card.grid),
+        **({"input": {"blanked": True}} if card.blanked else {}),
         "begin_from": card.weights_sha256,
         "data": {**table.get("data", {}), **({"cases": str(cases)} if cases else {})},
     }

@@ -86,6 +86,11 @@ def known(case: Case) -> dict[str, Any]:
         "remainder_mm": truth.remainder_mm,
         "heart_points_mm": truth.heart_points_mm.tolist(),
         "heart_points_in_ct_mm": truth.heart_points_in_ct_mm.tolist(),
+        **{
+            name: points.tolist()
+            for name in ("liver_points_mm", "liver_points_in_ct_mm")
+            if (points := getattr(truth, name)) is not None
+        },
         "facts": {name: case.facts[name] for name in sorted(case.facts)},
         "sources": {name: case.sources[name] for name in sorted(case.sources)},
         "use": RESEARCH_USE_ONLY,

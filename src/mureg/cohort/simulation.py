@@ -21,7 +21,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.pipeline import reconstruct
 from mureg.recon import Osem
-from mureg.simulate.anatomy import Anatomy
+from mureg.simulate.anatomy import Anatomy, Points
 from mureg.simulate.breathing import Breathing, Pose, shifted
 from mureg.simulate.camera import low_energy_collimator
 from mureg.simulate.ct_scan import CtScan
@@ -41,9 +41,9 @@ _CENTRE_MM: Triple = (0.0, 0.0, 0.0)
 _COARSE_MM = 13.6
 _WIDEST_MM, _DEEPEST_MM = 680.0, 480.0
 _BEYOND_ROWS_MM = 20.0
-_HEART_POINTS = 256
+_HEART_POINTS, _LIVER_POINTS = 256, 256
 _TABLE_PER_CM = 0.005
-_STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points")
+_STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points", "liver")
 __all__ = ["case_name", "draw", "patient_name", "simulate_case"]
 
 UNCORRECTED = Osem()
@@ -167,7 +167,8 @@ def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None =
     drawn, orbit = seen.drawn, seen.orbit
     counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
     acquisition = _acquisition(settings, drawn, orbit, torch.from_numpy(counts))
-    truth = _truth(seen, acquisition.grid(), generator(settings, "points", index))
+    chances = (generator(settings, stream, index) for stream in ("points", "liver"))
+    truth = _truth(seen, acquisition.grid(), *chances)
     facts = {
         **_facts(drawn, orbit, truth),
         "counts_photopeak": int(counts[0].sum()),
@@ -259,18 +260,17 @@ def _scan(drawn: Drawn) -> Ct:
     return Ct(scan.acquire(body, drawn.table), scan.manufacturer, scan.model, scan.kvp)
 
 
-def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator) -> Truth:
+def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np.random.Generator) -> Truth:
     """What is known about the average over the acquisition, and about the heart in the CT."""
     drawn, shares = seen.drawn, seen.shares.mean(0)
     anatomy = drawn.anatomy
-    points = anatomy.heart_points_mm(_HEART_POINTS, chance)
-    in_spect, lv_wall = np.zeros_like(points), torch.zeros(grid.shape)
+    lv_wall = torch.zeros(grid.shape)
     for pose, share in zip(seen.poses, shares, strict=True):
         patient_from_spect = shifted(drawn.patient_from_spect, pose.shift_mm)
-        in_spect += share * patient_from_spect.inverse().apply(anatomy.breathed(points, pose.breath))
         lv_wall += float(share) * anatomy.heart_masks(grid, patient_from_spect, pose.breath)[0]
-    breaths = drawn.breathing.ct_breaths()
-    in_ct = np.mean([drawn.ct_from_patient.apply(anatomy.breathed(points, breath)) for breath in breaths], axis=0)
+    in_spect, in_ct = _as_seen(seen, anatomy.heart_points_mm(_HEART_POINTS, chance))
+    liver = anatomy.liver_points_mm(_LIVER_POINTS, of_liver)
+    liver_in_spect, liver_in_ct = _as_seen(seen, liver) if len(liver) else (None, None)
     weights = torch.from_numpy(shares).float()[:, None, None, None]
     mu, activity = (rebinned((values * weights).sum(0), seen.grid, grid) for values in (seen.mu, seen.activity))
     return Truth(
@@ -282,7 +282,20 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator) -> Truth:
         Volume(activity, grid, Quantity.ACTIVITY),
         Volume(lv_wall, grid, Quantity.ACTIVITY),
         seen.scatter,
+        liver_in_spect,
+        liver_in_ct,
     )
+
+
+def _as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
+    """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT."""
+    drawn, in_spect = seen.drawn, np.zeros_like(points_mm)
+    for pose, share in zip(seen.poses, seen.shares.mean(0), strict=True):
+        spect_from_patient = shifted(drawn.patient_from_spect, pose.shift_mm).inverse()
+        in_spect += share * spect_from_patient.apply(drawn.anatomy.breathed(points_mm, pose.breath))
+    breaths = drawn.breathing.ct_breaths()
+    placed = [drawn.ct_from_patient.apply(drawn.anatomy.breathed(points_mm, breath)) for breath in breaths]
+    return in_spect, np.mean(placed, axis=0)
 
 
 def _facts(drawn: Drawn, orbit: Orbit, truth: Truth) -> Mapping[str, float | int | str | bool]:

@@ -9,15 +9,22 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.evaluation.markdown import tables
 from mureg.evaluation.protocol import Comparison
 from mureg.evaluation.settings import Settings
-from mureg.evaluation.summary import Summary, as_csv, as_json, summarise
+from mureg.evaluation.summary import Summary, as_csv, as_json, on_common_cases, summarise
 from mureg.io.atomic import writing
 from mureg.pipeline import versions
 
 
 def write_summaries(comparison: Comparison, output: Path, settings: Settings) -> list[Summary]:
-    """Write summary.csv, summary.json and tables.md, each whole or not at all; return what they say."""
+    """Write summary.csv, summary.json and tables.md, each whole or not at all; return what they say of all cases.
+
+    Where some methods have fewer cases than others, a second set says the same over the cases that all have.
+    """
     against, settings_sha256 = comparison.against, comparison.settings_sha256
-    summaries = summarise(comparison.rows, comparison.methods, against, settings.resampling)
+    of_all, of_common = (
+        summarise(rows, comparison.methods, against, settings.resampling)
+        for rows in (comparison.rows, on_common_cases(comparison.rows))
+    )
+    summaries = [*of_all, *of_common]
     _write(output / "summary.csv", as_csv(summaries))
     whole = {
         "settings_sha256": settings_sha256,
@@ -29,7 +36,7 @@ def write_summaries(comparison: Comparison, output: Path, settings: Settings) ->
     }
     _write(output / "summary.json", json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     _write(output / "tables.md", tables(summaries, against, settings_sha256, settings.resampling.level))
-    return summaries
+    return of_all
 
 
 def _write(path: Path, text: str) -> None:

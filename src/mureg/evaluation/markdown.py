@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.evaluation.methods import BLANKED, HEADERS, ORACLE
+from mureg.evaluation.methods import BLIND, HEADERS, ORACLE
 from mureg.evaluation.metrics import ACTION_LIMIT_MM
 from mureg.evaluation.summary import Figure, Summary
 
@@ -27,15 +27,24 @@ def tables(summaries: Sequence[Summary], against: str, settings_sha256: str, lev
     parts = [
         "# Registration on virtual patients\n",
         f"Mean ± standard deviation over cases [{100 * level:g} % bootstrap interval of the mean, patients resampled]; "
-        "the best mean in bold, oracle and blanked rows not counted. "
-        f"p: paired t-test over cases / Wilcoxon signed-rank test over patients, against {name_of(against)}. "
+        "the best mean in bold, oracle and blanked rows and rows on fewer cases not counted. "
+        f"p: paired t-test over cases / Wilcoxon signed-rank test over patients, against {name_of(against)}, on the "
+        "cases that both rows have. "
         "A registration that was refused or crashed counts with the error of the headers. "
         "ΔT and ΔR are means over three axes (equations 12 and 13 of the paper), not distances. "
         f"{RESEARCH_USE_ONLY}\n",
     ]
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         own = [summary for summary in summaries if summary.cohort == cohort]
-        parts += [f"## {cohort}\n", _spoiled(own), _table_1(own), _table_2(own), _table_3(own), _table_4(own)]
+        parts += [
+            f"## {cohort}\n",
+            _spoiled(own),
+            _partial(own),
+            _table_1(own),
+            _table_2(own),
+            _table_3(own),
+            _table_4(own),
+        ]
     parts += ["## Programs\n", *_programs(summaries), f"\nSettings: `settings.toml`, SHA-256 `{settings_sha256}`."]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -59,6 +68,17 @@ def _spoiled(summaries: list[Summary]) -> str:
     return "".join(f"**{sentence}.**\n" for sentence in warnings(summaries))
 
 
+def _partial(summaries: list[Summary]) -> str:
+    most = max(summary.n for summary in summaries)
+    fewer = [f"{name_of(summary.method)} ({summary.n})" for summary in summaries if summary.n < most]
+    if not fewer:
+        return ""
+    return (
+        f"**Not on all {most} cases: {', '.join(fewer)}.** Their means are those of their own cases; the same tables "
+        "over the cases of all rows follow below.\n"
+    )
+
+
 def _table_1(summaries: list[Summary]) -> str:
     lines = []
     for summary in summaries:
@@ -68,18 +88,42 @@ def _table_1(summaries: list[Summary]) -> str:
                 *_cells(summaries, summary, "delta_t_mm", _spread, _p),
                 *_cells(summaries, summary, "delta_r_deg", _spread, _p),
                 _NOTHING if summary.parameters is None else f"{summary.parameters:,}",
+                *_training(summary),
                 _NOTHING if math.isnan(summary.seconds) else f"{summary.seconds:.2f} s",
                 str(summary.n),
                 str(summary.failed),
             ]
         )
-    head = ["Methods", "ΔT (mm)", "p", "ΔR (degrees)", "p", "#Parameter", "Test", "n", "failed"]
+    head = [
+        "Methods",
+        "ΔT (mm)",
+        "p",
+        "ΔR (degrees)",
+        "p",
+        "#Parameter",
+        "Train",
+        "cases seen",
+        "minutes",
+        "Test",
+        "n",
+        "failed",
+    ]
     return _markdown(
-        "Table 1. Registration errors of translation and rotation, number of network parameters, seconds of one "
-        "processor per case without the making of the map.",
+        "Table 1. Registration errors of translation and rotation, number of network parameters; seconds of training "
+        "for a batch of 4 cases (median over epochs, on the machine that trained), cases seen in all and minutes with "
+        "validation; seconds of one processor per case without the making of the map.",
         head,
         lines,
     )
+
+
+def _training(summary: Summary) -> list[str]:
+    """Seconds for a batch of 4, cases seen, minutes."""
+    cost = summary.training
+    if cost is None:
+        return [_NOTHING] * 3
+    seconds = _NOTHING if math.isnan(cost.batch_seconds) else f"{cost.batch_seconds:.2f} s"
+    return [seconds, f"{cost.samples:,}", f"{cost.minutes:.1f}"]
 
 
 def _table_2(summaries: list[Summary]) -> str:
@@ -107,16 +151,25 @@ def _table_3(summaries: list[Summary]) -> str:
         cells = []
         for column in ("heart_mm", "liver_mm"):
             cells += _cells(summaries, summary, column, _interval, _median, _tail, _share, _p)
-        lines.append([name_of(summary.method), *cells])
+        lines.append([name_of(summary.method), *cells, str(summary.n)])
     head = ["Methods"]
     for organ in ("heart", "liver"):
         head += [f"{organ} mean (mm)", "median", "95th percentile", f"> {ACTION_LIMIT_MM} mm", "p"]
     return _markdown(
-        "Table 3. Target registration error: mean distance over points of the heart, and over a ball that stands for "
-        "the liver (a case holds no points of it; the truth there is the same rigid motion).",
-        head,
+        f"Table 3. Target registration error: mean distance over points of the heart, and over {_liver(summaries)}. "
+        "The truth there is the same rigid motion as for the heart.",
+        [*head, "n"],
         lines,
     )
+
+
+def _liver(summaries: list[Summary]) -> str:
+    """What stands for the liver in these cases."""
+    first = max(summaries, key=lambda summary: summary.n)
+    ball, points = "a ball that stands for the liver, of which these cases hold no points", "points of the liver"
+    if first.liver_points in (0, first.n):
+        return points if first.liver_points else ball
+    return f"points of the liver in {first.liver_points} of {first.n} cases, a ball that stands for it in the others"
 
 
 def _table_4(summaries: list[Summary]) -> str:
@@ -140,10 +193,16 @@ def _cells(summaries: list[Summary], summary: Summary, column: str, *cells: Cell
     if figure is None:
         return [_NOTHING] * len(cells)
     said = [cell(figure) for cell in cells]
-    rivals = [s for s in summaries if s.method != ORACLE and not s.method.endswith(BLANKED) and column in s.figures]
+    most = max(s.n for s in summaries)
+    rivals = [s for s in summaries if s.n == most and _registers(s.method) and column in s.figures]
     if summary in rivals and len(rivals) > 1 and figure.mean == min(s.figures[column].mean for s in rivals):
         said[0] = f"**{said[0]}**"
     return said
+
+
+def _registers(method: str) -> bool:
+    """Whether a row is that of a way to register."""
+    return method != ORACLE and not method.endswith(BLIND)
 
 
 def _spread(figure: Figure) -> str:
@@ -172,7 +231,10 @@ def _n(figure: Figure) -> str:
 
 
 def _p(figure: Figure) -> str:
-    return _NOTHING if not figure.against else f"{_probability(figure.t_p)} / {_probability(figure.wilcoxon_p)}"
+    if not figure.against:
+        return _NOTHING
+    fewer = f" (n {figure.n_pairs})" if figure.n_pairs < figure.n else ""
+    return f"{_probability(figure.t_p)} / {_probability(figure.wilcoxon_p)}{fewer}"
 
 
 def _probability(p: float) -> str:

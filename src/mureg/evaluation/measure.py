@@ -15,7 +15,7 @@ from mureg.evaluation.images import Images, mean_normalised, nmae_percent, nmse_
 from mureg.evaluation.methods import KNOWN, ORACLE, Found, Method, register
 from mureg.evaluation.metrics import mean_motion_errors, motion_errors, target_registration_error_mm
 from mureg.evaluation.polar import PolarMap, polar_map, segment_error_percent
-from mureg.evaluation.rows import NOT_MEASURED, SIX, Measurement, Row
+from mureg.evaluation.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, Row
 from mureg.geometry import RigidTransform
 from mureg.io.store import open_case, read_case
 from mureg.simulate.ventricle import LeftVentricle
@@ -105,7 +105,8 @@ def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:
     taken = RigidTransform.identity() if found.ct_from_spect is None else found.ct_from_spect
     poses = taken.six(truth.centre_mm), motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
     delta_t, delta_r = mean_motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
-    liver = task.measurement.liver.points_mm(truth.heart_points_mm)
+    known = truth.liver_points_mm
+    liver = task.measurement.liver.points_mm(truth.heart_points_mm) if known is None else known
     heart_mm, liver_mm = (
         target_registration_error_mm(taken, truth.ct_from_spect, points) for points in (truth.heart_points_mm, liver)
     )
@@ -132,6 +133,7 @@ def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:
         status=found.status,
         reason=_line(found.reason),
         images="",
+        liver_from=BALL if known is None else POINTS,
         **{name: _figure(value) for name, value in figures.items()},
     )
 

@@ -13,15 +13,20 @@ import numpy as np
 
 import mureg
 from mureg.errors import MuregError, UsageError
+from mureg.evaluation.budget import Budget, budget_of
 from mureg.evaluation.peers import Ants, Elastix, Peer, process_of
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, Registrar
-from mureg.registration.learned import Learned, load_network
+from mureg.registration.learned import Card, Learned, load_network
 from mureg.spect import Acquisition
 
 HEADERS, ORACLE = "headers", "oracle"
 KNOWN = (HEADERS, ORACLE)
 BLANKED = " (SPECT blanked)"
+TRAINED_BLANKED = " (trained blanked)"
+BLIND = (BLANKED, TRAINED_BLANKED)
+"""How the names of rows end that never saw a SPECT."""
+
 _WEIGHTS = ".safetensors"
 
 
@@ -54,6 +59,7 @@ class Method:
         registrar: None for the headers and the oracle, which need none.
         parameters: of a network; None where nothing was learned.
         seen: names of the cases that a network was trained or chosen on, where its run folder says so.
+        training: what its training cost, where that is known.
     """
 
     name: str
@@ -61,6 +67,12 @@ class Method:
     registrar: Registrar | Peer | None = None
     parameters: int | None = None
     seen: frozenset[str] = frozenset()
+    training: Budget | None = None
+
+    @property
+    def classical(self) -> bool:
+        """Whether it searches for the pose anew in each case: seconds a case, where a network takes a tenth of one."""
+        return isinstance(self.registrar, MutualInformation | Elastix | Ants)
 
     @classmethod
     def of(
@@ -69,10 +81,11 @@ class Method:
         registrar: Registrar | Peer,
         parameters: int | None = None,
         seen: frozenset[str] = frozenset(),
+        training: Budget | None = None,
     ) -> Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in asdict(registrar).items()}  # type: ignore[arg-type]
-        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen)
+        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
 
 
 def register(
@@ -126,7 +139,7 @@ def _plausible(found: Found, pose: RigidTransform, grid: Grid) -> Found:
 
 
 def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Method]:
-    """The methods of a comparison, every learned one followed by itself with the SPECT blanked.
+    """The methods of a comparison, every network that was trained with the SPECT followed by itself without it.
 
     Args:
         names: ``headers``, ``oracle``, a key of `registrars`, or the path of a network's weights (.safetensors).
@@ -159,16 +172,18 @@ def _learned(weights: Path) -> list[Method]:
     if not weights.is_file():
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
-    seeing, parameters = load_learned(weights, blanked=False)
-    blind, _ = load_learned(weights, blanked=True)
-    seen = _seen(weights.with_name("data.json"))
-    return [Method.of(name, seeing, parameters, seen), Method.of(name + BLANKED, blind, parameters, seen)]
+    seeing, parameters, card = load_learned(weights, blanked=False)
+    known = parameters, _seen(weights.with_name("data.json")), budget_of(weights, card)
+    if card.blanked:
+        return [Method.of(name + TRAINED_BLANKED, seeing, *known)]
+    blind, _, _ = load_learned(weights, blanked=True)
+    return [Method.of(name, seeing, *known), Method.of(name + BLANKED, blind, *known)]
 
 
-def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int]:
-    """The registrar that uses a network, and how many parameters that has."""
-    network, _ = load_network(weights)
-    return Learned(weights=weights, blanked=blanked), sum(parameter.numel() for parameter in network.parameters())
+def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
+    """The registrar that uses a network, how many parameters that has, and its card."""
+    network, card = load_network(weights)
+    return Learned(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
 
 
 def _seen(data: Path) -> frozenset[str]:

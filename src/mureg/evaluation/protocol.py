@@ -80,11 +80,12 @@ def compare(
     tasks = []
     for cohort, name, number in ((*key, number) for key, (_, number) in folders.items()):
         images = selection.images is None or number < selection.images
-        known = {m.name: row for m in methods if (row := table.get((cohort, name, m.name, m.settings))) is not None}
+        asked = tuple(method for method in methods if selection.asks(method, number))
+        known = {m.name: row for m in asked if (row := table.get((cohort, name, m.name, m.settings))) is not None}
         task = Task(
             folders[cohort, name][0],
             cohort,
-            tuple(methods),
+            asked,
             known,
             images,
             settings.measurement,
@@ -99,7 +100,12 @@ def compare(
         if progress is not None:
             progress(done, len(tasks))
     table.tidy()
-    found = [table.get((cohort, name, m.name, m.settings)) for cohort, name in folders for m in methods]
+    found = [
+        table.get((cohort, name, m.name, m.settings))
+        for (cohort, name), (_, number) in folders.items()
+        for m in methods
+        if selection.asks(m, number)
+    ]
     return Comparison(
         tuple(row for row in found if row is not None),
         tuple(methods),

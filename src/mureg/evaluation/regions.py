@@ -14,7 +14,7 @@ from mureg.geometry.rigid import Triple
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class LiverRegion:
-    """A ball that stands for the liver: a case holds points of the heart but none of the liver.
+    """A ball that stands for the liver in a case that holds no points of it, as those stored before points were.
 
     It is placed by the heart alone. In 16 virtual patients of the rungs `easy` and `clinical` 98 % of this ball lay in
     the liver. Truth there is the same rigid motion as for the heart (the case knows no other): the figure says how far

@@ -17,6 +17,7 @@ from mureg.spect import Physics
 from mureg.spect.attenuation import AttenuationMap
 
 NOT_MEASURED = float("nan")
+POINTS, BALL = "points", "ball"
 SIX = ("tx_mm", "ty_mm", "tz_mm", "rx_deg", "ry_deg", "rz_deg")
 
 
@@ -28,7 +29,7 @@ class Measurement:
         osem: reconstruction of the corrected images.
         physics: what it models.
         attenuation: how the map is made from the CT.
-        liver: where the error over the liver is taken.
+        liver: where the error over the liver is taken in cases that hold no points of it.
         axis: of the polar maps: from the true wall, or estimated from the reference image.
     """
 
@@ -60,6 +61,8 @@ class Row(Line):
         ac_nmse_scaled, ac_nmae_scaled: of it over its mean.
         polar: mean error over the 17 segments, percent of the maximum.
         seconds: of the processor, for the registration.
+        liver_from: where the error over the liver was taken: "points" of the case's own liver, or the "ball" that
+            stands for it.
     """
 
     cohort: str
@@ -98,6 +101,7 @@ class Row(Line):
     ac_nmse_scaled: float = NOT_MEASURED
     ac_nmae_scaled: float = NOT_MEASURED
     polar: float = NOT_MEASURED
+    liver_from: str = BALL
 
     @property
     def key(self) -> tuple[str, str, str, str]:

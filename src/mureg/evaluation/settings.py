@@ -77,12 +77,18 @@ class Selection:
         split: all, or one of the sets into which patients fall by their pseudonym (`Cohort.split`).
         skip, limit: of each cohort's cases in it, how many to leave out at the beginning, and how many to take at most.
         images: for how many of them, the first ones, corrected images are reconstructed; None for all.
+        classical: for how many of them, the first ones, the slow methods that need no weights are asked; None for all.
     """
 
     split: Split = "all"
     skip: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
     images: Annotated[int, Field(ge=0)] | None = None
+    classical: Annotated[int, Field(ge=1)] | None = None
+
+    def asks(self, method: Method, number: int) -> bool:
+        """Whether a method is asked about the case with this number among those chosen of its cohort."""
+        return self.classical is None or number < self.classical or not method.classical
 
 
 def read_settings(path: Path) -> Settings:

@@ -6,14 +6,15 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
 
+from mureg.evaluation.budget import Budget
 from mureg.evaluation.methods import Method
 from mureg.evaluation.metrics import ACTION_LIMIT_MM, share_above
-from mureg.evaluation.rows import Row
+from mureg.evaluation.rows import POINTS, Row
 from mureg.evaluation.settings import Resampling
 from mureg.evaluation.statistics import (
     bootstrap,
@@ -110,8 +111,10 @@ class Summary:
         cohort, method: whose.
         n, patients: how many cases, of how many patients.
         failed: cases that were refused or crashed, counted with the error of the headers.
+        liver_points: of them, how many hold points of their liver; in the others a ball stands for it.
         seconds: of the processor, mean over cases; NaN where nothing registers.
         parameters: of the network.
+        training: what its training cost.
         seen: cases of the name of one that the network was trained or chosen on; any at all spoil the comparison.
         versions: of the program.
         figures: by column of the metric.
@@ -122,8 +125,10 @@ class Summary:
     n: int
     patients: int
     failed: int
+    liver_points: int
     seconds: float
     parameters: int | None
+    training: Budget | None
     seen: int
     versions: tuple[str, ...]
     figures: dict[str, Figure]
@@ -147,6 +152,22 @@ def summarise(
     return summaries
 
 
+def on_common_cases(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the cases that every method of a cohort has, under a name that says how many; none where all do."""
+    common: list[Row] = []
+    for cohort in dict.fromkeys(row.cohort for row in rows):
+        of_cohort = [row for row in rows if row.cohort == cohort]
+        methods: dict[str, set[str]] = {}
+        for row in of_cohort:
+            methods.setdefault(row.case, set()).add(row.method)
+        every = set.union(*methods.values())
+        cases = [case for case, have in methods.items() if have == every]
+        if cases and len(cases) < len(methods):
+            name = f"{cohort}, the {len(cases)} case{'s' * (len(cases) > 1)} of all rows"
+            common += [replace(row, cohort=name) for row in of_cohort if row.case in cases]
+    return common
+
+
 def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resampling) -> Summary:
     figures = {}
     for metric in METRICS:
@@ -159,8 +180,10 @@ def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resam
         len(own),
         len({row.patient for row in own}),
         sum(row.failed for row in own),
+        sum(row.liver_from == POINTS for row in own),
         _NONE if method.registrar is None else float(np.mean([row.seconds for row in own])),
         method.parameters,
+        method.training,
         sum(row.case in method.seen for row in own),
         tuple(sorted({row.version for row in own})),
         figures,
@@ -212,11 +235,13 @@ def as_csv(summaries: Sequence[Summary]) -> str:
     """One line for each figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Figure)] + ["failed", "seconds", "parameters"])
+    training = [f"train_{field.name}" for field in fields(Budget)]
+    writer.writerow([field.name for field in fields(Figure)] + ["failed", "seconds", "parameters", *training])
     for summary in summaries:
+        cost = [""] * len(training) if summary.training is None else [_cell(v) for v in vars(summary.training).values()]
         for figure in summary.figures.values():
             cells = [_cell(value) for value in asdict(figure).values()]
-            writer.writerow([*cells, summary.failed, _cell(summary.seconds), summary.parameters or ""])
+            writer.writerow([*cells, summary.failed, _cell(summary.seconds), summary.parameters or "", *cost])
     return text.getvalue()
 
 

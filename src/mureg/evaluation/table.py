@@ -7,8 +7,8 @@ import io
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -36,7 +36,8 @@ class Table(Generic[L]):
 
     Attributes:
         path: of the file, made with its head when it is not there.
-        kind: class of the lines; its fields are the columns, words or numbers, NaN as an empty cell.
+        kind: class of the lines; its fields are the columns, words or numbers, NaN as an empty cell. A file that lacks
+            columns with a default gets them.
     """
 
     def __init__(self, path: Path, kind: type[L]) -> None:
@@ -68,8 +69,10 @@ class Table(Generic[L]):
 
     def tidy(self) -> None:
         """Rewrite the file without the lines that others have replaced."""
-        if self._written == len(self._lines):
-            return
+        if self._written != len(self._lines):
+            self._rewrite()
+
+    def _rewrite(self) -> None:
         with writing(self.path) as scratch, scratch.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self._columns)
@@ -80,6 +83,11 @@ class Table(Generic[L]):
     def _columns(self) -> list[str]:
         return [field.name for field in fields(self.kind)]
 
+    def _takes(self, columns: Sequence[str]) -> bool:
+        """Whether a file with these columns goes on: all are there but such as were added since, with a default."""
+        added = {field.name for field in fields(self.kind) if field.default is not MISSING} - set(columns)
+        return list(columns) == [name for name in self._columns if name not in added]
+
     def _open(self) -> None:
         whole = self.path.read_bytes() if self.path.exists() else b""
         kept = whole[: whole.rfind(b"\n") + 1]
@@ -88,13 +96,15 @@ class Table(Generic[L]):
         if not kept:
             self._append([self._columns])
         reader = csv.DictReader(io.StringIO(kept.decode()))
-        if kept and list(reader.fieldnames or ()) != self._columns:
+        if kept and not self._takes(reader.fieldnames or ()):
             raise UsageError(
                 f"{self.path.name} has other columns ({', '.join(reader.fieldnames or ())[:80]}, ...)",
                 f"{', '.join(self._columns)[:80]}, ...",
                 "choose another output folder",
             )
         self._take([self._parsed(line) for line in reader])
+        if kept and list(reader.fieldnames or ()) != self._columns:
+            self._rewrite()
 
     def _take(self, rows: Iterable[L]) -> None:
         for row in rows:
@@ -105,6 +115,7 @@ class Table(Generic[L]):
         values = {
             field.name: line[field.name] if field.type in (str, "str") else float(line[field.name] or "nan")
             for field in fields(self.kind)
+            if field.name in line
         }
         return self.kind(**values)
 

@@ -8,6 +8,7 @@
 | truth.mu, truth.activity, truth.lv_wall | float16                                                              |
 | truth.scatter                           | float16                                                              |
 | angles, radii, weights, heart points    | float64                                                              |
+| liver points                            | float64, only where they are known                                   |
 | `<volume>.outside`                      | one bit a voxel, only where something is unknown                     |
 
 float16 keeps 11 significant bits, so a true value is off by at most 1 part in 2048 (and by 3e-8 where it is below
@@ -59,6 +60,7 @@ Array = npt.NDArray[Any]
 Part = int | slice | tuple[int | slice, ...]
 
 _PER_VIEW = ("angles_deg", "radii_mm", "view_weights", "column_offsets_mm")
+_LIVER = ("truth.liver_points_mm", "truth.liver_points_in_ct_mm")
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -205,6 +207,7 @@ class StoredCase:
                 self.volume("truth.activity"),
                 self.volume("truth.lv_wall"),
                 self.scatter,
+                *(self.array(name) if name in self.arrays else None for name in _LIVER),
             )
 
     def load(self) -> Case:
@@ -238,6 +241,9 @@ def _arrays_of(case: Case) -> dict[str, Array]:
         "truth.heart_points_mm": np.asarray(truth.heart_points_mm, dtype=np.float64),
         "truth.heart_points_in_ct_mm": np.asarray(truth.heart_points_in_ct_mm, dtype=np.float64),
     }
+    for name, points in zip(_LIVER, (truth.liver_points_mm, truth.liver_points_in_ct_mm), strict=True):
+        if points is not None:
+            arrays[name] = np.asarray(points, dtype=np.float64)
     for name in _PER_VIEW:
         values = getattr(acquisition, name)
         if values is not None:

@@ -34,6 +34,7 @@ class Card:
     Attributes:
         network: settings of the network, with its `kind`.
         grid: lattice of its input.
+        blanked: it was trained on ones instead of the SPECT, and is shown ones whenever it is used.
         loss: what it was trained to make small, with its `kind`.
         trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
         validation: figures on patients that it was not trained on, by name, mm.
@@ -43,6 +44,7 @@ class Card:
 
     network: Table
     grid: InputGrid
+    blanked: bool = False
     loss: Table = field(default_factory=dict)
     trained_on: Table = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
@@ -141,7 +143,8 @@ class Learned:
     Attributes:
         weights: a .safetensors file, its JSON card beside it, as `mureg train` writes them.
         passes: how often it looks; from the second time on at the map as the pose so far moves it, for what is left.
-        blanked: show it ones instead of the SPECT. What it still finds, it takes from the map alone: leakage.
+        blanked: show it ones instead of the SPECT. What it still finds, it takes from the map alone: leakage. Weights
+            that were trained so are always shown ones.
         largest_shift_mm: a result that moves the map farther is refused as implausible.
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
@@ -161,7 +164,8 @@ class Learned:
         refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
         module, card = load_network(self.weights)
         device = fixed.values.device if acquisition is None else acquisition.counts.device
-        ct_from_spect, steps = self._look(module.to(device), card.grid, fixed, moving)
+        blanked = self.blanked or card.blanked
+        ct_from_spect, steps = self._look(module.to(device), card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm
         refuse_implausible(ct_from_spect, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
         refuse_overlap(fixed, moving, ct_from_spect, "after registration")
@@ -177,13 +181,13 @@ class Learned:
             "moved",
             evidence,
             seconds=time.perf_counter() - started,
-            notes=_notes(card, self.blanked),
-            warnings=("the network was shown no SPECT",) if self.blanked else (),
+            notes=_notes(card, blanked),
+            warnings=("the network was shown no SPECT",) if blanked else (),
             weights_sha256=card.weights_sha256,
         )
 
     def _look(
-        self, module: nn.Module, input_grid: InputGrid, fixed: Volume, moving: Volume
+        self, module: nn.Module, input_grid: InputGrid, fixed: Volume, moving: Volume, blanked: bool
     ) -> tuple[RigidTransform, list[RigidTransform]]:
         """The pose, and what each pass added: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
         grid, centre_mm = input_grid.grid(fixed.grid), fixed.grid.centre_mm
@@ -191,7 +195,7 @@ class Learned:
         ct_from_spect, steps = RigidTransform.identity(), []
         for _ in range(self.passes):
             spect, mu = network_inputs(fixed, moving, grid, ct_from_spect)
-            if self.blanked:
+            if blanked:
                 spect = torch.ones_like(spect)
             with torch.inference_mode():
                 six = module(spect.to(device)[None, None], mu.to(device)[None, None])[0].double().cpu().numpy()
@@ -205,7 +209,7 @@ def _notes(card: Card, blanked: bool) -> tuple[str, ...]:
     figure = "" if heart is None else f"; {heart:.1f} mm off at the heart, on average, on patients it had not seen"
     return (
         f"a {card.kind} network, weights {card.weights_sha256[:12]}, trained with mureg {card.version or 'unknown'}"
-        f"{figure}{'; its SPECT was blanked' if blanked else ''}",
+        f"{figure}{'; its SPECT was blanked' if blanked else ''}{', in training too' if card.blanked else ''}",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (150.0, 150.0, 150.0)
 _LUNG_EDGE_PER_CM = 0.08
 _SMOOTHING_VOXELS = 0.7
-_LABEL = 250
+_LABEL, _LABEL_LETTERS = 250, 20
 _TOP, _MARGIN, _GAP = 92, 18, 6
 _MAP_PER_MM = 0.66
 _HEART_SIDE = 150
@@ -187,7 +188,9 @@ def polar_picture(shown: Shown, axis: str = "known") -> Canvas:
     for number, (name, said, found) in enumerate(named):
         left = _MARGIN + (number % columns) * (_POLAR_SIDE + 24)
         top = _TOP + (number // columns) * cell
-        canvas.text(left + _POLAR_SIDE / 2, top, name, ha="center", fontweight="bold", fontsize=11)
+        canvas.text(
+            left + _POLAR_SIDE / 2, top, name, ha="center", fontweight="bold", fontsize=min(11.0, 400.0 / len(name))
+        )
         canvas.text(left + _POLAR_SIDE / 2, top + 18, said, ha="center", color=FAINT, fontsize=10)
         draw_bullseye(
             canvas, (left, top + 36, _POLAR_SIDE, _POLAR_SIDE), found.relative, None if found is true else true.relative
@@ -209,7 +212,8 @@ def _title(canvas: Canvas, shown: Shown, title: str) -> None:
 
 def _label(canvas: Canvas, row: Row, middle: float, lines: Sequence[str]) -> None:
     """Name of the method and a few words, beside its panels."""
-    name = name_of(row.method).replace(" (", "\n(", 1)
+    parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
+    name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))
     canvas.text(_MARGIN, middle - 6, name, fontsize=13, fontweight="bold", va="bottom", linespacing=1.15)
     failed = ["failed: as by headers"] if row.failed else []
     canvas.text(_MARGIN, middle + 2, "\n".join([*failed, *lines]), color=FAINT, linespacing=1.35)

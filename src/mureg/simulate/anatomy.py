@@ -121,6 +121,10 @@ class Anatomy(Protocol):
         """Places [n, 3] evenly over the heart at end expiration."""
         ...
 
+    def liver_points_mm(self, n: int, generator: np.random.Generator) -> Points:
+        """Places [n, 3] evenly over the liver at end expiration; none of a body without a known liver."""
+        ...
+
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places at end expiration lies in a state of breathing."""
         ...

@@ -91,6 +91,8 @@ def _blood_and_its_edge(coarse: Array, inside: Mask, spacing: npt.NDArray[np.flo
     between = _between_lungs(coarse, inside, spacing)
     spine = find_spine(coarse, inside, spacing, np.cumsum(between.sum((0, 1))) == 0)
     contrast = _bright_blood(smooth, inside, between, spine, spacing)
+    if not contrast.any():
+        return contrast
     bone = (smooth > _BRIGHT_HU) & ~contrast
     edge = ndimage.binary_dilation(contrast, ball(_EDGE_MM, np.minimum(spacing, _EDGE_MM))) & ~bone
     return np.asarray(contrast | edge)
@@ -99,8 +101,10 @@ def _blood_and_its_edge(coarse: Array, inside: Mask, spacing: npt.NDArray[np.flo
 def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spacing: npt.NDArray[np.float64]) -> Mask:
     """Contrast medium on the working grid, nothing where there is too little of it."""
     chest = between & ~spine.zone & (smooth > _BRIGHT_IN_CHEST_HU)
+    if _too_little(chest, spacing):  # then its core is too little as well, which need not be looked for
+        return np.zeros_like(chest)
     pool = _even_core(smooth, chest, _CORE_MM, spacing)
-    if pool.sum() * spacing.prod() / 1000.0 < _LEAST_ML:
+    if _too_little(pool, spacing):
         return np.zeros_like(chest)
     blood_hu = float(np.median(smooth[pool]))
     like_blood = between & spine.zone & (smooth > max(_BRIGHT_IN_CHEST_HU, _LIKE_BLOOD[0] * blood_hu))
@@ -115,6 +119,10 @@ def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spac
     organs |= _near(cores, _ORGAN_CORE_MM + _EDGE_MM, spacing)
     streaks = _near(opened(smooth > _DENSE_HU, _DENSE_CORE_MM, spacing) & inside, _DENSE_REACH_MM, spacing)
     return np.asarray(chest | vessels | (bright & ((organs & ~spine.bone) | streaks)))
+
+
+def _too_little(mask: Mask, spacing: npt.NDArray[np.float64]) -> bool:
+    return bool(mask.sum() * spacing.prod() / 1000.0 < _LEAST_ML)
 
 
 def _near(mask: Mask, reach_mm: float, spacing: npt.NDArray[np.float64]) -> Mask:

@@ -72,8 +72,6 @@ def _rating(bright: Array, inside: Mask, spacing_mm: npt.NDArray[np.float64]) ->
     radius = np.hypot(grid[0] * spacing_mm[0], grid[1] * spacing_mm[1])
     ring, hole = (radius > _RING_MM[0]) & (radius < _RING_MM[1]), radius < _CANAL_MM
     kernel = ring / ring.sum() - 2.0 * hole / hole.sum()
-    rating = ndimage.convolve(bright, kernel[:, :, None].astype(np.float32))
-    rating = ndimage.gaussian_filter1d(rating, _ALONG_MM / 2.355 / spacing_mm[2], axis=2)
     columns = np.arange(inside.shape[1])[None, :, None]
     back = np.where(inside.any(1), inside.shape[1] - 1 - inside[:, ::-1].argmax(1), -1)[:, None, :]
     depth = (back - columns) * spacing_mm[1]
@@ -81,7 +79,18 @@ def _rating(bright: Array, inside: Mask, spacing_mm: npt.NDArray[np.float64]) ->
     middle = (np.arange(len(sums)) * sums).sum() / max(sums.sum(), 1)
     aside = np.abs(np.arange(inside.shape[0]) - middle)[:, None, None] * spacing_mm[0]
     allowed = inside & (depth > _FROM_BACK_MM[0]) & (depth < _FROM_BACK_MM[1]) & (aside < _FROM_MIDDLE_MM)
-    return np.where(allowed, rating, np.float32(-300.0))
+    rating = np.full(bright.shape, np.float32(-300.0))
+    box = ndimage.find_objects(allowed.astype(np.int8))
+    if not box:
+        return rating
+    # only where the canal can be: each rating needs the voxels around it, and those above and below
+    across, along = box[0][:2], slice(None)
+    wider = tuple(slice(max(0, s.start - r), s.stop + r) for s, r in zip(across, reach, strict=True))
+    inner = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(across, wider, strict=True))
+    rated = ndimage.convolve(bright[*wider, along], kernel[:, :, None].astype(np.float32))[*inner, along]
+    rated = ndimage.gaussian_filter1d(rated, _ALONG_MM / 2.355 / spacing_mm[2], axis=2)
+    rating[*across, along] = np.where(allowed[*across, along], rated, np.float32(-300.0))
+    return rating
 
 
 def _best_path(rating: Array, moves: int) -> npt.NDArray[np.float64]:

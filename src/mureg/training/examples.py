@@ -32,7 +32,7 @@ Prepared = dict[str, Tensor]
 
 HEART_POINTS, LIVER_POINTS = 64, 32
 LIVER_FROM_HEART_MM: Triple = (-75.0, 0.0, -85.0)
-"""Middle of the liver from the middle of the heart; in simulated torsos it lies within about 30 mm of there."""
+"""Middle of the liver from the middle of the heart, where a case does not say; in torsos within about 30 mm of it."""
 LIVER_RADIUS_MM = 65.0
 
 _FORMAT = 1
@@ -75,12 +75,14 @@ class Pair:
         mu: of the body, in 1/cm, on its own grid and full extent.
         ct_from_spect: the true motion.
         heart_mm: points [n, 3] of the heart in SPECT space.
+        liver_mm: the same of the liver, None where nobody knows.
     """
 
     spect: Volume
     mu: Volume
     ct_from_spect: RigidTransform
     heart_mm: npt.NDArray[np.float64]
+    liver_mm: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +95,8 @@ class Examples:
         mu: in 1/cm, by its headers, float32.
         ct_from_spect: the true motions, float64.
         heart_mm: points of each heart in SPECT space, float64.
-        liver_mm: points of a ball where the liver is to be expected from the heart: an approximation, since no case
-            says where its liver is.
+        liver_mm: points of each liver; where a case does not say where that is, of a ball where it is to be expected
+            from the heart.
         aligned: pairs in which nobody knows of a motion.
         spacing_mm: of the lattice.
         sha256: of all of it that was read and how it was prepared.
@@ -181,15 +183,23 @@ def prepared_pair(pair: Pair, grid: InputGrid) -> Prepared:
     translation_mm, angles_deg = pair.ct_from_spect.six(centre_mm)
     about_origin = RigidTransform.from_six(translation_mm, angles_deg, (0.0, 0.0, 0.0))
     heart_mm = pair.heart_mm - centre_mm
-    chosen = np.linspace(0, len(heart_mm) - 1, HEART_POINTS).round().astype(int)
-    liver_mm = heart_mm.mean(0) + np.asarray(LIVER_FROM_HEART_MM) + ball(LIVER_POINTS, LIVER_RADIUS_MM)
+    if pair.liver_mm is None:
+        liver_mm = heart_mm.mean(0) + np.asarray(LIVER_FROM_HEART_MM) + ball(LIVER_POINTS, LIVER_RADIUS_MM)
+    else:
+        liver_mm = _some(pair.liver_mm - centre_mm, LIVER_POINTS)
     return {
         "spect": spect.float().contiguous(),
         "mu": mu.float().contiguous(),
         "ct_from_spect": torch.tensor(about_origin.matrix),
-        "heart_mm": torch.from_numpy(heart_mm[chosen]),
+        "heart_mm": torch.from_numpy(_some(heart_mm, HEART_POINTS)),
         "liver_mm": torch.from_numpy(liver_mm),
     }
+
+
+def _some(points: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.float64]:
+    """So many of them, evenly by their number."""
+    chosen: npt.NDArray[np.float64] = points[np.linspace(0, len(points) - 1, n).round().astype(int)]
+    return chosen
 
 
 def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:

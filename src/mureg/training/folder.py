@@ -47,11 +47,11 @@ def refuse_another(settings: TrainingSettings, folder: Path) -> None:
     found = _read_toml(folder / SETTINGS)
     there = settings_from(found, f"{folder.name}/{SETTINGS}").identity()
     asked = settings.identity()
-    for name in asked:
-        if there.get(name) != asked[name]:
+    for name in {**asked, **there}:
+        if there.get(name) != asked.get(name):
             raise UsageError(
                 f"{folder.name} holds another run, with other settings of {name} ({_short(there.get(name))})",
-                f"{_short(asked[name])}",
+                f"{_short(asked.get(name))}",
                 "choose another output, or the settings that the folder was begun with",
             )
 

@@ -161,9 +161,15 @@ class _Run:
         samples = before.samples + len(order)
         figures = None
         if number % settings.validate_every == 0 or samples >= wanted:
-            figures = validate(
-                self.module, validation_set, settings.loss, settings.seed, team, bf16=settings.bf16
-            )  # of every case, in each process
+            figures = validate(  # of every case, in each process
+                self.module,
+                validation_set,
+                settings.loss,
+                settings.seed,
+                team,
+                bf16=settings.bf16,
+                blanked=settings.input.blanked,
+            )
         progress = replace(
             before, epoch=number, samples=samples, seconds=before.seconds + time.perf_counter() - started
         )
@@ -226,7 +232,8 @@ class _Run:
                 mu=batch.mu.to(memory_format=torch.channels_last_3d),
             )
         self.optimiser.zero_grad(set_to_none=True)
-        losses = self.settings.loss.of(predicted(self.network, batch, self.settings.bf16), batch).sum()
+        six = predicted(self.network, batch, self.settings.bf16, self.settings.input.blanked)
+        losses = self.settings.loss.of(six, batch).sum()
         (losses * weight).backward()  # type: ignore[no-untyped-call]
         if self.settings.optimiser.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.optimiser.clip)
@@ -239,6 +246,7 @@ class _Run:
         return Card(
             network=table["network"],
             grid=self.settings.grid,
+            blanked=self.settings.input.blanked,
             loss=table["loss"],
             trained_on={
                 "settings_sha256": self.settings.sha256,

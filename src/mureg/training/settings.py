@@ -86,6 +86,18 @@ class Optimiser:
     clip: Annotated[float, Field(ge=0)] = 0.0
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Input:
+    """What the network is shown.
+
+    Attributes:
+        blanked: ones instead of the SPECT, in training, validation and whenever the weights are used: what is learned
+            then comes from the map alone, which is leakage.
+    """
+
+    blanked: bool = False
+
+
 def _network(value: Any) -> Any:
     """The settings of a network from its table: its kind and fields, or `preset` and the fields that differ from it."""
     if not isinstance(value, Mapping):
@@ -114,6 +126,7 @@ class TrainingSettings:
     Attributes:
         network: its kind and fields, or its kind and a preset.
         grid: lattice of its input; as many voxels as the network takes.
+        input: whether it is shown the SPECT.
         data: which cases.
         motion: as in the case, or drawn anew each time.
         augmentation: changes that make more of few patients.
@@ -131,6 +144,7 @@ class TrainingSettings:
 
     network: AnyNetwork
     grid: InputGrid
+    input: Input = Input()
     data: Data = Data()
     motion: AnyMotion = AsInTheCase()
     augmentation: Augmentation = Augmentation()
@@ -158,8 +172,14 @@ class TrainingSettings:
         return self.samples or self.epochs * n_train
 
     def identity(self) -> Table:
-        """What two runs must share to be one run: all but where the data lie and how long it goes on."""
+        """What two runs must share to be one run: all but where the data lie and how long it goes on.
+
+        The input is named only where it is not the usual one, so that runs from before it could be chosen keep their
+        hash.
+        """
         table = as_table(self)
+        if not self.input.blanked:
+            table.pop("input")
         for name in ("epochs", "samples"):
             table.pop(name, None)
         table["data"] = {k: v for k, v in table["data"].items() if k in ("shares", "split_seed")}

@@ -48,10 +48,13 @@ class CohortCase:
         return str(self.stored.header["arrays_sha256"])
 
     def read(self) -> Pair:
-        """The uncorrected SPECT, the map of the body without the table, the true pose and points of the heart."""
+        """The uncorrected SPECT, the map of the body without the table, the true pose, points of heart and liver."""
         spect = self.stored.uncorrected
         body = attenuation_maps(self.stored.ct, spect.grid)[0].body
-        return Pair(spect, body, self.stored.ct_from_spect, self.stored.array("truth.heart_points_mm"))
+        heart = self.stored.array("truth.heart_points_mm")
+        liver = "truth.liver_points_mm"
+        known = self.stored.array(liver) if liver in self.stored.arrays else None
+        return Pair(spect, body, self.stored.ct_from_spect, heart, known)
 
 
 @dataclass(frozen=True)

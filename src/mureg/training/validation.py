@@ -41,7 +41,14 @@ class Figures:
 
 
 def validate(
-    module: nn.Module | None, examples: Examples, loss: Loss, seed: int, team: Team, *, bf16: bool = False
+    module: nn.Module | None,
+    examples: Examples,
+    loss: Loss,
+    seed: int,
+    team: Team,
+    *,
+    bf16: bool = False,
+    blanked: bool = False,
 ) -> Figures:
     """Errors of a network over every case once, the processes taking turns; of the headers alone for None."""
     rows = torch.zeros(len(examples), 4, dtype=torch.float64, device=team.device)
@@ -52,7 +59,7 @@ def validate(
         numbers = own[start : start + _AT_ONCE]
         batch = as_they_are(examples, numbers, seed)
         with torch.inference_mode():
-            six = predicted(module, batch, bf16) if module is not None else batch.spect.new_zeros(len(batch), 6)
+            six = batch.spect.new_zeros(len(batch), 6) if module is None else predicted(module, batch, bf16, blanked)
             rows[numbers] = _errors(six.double(), batch, loss)
     losses, heart, shift, angle = team.total(rows).cpu().unbind(1)
     return Figures(
@@ -65,10 +72,11 @@ def validate(
     )
 
 
-def predicted(module: nn.Module, batch: Batch, bf16: bool) -> Float[Tensor, "case 6"]:
-    """What a network says of a batch, in float32 whatever it computes in."""
+def predicted(module: nn.Module, batch: Batch, bf16: bool, blanked: bool = False) -> Float[Tensor, "case 6"]:
+    """What a network says of a batch, or of its maps alone, in float32 whatever it computes in."""
+    spect = torch.ones_like(batch.spect) if blanked else batch.spect
     with torch.autocast(batch.spect.device.type, torch.bfloat16, enabled=bf16):
-        six: Tensor = module(batch.spect, batch.mu)
+        six: Tensor = module(spect, batch.mu)
     return six if six.dtype is torch.float64 else six.float()
 
 

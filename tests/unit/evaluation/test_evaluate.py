@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from pydantic import TypeAdapter
 from mureg.cli import main
 from mureg.errors import RegistrationError
 from mureg.evaluation import methods
+from mureg.evaluation.budget import budget_of
 from mureg.geometry import RigidTransform
+from mureg.io.store import write_case
 from mureg.registration import MutualInformation, Registration
 from mureg.registration.inputs import InputGrid
 from mureg.registration.learned import Card, save_network
@@ -44,7 +46,9 @@ smoothing_mm = [16.0, 12.0]
 [resampling]
 resamples = 100
 """
+LOG = "epoch,samples,seconds,cases_per_second\n1,400,80.0,2.0\n2,800,150.0,10.0\n3,1200,240.0,8.0\n"
 BLIND = "net (SPECT blanked)"
+CARD = Card({"kind": "stand-in"}, InputGrid((8, 8, 8), 10.0), trained_on={"samples": 800, "seconds": 150.0})
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def place(tmp_path_factory) -> Path:
     (folder / "fast.toml").write_text(SETTINGS)
     (folder / "net").mkdir()
     (folder / "net" / "best.safetensors").write_bytes(b"weights")
+    (folder / "net" / "log.csv").write_text(LOG)
     seen = {"train": {"cases": ["tiny-000001"]}, "validation": {"cases": ["tiny-000009"]}}
     (folder / "net" / "data.json").write_text(json.dumps(seen))
     return folder
@@ -82,7 +87,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def stand_in(monkeypatch) -> None:
-    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234))
+    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
 
 
 def command(place: Path, output: Path, registrars: str, *more: str) -> list[str]:
@@ -111,7 +116,7 @@ def whole(place, tmp_path_factory) -> Path:
     """The output of one whole run."""
     output = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234))
+        patch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
         names = f"headers,oracle,mutual-information,{place / 'net' / 'best.safetensors'}"
         assert main(command(place, output, names, "--figures", "1")) == 0
     return output
@@ -187,8 +192,9 @@ def test_the_tables_have_the_shape_of_the_papers(whole) -> None:
         assert len(widths) == 1, "every row has every cell"
         names = [line.split("|")[1].strip() for line in lines[2:7]]
         assert names == ["Baseline (no correction)", "Oracle (true transform)", "mutual-information", "net", BLIND]
-    assert "| #Parameter | Test |" in parts[0][0]
-    assert "| 1,234 |" in parts[0][5]
+    assert "| #Parameter | Train | cases seen | minutes | Test |" in parts[0][0]
+    assert "| 1,234 | 0.50 s | 1,200 | 4.0 |" in parts[0][5], "four cases at the median pace; all of the run"
+    assert "| – | – | – | – |" in parts[0][4], "mutual information was not trained"
     assert "AC SPECT NMAE (%)" in parts[1][0]
     bold = [line for line in parts[0] if "**" in line]
     assert bold, "the best mean is bold"
@@ -247,6 +253,41 @@ def test_images_can_be_left_for_later(place, tmp_path, capsys) -> None:
     assert [row["heart_mm"] for row in after[:4]] == [row["heart_mm"] for row in rows]
 
 
+def test_the_slow_methods_can_be_asked_about_the_first_cases_only(place, whole, tmp_path, capsys, stand_in) -> None:
+    """Nothing else changes: the other rows are what they were, tests pair the cases that both have, more can follow."""
+    output = tmp_path / "out"
+    weights = place / "net" / "best.safetensors"
+    few = command(place, output, f"headers,mutual-information,{weights}", "--images", "0", "--figures", "0")
+    assert main([*few, "--classical", "2"]) == 0
+    rows, before = table(output), {(row["case"], row["method"]): row for row in table(whole)}
+    assert [row["case"] for row in rows if row["method"] == "mutual-information"] == ["tiny-000000", "tiny-000001"]
+    assert sum(row["method"] == "net" for row in rows) == 3
+    assert all(row["mu_nmse"] == before[row["case"], row["method"]]["mu_nmse"] for row in rows)
+    summaries = json.loads((output / "summary.json").read_text())["summaries"]
+    all_cases = {one["method"]: one for one in summaries if one["cohort"] == "tiny"}
+    common = {one["method"]: one for one in summaries if one["cohort"] == "tiny, the 2 cases of all rows"}
+    assert {name: one["n"] for name, one in all_cases.items()} == {
+        "headers": 3, "mutual-information": 2, "net": 3, BLIND: 3
+    }  # fmt: skip
+    assert {one["n"] for one in common.values()} == {2}
+    ours, theirs = (
+        [float(before[case, name]["heart_mm"]) for case in ("tiny-000000", "tiny-000001")]
+        for name in ("net", "mutual-information")
+    )
+    figure = all_cases["net"]["figures"]["heart_mm"]
+    assert (figure["n"], figure["n_pairs"]) == (3, 2)
+    assert figure["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert common["net"]["figures"]["heart_mm"]["mean"] == pytest.approx(np.mean(ours))
+    text = (output / "tables.md").read_text()
+    assert "Not on all 3 cases: mutual-information (2)." in text
+    assert "(n 2)" in text
+    assert not any(line.startswith("| mutual-") and "**" in line for line in text.split("## tiny, the")[0].splitlines())
+    capsys.readouterr()
+    assert main([*few, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measured"] == 1
+    assert "Not on all" not in (output / "tables.md").read_text()
+
+
 def test_two_jobs_measure_the_same(place, whole, tmp_path) -> None:
     output = tmp_path / "out"
     assert main(command(place, output, "headers,oracle", "--images", "0", "--figures", "0", "--jobs", "2")) == 0
@@ -286,6 +327,47 @@ def test_the_weights_of_a_network_get_two_rows(place, tmp_path) -> None:
     assert f"| {expected:,} |" in (output / "tables.md").read_text()
 
 
+def test_without_a_log_of_its_own_the_card_says_what_training_cost(tmp_path) -> None:
+    weights = tmp_path / "best.safetensors"
+    assert budget_of(weights, replace(CARD, trained_on={})) is None
+    for log in (None, "of no run", "samples,seconds,cases_per_second\n16,1.0,4.0\n"):
+        if log is not None:
+            (tmp_path / "log.csv").write_text(log)
+        cost = budget_of(weights, CARD)
+        assert (cost.samples, cost.minutes) == (800, 2.5)
+        assert np.isnan(cost.batch_seconds)
+
+
+def test_the_error_over_the_liver_is_taken_at_its_own_points_where_a_case_holds_them(place, whole, tmp_path) -> None:
+    liver = np.random.default_rng(1).normal((-60.0, 0.0, -60.0), 30.0, (40, 3))
+    for k in (0, 1):
+        case = tiny_case(k)
+        known = replace(case, truth=replace(case.truth, liver_points_mm=liver)) if k else case
+        write_case(known, tmp_path / "tiny" / "cases" / case.name)
+    output = tmp_path / "out"
+    settings = ["--settings", str(place / "fast.toml"), "--images", "0", "--figures", "0"]
+    command = ["evaluate", "--cohort", str(tmp_path / "tiny"), "--registrars", "headers", *settings]
+    assert main([*command, "-o", str(output)]) == 0
+    rows, truth = table(output), tiny_case(1).truth
+    assert [row["liver_from"] for row in rows] == ["ball", "points"]
+    left = np.linalg.norm(truth.ct_from_spect.apply(liver) - liver, axis=1).mean()
+    assert float(rows[1]["liver_mm"]) == pytest.approx(left, abs=1e-5)
+    assert rows[0]["liver_mm"] == table(whole)[0]["liver_mm"]
+    assert "points of the liver in 1 of 2 cases, a ball" in (output / "tables.md").read_text()
+    assert "a ball that stands for the liver" in (whole / "tables.md").read_text()
+
+
+def test_weights_trained_blanked_get_one_row_that_says_so(place, tmp_path, monkeypatch) -> None:
+    card = replace(CARD, blanked=True)
+    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, True), 1234, card))
+    output = tmp_path / "out"
+    weights = place / "net" / "best.safetensors"
+    assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
+    assert [row["method"] for row in table(output)] == ["headers", "net (trained blanked)"]
+    text = (output / "tables.md").read_text()
+    assert not any(line.startswith("| net") and "**" in line for line in text.splitlines())
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("registrars", "more", "words"),
@@ -296,6 +378,7 @@ class TestRefusals:
             ("headers,nowhere/best.safetensors", (), "no weights at"),
             ("headers", ("--against", "oracle"), "no row 'oracle' to compare with"),
             ("headers", ("--limit", "0"), "--limit 0"),
+            ("headers", ("--classical", "0"), "--classical 0"),
             ("headers", ("--images", "-1"), "--images -1"),
             ("headers", ("--jobs", "0"), "--jobs 0"),
             ("headers", ("--skip", "9"), "no case of tiny is left"),

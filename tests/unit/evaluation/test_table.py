@@ -35,6 +35,19 @@ def test_what_was_written_is_read_back_to_the_last_digit(tmp_path) -> None:
     assert again.get(("c", "m")) is None
 
 
+def test_a_file_from_before_a_column_was_added_goes_on_with_its_default(tmp_path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_text("case,method,error\na,m,0.5\n")
+    table = Table(path, Measured)
+    table.append([B])
+    assert [(row.case, row.error) for row in Table(path, Measured).rows] == [("a", 0.5), ("b", 2.0)]
+    assert path.read_text().splitlines()[0] == "case,method,error,seconds"
+    for columns in ("case,method", "case,error,method", "case,method,error,colour"):
+        (tmp_path / "other.csv").write_text(columns + "\n")
+        with pytest.raises(UsageError, match="other columns"):
+            Table(tmp_path / "other.csv", Measured)
+
+
 @pytest.mark.parametrize("cut", [1, 5, 8])
 def test_half_a_line_is_dropped_and_measured_again(tmp_path, cut) -> None:
     path = tmp_path / "cases.csv"

@@ -94,6 +94,16 @@ def test_optional_parts_stay_away_or_come_back(case, tmp_path) -> None:
     assert found.study.attenuation.volume.outside is None
 
 
+def test_points_of_the_liver_come_back_and_a_case_without_them_still_opens(case, folder, tmp_path) -> None:
+    assert read_case(folder).truth.liver_points_mm is None
+    assert read_case(folder).truth.liver_points_in_ct_mm is None
+    points = np.random.default_rng(2).normal(size=(2, 9, 3))
+    truth = replace(case.truth, liver_points_mm=points[0], liver_points_in_ct_mm=points[1])
+    found = read_case(write_case(replace(case, truth=truth), tmp_path / "x")).truth
+    np.testing.assert_array_equal(found.liver_points_mm, points[0])
+    np.testing.assert_array_equal(found.liver_points_in_ct_mm, points[1])
+
+
 def test_opening_and_reading_one_array_asks_for_no_other(case, folder, monkeypatch) -> None:
     asked = []
     original = store_case.safe_open

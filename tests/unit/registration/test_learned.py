@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,19 @@ def test_a_blanked_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> N
     assert seen.ct_from_spect != seen_other.ct_from_spect
     assert blank.ct_from_spect == blank_other.ct_from_spect
     assert "shown no SPECT" in blank.warnings[0]
+
+
+def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spect) -> None:
+    weights = stored(Tiny(), tmp_path / "w.safetensors", 30.0)
+    module, card = load_network(weights)
+    without = tmp_path / "without.safetensors"
+    save_network(without, module, replace(card, blanked=True))
+    blanked, always = (
+        learned.register(spect, mu_volume(CT_GRID)) for learned in (Learned(weights, blanked=True), Learned(without))
+    )
+    assert always.ct_from_spect == blanked.ct_from_spect
+    assert "shown no SPECT" in always.warnings[0]
+    assert "blanked, in training too" in always.notes[0]
 
 
 class TestContract:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,21 @@ def test_points_move_as_the_pictures_do(drawn: CtAnatomy, breath: Breath) -> Non
     middle = np.asarray(drawn.ventricle.centre_mm)
     np.testing.assert_allclose(drawn.breathed(middle[None], breath)[0] - middle, [0, 0, by_definition], atol=0.5)
     np.testing.assert_allclose(points.mean(0), still, atol=1.5)
+
+
+def test_liver_points_are_spread_over_what_shines_when_the_liver_alone_takes_up_tracer(drawn: CtAnatomy) -> None:
+    points = drawn.liver_points_mm(2000, np.random.default_rng(0))
+    grid = grid_of(4.0, (360.0, 280.0, 460.0))
+    lit = drawn.emission(grid, HERE, REST, tracer(liver=1.0)).activity
+    np.testing.assert_allclose(points.mean(0), centroid(lit, grid), atol=3.0)
+    index = np.round(grid.indices(points)).astype(int)
+    inside = ((index >= 0) & (index < grid.shape)).all(1)
+    assert (lit.numpy()[tuple(index[inside].T)] > 0.3).mean() > 0.95
+
+
+def test_a_ct_without_a_liver_gives_no_points_of_it(base: CtBase) -> None:
+    without = replace(base, codes=torch.where(base.codes == CODE["liver"], CODE["soft_tissue"], base.codes))
+    assert CtAnatomy("none", without).liver_points_mm(10, np.random.default_rng(0)).shape == (0, 3)
 
 
 def test_the_diaphragm_sinks_by_its_millimetres_and_the_spine_stays(plain: CtAnatomy) -> None:

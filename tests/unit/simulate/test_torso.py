@@ -201,6 +201,18 @@ def test_heart_points_lie_in_the_heart(torso):
     assert (heart.numpy()[tuple(index.T)] > 0.05).mean() > 0.98
 
 
+def test_liver_points_are_spread_over_what_shines_when_the_liver_alone_takes_up_tracer(torso, tracer):
+    points = torso.liver_points_mm(1000, np.random.default_rng(1))
+    grid = Grid.centred((80, 60, 80), (4.0,) * 3, tuple(points.mean(0)))
+    with_organ = dict.fromkeys(tracer.uptake, 0.0) | {"liver": 1.0}
+    lit = torso.emission(grid, HERE, REST, type(tracer)(uptake=with_organ, texture=0.0)).activity
+    index = np.round(grid.indices(points)).astype(int)
+    assert (lit.numpy()[tuple(index.T)] > 0.3).mean() > 0.93, "all but its vessels and its rim"
+    np.testing.assert_allclose(points.mean(0), centroid(grid, lit), atol=5.0)
+    assert points.mean(0)[0] < torso.ventricle.centre_mm[0] - 40.0, "to the right of the heart"
+    np.testing.assert_allclose(points, torso.liver_points_mm(1000, np.random.default_rng(1)))
+
+
 def test_facts_keep_to_the_literature():
     facts = [drawn(seed).facts for seed in range(20)]
     assert {fact["sex"] for fact in facts} == {"male", "female"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage, signal
 
 from mureg.geometry import Quantity, Volume
 from mureg.spect.body import find_body
 from mureg.spect.contrast import find_contrast, without_contrast_and_metal
+from mureg.spect.spine import _rating
 from support import supine
 from support.phantoms import voxel_points
 from support.real_ct import label_names, read_ct, read_labels
@@ -86,3 +88,21 @@ def test_vessels_go_and_bones_stay_in_a_real_contrast_ct(shared_data) -> None:
 def test_a_real_ct_with_unenhanced_blood_keeps_every_voxel(shared_data) -> None:
     ct = read_ct(shared_data / "ct" / "LungDx-A0001.nii.gz")
     assert not find_contrast(ct, find_body(ct)).any()
+
+
+def test_the_canal_is_rated_near_the_back_as_over_the_whole_image() -> None:
+    """Each rating is a sum over its neighbourhood: leaving out where no canal can be changes no other."""
+    chance = np.random.default_rng(5)
+    bright = chance.uniform(0.0, 400.0, (60, 50, 9)).astype(np.float32)
+    inside = np.zeros(bright.shape, dtype=np.bool_)
+    inside[8:55, 5:48] = True
+    spacing = np.array([4.0, 4.0, 5.0])
+    rating = _rating(bright, inside, spacing)
+    x, y = np.meshgrid(*(4.0 * np.arange(-4, 5) for _ in range(2)), indexing="ij")
+    ring, hole = (np.hypot(x, y) > 8.5) & (np.hypot(x, y) < 16.0), np.hypot(x, y) < 6.0
+    kernel = ring / ring.sum() - 2.0 * hole / hole.sum()
+    whole = np.stack([signal.convolve2d(bright[..., k], kernel, "same", "symm") for k in range(9)], axis=2)
+    whole = ndimage.gaussian_filter1d(whole, 12.0 / 2.355 / 5.0, axis=2)
+    rated = rating > -300.0
+    assert 2000 < rated.sum() < 0.5 * inside.sum()
+    np.testing.assert_allclose(rating[rated], whole[rated], atol=1e-2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,11 @@ from mureg.errors import UnreadableInputError, UsageError
 from mureg.io.store import Cohort
 from mureg.pipeline import attenuation_maps
 from mureg.registration.inputs import InputGrid, network_inputs
-from mureg.training.examples import LIVER_RADIUS_MM, ball, prepare
+from mureg.training.examples import LIVER_RADIUS_MM, ball, prepare, prepared_pair
 from mureg.training.pose import apply
 from mureg.training.sources import open_sources, split_by_patient
 from support.chest_cases import SPECT_GRID, motion, write_chest_cohort, write_pairs
+from support.toy_pairs import drawn_motion, toy_pair
 
 GRID = InputGrid((15, 15, 15), 24.0)
 
@@ -44,6 +47,15 @@ def test_positions_are_told_from_the_centre_of_the_grid(cohort) -> None:
         in_ct = apply(examples.ct_from_spect[k : k + 1], examples.heart_mm[k : k + 1])[0].numpy() + centre
         np.testing.assert_allclose(in_ct[0], motion(k).apply(truth.heart_points_mm[0]), atol=1e-6)
         np.testing.assert_allclose(in_ct[-1], motion(k).apply(truth.heart_points_mm[-1]), atol=1e-6)
+
+
+def test_the_liver_is_where_the_case_says() -> None:
+    liver = np.random.default_rng(4).normal((-60.0, 5.0, -40.0), 30.0, (200, 3))
+    pair = replace(toy_pair(drawn_motion(1)), liver_mm=liver)
+    found = prepared_pair(pair, GRID)["liver_mm"].numpy() + np.asarray(pair.spect.grid.centre_mm)
+    assert found.shape == (32, 3)
+    assert all(np.isclose(liver, point).all(1).any() for point in found)
+    np.testing.assert_allclose(found[[0, -1]], liver[[0, -1]])
 
 
 def test_the_liver_is_expected_on_the_right_below_the_heart(cohort) -> None:

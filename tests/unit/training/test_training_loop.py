@@ -159,6 +159,22 @@ def test_a_clipped_gradient_hardly_moves_the_weights(toys, unseen, tmp_path) -> 
     assert way["free"] > 1e-3
 
 
+def test_a_network_trained_blanked_learns_nothing_of_the_spect(toys, unseen, tmp_path) -> None:
+    """The weights are the same whatever the SPECT shows, and so is what the validation says; the card tells."""
+    settings = toy_settings(input={"blanked": True}, augmentation={"noise": 0.05, "gain": 0.1})
+    for name, change in (("one", lambda x: x), ("other", lambda x: x.flip(1) ** 2)):
+        changed = (replace(examples, spect=change(examples.spect)) for examples in (toys, unseen))
+        train(settings, *changed, tmp_path / name)
+    assert_equal_bytes(tmp_path / "one", tmp_path / "other")
+    assert load_network(tmp_path / "one" / "best.safetensors")[1].blanked
+    seeing = replace(settings, input=toy_settings().input, epochs=1)
+    train(seeing, toys, unseen, tmp_path / "seeing")
+    assert not load_network(tmp_path / "seeing" / "best.safetensors")[1].blanked
+    for other, folder in ((seeing, "one"), (settings, "seeing")):
+        with pytest.raises(UsageError, match="other settings of input"):
+            train(other, toys, unseen, tmp_path / folder)
+
+
 class TestRefusals:
     def test_another_run_in_the_folder(self, toys, unseen, tmp_path) -> None:
         train(toy_settings(epochs=1), toys, unseen, tmp_path / "run")

@@ -36,6 +36,9 @@ def test_where_the_data_lie_and_how_long_it_takes_do_not_make_another_run() -> N
     settings = toy_settings()
     assert toy_settings(epochs=9, data={"cases": "elsewhere"}).sha256 == settings.sha256
     assert toy_settings(seed=2).sha256 != settings.sha256
+    assert (
+        toy_settings(input={"blanked": False}).sha256 == settings.sha256 != toy_settings(input={"blanked": True}).sha256
+    )
     assert toy_settings(data={"split_seed": 4}).sha256 != settings.sha256
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,12 @@ class CtBase:
     heart_points_mm: npt.NDArray[np.float64]
     back_points_mm: npt.NDArray[np.float64]
     sizes: Mapping[str, float]
+
+    @cached_property
+    def liver_points_mm(self) -> npt.NDArray[np.float64]:
+        """Middles of the liver's voxels, [n, 3] in the CT's frame."""
+        points: npt.NDArray[np.float64] = self.grid.points(np.argwhere(self.codes.numpy() == CODE["liver"]))
+        return points
 
     @classmethod
     def prepare(

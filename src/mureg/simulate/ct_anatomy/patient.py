@@ -191,9 +191,18 @@ class CtAnatomy:
 
     def heart_points_mm(self, n: int, generator: np.random.Generator) -> Points:
         """Places [n, 3] evenly over the heart at end expiration."""
-        chosen = generator.choice(len(self.base.heart_points_mm), n)
+        return self._spread(self.base.heart_points_mm, n, generator)
+
+    def liver_points_mm(self, n: int, generator: np.random.Generator) -> Points:
+        """Places [n, 3] evenly over the liver, as far as the CT shows it or it is taken to go on; none without one."""
+        liver = self.base.liver_points_mm
+        return self._spread(liver, n, generator) if len(liver) else np.empty((0, 3))
+
+    def _spread(self, of: Points, n: int, generator: np.random.Generator) -> Points:
+        """Some voxels by their middles in the CT, a place in each, at end expiration."""
+        chosen = generator.choice(len(of), n)
         spread = generator.uniform(-0.5, 0.5, (n, 3)) * self.base.grid.spacing_mm
-        return self._rest_from_ct(self.base.heart_points_mm[chosen] + spread)
+        return self._rest_from_ct(of[chosen] + spread)
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places at end expiration lies in a state of breathing."""

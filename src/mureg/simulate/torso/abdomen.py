@@ -36,7 +36,7 @@ class Abdomen:
             *[self._bowel(shapes) for shapes in self._colon],
             self._spleen(),
             self._stomach(),
-            Part(self._liver_box, self._liver),
+            Part(self.liver_box, self._liver),
             *each(self._portal, "blood", "liver", 4.0),
             solid([self.gallbladder], "gallbladder"),
         ]
@@ -191,7 +191,8 @@ class Abdomen:
         return Part((low, high), paint)
 
     @property
-    def _liver_box(self) -> Box:
+    def liver_box(self) -> Box:
+        """Around the undeformed liver."""
         b = self.body
         low = np.array([-b.cage_x, -1.5 * b.cage_y, b.dome_right - b.liver_length - 20.0])
         return low, np.array([b.liver_left + 20.0, b.cage_y, b.dome_right + 5.0])

@@ -236,6 +236,19 @@ class Torso:
             found = np.concatenate([found, tried[(self.heart.distances(x, y, z).all > 0).numpy()]])
         return self.motion.deformed(found[:n])
 
+    def liver_points_mm(self, n: int, generator: np.random.Generator) -> Points:
+        """Places [n, 3] evenly over the liver, its vessels included, at end expiration."""
+        (low, high), gallbladder = self.scene.abdomen.liver_box, self.scene.abdomen.gallbladder
+        found = np.empty((0, 3))
+        while len(found) < n:
+            tried = generator.uniform(low, high, (4 * n + 64, 3))
+            x, y, z = torch.from_numpy(tried).unbind(-1)
+            liver = (self.scene.envelope.organs((x, y, z), (x, y, z))["liver"] > 0) & (
+                gallbladder.distance(x, y, z) < 0
+            )
+            found = np.concatenate([found, tried[liver.numpy()]])
+        return self.motion.deformed(found[:n])
+
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places [..., 3] at end expiration lies in a state of breathing.
 
