@@ -243,10 +243,10 @@ class Torso:
         while len(found) < n:
             tried = generator.uniform(low, high, (4 * n + 64, 3))
             x, y, z = torch.from_numpy(tried).unbind(-1)
-            liver = (self.scene.envelope.organs((x, y, z), (x, y, z))["liver"] > 0) & (
-                gallbladder.distance(x, y, z) < 0
-            )
-            found = np.concatenate([found, tried[liver.numpy()]])
+            places = (x, y, z)
+            liver = self.scene.envelope.organs(self.scene.envelope.cage(*places), places, places)["liver"]
+            inside = (liver > 0) & (gallbladder.distance(*places) < 0)
+            found = np.concatenate([found, tried[inside.numpy()]])
         return self.motion.deformed(found[:n])
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
