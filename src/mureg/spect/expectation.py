@@ -44,9 +44,9 @@ def expectation_floor(counts: Tensor) -> float:
 def update_by_subsets(
     activity: Float[Tensor, "x y z"],
     blocks: Sequence[ViewBlock],
-    measured: Sequence[Float[Tensor, "view column z"]],
+    measured: Sequence[Float[Tensor, "_ column z"]],
     weights: Sequence[Float[Tensor, "x y z"]],
-    scatter: Sequence[Float[Tensor, "view column z"]] | None,
+    scatter: Sequence[Float[Tensor, "_ column z"]] | None,
     floor: float,
 ) -> None:
     """One pass, in place: every subset corrects the image by what it measured over what it expects.
