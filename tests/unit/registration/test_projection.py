@@ -13,7 +13,15 @@ from mureg.evaluation.metrics import target_registration_error_mm
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import ProfileLikelihood
 from mureg.registration.base import covariance_about
-from mureg.registration.profile import rebinned, rows_to_trust, with_rows
+from mureg.registration.profile import (
+    Candidate,
+    PosedMaps,
+    air_inside,
+    rebinned,
+    rows_to_trust,
+    wide_grid,
+    with_rows,
+)
 from mureg.spect import Acquisition, Physics, SystemModel
 from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
 from support.phantoms import camera, centroid_mm, chest, mu_volume, orbit, voxel_points
@@ -21,7 +29,7 @@ from support.phantoms import camera, centroid_mm, chest, mu_volume, orbit, voxel
 PIXEL_MM = 13.6
 CT = Grid.centred((64, 54, 60), (6.8, 6.8, 6.8), (0.0, 10.0, 0.0))
 CAMERA = camera(
-    orbit(15, 180.0, 225.0, clockwise=True), 20, 30, (PIXEL_MM, PIXEL_MM), (4.0, 6.0, 3.0), dtype=torch.float32
+    orbit(15, 360.0, 225.0, clockwise=True), 20, 30, (PIXEL_MM, PIXEL_MM), (4.0, 6.0, 3.0), dtype=torch.float32
 )
 TABLE_PER_CM = 0.12
 HEART = np.array([38.0, -32.0, 12.0]) + np.random.default_rng(1).normal(0.0, 20.0, (100, 3))
@@ -98,11 +106,27 @@ def test_the_covariance_is_that_of_a_few_million_counts(moved) -> None:
     assert spread.max() < 3.0
 
 
-def test_a_table_that_is_taken_along_with_the_body_pulls_it(moved) -> None:
-    maps = maps_of(MOTION)
-    glued = maps.body.with_values(maps.body.values + maps.table.values)
-    together = found(MOTION, AttenuationMaps(glued, None, AttenuationMap()))
-    assert heart_error_mm(together.ct_from_spect, MOTION) > heart_error_mm(moved.ct_from_spect, MOTION) + 1.0
+def test_the_table_stays_while_the_body_moves_and_both_are_as_in_the_pipeline() -> None:
+    maps, grid = maps_of(RigidTransform.identity()), CAMERA.grid()
+    wide = wide_grid(maps, grid, MOTION)
+    posed = PosedMaps.of(maps, None, grid, MOTION)
+    by_pipeline = maps.on_spect(wide, MOTION)
+    assert torch.allclose(posed.laid(wide, Candidate(MOTION)).values, by_pipeline.values, atol=1e-4)
+    only_table = AttenuationMaps(maps.body.with_values(maps.body.values * 0), maps.table, maps.settings)
+    posed = PosedMaps.of(only_table, None, grid, MOTION)
+    at_rest = posed.laid(wide, Candidate(RigidTransform.identity())).values
+    assert float(at_rest.max()) > 0.05
+    assert torch.equal(posed.laid(wide, Candidate(MOTION)).values, at_rest)
+    assert torch.allclose(posed.laid(wide, Candidate(OTHER, table_share=0.5)).values, 1.5 * at_rest)
+
+
+def test_air_is_found_inside_the_body_alone() -> None:
+    air, points = air_inside(mu_volume(CT)).numpy(), voxel_points(CT)
+    in_lung = np.linalg.norm(points - (-80.0, 0.0, 60.0), axis=-1) < 25.0
+    assert air[in_lung] == pytest.approx(1.0 - 0.035 / 0.1538, abs=0.02)
+    outside = ((points[..., :2] / (180.0, 120.0)) ** 2).sum(-1) > 1.0
+    assert (air[outside] == 0.0).all()
+    assert (air[np.linalg.norm(points - (-58.0, -12.0, -72.0), axis=-1) < 30.0] == 0.0).all()  # liver
 
 
 def test_what_the_map_lacks_of_the_table_is_found() -> None:
