@@ -234,7 +234,7 @@ class _Climb:
         whole = np.array([*[differences[0]] * 3, *[differences[1]] * 3, _LUNG_DIFFERENCE, _TABLE_DIFFERENCE])
         origin = np.array([*[0.0] * 6, here.lung_per_cm, here.table_share])
 
-        def spread(point: Vector) -> Vector:
+        def spread(point: Vector) -> Float[np.ndarray, " all"]:
             full = origin.copy()
             full[free] = point
             return full
