@@ -18,10 +18,10 @@ SPECT_GRID = Grid.centred((40, 40, 40), (9.0, 9.0, 9.0), (10.0, -20.0, 30.0))
 CT_GRID = Grid.centred((60, 50, 48), (8.0, 8.0, 8.0), (0.0, 0.0, 20.0))
 MOTION = RigidTransform.from_six((14.0, -9.0, 11.0), (3.0, -2.0, 4.0), SPECT_GRID.centre_mm)
 
-CAMERA = camera(orbit(12, 180.0, 225.0, clockwise=True), 40, 40, (9.0, 9.0), SPECT_GRID.centre_mm, dtype=torch.float32)
+CAMERA = camera(orbit(12, 360.0, 225.0, clockwise=True), 40, 40, (9.0, 9.0), SPECT_GRID.centre_mm, dtype=torch.float32)
 QUICK = {
     ProfileLikelihood.kind: ProfileLikelihood(
-        passes=5, subsets=3, steps=((6.0, 4.0), (4.0, 2.5)), physics=Physics(resolution=False, scatter="none")
+        passes=20, subsets=4, steps=((6.0, 4.0), (4.0, 2.5)), physics=Physics(resolution=False, scatter="none")
     )
 }
 """Where the defaults would take minutes."""
