@@ -57,7 +57,9 @@ from mureg.evaluation.work import shared_out
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.io.store import CASES, Cohort, read_case
 from mureg.pipeline import attenuation_maps
-from mureg.registration import MutualInformation
+from mureg.registration import MutualInformation, ProfileLikelihood
+from mureg.spect import Acquisition
+from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
 from mureg.study import Case
 
 HERE = Path(__file__).resolve().parent
@@ -66,13 +68,17 @@ PYTHON = ENVIRONMENT / "bin/python"
 WANTED = ("itk-elastix==0.25.4", "antspyx==0.6.3")
 _AT_ONCE = 8
 OWN = "mutual-information"
+PROJECTION = "projection"
 METHODS = ("headers", OWN, "elastix", "ants", "oracle")
+SLOW = (PROJECTION,)
+"""Measured only where it is asked for by name."""
 SEED = 20250301
 
 Settings = dict[str, Any]
 SETTINGS: Mapping[str, Settings] = {
     "headers": {},
     OWN: asdict(MutualInformation()),
+    PROJECTION: asdict(ProfileLikelihood()),
     "elastix": asdict(Elastix()),
     "ants": asdict(Ants()),
     "oracle": {},
@@ -95,7 +101,7 @@ GRIDS: Mapping[str, Mapping[str, list[Any]]] = {
 
 def method_of(name: str, settings: Settings) -> Method:
     """A way to register, from its settings."""
-    kinds = {OWN: MutualInformation, **PEERS}
+    kinds = {OWN: MutualInformation, PROJECTION: ProfileLikelihood, **PEERS}
     return Method(name) if name in KNOWN else Method.of(name, kinds[name](**settings))
 
 
@@ -131,23 +137,26 @@ class Row(Line):
         return self.status != "done"
 
 
-def find(method: Method, case: Case, body: Volume | Found | None) -> Found:
-    """Register one case one way; `body` says instead why there is no map, and is not looked at without registration."""
+def find(method: Method, case: Case, maps: AttenuationMaps | Found | None) -> Found:
+    """Register one case one way; `maps` says instead why there are none, and is not looked at without registration."""
     if method.name in KNOWN:
         return Found(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, "")
-    return register(method, case.uncorrected, body, PYTHON) if isinstance(body, Volume) else body
+    if not isinstance(maps, AttenuationMaps):
+        return maps
+    projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
+    return register(method, case.uncorrected, maps, PYTHON, projections)
 
 
 def measure(task: tuple[Path, str, list[Method]]) -> list[Row]:
     """All that is asked of one case."""
     folder, cohort, methods = task
-    case, body = read_case(folder), None
+    case, maps = read_case(folder), None
     if any(method.name not in KNOWN for method in methods):
         try:
-            body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
+            maps = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0]
         except MuregError as problem:
-            body = Found(None, 0.0, f"mureg {mureg.__version__}", "refused", str(problem))
-    return [_row(case, folder, cohort, method, find(method, case, body)) for method in methods]
+            maps = Found(None, 0.0, f"mureg {mureg.__version__}", "refused", str(problem))
+    return [_row(case, folder, cohort, method, find(method, case, maps)) for method in methods]
 
 
 def _row(case: Case, folder: Path, cohort: str, method: Method, found: Found) -> Row:
@@ -320,12 +329,12 @@ def self_check(registrars: list[str]) -> None:
     # the CT's voxels moved through space, lattice and all: no interpolation, and directions off the axes
     moving = Volume(mu.values, Grid(fine.shape, motion.matrix @ fine.affine), mu.quantity)
     heart = np.asarray(spect_grid.centre_mm) + CHEST[5, :3] + np.random.default_rng(1).normal(0.0, 20.0, (200, 3))
-    case = _Bare(fixed)
+    case, maps = _Bare(_BareStudy(), fixed), AttenuationMaps(moving, None, AttenuationMap())
     wrong = False
-    for name in (name for name in registrars if name not in KNOWN):
+    for name in (name for name in registrars if name not in (*KNOWN, *SLOW)):
         for mask in (False, True) if name in GRIDS else (None,):
             settings = SETTINGS[name] if mask is None else SETTINGS[name] | {"mask": mask}
-            found = find(method_of(name, settings), case, moving)
+            found = find(method_of(name, settings), case, maps)
             pose = found.ct_from_spect or RigidTransform.identity()
             error = target_registration_error_mm(pose, motion, heart)
             shifts, angles = motion_errors(pose, motion, spect_grid.centre_mm)
@@ -342,9 +351,17 @@ def self_check(registrars: list[str]) -> None:
 
 
 @dataclass(frozen=True)
+class _BareStudy:
+    """No projections."""
+
+    spect: None = None
+
+
+@dataclass(frozen=True)
 class _Bare:
     """As much of a case as a registration looks at."""
 
+    study: _BareStudy
     uncorrected: Volume
 
 
@@ -369,7 +386,7 @@ def _write(path: Path, text: str) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cohorts", type=Path, nargs="+", metavar="DIR", default=[])
-    parser.add_argument("--registrars", default=",".join(METHODS), help="some of: %(default)s")
+    parser.add_argument("--registrars", default=",".join(METHODS), help=f"some of: %(default)s,{','.join(SLOW)}")
     parser.add_argument("--skip", type=int, default=0, help="cases of each cohort to leave out at its beginning")
     parser.add_argument("--limit", type=int, help="cases of each cohort; 100, or 3 for tuning")
     parser.add_argument("--jobs", type=int, default=2)
@@ -378,12 +395,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--self-check", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    arguments.registrars = [name for name in METHODS if name in arguments.registrars.split(",")]
+    arguments.registrars = [name for name in (*METHODS, *SLOW) if name in arguments.registrars.split(",")]
     arguments.limit = arguments.limit or (3 if arguments.tune else 100)
     if not arguments.self_check and not (arguments.cohorts and arguments.output):
         parser.error("name --cohorts and -o")
     if not arguments.registrars or min(arguments.skip, arguments.limit - 1, arguments.jobs - 1) < 0:
-        parser.error(f"nothing to do: registrars are {', '.join(METHODS)}; --limit and --jobs are at least 1")
+        parser.error(f"nothing to do: registrars are {', '.join((*METHODS, *SLOW))}; --limit and --jobs are at least 1")
     return arguments
 
 

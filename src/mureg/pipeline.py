@@ -109,7 +109,7 @@ def run(
     maps, notes = attenuation_maps(study.attenuation, grid, attenuation)
 
     clock.begin("registration")
-    registration = registrar.register(uncorrected, maps.body, acquisition)
+    registration = registrar.register(uncorrected, maps.body, acquisition, maps)
     ct_from_spect = registration.ct_from_spect
     header = maps.on_spect(grid, outline=outline)
     registered = maps.on_spect(grid, ct_from_spect, outline)

@@ -97,7 +97,7 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
     if images is None:
         return Found(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
-    return register(method, case.uncorrected, images.maps.body, python, projections)
+    return register(method, case.uncorrected, images.maps, python, projections)
 
 
 def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:

@@ -19,6 +19,7 @@ from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, Registrar
 from mureg.registration.learned import Card, Learned, load_network
 from mureg.spect import Acquisition
+from mureg.spect.attenuation import AttenuationMaps
 
 HEADERS, ORACLE = "headers", "oracle"
 KNOWN = (HEADERS, ORACLE)
@@ -89,30 +90,30 @@ class Method:
 
 
 def register(
-    method: Method, spect: Volume, body: Volume, python: Path, acquisition: Acquisition | None = None
+    method: Method, spect: Volume, maps: AttenuationMaps, python: Path, acquisition: Acquisition | None = None
 ) -> Found:
     """Find ``ct_from_spect`` one way, whatever goes wrong in it; implausible motions are refused, whoever found them.
 
     Args:
         method: not the headers or the oracle.
         spect: uncorrected, fixed.
-        body: attenuation map over its full extent, without the table, moving.
+        maps: attenuation over its full extent; the body moves, the table is for those who model the projections.
         python: that has the outside programs.
         acquisition: the projections, for those who use them.
     """
     if method.registrar is None:
         raise UsageError(f"{method.name} as a registration", "a registrar", "take its pose from the case")
     if isinstance(method.registrar, Elastix | Ants):
-        found = _ask_peer(method.registrar, spect, body, python)
+        found = _ask_peer(method.registrar, spect, maps.body, python)
     else:
-        found = _ask(method.registrar, spect, body, acquisition)
+        found = _ask(method.registrar, spect, maps, acquisition)
     return found if found.ct_from_spect is None else _plausible(found, found.ct_from_spect, spect.grid)
 
 
-def _ask(registrar: Any, spect: Volume, body: Volume, acquisition: Acquisition | None) -> Found:
+def _ask(registrar: Any, spect: Volume, maps: AttenuationMaps, acquisition: Acquisition | None) -> Found:
     version, started = f"mureg {mureg.__version__}", time.process_time()
     try:
-        registration = registrar.register(spect, body, acquisition)
+        registration = registrar.register(spect, maps.body, acquisition, maps)
     except MuregError as problem:
         return Found(None, time.process_time() - started, version, "refused", str(problem))
     except Exception as problem:  # whatever it is, it is counted

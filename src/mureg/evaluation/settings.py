@@ -20,7 +20,7 @@ from mureg.evaluation.methods import Method
 from mureg.evaluation.peers import Ants, Elastix, Peer
 from mureg.evaluation.rows import Measurement
 from mureg.io.atomic import writing
-from mureg.registration import MutualInformation, Registrar
+from mureg.registration import MutualInformation, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
 Split = Literal["all", "train", "validation", "test"]
@@ -48,19 +48,25 @@ class Settings:
     Attributes:
         measurement: what decides a figure besides the method.
         resampling: of the intervals.
-        mutual_information, elastix, ants: settings of the methods that need no weights.
+        mutual_information, projection, elastix, ants: settings of the methods that need no weights.
     """
 
     measurement: Measurement = Measurement()
     resampling: Resampling = Resampling()
     mutual_information: MutualInformation = MutualInformation()
+    projection: ProfileLikelihood = ProfileLikelihood()
     elastix: Elastix = Elastix()
     ants: Ants = Ants()
 
     @property
     def registrars(self) -> dict[str, Registrar | Peer]:
         """The methods that need no weights, by name."""
-        return {"mutual-information": self.mutual_information, "elastix": self.elastix, "ants": self.ants}
+        return {
+            "mutual-information": self.mutual_information,
+            "projection": self.projection,
+            "elastix": self.elastix,
+            "ants": self.ants,
+        }
 
     @property
     def measured_with(self) -> str:

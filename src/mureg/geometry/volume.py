@@ -193,3 +193,33 @@ class Volume:
 
         outside = None if self.outside is None else mean(self.outside.to(self.values.dtype)) > 0
         return Volume(mean(self.values), grid, self.quantity, outside)
+
+    def averaged(self, width_mm: float) -> Volume:
+        """The moving average over about `width_mm` along every axis, at the same spacing.
+
+        Sampling an image at single points of a coarser lattice finds or misses what is thinner than its voxels; after
+        the average each sample stands for all within a voxel around it. The window holds a whole number of voxels; for
+        an even number its middles lie between voxels, and the grid says so: it is shifted by half a voxel. Beyond the
+        edges the last voxels are repeated. Unknown voxels have no weight; where more than half of the window is
+        unknown, so is the result.
+        """
+        if self.quantity is Quantity.LABEL:
+            raise GeometryError("labels to be averaged", "values that have a mean", "resample labels instead")
+        window = [max(1, round(width_mm / s)) for s in self.grid.spacing_mm]
+        if window == [1, 1, 1]:
+            return self
+        padding = [p for n in window[::-1] for p in ((n - 1) // 2, n // 2)]
+        affine = self.grid.affine.copy()
+        affine[:3, 3] = self.grid.points([(n - 1) / 2 - (n - 1) // 2 for n in window])
+        grid = Grid(self.grid.shape, affine, self.grid.frame_of_reference)
+
+        def mean(values: Tensor) -> Tensor:
+            padded = torch.nn.functional.pad(values[None, None], padding, mode="replicate")
+            return torch.nn.functional.avg_pool3d(padded, window, stride=1)[0, 0]
+
+        if self.outside is None:
+            return Volume(mean(self.values), grid, self.quantity)
+        known = mean((~self.outside).to(self.values.dtype))
+        outside = known < 0.5 - 1e-4
+        values = mean(self.values.masked_fill(self.outside, 0.0)) / known.clamp_min(1e-6)
+        return Volume(values.masked_fill(outside, 0.0), grid, self.quantity, outside if bool(outside.any()) else None)

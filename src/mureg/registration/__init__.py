@@ -2,8 +2,9 @@
 
 from mureg.registration.base import Registrar, Registration
 from mureg.registration.mutual_information import MutualInformation
+from mureg.registration.projection import ProfileLikelihood
 
-REGISTRARS: dict[str, type] = {MutualInformation.kind: MutualInformation}
+REGISTRARS: dict[str, type] = {MutualInformation.kind: MutualInformation, ProfileLikelihood.kind: ProfileLikelihood}
 """Every registrar by its kind: help, settings files, the command line and the contract tests read this."""
 
-__all__ = ["REGISTRARS", "MutualInformation", "Registrar", "Registration"]
+__all__ = ["REGISTRARS", "MutualInformation", "ProfileLikelihood", "Registrar", "Registration"]

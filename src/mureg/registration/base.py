@@ -8,12 +8,15 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float
 
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition
+from mureg.spect.attenuation import AttenuationMaps
 
+Six = Float[np.ndarray, " 6"]
 Decision = Literal["moved", "left as it was"]
 
 _LEAST_OVERLAP = 0.25
@@ -67,8 +70,20 @@ class Registrar(Protocol):
         """The name under which it is chosen."""
         ...
 
-    def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
-        """Find ``ct_from_spect`` between the SPECT (`fixed`) and the attenuation map (`moving`, full extent).
+    def register(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        acquisition: Acquisition | None = None,
+        maps: AttenuationMaps | None = None,
+    ) -> Registration:
+        """Find ``ct_from_spect`` between a SPECT and an attenuation map.
+
+        Args:
+            fixed: uncorrected SPECT.
+            moving: map of the body in 1/cm, without the table, over its full extent.
+            acquisition: the projections that `fixed` was made from, for those who use them; None where there are none.
+            maps: body and table apart, for those who model the projections; `moving` is its body.
 
         Raises:
             RegistrationError: no transform that could be trusted was found.
@@ -109,3 +124,32 @@ def refuse_implausible(
             f"at most {largest_shift_mm:g} mm and {largest_angle_deg:g} degrees",
             "check that SPECT and CT are of the same patient and position",
         )
+
+
+def covariance_about(
+    ct_from_spect: RigidTransform,
+    covariance: Float[np.ndarray, "6 6"],
+    heart_mm: Triple,
+    centre_mm: Triple,
+) -> npt.NDArray[np.float64]:
+    """Covariance of the six numbers of a pose, from that of a small motion of the SPECT before it.
+
+    Args:
+        ct_from_spect: the pose.
+        covariance: of the six numbers (mm, degrees) of the small motion about `heart_mm`, which comes first.
+        heart_mm: centre of the small motion, in SPECT space.
+        centre_mm: about which the six numbers of the pose are stated.
+
+    Returns:
+        6x6, mm and degrees, to the first order.
+    """
+
+    def six(small: Six) -> Six:
+        moved = ct_from_spect @ RigidTransform.from_six(small[:3], small[3:], heart_mm)
+        return np.concatenate(moved.six(centre_mm))
+
+    step = 1e-3
+    slopes = [(six(step * axis) - six(-step * axis)) / (2 * step) for axis in np.eye(6)]
+    jacobian = np.stack(slopes, axis=1)
+    result: npt.NDArray[np.float64] = jacobian @ covariance @ jacobian.T
+    return result

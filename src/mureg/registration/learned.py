@@ -23,6 +23,7 @@ from mureg.registration.base import Registration, refuse_blank, refuse_implausib
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
 from mureg.spect import Acquisition
+from mureg.spect.attenuation import AttenuationMaps
 
 Table = dict[str, Any]
 
@@ -156,7 +157,13 @@ class Learned:
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["learned"] = "learned"
 
-    def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
+    def register(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        acquisition: Acquisition | None = None,
+        maps: AttenuationMaps | None = None,
+    ) -> Registration:
         """See `Registrar.register`; of the projections only the device is used. Float32, the same digits each time."""
         started = time.perf_counter()
         refuse_blank(fixed, "SPECT")

@@ -17,6 +17,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, refuse_blank, refuse_implausible, refuse_overlap
 from mureg.spect import Acquisition
+from mureg.spect.attenuation import AttenuationMaps
 
 Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]
@@ -63,7 +64,13 @@ class MutualInformation:
             raise ValueError("shrink_factors and smoothing_mm need one value for each level, and at least one level")
         return self
 
-    def register(self, fixed: Volume, moving: Volume, acquisition: Acquisition | None = None) -> Registration:
+    def register(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        acquisition: Acquisition | None = None,
+        maps: AttenuationMaps | None = None,
+    ) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
         started = time.perf_counter()
         refuse_blank(fixed, "SPECT")

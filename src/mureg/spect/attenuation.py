@@ -129,16 +129,23 @@ class AttenuationMaps:
             outline: label of where the emission comes from (`emission_outline`), on any grid in SPECT space; needed
                 for water beyond the CT.
 
+        Each voxel stands for the mean over itself: sampled at its middle alone, the thin shells of a table or of the
+        skin would be found or missed by chance.
+
         Returns:
             Attenuation in 1/cm. `outside` marks what the CT does not cover, filled or not: it must not pull a pose.
         """
-        maps = self.coarsened(min(grid.spacing_mm) / 2)
-        body = maps.body.resampled(onto=grid, through=ct_from_spect)
-        unknown, values = body.outside, body.values
+        voxel_mm = min(grid.spacing_mm)
+        maps = self.coarsened(voxel_mm / 2)
+        smooth = maps.body.averaged(voxel_mm)
+        unknown = maps.body.resampled(onto=grid, through=ct_from_spect).outside
+        values = _sampled(smooth, maps.body, grid, ct_from_spect)
+        if unknown is not None:
+            values = values.masked_fill(unknown, 0.0)
         if unknown is not None and self.settings.body == "keep" and self.settings.beyond != "none":
             filled, still_unknown = values, unknown
             if self.settings.beyond == "slices":
-                longer = _with_repeated_slices(maps.body, grid, ct_from_spect).resampled(grid, ct_from_spect)
+                longer = with_repeated_slices(smooth, grid, ct_from_spect).resampled(grid, ct_from_spect)
                 filled = longer.values
                 still_unknown = torch.zeros_like(unknown) if longer.outside is None else longer.outside
             if outline is not None:
@@ -147,11 +154,10 @@ class AttenuationMaps:
             values = values.where(~unknown, filled)
         if maps.table is not None:
             # the table goes on beyond the scan as it is at its ends
-            beyond = self.settings.beyond == "slices"
-            values = (
-                values
-                + (_with_repeated_slices(maps.table, grid, None) if beyond else maps.table).resampled(grid).values
-            )
+            table, ends = maps.table.averaged(voxel_mm), maps.table
+            if self.settings.beyond == "slices":
+                table, ends = (with_repeated_slices(one, grid, None) for one in (table, ends))
+            values = values + _sampled(table, ends, grid, None)
         return Volume(values, grid, Quantity.MU_PER_CM, unknown)
 
 
@@ -204,7 +210,15 @@ def _reach_mm(mu: Volume) -> Float[np.ndarray, "corner 3"]:
     return corners
 
 
-def _with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
+def _sampled(smooth: Volume, sharp: Volume, grid: Grid, ct_from_spect: RigidTransform | None) -> Float[Tensor, "x y z"]:
+    """The averaged map on a grid; at its rim, half a voxel narrower than the scan, the map as it was."""
+    values = smooth.resampled(onto=grid, through=ct_from_spect)
+    if values.outside is None:
+        return values.values
+    return values.values.where(~values.outside, sharp.resampled(onto=grid, through=ct_from_spect).values)
+
+
+def with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
     """Lengthened along its slices until it covers a grid: each column repeats its first and last known voxel.
 
     Columns that the scan hardly knows (the rim of a field that lies at a slant) stay unknown.

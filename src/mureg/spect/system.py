@@ -205,12 +205,22 @@ class SystemModel:
         """
         if self.mu is None:
             return None
-        frame, mu = self.frame, self.mu
-        if rotation is None or mu.grid != self.grid:
-            rotation = stages.SparseMatrix.from_scipy(self._rotation(mu.grid, frame, views), like)
-        values = mu.values.to(device=like.device, dtype=like.dtype)
+        if rotation is None or self.mu.grid != self.grid:
+            rotation = self.map_rotation(views, like)
+        return self.attenuation_of(self.mu.values.to(device=like.device, dtype=like.dtype), views, rotation)
+
+    def map_rotation(self, views: list[int], like: Tensor) -> stages.SparseMatrix:
+        """Into some views' frames from the grid of the map; made once, it serves every map on that grid."""
+        grid = self.grid if self.mu is None else self.mu.grid
+        return stages.SparseMatrix.from_scipy(self._rotation(grid, self.frame, views), like)
+
+    def attenuation_of(
+        self, mu: Float[Tensor, "x y z"], views: list[int], rotation: stages.SparseMatrix
+    ) -> Float[Tensor, "view depth column z"]:
+        """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z."""
+        frame = self.frame
         shape = (len(views), frame.n_depths + frame.n_beyond, frame.n_columns)
-        frames = (rotation @ values.reshape(-1, values.shape[-1])).view(*shape, -1)
+        frames = (rotation @ mu.reshape(-1, mu.shape[-1])).view(*shape, -1)
         return stages.attenuation_factors(frames, frame.spacing_mm / 10.0)[:, frame.n_beyond :].contiguous()
 
     def project(self, activity: Float[Tensor, "x y z"]) -> Float[Tensor, "view row column"]:

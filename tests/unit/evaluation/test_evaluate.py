@@ -59,8 +59,8 @@ class StandIn:
     blanked: bool
     kind: str = "learned"
 
-    def register(self, fixed, moving, acquisition=None) -> Registration:
-        if acquisition is None or fixed.grid.shape != (32, 32, 32):
+    def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
+        if acquisition is None or maps is None or maps.body is not moving or fixed.grid.shape != (32, 32, 32):
             raise RegistrationError("no projections", "some", "give them")
         if self.blanked:
             pose = RigidTransform.from_six((3.0, 3.0, 3.0), (0, 0, 0), fixed.grid.centre_mm)

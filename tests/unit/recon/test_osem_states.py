@@ -12,10 +12,11 @@ import torch
 from mureg.errors import GeometryError
 from mureg.geometry import Quantity, Volume
 from mureg.recon import Osem
-from mureg.recon.osem import OsemState, start_image
+from mureg.recon.osem import OsemState
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.batch import project_many
 from mureg.spect.collimator import COLLIMATORS
+from mureg.spect.expectation import start_image
 from mureg.spect.scatter import SimulatedScatter, WindowScatter
 from support.phantoms import PHOTOPEAK, camera, centroid_mm, ellipsoid, orbit, voxel_points
 

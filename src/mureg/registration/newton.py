@@ -1,0 +1,86 @@
+"""One step of Newton's method on an objective that is costly, a little noisy, and has no derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+Vector = Float[np.ndarray, " n"]
+Objective = Callable[[Sequence[Vector]], Float[np.ndarray, " points"]]
+
+_LEAST_CURVATURE = 0.1
+_SHARES = (1.0, 0.5, 0.25)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Where a step led.
+
+    Attributes:
+        point: the new point; the old one where nothing higher was found.
+        value: of the objective there.
+        value_before: at the old point.
+        curvature: minus the Hessian at the old point, symmetric, made positive definite.
+        evaluations: of the objective.
+    """
+
+    point: Vector
+    value: float
+    value_before: float
+    curvature: Float[np.ndarray, "n n"]
+    evaluations: int
+
+    @property
+    def raised(self) -> bool:
+        """Whether a higher value was found."""
+        return self.value > self.value_before
+
+
+def newton_step(objective: Objective, at: Vector, differences: Vector, farthest: float = 2.0) -> Step:
+    """Climb from a point by the full Hessian from differences, then a short search along the step.
+
+    The gradient and the diagonal come from central differences, the cross terms from one more point for each pair of
+    numbers: ``1 + 2 n + n (n - 1) / 2`` evaluations, exact for a quadratic. The eigenvalues of the curvature, scaled to
+    a diagonal of ones, are kept from falling below 0.1.
+
+    Args:
+        objective: takes many points at once; larger is better.
+        at: where to start.
+        differences: how far to look along each number; wide where the objective is rough, narrow near its top.
+        farthest: no number changes by more than so many of its differences.
+    """
+    n = len(at)
+    along = np.diag(differences)
+    pairs = [(i, j) for i in range(n) for j in range(i)]
+    points = [at, *(at + along[k] for k in range(n)), *(at - along[k] for k in range(n))]
+    points += [at + along[i] + along[j] for i, j in pairs]
+    values = objective(points)
+    middle, above, below, both = values[0], values[1 : n + 1], values[n + 1 : 2 * n + 1], values[2 * n + 1 :]
+    gradient = (above - below) / (2 * differences)
+    curvature = np.diag((2 * middle - above - below) / differences**2)
+    for (i, j), value in zip(pairs, both, strict=True):
+        curvature[i, j] = curvature[j, i] = (above[i] + above[j] - middle - value) / (differences[i] * differences[j])
+    curvature = _positive(curvature)
+    step = np.clip(np.linalg.solve(curvature, gradient), -farthest * differences, farthest * differences)
+    tried = [at + share * step for share in _SHARES]
+    reached = objective(tried)
+    best = int(np.argmax(reached))
+    found = reached[best] > middle
+    return Step(
+        tried[best] if found else np.array(at),
+        float(reached[best] if found else middle),
+        float(middle),
+        curvature,
+        len(points) + len(tried),
+    )
+
+
+def _positive(curvature: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    scale = np.sqrt(np.abs(np.diag(curvature))) + 1e-9
+    eigenvalues, vectors = np.linalg.eigh(curvature / np.outer(scale, scale))
+    floored = (vectors * np.maximum(eigenvalues, _LEAST_CURVATURE)) @ vectors.T
+    result: Float[np.ndarray, "n n"] = floored * np.outer(scale, scale)
+    return result

@@ -1,0 +1,126 @@
+"""Expectation maximisation of an activity at a fixed attenuation: the steps that reconstruction and registration share.
+
+Shepp and Vardi, IEEE Trans Med Imaging 1982; in subsets Hudson and Larkin, IEEE Trans Med Imaging 1994. All work in the
+layout of `mureg.spect.stages`: activity [x, y, z], projections [view, column, z]; several studies of one orbit may lie
+one after another along z (`mureg.spect.batch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mureg.geometry import Grid, Quantity, Volume
+from mureg.spect.acquisition import Acquisition
+from mureg.spect.system import SystemModel, ViewBlock
+
+_FULL = 0.3
+"""Share of the usual counts of a row above which the row is inside the patient."""
+_LEAST_SEEN = 0.1
+"""Share of its sensitivity that a voxel must keep when detector rows are masked, or else it stays empty."""
+_NEVER_BELOW = 1e-6
+
+
+def start_image(acquisition: Acquisition, grid: Grid) -> Volume:
+    """A uniform cylinder, as wide as every view sees; any level will do, the first update sets the scale."""
+    values = _field_of_view(grid, acquisition).to(acquisition.counts)
+    return Volume(values, grid, Quantity.ACTIVITY)
+
+
+def dealt_views(n_views: int, subsets: int) -> list[list[int]]:
+    """The views of each subset: every n-th view into one."""
+    return [list(range(k, n_views, subsets)) for k in range(subsets)]
+
+
+def expectation_floor(counts: Tensor) -> float:
+    """Expected counts below which nothing is divided: keeps the ratio finite where nothing is expected."""
+    return max(float(counts.mean()), 1e-20) * _NEVER_BELOW
+
+
+def update_by_subsets(
+    activity: Float[Tensor, "x y z"],
+    blocks: Sequence[ViewBlock],
+    measured: Sequence[Float[Tensor, "_ column z"]],
+    weights: Sequence[Float[Tensor, "x y z"]],
+    scatter: Sequence[Float[Tensor, "_ column z"]] | None,
+    floor: float,
+) -> None:
+    """One pass, in place: every subset corrects the image by what it measured over what it expects.
+
+    Args:
+        activity: changed.
+        blocks: the model of each subset's views.
+        measured: counts of each subset.
+        weights: of each subset, see `inverse_sensitivity`.
+        scatter: expected scattered counts of each subset, or None for none.
+        floor: see `expectation_floor`.
+    """
+    for k, (block, y, weight) in enumerate(zip(blocks, measured, weights, strict=True)):
+        expected = block.project(activity)
+        if scatter is not None:
+            expected.add_(scatter[k])
+        ratio = torch.div(y, expected.clamp_min_(floor), out=expected)
+        activity.mul_(block.backproject(ratio)).mul_(weight)
+
+
+def inverse_sensitivity(block: ViewBlock, like: Tensor, seen: Float[Tensor, " z"]) -> Float[Tensor, "x y z"]:
+    """1 / sensitivity of a subset, and 0 where a voxel is hardly seen by it.
+
+    Args:
+        block: the model of the subset's views.
+        like: projections of that shape.
+        seen: 1 for slices whose detector rows count, else 0; see `measured_slices`.
+    """
+    full = block.backproject(torch.ones_like(like))
+    usable = full > 1e-6 * full.max()
+    if bool((seen == 0).any()):
+        measured = block.backproject(seen.expand_as(like).contiguous())
+        usable &= measured > _LEAST_SEEN * full
+        full = measured
+    return torch.where(usable, 1.0 / full.clamp_min(1e-30), 0.0)
+
+
+def measured_slices(acquisition: Acquisition) -> Float[Tensor, " z"]:
+    """1 for slices whose detector rows took all their counts, 0 for those at the mask of the camera's useful field.
+
+    At an end where rows that hold nothing in any view meet rows full of counts, with at most one partly masked row
+    between, the empty ones say nothing. Taken for measured zeros they would draw bright edges once resolution is
+    modelled. Rows that fade to nothing are kept.
+    """
+    rows = acquisition.photopeak_counts.sum((0, 2)).flip(0)  # row 0 is at the head, slice 0 at the feet
+    seen = torch.ones_like(rows)
+    taken = torch.nonzero(rows)[:, 0]
+    if len(taken) == 0:
+        return seen
+    full = torch.nonzero(rows > _FULL * rows[taken].median())[:, 0]
+    if taken[0] > 0 and full[0] - taken[0] <= 1:
+        seen[: full[0]] = 0.0
+    if taken[-1] < len(rows) - 1 and taken[-1] - full[-1] <= 1:
+        seen[full[-1] + 1 :] = 0.0
+    return seen
+
+
+def expected_scatter(
+    acquisition: Acquisition, system: SystemModel, activity: Volume
+) -> Float[Tensor, "view row column"]:
+    """The scatter that the model of a system expects from an activity, in balance with the counts where it asks so."""
+    assert system.scatter is not None
+    scatter = system.scatter.estimate(system, activity)
+    if not system.scatter.balanced:
+        return scatter
+    expected = system.project(activity.values).sum() + scatter.sum()
+    return scatter * (acquisition.photopeak_counts.sum() / expected.clamp_min(1e-20))
+
+
+def _field_of_view(grid: Grid, acquisition: Acquisition) -> Bool[Tensor, "x y z"]:
+    """Voxels inside the cylinder around the axis of rotation that every view sees."""
+    nx, ny, nz = grid.shape
+    spacing = grid.spacing_mm[0]
+    x = grid.affine[0, 3] + np.arange(nx) * spacing - acquisition.centre_mm[0]
+    y = grid.affine[1, 3] + np.arange(ny) * spacing - acquisition.centre_mm[1]
+    inside = np.hypot(x[:, None], y[None, :]) <= acquisition.counts.shape[3] * spacing / 2
+    return torch.from_numpy(inside)[:, :, None].expand(nx, ny, nz).contiguous()
