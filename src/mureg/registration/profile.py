@@ -67,7 +67,9 @@ class PosedMaps:
     radiates: Volume | None
 
     @classmethod
-    def of(cls, maps: AttenuationMaps, outline: Volume, emission: Grid, ct_from_spect: RigidTransform) -> PosedMaps:
+    def of(
+        cls, maps: AttenuationMaps, outline: Volume | None, emission: Grid, ct_from_spect: RigidTransform
+    ) -> PosedMaps:
         """Prepare the maps for poses near one, on grids with the voxels of `emission`."""
         voxel_mm, beyond = min(emission.spacing_mm), maps.settings.beyond
         nx, ny, nz = (int(np.ceil(n * _WIDER)) for n in emission.shape)
