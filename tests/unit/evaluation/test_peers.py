@@ -15,6 +15,7 @@ from mureg.evaluation import peers_process
 from mureg.evaluation.methods import Method, register
 from mureg.evaluation.peers import SCRIPT, Ants, Elastix, PeerProcess, refuse_missing
 from mureg.geometry import RigidTransform
+from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
 from support.phantoms import mu_volume
 from support.tiny_cohort import tiny_case
 
@@ -79,9 +80,9 @@ def test_patience_ends(programs) -> None:
 def test_what_a_program_says_becomes_a_finding(programs, monkeypatch) -> None:
     monkeypatch.setattr("mureg.evaluation.methods.process_of", lambda _: programs)
     spect, body = pair()
-    python = Path(sys.executable)
+    maps, python = AttenuationMaps(body, None, AttenuationMap()), Path(sys.executable)
     done, crashed, wild = (
-        register(Method.of("elastix", Elastix(seed=seed)), spect, body, python) for seed in (1, 4, 5)
+        register(Method.of("elastix", Elastix(seed=seed)), spect, maps, python) for seed in (1, 4, 5)
     )
     assert (done.status, done.version) == ("done", "stand-in 1")
     assert isinstance(done.ct_from_spect, RigidTransform)

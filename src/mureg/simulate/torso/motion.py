@@ -116,7 +116,7 @@ class BreathingMotion:
         share = breath.heart_share
         around = torch.exp(-((x - heart[0]) ** 2 + (y - heart[1]) ** 2) / (2.0 * 50.0**2))
         below = (1.0 - (1.0 - _TENDON) * around) * (1.0 - share)  # how much more than the heart the diaphragm moves
-        level, stretch, fading = _profiles(self.motion, breath)
+        level, stretch, fading = _profiles(heart[2], self.motion.lungs_top_mm, self.motion.floor_mm, breath)
         down = breath.diaphragm_mm * (share * level(z) + below * stretch(z)) - breath.upward_mm * level(z)
         down = down * fading(z)
         aside = self.depth * _TO_THE_MIDDLE * (_DEEPEST_MM - DEEP_MM) * around * level(z)
@@ -138,12 +138,12 @@ class BreathingMotion:
 
 
 @lru_cache(maxsize=16)
-def _profiles(motion: Motion, breath: Breath) -> tuple[Profile, Profile, Profile]:
+def _profiles(heart: float, top: float, floor: float, breath: Breath) -> tuple[Profile, Profile, Profile]:
     """Along z: what follows the heart as a whole, what follows the diaphragm more than it, what stays below.
 
-    Knots lie where the tissue is in this state of breathing.
+    Knots lie where the tissue is in this state of breathing. Numbers are asked for, not the patient whose they are: a
+    table that is kept must keep no patient.
     """
-    heart, top, floor = motion.heart_mm[2], motion.lungs_top_mm, motion.floor_mm
     middle = heart - breath.heart_share * breath.diaphragm_mm + breath.upward_mm
     bottom = heart - 50.0 - breath.diaphragm_mm + breath.upward_mm
     level = Profile((floor - 400.0, middle, middle + 38.0, top), (1.0, 1.0, 0.97, 0.0))
