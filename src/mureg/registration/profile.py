@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
@@ -51,6 +51,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
+class AtRest:
+    """What stays in its place whatever the pose, on one grid in SPECT space.
+
+    Attributes:
+        table: 1/cm; None where there is none.
+        radiates: where water is taken beyond the CT; None for no such water.
+    """
+
+    table: Float[Tensor, "x y z"] | None
+    radiates: Bool[Tensor, "x y z"] | None
+
+
+@dataclass(frozen=True, eq=False)
 class PosedMaps:
     """Body, lungs and table, averaged to the voxels of a level and lengthened, to be laid through many poses.
 
@@ -86,17 +99,24 @@ class PosedMaps:
             None if beyond == "none" else outline,
         )
 
-    def laid(self, grid: Grid, candidate: Candidate) -> Volume:
-        """The map of a candidate on a grid in SPECT space, 1/cm."""
+    def at_rest(self, grid: Grid) -> AtRest:
+        """What no pose changes, on a grid in SPECT space; made once, it serves every candidate."""
+        return AtRest(
+            None if self.table is None else self.table.resampled(grid).values,
+            None if self.radiates is None else self.radiates.resampled(grid).values > 0.5,
+        )
+
+    def laid(self, grid: Grid, candidate: Candidate, at_rest: AtRest | None = None) -> Volume:
+        """The map of a candidate on a grid in SPECT space, 1/cm; `at_rest` of that grid spares making it again."""
+        rest = at_rest or self.at_rest(grid)
         body = self.body.resampled(grid, candidate.ct_from_spect)
         values = body.values
-        if body.outside is not None and self.radiates is not None:
-            radiates = self.radiates.resampled(grid).values > 0.5
-            values = values.masked_fill(body.outside & radiates, MU_WATER_PER_CM)
+        if body.outside is not None and rest.radiates is not None:
+            values = values.masked_fill(body.outside & rest.radiates, MU_WATER_PER_CM)
         if candidate.lung_per_cm != 0.0:
             values = values + candidate.lung_per_cm * self.lung.resampled(grid, candidate.ct_from_spect).values
-        if self.table is not None:
-            values = values + (1.0 + candidate.table_share) * self.table.resampled(grid).values
+        if rest.table is not None:
+            values = values + (1.0 + candidate.table_share) * rest.table
         return Volume(values.clamp_min(0.0), grid, Quantity.MU_PER_CM)
 
 
@@ -216,6 +236,7 @@ class Profile:
     ) -> None:
         """Prepare for the rows of `acquisition`, with maps to be laid on `grid`; `batch` candidates at a time."""
         self._maps, self._grid, self._passes, self._batch = maps, grid, passes, batch
+        self._at_rest = maps.at_rest(grid)
         empty = Volume(torch.zeros(grid.shape), grid, Quantity.MU_PER_CM)
         self._system = SystemModel(acquisition, acquisition.grid(), empty, collimator)
         counts = inner_order(acquisition.photopeak_counts)
@@ -233,7 +254,8 @@ class Profile:
 
     def _of_some(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         n, slices = len(candidates), self._start.shape[-1]
-        mu = torch.cat([self._maps.laid(self._grid, candidate).values for candidate in candidates], -1).to(self._start)
+        laid = [self._maps.laid(self._grid, candidate, self._at_rest).values for candidate in candidates]
+        mu = torch.cat(laid, -1).to(self._start)
         blocks: list[ViewBlock] = [
             replace(block, attenuation=self._system.attenuation_of(mu, views, rotation))
             for block, views, rotation in zip(self._blocks, self._dealt, self._rotations, strict=True)
