@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pydicom
 
-from support.dicom import chest_like, detector, project_point, rotation, tomo_vectors, write_ct, write_nm
+from support.dicom import change, chest_like, detector, project_point, rotation, tomo_vectors, write_ct, write_nm
 
 Side = Literal["spect", "ct", "mu"]
 Made = Path | Sequence[Path]
@@ -68,13 +68,7 @@ def tomo(path: Path, *, detectors: Any = None, rotations: Any = None, vectors: A
 
 def edited(path: Path, **elements: Any) -> Path:
     """The object with elements set (None deletes them)."""
-    ds = pydicom.dcmread(path)
-    for keyword, value in elements.items():
-        if value is None:
-            del ds[keyword]
-        else:
-            setattr(ds, keyword, value)
-    ds.save_as(path)
+    change(path, **elements)
     return path
 
 
@@ -87,10 +81,10 @@ def chest(folder: Path, only: int | None = None, **elements: Any) -> Path:
     return folder / "ct"
 
 
-def recoded(path: Path, change: Callable[[pydicom.Dataset], None]) -> Path:
+def recoded(path: Path, edit: Callable[[pydicom.Dataset], None]) -> Path:
     """The object after something was done to it."""
     ds = pydicom.dcmread(path)
-    change(ds)
+    edit(ds)
     ds.save_as(path)
     return path
 

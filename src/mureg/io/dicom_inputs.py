@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mureg.errors import RefusedError, UsageError
-from mureg.io.dicom_access import text
 from mureg.io.dicom_ct import choose_ct_series
-from mureg.io.dicom_files import DicomFile, require_path
+from mureg.io.dicom_files import DicomFile, patient_of, require_path
 from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_spect, nm_kind
 from mureg.io.nifti import is_nifti
 
@@ -71,7 +70,7 @@ def dicom_inputs(
 
 def _refuse_two_patients(found: DicomInputs) -> None:
     """Nobody's results may enter somebody else's study; identifiers that are missing prove nothing."""
-    patients = {text(file.header, "PatientID") for file in (found.spect, *found.attenuation)} - {""}
+    patients = {patient_of(file) for file in (found.spect, *found.attenuation)} - {""}
     if len(patients) > 1:
         raise RefusedError(
             f"SPECT and {'CT' if found.from_ct else 'map'} name {len(patients)} different patients (PatientID)",
