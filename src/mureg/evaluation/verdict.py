@@ -45,7 +45,7 @@ class Perfusion:
         uncorrected: polar map without attenuation correction.
         header: polar map corrected with the map where the headers have it.
         registered: polar map corrected with the registered map.
-        changed: segments (1 to 17) whose relative uptake differs by more than 5 points between the two corrected images.
+        changed: segments (1 to 17) whose relative uptake differs by more than 5 points between the corrected images.
     """
 
     ventricle: LeftVentricle
