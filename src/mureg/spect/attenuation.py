@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 from typing import Literal
 
 import numpy as np
@@ -21,6 +23,8 @@ from mureg.spect.corrections import MU_WATER_PER_CM, HuToMu, mu_map
 _ABSORBS_PER_CM = 0.01
 _OFTEN_KNOWN = 0.25
 _SAID_TRUNCATION, _SAID_ML = 0.01, 1.0
+_SLICES_AT_ONCE = 16
+"""Maps are lengthened by multiples of so many slices, so that one length serves many poses."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -100,6 +104,8 @@ class AttenuationMaps:
     table: Volume | None
     settings: AttenuationMap
     notes: tuple[str, ...] = ()
+    _kept: dict[Hashable, Volume] = field(default_factory=dict, init=False, repr=False)
+    """What `on_spect` needs for every pose and no pose changes."""
 
     def __post_init__(self) -> None:
         if self.table is not None and self.table.grid != self.body.grid:
@@ -136,29 +142,48 @@ class AttenuationMaps:
             Attenuation in 1/cm. `outside` marks what the CT does not cover, filled or not: it must not pull a pose.
         """
         voxel_mm = min(grid.spacing_mm)
-        maps = self.coarsened(voxel_mm / 2)
-        smooth = maps.body.averaged(voxel_mm)
-        unknown = maps.body.resampled(onto=grid, through=ct_from_spect).outside
-        values = _sampled(smooth, maps.body, grid, ct_from_spect)
+        sharp, smooth = self._sharp("body", self.body, voxel_mm), self._smooth("body", self.body, voxel_mm)
+        at_points = sharp.resampled(onto=grid, through=ct_from_spect)
+        unknown, values = at_points.outside, _averages(smooth.resampled(grid, ct_from_spect), at_points)
         if unknown is not None:
             values = values.masked_fill(unknown, 0.0)
         if unknown is not None and self.settings.body == "keep" and self.settings.beyond != "none":
             filled, still_unknown = values, unknown
             if self.settings.beyond == "slices":
-                longer = with_repeated_slices(smooth, grid, ct_from_spect).resampled(grid, ct_from_spect)
+                longer = self._longer("body", smooth, grid, ct_from_spect).resampled(grid, ct_from_spect)
                 filled = longer.values
                 still_unknown = torch.zeros_like(unknown) if longer.outside is None else longer.outside
             if outline is not None:
                 radiates = outline.resampled(onto=grid).values > 0.5
                 filled = filled.masked_fill(still_unknown & radiates, MU_WATER_PER_CM)
             values = values.where(~unknown, filled)
-        if maps.table is not None:
+        if self.table is not None:
             # the table goes on beyond the scan as it is at its ends
-            table, ends = maps.table.averaged(voxel_mm), maps.table
+            table, ends = self._smooth("table", self.table, voxel_mm), self._sharp("table", self.table, voxel_mm)
             if self.settings.beyond == "slices":
-                table, ends = (with_repeated_slices(one, grid, None) for one in (table, ends))
-            values = values + _sampled(table, ends, grid, None)
+                table = self._longer("table", table, grid, None)
+                ends = self._longer("sharp table", ends, grid, None)
+            values = values + _averages(table.resampled(grid), ends.resampled(grid))
         return Volume(values, grid, Quantity.MU_PER_CM, unknown)
+
+    def _sharp(self, name: str, volume: Volume, voxel_mm: float) -> Volume:
+        """A part at about half the voxels of the target."""
+        return self._once((name, voxel_mm), lambda: volume.coarsened(voxel_mm / 2))
+
+    def _smooth(self, name: str, volume: Volume, voxel_mm: float) -> Volume:
+        """A part averaged over the voxels of the target."""
+        return self._once((name, voxel_mm, "smooth"), lambda: self._sharp(name, volume, voxel_mm).averaged(voxel_mm))
+
+    def _longer(self, name: str, part: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
+        """A part lengthened until it covers a grid."""
+        before, after = (-(-n // _SLICES_AT_ONCE) * _SLICES_AT_ONCE for n in missing_slices(part, onto, ct_from_spect))
+        key = name, part.grid.spacing_mm, part.grid.shape, before, after
+        return self._once(key, lambda: with_more_slices(part, before, after))
+
+    def _once(self, key: Hashable, make: Callable[[], Volume]) -> Volume:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 def attenuation_grid(emission: Grid, ct: Grid, ct_from_spect: RigidTransform | None = None) -> Grid:
@@ -210,12 +235,9 @@ def _reach_mm(mu: Volume) -> Float[np.ndarray, "corner 3"]:
     return corners
 
 
-def _sampled(smooth: Volume, sharp: Volume, grid: Grid, ct_from_spect: RigidTransform | None) -> Float[Tensor, "x y z"]:
+def _averages(smooth: Volume, sharp: Volume) -> Float[Tensor, "x y z"]:
     """The averaged map on a grid; at its rim, half a voxel narrower than the scan, the map as it was."""
-    values = smooth.resampled(onto=grid, through=ct_from_spect)
-    if values.outside is None:
-        return values.values
-    return values.values.where(~values.outside, sharp.resampled(onto=grid, through=ct_from_spect).values)
+    return smooth.values if smooth.outside is None else smooth.values.where(~smooth.outside, sharp.values)
 
 
 def with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
@@ -223,10 +245,19 @@ def with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform |
 
     Columns that the scan hardly knows (the rim of a field that lies at a slant) stay unknown.
     """
+    return with_more_slices(mu, *missing_slices(mu, onto, ct_from_spect))
+
+
+def missing_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> tuple[int, int]:
+    """How many slices are missing at the first and at the last end of a map until it covers a grid."""
     corners = (ct_from_spect or RigidTransform.identity()).apply(onto.corners_mm())
     along = mu.grid.indices(corners)[:, 2]
+    return max(0, int(np.ceil(-along.min())) + 1), max(0, int(np.ceil(along.max())) + 2 - mu.grid.shape[2])
+
+
+def with_more_slices(mu: Volume, before: int, after: int) -> Volume:
+    """Lengthened by so many slices at its ends; see `with_repeated_slices`."""
     n_slices = mu.grid.shape[2]
-    before, after = max(0, int(np.ceil(-along.min())) + 1), max(0, int(np.ceil(along.max())) + 2 - n_slices)
     affine = mu.grid.affine.copy()
     affine[:3, 3] = mu.grid.points((0, 0, -before))
     grid = Grid((*mu.grid.shape[:2], n_slices + before + after), affine, mu.grid.frame_of_reference)

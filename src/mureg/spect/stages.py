@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import scipy.linalg
 import scipy.sparse
 import scipy.special
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from mureg.geometry import Grid
 
 _REACH_SIGMAS = 3.5
-_VIEWS_KEPT = 128
+_VIEWS_KEPT, _BLURS_KEPT, _ORBITS_KEPT = 128, 64, 8
 
 
 def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -163,10 +164,19 @@ def gaussian_kernel(variance: float) -> npt.NDArray[np.float64]:
 
 def band_matrix(kernel: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
     """The symmetric banded matrix [size, size] that convolves with a kernel; what leaves the lattice is lost."""
-    reach = len(kernel) // 2
-    return np.asarray(
-        scipy.sparse.diags(kernel, np.arange(-reach, reach + 1), shape=(size, size)).toarray(), dtype=np.float64
-    )
+    column = np.zeros(size)
+    half = kernel[len(kernel) // 2 :][:size]
+    column[: len(half)] = half
+    return np.asarray(scipy.linalg.toeplitz(column), dtype=np.float64)
+
+
+@lru_cache(maxsize=_ORBITS_KEPT)
+def gaussian_bands(variances: tuple[float, ...], size: int) -> npt.NDArray[np.float64]:
+    """A `band_matrix` [variance * size, size] for each Gaussian of a variance in samples squared, stacked.
+
+    Kept for the next block of the same camera: not to be changed.
+    """
+    return np.concatenate([band_matrix(gaussian_kernel(variance), size) for variance in variances])
 
 
 def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> npt.NDArray[np.float64]:
@@ -176,8 +186,9 @@ def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> n
     return np.geomspace(low, high * (1 + 1e-9), n_nodes)
 
 
+@lru_cache(maxsize=_BLURS_KEPT)
 def blur_of_view(
-    frame: Frame, variances_mm2: npt.NDArray[np.float64], nodes_mm2: npt.NDArray[np.float64]
+    frame: Frame, variances_mm2: tuple[float, ...], nodes_mm2: tuple[float, ...]
 ) -> scipy.sparse.csr_matrix:
     """Blur along the columns and sum along the depth, for one view.
 
@@ -191,14 +202,15 @@ def blur_of_view(
         nodes_mm2: increasing, spanning `variances_mm2`.
 
     Returns:
-        Sparse [column * node, depth * column].
+        Sparse [column * node, depth * column]. It is kept for the next view or study like it: not to be changed.
     """
     n_columns, n_nodes = frame.n_columns, len(nodes_mm2)
-    upper = np.clip(np.searchsorted(nodes_mm2, variances_mm2), 1, n_nodes - 1)
-    share = (variances_mm2 - nodes_mm2[upper - 1]) / (nodes_mm2[upper] - nodes_mm2[upper - 1])
+    variances, nodes = np.asarray(variances_mm2), np.asarray(nodes_mm2)
+    upper = np.clip(np.searchsorted(nodes, variances), 1, n_nodes - 1)
+    share = (variances - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
     row, column, weight = [], [], []
     here = np.arange(n_columns)
-    for depth, variance in enumerate(variances_mm2 / frame.spacing_mm**2):
+    for depth, variance in enumerate(variances / frame.spacing_mm**2):
         kernel = gaussian_kernel(variance)
         for step, tap in enumerate(kernel, start=-(len(kernel) // 2)):
             source = here + step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -138,7 +138,6 @@ class SystemModel:
     mu: Volume | None = None
     collimator: Collimator | None = None
     scatter: ScatterModel | None = None
-    _blur_by_radius: dict[float, scipy.sparse.csr_matrix] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         rows = self.acquisition.counts.shape[2]
@@ -250,17 +249,13 @@ class SystemModel:
         all_variances = collimator.sigma_mm(np.asarray(radii)[:, None] - frame.depths_mm()) ** 2
         nodes = stages.variance_nodes(all_variances)
         # on a circular orbit every view has the same matrix
-        made = self._blur_by_radius
-        for view in views:
-            if radii[view] not in made:
-                made[radii[view]] = stages.blur_of_view(frame, all_variances[view], nodes)
-        collect = scipy.sparse.block_diag([made[radii[view]] for view in views], format="csr")
-        n_slices, row_mm = self.grid.shape[2], self.grid.spacing_mm[2]
-        bands = [stages.band_matrix(stages.gaussian_kernel(variance / row_mm**2), n_slices) for variance in nodes]
+        blurs = [stages.blur_of_view(frame, tuple(all_variances[view]), tuple(nodes)) for view in views]
+        collect = scipy.sparse.block_diag(blurs, format="csr")
+        bands = stages.gaussian_bands(tuple(nodes / self.grid.spacing_mm[2] ** 2), self.grid.shape[2])
         return BlurBlock(
             stages.SparseMatrix.from_scipy(collect, like),
             stages.SparseMatrix.from_scipy(collect.T.tocsr(), like),
-            torch.from_numpy(np.concatenate(bands)).to(device=like.device, dtype=like.dtype),
+            torch.tensor(bands).to(device=like.device, dtype=like.dtype),
         )
 
     def view_chunks(self) -> list[list[int]]:
