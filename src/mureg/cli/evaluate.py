@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -48,6 +48,7 @@ class Evaluate:
         peers: Python that has itk-elastix and antspyx; this one by default.
         settings: TOML file as an earlier run wrote it, for other settings than the usual ones.
         jobs: processes on this machine, each with one thread.
+        device: where networks, maps and images are computed; auto takes a GPU when there is one.
         json: print one JSON object on standard output and nothing else there.
     """
 
@@ -64,6 +65,7 @@ class Evaluate:
     peers: Path | None = None
     settings: Path | None = None
     jobs: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     json: bool = False
 
 
@@ -77,6 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     selection = _selection(options)
     names = [name.strip() for name in options.registrars.split(",") if name.strip()]
     methods = choose(names, settings.registrars)
+    device = Common(device=options.device).prepare()
     try:
         with _progress(options.json) as progress:
             comparison = compare(
@@ -88,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
                 python=options.peers or Path(sys.executable),
                 against=options.against,
                 jobs=options.jobs,
+                device=device,
                 progress=progress,
             )
         summaries = write_summaries(comparison, options.output, settings)

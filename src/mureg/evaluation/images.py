@@ -52,6 +52,7 @@ class Images:
         maps: of its CT, body and table apart.
         outline: where its emission comes from.
         reconstructor, physics: of the corrected images.
+        device: on which they are made; what is given out lies in main memory.
     """
 
     case: Case
@@ -59,6 +60,7 @@ class Images:
     outline: Volume
     reconstructor: Reconstructor
     physics: Physics
+    device: str = "cpu"
     _maps: dict[RigidTransform, Volume] = field(default_factory=dict)
     _corrected: dict[RigidTransform, Volume] = field(default_factory=dict)
     _reference: list[Volume] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Images:
         attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008 (frozen settings)
         reconstructor: Reconstructor = Osem(),  # noqa: B008
         physics: Physics = Physics(),  # noqa: B008
+        device: str = "cpu",
     ) -> Images:
         """Prepare the maps of a case.
 
@@ -77,7 +80,8 @@ class Images:
             UnreadableInputError: a CT that gives no map.
         """
         maps, _ = attenuation_maps(case.study.attenuation, case.uncorrected.grid, attenuation)
-        return cls(case, maps, emission_outline(case.uncorrected), reconstructor, physics)
+        outline = emission_outline(case.uncorrected).to(device)
+        return cls(case, maps.to(device), outline, reconstructor, physics, device)
 
     @property
     def grid(self) -> Grid:
@@ -87,7 +91,7 @@ class Images:
     def map_at(self, ct_from_spect: RigidTransform) -> Volume:
         """The attenuation map on the SPECT grid for a pose, 1/cm."""
         if ct_from_spect not in self._maps:
-            self._maps[ct_from_spect] = self.maps.on_spect(self.grid, ct_from_spect, self.outline)
+            self._maps[ct_from_spect] = self.maps.on_spect(self.grid, ct_from_spect, self.outline).to("cpu")
         return self._maps[ct_from_spect]
 
     def corrected_at(self, ct_from_spect: RigidTransform) -> Volume:
@@ -114,7 +118,7 @@ class Images:
         acquisition = self.case.study.spect
         if not isinstance(acquisition, Acquisition):
             raise UsageError("a case without projections", "projections to correct", "pass --images 0")
-        return reconstruct_and_say(acquisition, mu, self.reconstructor, self.physics)[0]
+        return reconstruct_and_say(acquisition.to(self.device), mu, self.reconstructor, self.physics)[0]
 
 
 def _with_middle(wide: Volume, middle: Volume) -> Volume:

@@ -18,6 +18,7 @@ from mureg.evaluation.polar import PolarMap, polar_map, segment_error_percent
 from mureg.evaluation.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, Row
 from mureg.geometry import RigidTransform
 from mureg.io.store import open_case, read_case
+from mureg.registration.learned import Learned
 from mureg.simulate.ventricle import LeftVentricle
 from mureg.spect import Acquisition
 from mureg.study import Case
@@ -36,6 +37,7 @@ class Task:
         measurement: settings.
         measured_with: beginning of their hash.
         python: that has the outside programs.
+        device: on which networks, maps and images are computed.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Task:
     measurement: Measurement
     measured_with: str
     python: Path
+    device: str = "cpu"
 
     @property
     def open(self) -> bool:
@@ -62,7 +65,7 @@ def measure(task: Task) -> list[Row]:
     images: Images | None = None
     problem = ""
     try:
-        images = Images.of(case, settings.attenuation, settings.osem, settings.physics)
+        images = Images.of(case, settings.attenuation, settings.osem, settings.physics, task.device)
     except MuregError as refusal:
         problem = str(refusal)
     rows = []
@@ -97,7 +100,9 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
     if images is None:
         return Found(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
-    return register(method, case.uncorrected, images.maps, python, projections)
+    if isinstance(method.registrar, Learned):
+        return register(method, case.uncorrected.to(images.device), images.maps, python)
+    return register(method, case.uncorrected, images.maps.to("cpu"), python, projections)
 
 
 def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:

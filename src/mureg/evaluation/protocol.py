@@ -51,6 +51,7 @@ def compare(
     python: Path,
     against: str = "",
     jobs: int = 1,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Comparison:
     """Measure what is missing in ``cases.csv`` of the output folder, and write its ``settings.toml``.
@@ -64,6 +65,7 @@ def compare(
         python: that has elastix or ANTs, where they are asked for.
         against: see `against_of`.
         jobs: processes, each on one thread.
+        device: on which networks, maps and images are computed; no part of what is measured.
         progress: told how many cases are done, and of how many.
 
     Raises:
@@ -91,6 +93,7 @@ def compare(
             settings.measurement,
             settings.measured_with,
             python,
+            device,
         )
         tasks += [task] if task.open else []
     measured = 0

@@ -7,6 +7,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,8 @@ from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMaps
 
 Table = dict[str, Any]
+_READY = 16
+"""Networks that are kept ready."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -169,10 +172,10 @@ class Learned:
         refuse_blank(fixed, "SPECT")
         refuse_blank(moving, "attenuation map")
         refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
-        module, card = load_network(self.weights)
         device = fixed.values.device if acquisition is None else acquisition.counts.device
+        module, card = _ready(self.weights, _stamp(self.weights), device)
         blanked = self.blanked or card.blanked
-        ct_from_spect, steps = self._look(module.to(device), card.grid, fixed, moving, blanked)
+        ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm
         refuse_implausible(ct_from_spect, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
         refuse_overlap(fixed, moving, ct_from_spect, "after registration")
@@ -209,6 +212,21 @@ class Learned:
             steps.append(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], centre_mm))
             ct_from_spect = ct_from_spect @ steps[-1]
         return ct_from_spect, steps
+
+
+@lru_cache(maxsize=_READY)
+def _ready(weights: Path, _stamp_of_it: tuple[int, int], device: torch.device) -> tuple[nn.Module, Card]:
+    """A network on its device, kept for the next case; read anew when its file has changed."""
+    module, card = load_network(weights)
+    return module.to(device), card
+
+
+def _stamp(weights: Path) -> tuple[int, int]:
+    try:
+        status = weights.stat()
+    except OSError:  # reading it will say what is wrong
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def _notes(card: Card, blanked: bool) -> tuple[str, ...]:

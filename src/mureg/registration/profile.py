@@ -127,7 +127,7 @@ def air_inside(body: Volume) -> Volume:
     filled = np.stack([ndimage.binary_fill_holes(tissue[:, :, k]) for k in range(tissue.shape[2])], -1)
     lung = ndimage.binary_erosion(filled, iterations=2) & (mu < _LUNG_BELOW_PER_CM)
     share = np.where(lung, 1.0 - mu / MU_WATER_PER_CM, 0.0).astype(mu.dtype)
-    return body.with_values(torch.from_numpy(share))
+    return body.with_values(torch.from_numpy(share).to(body.values.device))
 
 
 def rebinned(acquisition: Acquisition, factor: int, view_step: int) -> Acquisition:
@@ -173,7 +173,7 @@ def rows_to_trust(
     slices, thickness_mm = ct.indices(ct_from_spect.apply(places))[:, 2], ct.spacing_mm[2]
     trusted = (slices * thickness_mm > margin_mm) & ((ct.shape[2] - 1 - slices) * thickness_mm > margin_mm)
     trusted &= np.abs(places[:, 2] - heart_mm[2]) <= reach_mm
-    trusted &= measured_slices(acquisition).numpy() > 0
+    trusted &= measured_slices(acquisition).cpu().numpy() > 0
     inside = np.flatnonzero(trusted)
     return (0, 0) if len(inside) == 0 else (n - 1 - int(inside[-1]), n - int(inside[0]))
 
@@ -274,7 +274,7 @@ class Profile:
                 expected = expected + scatter[k]
             expected = expected.clamp_min(self._floor)
             terms = counts[k] * expected.log() - expected
-            reached += terms.double().sum((0, 1)).view(n, slices).sum(1)
+            reached += terms.double().sum((0, 1)).view(n, slices).sum(1).cpu()
         result: npt.NDArray[np.float64] = reached.numpy()
         return result
 

@@ -96,7 +96,9 @@ class ProfileLikelihood:
         acquisition: Acquisition | None = None,
         maps: AttenuationMaps | None = None,
     ) -> Registration:
-        """See `Registrar.register`; needs the projections. On the processor alone; two runs give the same numbers.
+        """See `Registrar.register`; needs the projections, and computes where they lie.
+
+        Two runs give the same numbers on a processor.
 
         The covariance is the inverse curvature of the log-likelihood with its priors. It tells of noise in the counts
         alone, and not of what the model of camera and patient lacks, which is most of the error.
@@ -116,11 +118,12 @@ class ProfileLikelihood:
             )
         start, warnings = self._start(fixed, moving)
         heart = find_left_ventricle(fixed, moving.resampled(fixed.grid, start))
+        device = acquisition.counts.device
         climb = _Climb(
             self,
-            rebinned(acquisition.to("cpu"), self.rebin, self.view_step if acquisition.n_views >= _MANY_VIEWS else 1),
-            maps or AttenuationMaps(moving, None, AttenuationMap()),
-            emission_outline(fixed),
+            rebinned(acquisition, self.rebin, self.view_step if acquisition.n_views >= _MANY_VIEWS else 1),
+            (maps or AttenuationMaps(moving, None, AttenuationMap())).to(device),
+            emission_outline(fixed).to(device),
             heart.centre_mm,
         )
         top = climb.run(start)

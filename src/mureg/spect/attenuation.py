@@ -116,6 +116,11 @@ class AttenuationMaps:
         table = None if self.table is None else self.table.coarsened(spacing_mm)
         return AttenuationMaps(self.body.coarsened(spacing_mm), table, self.settings, self.notes)
 
+    def to(self, device: torch.device | str) -> AttenuationMaps:
+        """The same maps in the memory of a device."""
+        table = None if self.table is None else self.table.to(device)
+        return AttenuationMaps(self.body.to(device), table, self.settings, self.notes)
+
     def attenuation_grid(self, emission: Grid, ct_from_spect: RigidTransform | None = None) -> Grid:
         """The emission grid, widened in x and y to hold all that absorbs; see `attenuation_grid`."""
         through = ct_from_spect or RigidTransform.identity()
@@ -158,13 +163,19 @@ class AttenuationMaps:
                 filled = filled.masked_fill(still_unknown & radiates, MU_WATER_PER_CM)
             values = values.where(~unknown, filled)
         if self.table is not None:
-            # the table goes on beyond the scan as it is at its ends
-            table, ends = self._smooth("table", self.table, voxel_mm), self._sharp("table", self.table, voxel_mm)
-            if self.settings.beyond == "slices":
-                table = self._longer("table", table, grid, None)
-                ends = self._longer("sharp table", ends, grid, None)
-            values = values + _averages(table.resampled(grid), ends.resampled(grid))
+            values = values + self._table_on(grid, self.table, voxel_mm).values
         return Volume(values, grid, Quantity.MU_PER_CM, unknown)
+
+    def _table_on(self, grid: Grid, table: Volume, voxel_mm: float) -> Volume:
+        """The table where it stands; beyond the scan it goes on as it is at its ends."""
+
+        def laid() -> Volume:
+            smooth, sharp = self._smooth("table", table, voxel_mm), self._sharp("table", table, voxel_mm)
+            if self.settings.beyond == "slices":
+                smooth, sharp = (with_repeated_slices(one, grid, None) for one in (smooth, sharp))
+            return Volume(_averages(smooth.resampled(grid), sharp.resampled(grid)), grid, Quantity.MU_PER_CM)
+
+        return self._once(("table", grid), laid)
 
     def _sharp(self, name: str, volume: Volume, voxel_mm: float) -> Volume:
         """A part at about half the voxels of the target."""
