@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -38,20 +40,27 @@ class Card:
     Attributes:
         network: settings of the network, with its `kind`.
         grid: lattice of its input.
+        around: where the middle of its input lies: in that of the SPECT's field, or in the heart.
         blanked: it was trained on ones instead of the SPECT, and is shown ones whenever it is used.
         loss: what it was trained to make small, with its `kind`.
         trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
         validation: figures on patients that it was not trained on, by name, mm.
+        errors: 6x6 covariance of the six numbers (mm, degrees, about the heart) that was left on patients that neither
+            training nor the choice of weights had seen; empty where nobody measured it.
+        errors_grow_mm: spread of several looks at which that covariance is to be doubled; 0 for never.
         version: of mureg.
         weights_sha256: of the file of weights that this card belongs to.
     """
 
     network: Table
     grid: InputGrid
+    around: Literal["field", "heart"] = "field"
     blanked: bool = False
     loss: Table = field(default_factory=dict)
     trained_on: Table = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
+    errors: tuple[tuple[float, ...], ...] = ()
+    errors_grow_mm: float = 0.0
     version: str = ""
     weights_sha256: str = ""
 
@@ -59,6 +68,13 @@ class Card:
     def kind(self) -> str:
         """Of the network."""
         return str(self.network.get("kind", ""))
+
+    def covariance(self, spread_mm: float) -> npt.NDArray[np.float64] | None:
+        """Of the six numbers about the heart, where several looks lie `spread_mm` apart; None where nobody knows."""
+        if not self.errors:
+            return None
+        grown = 1.0 + (spread_mm / self.errors_grow_mm) ** 2 if self.errors_grow_mm else 1.0
+        return grown * np.asarray(self.errors, dtype=np.float64)
 
     def settings(self) -> NetworkSettings:
         """The settings of the network. Raises `UnreadableInputError` for a network that this mureg does not have."""

@@ -1,0 +1,210 @@
+"""Train the network of the registrar near-heart, and write down what it leaves on patients it has not seen.
+
+    .venv/bin/python benchmarks/heart_network.py looks --cohort DIR [DIR ...] -o LOOKS --first 120 --n 480 --jobs 2
+    .venv/bin/python benchmarks/heart_network.py train --looks LOOKS -o RUN --minutes 9
+    .venv/bin/python benchmarks/heart_network.py card --rows FILE [FILE ...] --run RUN -o src/mureg/data/weights
+
+`looks` draws poses such as mutual information leaves (a millimetre across the body, half a degree, centimetres along it)
+and puts both images around the heart, as the registrar would see them: `--draws` looks at each case, one .npz a case.
+Every look is resampled from the whole CT, so that no edge tells of the drawn pose. `train` divides the patients (every
+eighth for validation) and trains with the settings near-heart, in sittings. `card` puts the network among the shipped
+weights, with the covariance of what it left on the cases of `rows`, as benchmarks/rungs.py wrote them (--sidecar).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mureg.errors import MuregError
+from mureg.geometry import Grid, RigidTransform
+from mureg.geometry.rigid import Triple
+from mureg.io.atomic import writing
+from mureg.io.store import CASES, open_case
+from mureg.pipeline import attenuation_maps
+from mureg.registration.heart import find_left_ventricle
+from mureg.registration.inputs import network_inputs
+from mureg.registration.learned import load_network, save_network
+from mureg.training.examples import HEART_POINTS, Examples, ball
+from mureg.training.folder import BEST
+from mureg.training.loop import train
+from mureg.training.settings import load_settings
+
+START_MM, START_DEG = ((-15.0, 30.0), 1.0, -0.3, 1.2), 0.5
+"""What is left after mutual information: along z between these; normal across the body; every angle."""
+MISPLACED_MM = 4.0
+EVERY = 8
+
+
+def looks_at(work: tuple[Path, int, int, Path]) -> str:
+    """Draw the looks at one case."""
+    folder, index, draws, output = work
+    path = output / f"{folder.name}.npz"
+    if path.exists():
+        return ""
+    torch.set_num_threads(1)
+    settings = load_settings("near-heart")
+    case = open_case(folder)
+    try:
+        body = attenuation_maps(case.ct, case.uncorrected.grid)[0].body.coarsened(settings.grid.spacing_mm)
+    except MuregError as problem:
+        return f"{folder.name}: {problem}"
+    spect, true = case.uncorrected.coarsened(settings.grid.spacing_mm), case.ct_from_spect
+    points = case.array("truth.heart_points_mm")
+    chance = np.random.default_rng([7, index])
+    found: dict[str, list[Any]] = {"s": [], "m": [], "r": [], "h": []}
+    middle = points.mean(0)
+    for draw in range(draws):
+        start = true @ left_over(chance, middle).inverse()
+        if draw == 0:
+            heart = np.asarray(find_left_ventricle(case.uncorrected, body.resampled(spect.grid, start)).centre_mm)
+        place = heart + MISPLACED_MM * chance.standard_normal(3) * (draw > 0)
+        grid = Grid.centred(settings.grid.shape, (settings.grid.spacing_mm,) * 3, triple(place))
+        emission, mu = network_inputs(spect, body, grid, start)
+        shift, angles = (start.inverse() @ true).six(triple(place))
+        found["s"].append(emission.numpy())
+        found["m"].append(mu.numpy())
+        found["r"].append(RigidTransform.from_six(shift, angles, (0.0, 0.0, 0.0)).matrix)
+        found["h"].append((points - place)[np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)])
+    with writing(path) as scratch, scratch.open("wb") as file:
+        arrays: dict[str, Any] = {name: np.array(values) for name, values in found.items()}
+        np.savez(file, **arrays, patient=case.patient)
+    return ""
+
+
+def left_over(chance: np.random.Generator, middle: Any) -> RigidTransform:
+    """The small motion that a start of mutual information still needs."""
+    (low, high), across_x, bias_y, across_y = START_MM
+    shift = chance.normal(0.0, across_x), chance.normal(bias_y, across_y), chance.uniform(low, high)
+    return RigidTransform.from_six(shift, triple(chance.normal(0.0, START_DEG, 3)), triple(middle))
+
+
+def triple(values: Any) -> Triple:
+    x, y, z = values
+    return float(x), float(y), float(z)
+
+
+def looks(options: argparse.Namespace) -> None:
+    options.output.mkdir(parents=True, exist_ok=True)
+    cases = [
+        (folder, index)
+        for cohort in options.cohort
+        for index, folder in enumerate(sorted((cohort / CASES).iterdir()))
+        if options.first <= index < options.first + options.n
+    ]
+    work = [(folder, index, options.draws, options.output) for folder, index in cases]
+    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
+        for said in filter(None, pool.map(looks_at, work)):
+            print(said, flush=True)
+
+
+def examples(files: Sequence[Path], spacing_mm: float) -> Examples:
+    """Every look of every case; the look's number goes to the name, the patient stays."""
+    names: list[str] = []
+    patients: list[str] = []
+    parts: dict[str, list[torch.Tensor]] = {"s": [], "m": [], "r": [], "h": []}
+    for path in files:
+        with np.load(path) as stored:
+            n = len(stored["s"])
+            names += [f"{path.stem}/{k}" for k in range(n)]
+            patients += [str(stored["patient"])] * n
+            for key, values in parts.items():
+                values.append(torch.from_numpy(stored[key]))
+    spect, mu, pose, heart = (torch.cat(values) for values in parts.values())
+    return Examples(
+        tuple(names),
+        tuple(patients),
+        spect.float(),
+        mu.float(),
+        pose.double(),
+        heart.double(),
+        torch.from_numpy(ball(1, 1.0)).expand(len(names), 1, 3),
+        torch.zeros(len(names), dtype=torch.bool),
+        spacing_mm,
+        hashlib.sha256("".join(f"{p.name}{p.stat().st_size}" for p in files).encode()).hexdigest(),
+    )
+
+
+def divided(folder: Path) -> tuple[list[Path], list[Path]]:
+    files = sorted(folder.glob("*.npz"))
+    return [f for k, f in enumerate(files) if k % EVERY], files[::EVERY]
+
+
+class Said:
+    """Tells of every epoch."""
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args, **_named: None
+
+
+def fit(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    settings = load_settings(options.settings)
+    sets = (examples(files, settings.grid.spacing_mm) for files in divided(options.looks))
+    trained = train(settings, *sets, options.output, minutes=options.minutes, report=Said())
+    print("finished" if trained.finished else "stopped; the same command goes on")
+
+
+def rows(files: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Six numbers that were left about the heart, one line for each case."""
+    for path in files:
+        with np.load(path) as stored:
+            yield from stored["six"]
+
+
+def card(options: argparse.Namespace) -> None:
+    network, said = load_network(options.run / BEST)
+    errors = np.array(list(rows(options.rows)))
+    second = errors.T @ errors / len(errors) if len(errors) else np.empty((0, 0))
+    told = replace(
+        said,
+        around="heart",
+        errors=tuple(tuple(float(x) for x in line) for line in second),
+        errors_grow_mm=options.grow_mm,
+    )
+    options.output.mkdir(parents=True, exist_ok=True)
+    save_network(options.output / "near-heart.safetensors", network, told)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(required=True)
+    for name, act in (("looks", looks), ("train", fit), ("card", card)):
+        part = parts.add_parser(name)
+        part.set_defaults(act=act)
+        part.add_argument("-o", "--output", type=Path, required=True)
+        if name == "looks":
+            part.add_argument("--cohort", type=Path, nargs="+", required=True)
+            part.add_argument("--first", type=int, default=0)
+            part.add_argument("--n", type=int, default=1_000_000)
+            part.add_argument("--draws", type=int, default=4)
+            part.add_argument("--jobs", type=int, default=1)
+        elif name == "train":
+            part.add_argument("--looks", type=Path, required=True)
+            part.add_argument("--settings", default="near-heart")
+            part.add_argument("--minutes", type=float, default=float("inf"))
+            part.add_argument("--threads", type=int, default=1)
+        else:
+            part.add_argument("--run", type=Path, required=True)
+            part.add_argument("--rows", type=Path, nargs="*", default=[])
+            part.add_argument("--grow-mm", type=float, default=0.0)
+    options = parser.parse_args(arguments)
+    options.act(options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
