@@ -4,7 +4,7 @@
     .venv/bin/python benchmarks/heart_network.py train --looks LOOKS -o RUN --minutes 9
     .venv/bin/python benchmarks/heart_network.py card --rows FILE [FILE ...] --run RUN -o src/mureg/data/weights
 
-`looks` draws poses such as mutual information leaves (a millimetre across the body, half a degree, centimetres along it)
+`looks` draws poses such as mutual information leaves (a millimetre across the body, half a degree, cm along it)
 and puts both images around the heart, as the registrar would see them: `--draws` looks at each case, one .npz a case.
 Every look is resampled from the whole CT, so that no edge tells of the drawn pose. `train` divides the patients (every
 eighth for validation) and trains with the settings near-heart, in sittings. `card` puts the network among the shipped
