@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/reproduction.py -o FOLDER                 small networks, for a processor: many hours
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --paper         the paper's networks too, for a GPU
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale short   60 test patients, a quarter of the budget,
-                                                  slow registrars on 40 cases; --scale full goes on in the same folder
+                                                  slow registrars on 24 cases; --scale full goes on in the same folder
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale tiny    the whole way with four patients, in minutes
     ... --minutes 9          stop after nine minutes; the same command goes on. Killing it at any time is as good
     ... --dry-run            print the commands and do nothing
@@ -72,7 +72,7 @@ class Scale:
 PATIENTS = {"train": 200, "validation": 50, "test": 200}
 SCALES = {
     "full": Scale(PATIENTS, 0, 100),
-    "short": Scale({**PATIENTS, "test": 60}, 6000, 16, 40),
+    "short": Scale({**PATIENTS, "test": 60}, 6000, 8, 24),
     "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1, 1),
 }
 
@@ -256,8 +256,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes; threads of a training on a CPU")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then")
     parser.add_argument("--samples", type=int, help="another budget, of every network: cases seen")
-    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 16 or 1")
-    parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 40 or 1")
+    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 8 or 1")
+    parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 24 or 1")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="Python that has elastix and ANTs")
     parser.add_argument("--settings", type=Path, help="for mureg evaluate: tuned.toml of benchmarks/rungs.py --tune")
     parser.add_argument("--evidence", type=Path, help="where summaries go")

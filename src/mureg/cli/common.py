@@ -22,7 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mureg.errors import UsageError, printable
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
-from mureg.registration import REGISTRARS, MutualInformation, ProfileLikelihood, Registrar
+from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.spect import Physics
 from mureg.spect.attenuation import AttenuationMap
 
@@ -68,6 +68,7 @@ class Algorithms:
 
     Attributes:
         mutual_information: settings of the registrar mutual-information.
+        near_heart: settings of the registrar near-heart.
         projection: settings of the registrar projection.
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
@@ -75,6 +76,7 @@ class Algorithms:
     """
 
     mutual_information: MutualInformation = dataclasses.field(default_factory=MutualInformation)
+    near_heart: NearHeart = dataclasses.field(default_factory=NearHeart)
     projection: ProfileLikelihood = dataclasses.field(default_factory=ProfileLikelihood)
     osem: Osem = dataclasses.field(default_factory=Osem)
     physics: Physics = dataclasses.field(default_factory=Physics)

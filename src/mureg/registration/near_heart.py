@@ -37,8 +37,9 @@ from mureg.spect.attenuation import AttenuationMaps
 
 Six = Float[np.ndarray, " 6"]
 
+SHIPPED = Path("shipped")
 _STEP_OFF_MM = 5.0
-_ANGLES_AGREE_DEG, _SPREAD_MM = 3.0, 6.8
+_SPREAD_MM = 6.8
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -46,7 +47,7 @@ class NearHeart:
     """Mutual information, then a network that looks at the neighbourhood of the heart.
 
     Attributes:
-        weights: a network trained by benchmarks/heart_network.py; the one that comes with the package when left out.
+        weights: a network trained by benchmarks/heart_network.py; "shipped" for the one that comes with the package.
         mutual_information: settings of the start.
         passes: how often the network looks, each time through the pose found so far.
         looks: in each pass, from so many places a few mm apart; their mean counts, and their spread tells of doubt.
@@ -55,7 +56,7 @@ class NearHeart:
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
-    weights: Path | None = None
+    weights: Path = SHIPPED
     mutual_information: MutualInformation = MutualInformation()
     passes: Annotated[int, Field(ge=1, le=10)] = 2
     looks: Annotated[int, Field(ge=1, le=7)] = 7
@@ -205,13 +206,13 @@ def _six(module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x 
 
 
 @lru_cache(maxsize=2)
-def _network(weights: Path | None) -> tuple[nn.Module, Card]:
+def _network(weights: Path) -> tuple[nn.Module, Card]:
     """The network asked for, or the shipped one; kept for the next case.
 
     Raises:
         UsageError: a network that looks at the whole field.
     """
-    path = weights or Path(str(files("mureg") / "data" / "weights" / "near-heart.safetensors"))
+    path = Path(str(files("mureg") / "data" / "weights" / "near-heart.safetensors")) if weights == SHIPPED else weights
     module, card = load_network(path)
     if card.around != "heart":
         raise UsageError(

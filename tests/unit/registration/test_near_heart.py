@@ -1,0 +1,94 @@
+"""The look at the heart: where the correction is applied, in which direction, about which point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mureg.errors import UsageError
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.registration import NearHeart
+from mureg.registration.inputs import InputGrid
+from mureg.registration.learned import Card, save_network
+from mureg.registration.near_heart import look_at
+from mureg.registration.networks import initialised, preset
+from mureg.training.settings import as_table, load_settings
+
+GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))
+CARD = Card(network={"kind": "densenet"}, grid=InputGrid((32, 32, 32), 6.8), around="heart")
+START = RigidTransform.from_six((3.0, -5.0, 8.0), (2.0, -1.0, 4.0), GRID.centre_mm)
+
+
+class Says(nn.Module):
+    """The same six numbers whatever it sees."""
+
+    def __init__(self, *six: float) -> None:
+        super().__init__()
+        self.six = torch.tensor([six])
+
+    def forward(self, spect: torch.Tensor, mu: torch.Tensor) -> torch.Tensor:
+        assert spect.shape == mu.shape == (1, 1, 32, 32, 32)
+        return self.six
+
+
+def pair() -> tuple[Volume, Volume]:
+    chance = torch.Generator().manual_seed(3)
+    spect = Volume(torch.rand(GRID.shape, generator=chance), GRID, Quantity.ACTIVITY)
+    return spect, Volume(0.15 * torch.rand(GRID.shape, generator=chance), GRID, Quantity.MU_PER_CM)
+
+
+def seen(six: tuple[float, ...], passes: int = 1, looks: int = 7):  # type: ignore[no-untyped-def]
+    spect, mu = pair()
+    return look_at(spect, mu, START, Says(*six), CARD, passes=passes, looks=looks)
+
+
+def test_a_shift_is_taken_in_spect_space_before_the_start() -> None:
+    found = seen((0.0, 0.0, 1.0, 0.0, 0.0, 0.0))  # one voxel of 6.8 mm towards the head
+    heart = np.asarray(found.heart.centre_mm)
+    np.testing.assert_allclose(
+        found.ct_from_spect.apply(heart), START.apply(heart + np.array([0.0, 0.0, 6.8])), atol=1e-9, rtol=0
+    )
+    np.testing.assert_allclose(found.step, [0, 0, 6.8, 0, 0, 0], atol=1e-9)
+
+
+def test_turns_about_places_around_the_heart_average_to_a_turn_about_the_heart() -> None:
+    found = seen((0.0, 0.0, 0.0, 0.0, 0.0, 10.0))
+    heart = np.asarray(found.heart.centre_mm)
+    turned = RigidTransform.from_six((0.0, 0.0, 0.0), (0.0, 0.0, 10.0), found.heart.centre_mm)
+    point = heart + np.array([20.0, 10.0, -5.0])
+    np.testing.assert_allclose(found.ct_from_spect.apply(heart), START.apply(heart), atol=1e-9)
+    np.testing.assert_allclose(found.ct_from_spect.apply(point), START.apply(turned.apply(point)), atol=1e-9)
+    # about each place the same turn moves the heart by 2 sin(5 degrees) times the distance, so the looks are apart
+    apart = 2 * np.sin(np.deg2rad(5.0)) * 5.0
+    assert np.linalg.norm(found.spread[:3]) == pytest.approx(apart * np.sqrt(4 / 7), rel=1e-3)
+
+
+def test_each_pass_goes_on_from_the_one_before() -> None:
+    twice = seen((0.5, 0.0, 0.0, 0.0, 0.0, 0.0), passes=2, looks=1)
+    np.testing.assert_allclose(twice.step[:3], [6.8, 0, 0], atol=1e-9)
+    assert not twice.spread.any()
+
+
+def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
+    settings = preset("densenet", "small")
+    table = as_table(load_settings("near-heart"))
+    card = Card(network=table["network"], grid=InputGrid((32, 32, 32), 6.8))
+    save_network(tmp_path / "whole.safetensors", initialised(settings, 1), card)
+    spect, mu = pair()
+    with pytest.raises(UsageError, match="looks at the whole field"):
+        NearHeart(weights=tmp_path / "whole.safetensors").register(spect, mu)
+
+
+def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree() -> None:
+    errors = tuple(map(tuple, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]).tolist()))
+    card = Card(network={}, grid=InputGrid((32, 32, 32), 6.8), errors=errors, errors_grow_mm=2.0)
+    narrow, wide = card.covariance(0.0), card.covariance(2.0)
+    assert narrow is not None
+    assert wide is not None
+    np.testing.assert_allclose(narrow, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]))
+    np.testing.assert_allclose(wide, 2 * narrow)
+    assert CARD.covariance(0.0) is None
