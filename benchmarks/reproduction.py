@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ class Clock:
         said = [self.named(word) for word in words]
         if not self.dry and self.minutes_left <= 0:
             raise StoppedError
-        print("mureg", *said, flush=True)
+        print(f"mureg {' '.join(said)}", flush=True)
         if self.dry:
             return
         self.home.mkdir(parents=True, exist_ok=True)
@@ -184,22 +185,28 @@ def cohorts(work: Work, clock: Clock) -> None:
 
 
 def train(work: Work, clock: Clock) -> None:
-    for run in work.runs():
-        if seen(run) >= run.settings.samples:
-            print(f"{work.rung}, {run.name}: {seen(run)} cases seen, trained")
-            continue
-        settings = work.output / "settings" / f"{work.rung}-{run.name}.toml"
-        if not clock.dry:
-            settings.parent.mkdir(parents=True, exist_ok=True)
-            settings.write_text(as_toml(run.settings), "utf-8")
-        sets = ("--train", work.cohort("train"), "--validation", work.cohort("validation"))
-        how = ["--cache", work.output / "prepared", "--jobs", work.options.jobs, "--threads", work.options.jobs]
-        how += [] if math.isinf(clock.until) else ["--minutes", f"{max(clock.minutes_left - 0.25, 0.01):.2f}"]
-        clock.mureg("train", settings, *sets, "-o", run.folder, *how)
-        if not clock.dry:
-            note_machine(run.folder, work.options.jobs)
-            if seen(run) < run.settings.samples:
-                raise StoppedError
+    with ThreadPoolExecutor(work.options.at_once) as pool:
+        for _ in pool.map(lambda run: train_one(work, clock, run), list(work.runs())):
+            pass
+
+
+def train_one(work: Work, clock: Clock, run: Trained) -> None:
+    if seen(run) >= run.settings.samples:
+        print(f"{work.rung}, {run.name}: {seen(run)} cases seen, trained")
+        return
+    settings = work.output / "settings" / f"{work.rung}-{run.name}.toml"
+    if not clock.dry:
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(as_toml(run.settings), "utf-8")
+    threads = max(1, work.options.jobs // work.options.at_once)
+    sets = ("--train", work.cohort("train"), "--validation", work.cohort("validation"))
+    how = ["--cache", work.output / "prepared", "--jobs", work.options.jobs, "--threads", threads]
+    how += [] if math.isinf(clock.until) else ["--minutes", f"{max(clock.minutes_left - 0.25, 0.01):.2f}"]
+    clock.mureg("train", settings, *sets, "-o", run.folder, *how)
+    if not clock.dry:
+        note_machine(run.folder, threads)
+        if seen(run) < run.settings.samples:
+            raise StoppedError
 
 
 def evaluate(work: Work, clock: Clock) -> None:
@@ -253,7 +260,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", nargs="+", choices=list(all_of), default=list(all_of), metavar=name.upper()[:-1]
         )
-    parser.add_argument("--jobs", type=int, default=2, help="processes; threads of a training on a CPU")
+    parser.add_argument("--jobs", type=int, default=2, help="processes; threads of the trainings on a CPU")
+    parser.add_argument("--at-once", type=int, default=1, help="networks trained beside each other; 6 on a large GPU")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then")
     parser.add_argument("--samples", type=int, help="another budget, of every network: cases seen")
     parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 8 or 1")
@@ -263,8 +271,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--evidence", type=Path, help="where summaries go")
     parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_args(arguments)
-    if options.jobs < 1 or not options.minutes > 0 or (options.samples is not None and options.samples < 1):
-        parser.error("--jobs and --samples are at least 1, --minutes more than 0")
+    if (
+        min(options.jobs, options.at_once) < 1
+        or not options.minutes > 0
+        or (options.samples is not None and options.samples < 1)
+    ):
+        parser.error("--jobs, --at-once and --samples are at least 1, --minutes more than 0")
     for name in ("output", "peers", "settings", "evidence"):
         path = getattr(options, name)
         setattr(options, name, None if path is None else path.absolute())
