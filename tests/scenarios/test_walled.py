@@ -48,7 +48,7 @@ Command = Callable[[Path, str], list[str]]
 COMMANDS: dict[str, Command] = {
     "demo": lambda _, out: ["-o", out],
     "register": lambda _, out: ["--spect", SPECT, "--ct", CT, "-o", out, *QUICK],
-    "batch": lambda place, out: [str(place / "studies"), "-o", out, *QUICK],
+    "batch": lambda place, out: [str(place / "studies"), "-o", out, *QUICK, "--no-reconstruction"],
     "reconstruct": lambda _, out: ["--projections", SPECT, "-o", f"{out}/a.nii.gz", "--osem.iterations", "1"],
     "inspect": lambda _, out: [SPECT, "-o", f"{out}/a.png"],
     "simulate": lambda place, out: ["--cohort", str(place / "small.toml"), "--n", "1", "-o", out],

@@ -6,9 +6,10 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from mureg.errors import MuregError, UnreadableInputError
+from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.io.dicom_access import text
 from mureg.io.dicom_ct import ct_candidates
 from mureg.io.dicom_files import DicomSeries, called, files_below, patient_of, require_path, search
@@ -56,6 +57,7 @@ def pairs_in_folder(root: Path, leave_out: Path | None = None) -> tuple[Pair, ..
 
     Raises:
         UnreadableInputError: there is no such folder, or nothing in it is a SPECT or CT.
+        UsageError: two studies would have the same name.
     """
     require_path(root)
     below = [inside for inside in sorted(root.iterdir()) if inside.is_dir() and not inside.name.startswith(".")]
@@ -65,7 +67,13 @@ def pairs_in_folder(root: Path, leave_out: Path | None = None) -> tuple[Pair, ..
         raise UnreadableInputError(
             f"'{called(root)}' holds no SPECT and no CT", "a folder with one subfolder for each study", "check the path"
         )
-    return tuple(sorted(pairs, key=lambda pair: pair.name))
+    pairs.sort(key=lambda pair: pair.name)
+    for one, other in pairwise(pairs):
+        if one.name == other.name:
+            raise UsageError(
+                f"{one.where} and {other.where} would both be called {one.name!r}", "names that differ", "rename one"
+            )
+    return tuple(pairs)
 
 
 def _has_results(folder: Path, leave_out: Path | None) -> bool:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mureg.errors import UnreadableInputError, UsageError
+from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.io import read_study, write_nifti
 from mureg.io.pair import require_name
 from mureg.io.pairs import find_pairs
@@ -100,6 +102,17 @@ class TestList:
         with pytest.raises(UnreadableInputError) as refusal:
             find_pairs(data / "list.csv")
         assert said in str(refusal.value)
+
+    @given(st.binary(max_size=80) | st.text('name,spect,ct;mu"\n\r\té/. ', max_size=80).map(str.encode), st.booleans())
+    def test_whatever_it_holds_it_is_read_or_refused(self, tmp_path_factory, rest, headed) -> None:
+        path = tmp_path_factory.getbasetemp() / "any.csv"
+        path.write_bytes(b"name,spect,ct\n" * headed + rest)
+        try:
+            lines = [str(pair.name) for pair in find_pairs(path)]
+        except MuregError as refusal:
+            lines = [str(refusal)]
+        assert lines
+        assert all(len(line.splitlines()) == 1 for line in lines)
 
     def test_no_file(self, tmp_path) -> None:
         with pytest.raises(UnreadableInputError, match="does not exist"):
@@ -225,6 +238,13 @@ class TestFolder:
             spect(tmp_path / "p" / f"{patient}.dcm", PatientID=patient)
             ct(tmp_path / "p" / patient, f"ct {patient}", patient=patient)
         assert [(pair.spect.stem, pair.ct.name) for pair in find_pairs(tmp_path)] == [("T1", "T1"), ("T2", "T2")]
+
+    def test_two_studies_of_one_name(self, tmp_path) -> None:
+        for which in ("late", "stress"):
+            spect(tmp_path / "p" / f"{which}.dcm", StudyInstanceUID=f"1.2.3.4.5000{len(which) - 3}")
+        spect(tmp_path / "p-4-50001" / "s.dcm")
+        with pytest.raises(UsageError, match="would both be called 'p-4-50001'; expected names that differ"):
+            find_pairs(tmp_path)
 
     def test_results_are_no_studies(self, tmp_path) -> None:
         study(tmp_path / "p1")
