@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, emit, parse
 from mureg.cli.register import Manner, Register, carried_out, manner_from
+from mureg.errors import printable
 from mureg.io.pair import Pair
 from mureg.io.pairs import find_pairs
 from mureg.report.batch.folder import State
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
         emit(Common(json=options.json), answer, [*_shown(planned, states), RESEARCH_USE_ONLY])
         return SOME_FAILED if "impossible" in states else 0
     if not options.json:
-        print("\n".join(_shown(planned, states)), flush=True)
+        print("\n".join(map(printable, _shown(planned, states))), flush=True)
     try:
         with _progress(options.json) as report:
             batch = run_batch(
@@ -135,7 +136,9 @@ def _shown(planned: Plan, states: Sequence[State]) -> Iterator[str]:
         what = pair.problem or ", ".join(f"{kind} {place}" for kind, place in pair.said().items())
         yield f"{_SAYS[state]:13} {pair.name:{width}}  {what}"
     counts = Counter(states)
-    yield f"{len(states)} studies: " + ", ".join(f"{counts[one]} {says}" for one, says in _SAYS.items() if counts[one])
+    yield f"{_studies(len(states))}: " + ", ".join(
+        f"{counts[one]} {says}" for one, says in _SAYS.items() if counts[one]
+    )
 
 
 def _answer(batch: BatchRun) -> dict[str, Any]:
@@ -153,7 +156,8 @@ def _answer(batch: BatchRun) -> dict[str, Any]:
 
 def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
     failed = batch.failed
-    yield f"registered {batch.made} studies in {batch.seconds:.1f} s, {batch.already} were there, {len(failed)} failed"
+    there = f"{batch.already} were there, {len(failed)} failed"
+    yield f"registered {_studies(batch.made)} in {batch.seconds:.1f} s, {there}"
     for row in failed[:_MOST_LINES]:
         yield f"{row.decision:10} {row.study}: {row.reason}"
     if len(failed) > _MOST_LINES:
@@ -163,6 +167,10 @@ def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
     yield "decisions  " + ", ".join(f"{n} {said}" for said, n in Counter(row.decision for row in batch.rows).items())
     yield f"summary in {batch.files[1]}"
     yield RESEARCH_USE_ONLY
+
+
+def _studies(n: int) -> str:
+    return f"{n} {'study' if n == 1 else 'studies'}"
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from mureg.errors import MuregError, UnreadableInputError, UsageError
-from mureg.io.dicom_access import text
+from mureg.errors import MuregError, UnreadableInputError, UsageError, printable
+from mureg.io.dicom_access import reading, text
 from mureg.io.dicom_ct import ct_candidates
 from mureg.io.dicom_files import DicomSeries, called, files_below, patient_of, require_path, search
 from mureg.io.dicom_nm import PROJECTIONS, VOLUMES, is_transmission, nm_kind, nm_objects
@@ -84,7 +85,9 @@ def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:
     name, where = called(folder), f"folder {called(folder)}"
     try:
         require_name(name, where)
-        candidates = _candidates(search(folder).series)
+        with reading(f"'{name}'"):
+            candidates = _candidates(search(folder).series)
+            parts = {"": candidates} if candidates.is_pair else _by_study(candidates)
         niftis = [] if candidates else [file for file in files_below(folder) if is_nifti(file)]
     except MuregError as problem:
         yield Pair(name, where, root, problem=str(problem), exit_code=problem.exit_code)
@@ -100,15 +103,14 @@ def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:
         )
     if not candidates:
         return
-    parts = {"": candidates} if candidates.is_pair else _by_study(candidates)
     if len(parts) == 1:
         yield _pair(name, where, root, candidates, alone=True)
         return
     short = next(n for n in _UID_ENDS if n == _UID_ENDS[-1] or len({uid[-n:] for uid in parts}) == len(parts))
     for uid, part in parts.items():
         said = f"DICOM study ...{uid[-short:]}" if uid else "files without a DICOM study"
-        end = uid[-short:].replace(".", "-").strip("-") or "no-study"
-        yield _pair(f"{name}-{end}", f"{where}, {said}", root, part, alone=False)
+        end = re.sub("[^0-9A-Za-z]+", "-", uid[-short:]).strip("-") or "no-study"
+        yield _pair(f"{name}-{end}", f"{where}, {printable(said)}", root, part, alone=False)
 
 
 def _candidates(found: tuple[DicomSeries, ...]) -> _Candidates:

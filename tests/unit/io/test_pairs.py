@@ -239,6 +239,17 @@ class TestFolder:
             ct(tmp_path / "p" / patient, f"ct {patient}", patient=patient)
         assert [(pair.spect.stem, pair.ct.name) for pair in find_pairs(tmp_path)] == [("T1", "T1"), ("T2", "T2")]
 
+    def test_an_identifier_is_no_path(self, tmp_path) -> None:
+        """A study UID that somebody wrote with slashes names no folder elsewhere."""
+        for k in range(2):
+            path = spect(tmp_path / "p" / f"{k}.dcm")
+            content = path.read_bytes()
+            uid = dicom.uid("study").encode()
+            bad = f"../../../x\n{k}".encode().rjust(len(uid), b".")
+            path.write_bytes(content.replace(uid, bad))
+        assert [pair.name for pair in find_pairs(tmp_path)] == ["p-x-0", "p-x-1"]
+        assert all(pair.where.isprintable() for pair in find_pairs(tmp_path))
+
     def test_two_studies_of_one_name(self, tmp_path) -> None:
         for which in ("late", "stress"):
             spect(tmp_path / "p" / f"{which}.dcm", StudyInstanceUID=f"1.2.3.4.5000{len(which) - 3}")
