@@ -34,7 +34,7 @@ class Pretend:
     """Writes what a registration would leave; some studies go wrong, in ways that are named.
 
     Attributes:
-        wrong: what happens to a study of that name: "refused", "unreadable", "bug", "killed", "killed once".
+        wrong: what happens to a study of that name: "refused", "unreadable", "bug", "killed".
         seconds: that each study takes.
     """
 
@@ -51,9 +51,7 @@ class Pretend:
             raise GeometryError("a gap after slice 41", "equal steps", "export the complete series")
         if what == "bug":
             raise ZeroDivisionError("by nothing")
-        mark = pair.base / "died"
-        if what == "killed" or (what == "killed once" and not mark.exists()):
-            mark.touch()
+        if what == "killed":
             os.kill(os.getpid(), 9)
         write_result(pair.name, folder)
 
