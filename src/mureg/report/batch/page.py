@@ -35,6 +35,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     **{f"angle_{axis}_deg": (lambda row, k=k: row.angles_deg[k]) for k, axis in enumerate("xyz")},  # type: ignore[misc]
     "heart_shift_mm": lambda row: row.heart_shift_mm,
     "heart_interval_90_mm": lambda row: row.heart_interval_mm,
+    "interval_calibrated": lambda row: {None: None, True: "yes", False: "no"}[row.interval_calibrated],
     "mismatch_header_percent": lambda row: row.mismatch_header,
     "mismatch_registered_percent": lambda row: row.mismatch_registered,
     "changed_segments": lambda row: " ".join(map(str, row.changed_segments)),

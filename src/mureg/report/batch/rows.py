@@ -34,6 +34,7 @@ class Row:
         angles_deg: angles about x, y, z.
         heart_shift_mm: how far the heart moved.
         heart_interval_mm: the error over the heart stays below this, at 90 %.
+        interval_calibrated: whether virtual patients have shown that it does.
         mismatch_header, mismatch_registered: mismatch index before and after, %.
         changed_segments: of 17, those whose uptake changed.
         warnings: one sentence each.
@@ -51,6 +52,7 @@ class Row:
     angles_deg: tuple[float | None, ...] = (None, None, None)
     heart_shift_mm: float | None = None
     heart_interval_mm: float | None = None
+    interval_calibrated: bool | None = None
     mismatch_header: float | None = None
     mismatch_registered: float | None = None
     changed_segments: tuple[int, ...] = ()
@@ -107,7 +109,7 @@ def row_of(pair: Pair, output: Path) -> Row:
 
 
 def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> Row:
-    mismatch = found.get("mismatch_percent") or {}
+    mismatch, interval = found.get("mismatch_percent") or {}, found.get("interval_90") or {}
     decision = str(found.get("decision", ""))
     return Row(
         name,
@@ -116,7 +118,8 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
         _triple(found.get("shift_mm")),
         _triple(found.get("angles_deg")),
         _length(found.get("shift_at_heart_mm")),
-        _number((found.get("interval_90") or {}).get("heart_mm")),
+        _number(interval.get("heart_mm")),
+        interval.get("calibrated"),
         _number(mismatch.get("header")),
         _number(mismatch.get("registered")),
         tuple(int(one) for one in (found.get("perfusion") or {}).get("changed") or ()),
