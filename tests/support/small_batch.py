@@ -66,7 +66,7 @@ def write_result(name: str, folder: Path) -> None:
         "shift_mm": chance.normal(0.0, 5.0, 3).tolist(),
         "angles_deg": chance.normal(0.0, 2.0, 3).tolist(),
         "shift_at_heart_mm": [3.0 * k, 4.0 * k, 0.0],
-        "interval_90": {"heart_mm": 2.0, "calibrated": False} if k % 2 else None,
+        "interval_90": {"heart_mm": 2.0, "calibrated": k > 3} if k % 2 else None,
         "mismatch_percent": {"header": 4.0, "registered": 1.0},
         "perfusion": {"changed": [7, 10]},
         "warnings": ["one", "two"],
