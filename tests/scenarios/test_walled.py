@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from mureg.cli import VERBS
+from mureg.cohort.export import export_case
 from mureg.cohort.settings import as_toml as cohort_toml
 from mureg.registration.networks import NETWORKS
 from mureg.simulate.sample import sample_folder
 from mureg.training.settings import as_toml, settings_from
 from support.chest_cases import write_chest_cohort, write_pairs
 from support.small_cases import small_settings
-from support.tiny_cohort import tiny_cohort
+from support.tiny_cohort import tiny_case, tiny_cohort
 from support.tiny_network import ALL
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -47,6 +48,7 @@ Command = Callable[[Path, str], list[str]]
 COMMANDS: dict[str, Command] = {
     "demo": lambda _, out: ["-o", out],
     "register": lambda _, out: ["--spect", SPECT, "--ct", CT, "-o", out, *QUICK],
+    "batch": lambda place, out: [str(place / "studies"), "-o", out, *QUICK, "--no-reconstruction"],
     "reconstruct": lambda _, out: ["--projections", SPECT, "-o", f"{out}/a.nii.gz", "--osem.iterations", "1"],
     "inspect": lambda _, out: [SPECT, "-o", f"{out}/a.png"],
     "simulate": lambda place, out: ["--cohort", str(place / "small.toml"), "--n", "1", "-o", out],
@@ -77,6 +79,8 @@ def place(tmp_path_factory) -> Path:
     tiny_cohort(folder / "tiny", 1)
     write_chest_cohort(folder / "chests", 20)
     write_pairs(folder / "hospital", 6, transforms=True)
+    (folder / "studies").mkdir()
+    export_case(tiny_case(0), folder / "studies" / "one")
     walled("train", COMMANDS["train"](folder, str(folder / "trained")), folder / "watched", folder / "log")
     return folder
 
@@ -94,7 +98,7 @@ def walled(verb: str, arguments: list[str], watched: Path, log: Path) -> None:
     }
     before = tree(watched)
     command = [sys.executable, "-m", "support.walled", str(log), verb, *arguments]
-    threads = [] if verb in ("simulate", "evaluate", "export") else ["--threads", "1"]
+    threads = [] if verb in ("batch", "simulate", "evaluate", "export") else ["--threads", "1"]
     ended = subprocess.run([*command, *threads], cwd=homes["CWD"], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not log.exists(), log.read_text()

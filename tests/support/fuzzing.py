@@ -22,14 +22,26 @@ import torch
 from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.io import inspect, read_ct, read_gates, read_mu, read_spect
+from mureg.io.pair import Pair, require_name
+from mureg.io.pairs import find_pairs
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
 from support.mutations import seeds, spoiled
 
 DOORS = ("nm", "ct", "nifti")
+
+
+def pair_up(path: Path) -> tuple[Pair, ...]:
+    """What a batch finds in the folder of a file, each with the fingerprint that it would keep."""
+    found = find_pairs(path if path.is_dir() else path.parent)
+    for pair in found:
+        pair.fingerprint()
+    return found
+
+
 _READERS: dict[str, tuple[Callable[[Path], Any], ...]] = {
-    "nm": (read_spect, read_mu, read_gates, inspect),
-    "ct": (read_ct, inspect),
+    "nm": (read_spect, read_mu, read_gates, inspect, pair_up),
+    "ct": (read_ct, inspect, pair_up),
     "nifti": (read_spect, read_ct, read_mu, inspect),
 }
 
@@ -193,6 +205,10 @@ def _wrong(result: Any) -> str:
             parts = [value.angles_deg, *(p for p in (value.radii_mm, value.view_weights) if p is not None)]
             if not all(np.isfinite(p).all() for p in (*parts, value.centre_mm, value.pixel_mm, value.seconds_per_view)):
                 return "an acquisition with numbers that are not finite"
+        if isinstance(value, Pair):
+            require_name(value.name, value.where)
+            if not (value.where + value.problem).isprintable():
+                return f"a study that cannot be printed: {value!r}"
         for line in getattr(value, "notes", ()):
             if not line.isprintable():
                 return f"a note that cannot be printed: {line!r}"

@@ -17,6 +17,7 @@ from mureg.errors import MuregError
 VERBS = {
     "demo": "run everything on the sample study that comes with mureg and compare with the truth",
     "register": "lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart",
+    "batch": "register many studies of a list or a folder; goes on where it was stopped, sums up the worst first",
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
     "inspect": "say what a file or folder holds: series, geometry, orientation, units, guesses",
     "simulate": "make a cohort of virtual patients with known truth, on one machine or on a cluster",

@@ -13,9 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecu
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
-from typing import Any
+from typing import Any, Protocol
 
-from mureg.cohort.work import Done, Work
+from mureg.cohort.work import Done
 from mureg.errors import MuregError, UsageError
 
 _AHEAD = 2
@@ -28,6 +28,18 @@ _THREAD_COUNTS = (
     "OPENBLAS_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+
+
+class Work(Protocol):
+    """What there is to do, numbered; it travels to whoever does it."""
+
+    def name(self, index: int) -> str:
+        """Of the case with that number."""
+        ...
+
+    def __call__(self, index: int) -> Done:
+        """Do it and say what came of it."""
+        ...
 
 
 def in_processes(work: Work, indices: Iterable[int], jobs: int) -> Generator[Done, None, None]:

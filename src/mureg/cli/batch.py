@@ -1,0 +1,186 @@
+"""``mureg batch``: the main job on many studies."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from mureg import RESEARCH_USE_ONLY
+from mureg.cli.common import Common, Flat, Output, emit, parse
+from mureg.cli.register import Manner, Register, carried_out, manner_from
+from mureg.errors import printable
+from mureg.io.pair import Pair
+from mureg.io.pairs import find_pairs
+from mureg.report.batch.folder import State
+from mureg.report.batch.run import BatchRun, Plan, Progress, as_settings, plan, run_batch
+
+SOME_FAILED = 5
+_MOST_LINES = 20
+_SAYS: dict[State, str] = {
+    "done": "done",
+    "failed": "failed before",
+    "missing": "to do",
+    "impossible": "impossible",
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Register many studies; the same command goes on where an earlier one was stopped. Research use only.
+
+    Every option of mureg register but those of a single study holds for all of them.
+
+    Attributes:
+        studies: CSV file with the columns name, spect, ct or mu, and if need be spect_series and ct_series; or a folder
+            with one subfolder for each study.
+        output: folder for the results, summary.html and summary.csv.
+        dry_run: show the studies that were found, and stop.
+        retry: do again what failed before.
+        jobs: processes on this machine, each with one thread.
+        scheduler: address of a Dask scheduler whose workers do it instead, such as tcp://host:8786.
+        settings: TOML file of settings, as written beside each result; options given here go first.
+        device: where reconstructions run; auto takes a GPU where there is one.
+        json: print one JSON object on standard output and nothing else there.
+    """
+
+    studies: tyro.conf.Positional[Path]
+    output: Output
+    dry_run: bool = False
+    retry: bool = False
+    jobs: int = 1
+    scheduler: str | None = None
+    settings: Path | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    json: bool = False
+    manner: Annotated[Manner, Flat] = field(default_factory=Manner)
+
+
+@dataclass(frozen=True)
+class RegisterPair:
+    """`mureg register` for one study of a batch, in whatever process or machine has time."""
+
+    manner: Manner
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __call__(self, pair: Pair, folder: Path) -> None:
+        """Read, run, write into `folder`, all in one thread."""
+        assert pair.spect is not None
+        common = Common(device=self.device, threads=1)
+        options = Register(
+            pair.spect,
+            folder,
+            pair.ct,
+            pair.mu,
+            pair.spect_series,
+            pair.ct_series,
+            common=common,
+            manner=self.manner,
+        )
+        carried_out(options, common.prepare(), lambda _step: None)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, find, show, register what is missing, sum up. Exit code 5 where some studies failed."""
+    options = parse("batch", arguments, Batch)
+    if options.settings is not None:
+        missing = tyro.MISSING_NONPROP
+        default = Batch(missing, missing, manner=manner_from(options.settings, options.manner))
+        options = parse("batch", arguments, Batch, default)
+    pairs = find_pairs(options.studies, leave_out=options.output)
+    planned = plan(pairs, options.output, as_settings(asdict(options.manner)))
+    states = planned.states()
+    if options.dry_run:
+        answer = {"studies": _found(planned, states), "use": RESEARCH_USE_ONLY}
+        emit(Common(json=options.json), answer, [*_shown(planned, states), RESEARCH_USE_ONLY])
+        return SOME_FAILED if "impossible" in states else 0
+    if not options.json:
+        print("\n".join(map(printable, _shown(planned, states))), flush=True)
+    try:
+        with _progress(options.json) as report:
+            batch = run_batch(
+                planned,
+                RegisterPair(options.manner, options.device),
+                jobs=options.jobs,
+                scheduler=options.scheduler,
+                retry=options.retry,
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        print("mureg: stopped; finished studies are kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    emit(Common(json=options.json), _answer(batch), list(_lines(batch, options.retry)))
+    return SOME_FAILED if batch.failed else 0
+
+
+def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
+    return [
+        {"name": pair.name, "where": pair.where, "state": state, **pair.said(), "problem": pair.problem}
+        for pair, state in zip(planned.pairs, states, strict=True)
+    ]
+
+
+def _shown(planned: Plan, states: Sequence[State]) -> Iterator[str]:
+    """Every study with its SPECT and CT, or what is wrong with it."""
+    width = max(len(pair.name) for pair in planned.pairs)
+    for pair, state in zip(planned.pairs, states, strict=True):
+        what = pair.problem or ", ".join(f"{kind} {place}" for kind, place in pair.said().items())
+        yield f"{_SAYS[state]:13} {pair.name:{width}}  {what}"
+    counts = Counter(states)
+    yield f"{_studies(len(states))}: " + ", ".join(
+        f"{counts[one]} {says}" for one, says in _SAYS.items() if counts[one]
+    )
+
+
+def _answer(batch: BatchRun) -> dict[str, Any]:
+    return {
+        "studies": len(batch.rows),
+        "made": batch.made,
+        "already": batch.already,
+        "failed": [{"name": row.study, "problem": row.reason, "exit_code": row.exit_code} for row in batch.failed],
+        "decisions": dict(Counter(row.decision for row in batch.rows)),
+        "seconds": round(batch.seconds, 3),
+        "files": [file.name for file in batch.files],
+        "use": RESEARCH_USE_ONLY,
+    }
+
+
+def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
+    failed = batch.failed
+    there = f"{batch.already} were there, {len(failed)} failed"
+    yield f"registered {_studies(batch.made)} in {batch.seconds:.1f} s, {there}"
+    for row in failed[:_MOST_LINES]:
+        yield f"{row.decision:10} {row.study}: {row.reason}"
+    if len(failed) > _MOST_LINES:
+        yield f"failed     {len(failed) - _MOST_LINES} more; see summary.csv"
+    if failed and not retried:
+        yield "           give --retry to do again what failed"
+    yield "decisions  " + ", ".join(f"{n} {said}" for said, n in Counter(row.decision for row in batch.rows).items())
+    yield f"summary in {batch.files[1]}"
+    yield RESEARCH_USE_ONLY
+
+
+def _studies(n: int) -> str:
+    return f"{n} {'study' if n == 1 else 'studies'}"
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """A bar on standard error, on a terminal only."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _done, _of: None
+        return
+    columns = (TextColumn("registering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("registering", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

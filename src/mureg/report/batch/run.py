@@ -1,0 +1,254 @@
+"""A batch: every study that has no result yet, whoever does the work, whatever happens to one of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mureg import __version__
+from mureg.cohort.work import Done, prepare_process
+from mureg.cohort.workers import in_processes, on_cluster
+from mureg.errors import MuregError, UnreadableInputError, UsageError
+from mureg.io.atomic import writing_folder
+from mureg.io.pair import Pair
+from mureg.io.pairs_folder import BATCH
+from mureg.report.batch.folder import (
+    STUDIES,
+    Failure,
+    State,
+    Table,
+    begin,
+    check,
+    claimed,
+    failure_of,
+    refuse_strangers,
+    state_of,
+    write_failure,
+    write_study,
+)
+from mureg.report.batch.page import write_summary
+from mureg.report.batch.rows import Row, rows_of
+
+Progress = Callable[[int, int], None]
+"""Told how many of the missing studies are done, and how many were missing."""
+
+RegisterOne = Callable[[Pair, Path], None]
+"""Registers a study and writes the results into a folder that is there and empty; importable by name."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch would do.
+
+    Attributes:
+        pairs: every study.
+        fingerprints: of their files.
+        output: the batch's folder, which need not be there.
+        settings: everything that decides what a result is, ready for JSON.
+    """
+
+    pairs: tuple[Pair, ...]
+    fingerprints: tuple[str, ...]
+    output: Path
+    settings: Table
+
+    def states(self) -> tuple[State, ...]:
+        """How far each study has come.
+
+        Raises:
+            UsageError, UnreadableInputError: the folder holds another batch or other things.
+        """
+        refuse_strangers(self.output)
+        check(self.output, self.settings, self.pairs, self.fingerprints)
+        return tuple(
+            state_of(self.output, pair, sign) for pair, sign in zip(self.pairs, self.fingerprints, strict=True)
+        )
+
+
+def plan(pairs: Sequence[Pair], output: Path, settings: Table) -> Plan:
+    """Look at the files of every study; nothing is written.
+
+    Args:
+        pairs: the studies; see `mureg.io.pairs.find_pairs`.
+        output: the batch's folder.
+        settings: of every algorithm, as `as_settings` gives them.
+    """
+    signed = [_signed(pair) for pair in pairs]
+    return Plan(tuple(pair for pair, _ in signed), tuple(sign for _, sign in signed), output.resolve(), settings)
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """What a batch did.
+
+    Attributes:
+        rows: of the summary, the worst first.
+        made: how many studies were registered now.
+        already: how many were there.
+        seconds: of the whole run.
+        files: the summary as CSV and HTML.
+    """
+
+    rows: tuple[Row, ...]
+    made: int
+    already: int
+    seconds: float
+    files: tuple[Path, ...]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Studies without a result that could be used."""
+        return tuple(row for row in self.rows if row.is_failed)
+
+
+def run_batch(
+    planned: Plan,
+    register: RegisterOne,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    retry: bool = False,
+    progress: Progress | None = None,
+) -> BatchRun:
+    """Register every study that the folder has no result of, and write ``summary.csv`` and ``summary.html``.
+
+    A batch that was stopped, by whatever means, goes on when it is called again; a study's folder is there whole or
+    not at all. Each process has one thread; one that dies takes down no more than the study that killed it.
+
+    Args:
+        planned: the studies, the folder and the settings, which are kept in it.
+        register: does one study.
+        jobs: processes on this machine, which import the calling script: guard it by ``__name__``.
+        scheduler: address of a Dask scheduler whose workers do it instead; they see all files under the same paths.
+        retry: do again what failed before.
+        progress: told after each study.
+
+    Raises:
+        UsageError: the folder holds another batch, or another run is at work in it; no scheduler answers.
+    """
+    _check(jobs, scheduler)
+    started = time.perf_counter()
+    output = planned.output
+    with claimed(output):
+        states = planned.states()
+        begin(output, planned.settings)
+        work = Work(planned.pairs, planned.fingerprints, output, register)
+        wanted = ("missing", "failed") if retry else ("missing",)
+        missing = [index for index, state in enumerate(states) if state in wanted]
+        results = _all(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
+        rows = rows_of(planned.pairs, output)
+        files = write_summary(rows, output)
+    made = sum(not one.problem for one in results)
+    return BatchRun(rows, made, states.count("done"), time.perf_counter() - started, files)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything a worker must know; called with the number of a study.
+
+    Attributes:
+        version: of the mureg that the batch was begun with.
+    """
+
+    pairs: tuple[Pair, ...]
+    fingerprints: tuple[str, ...]
+    output: Path
+    register: RegisterOne
+    version: str = __version__
+
+    def name(self, index: int) -> str:
+        """Of the study with that number."""
+        return self.pairs[index].name
+
+    def __call__(self, index: int) -> Done:
+        """Register the study and write its folder, or remember why that failed."""
+        prepare_process()
+        started = time.perf_counter()
+        self._check_place()
+        pair, sign = self.pairs[index], self.fingerprints[index]
+        try:
+            with writing_folder(self.output / STUDIES / pair.name, overwrite=True) as scratch:
+                self.register(pair, scratch)
+                write_study(scratch, pair, sign, time.perf_counter() - started)
+        except Exception as problem:
+            failure = _failure(problem, sign)
+            write_failure(self.output, pair.name, failure)
+            return Done(index, pair.name, time.perf_counter() - started, failure.problem)
+        return Done(index, pair.name, time.perf_counter() - started)
+
+    def lost(self, done: Done) -> None:
+        """Remember a failure that the worker could not write down, for its process died."""
+        if failure_of(self.output, self.pairs[done.index]) is None:
+            write_failure(self.output, done.name, Failure(done.problem, 1, self.fingerprints[done.index]))
+
+    def _check_place(self) -> None:
+        if self.version != __version__:
+            raise UsageError(
+                f"a worker with mureg {__version__}", f"mureg {self.version}", "install the same everywhere"
+            )
+        if not (self.output / BATCH).is_file():
+            raise UsageError(
+                f"a worker that sees no {BATCH} in {self.output.name}",
+                "an output folder that all workers share",
+                "choose a folder on a shared disk",
+            )
+
+
+def as_settings(table: Table) -> Table:
+    """Settings as JSON holds them; a path by its file's name alone."""
+    said: Table = json.loads(json.dumps(table, default=lambda value: getattr(value, "name", str(value))))
+    return said
+
+
+def _failure(problem: Exception, fingerprint: str) -> Failure:
+    if isinstance(problem, MuregError):
+        return Failure(str(problem), problem.exit_code, fingerprint)
+    return Failure(" ".join(f"{type(problem).__name__}: {problem}".split()), 1, fingerprint)
+
+
+def _all(work: Work, missing: list[int], jobs: int, scheduler: str | None, progress: Progress) -> list[Done]:
+    results: list[Done] = []
+    if not missing:
+        return results
+    with closing(_working(work, missing, jobs, scheduler)) as finished:
+        progress(0, len(missing))
+        for one in finished:
+            if one.problem:
+                work.lost(one)
+            results.append(one)
+            progress(len(results), len(missing))
+    return results
+
+
+def _working(work: Work, missing: list[int], jobs: int, scheduler: str | None) -> Generator[Done, None, None]:
+    if scheduler is not None:
+        return on_cluster(work, missing, scheduler)
+    return in_processes(work, missing, min(jobs, len(missing)))
+
+
+def _signed(pair: Pair) -> tuple[Pair, str]:
+    """The pair and the fingerprint of its files, or what keeps them from being listed."""
+    if pair.problem:
+        return pair, ""
+    try:
+        return pair, pair.fingerprint()
+    except (MuregError, OSError) as problem:
+        refusal = problem if isinstance(problem, MuregError) else _gone(pair, problem)
+        return Pair(pair.name, pair.where, pair.base, problem=str(refusal), exit_code=refusal.exit_code), ""
+
+
+def _gone(pair: Pair, problem: OSError) -> UnreadableInputError:
+    return UnreadableInputError(
+        f"the files of {pair.name!r} cannot be listed ({problem.strerror})", "files that stay", "check the path"
+    )
+
+
+def _check(jobs: int, scheduler: str | None) -> None:
+    if jobs < 1:
+        raise UsageError(f"jobs = {jobs}", "1 or more", "correct it")
+    if scheduler is not None and jobs != 1:
+        raise UsageError("both jobs and a scheduler", "one of them", "leave jobs out: the cluster has its own workers")

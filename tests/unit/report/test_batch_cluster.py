@@ -1,0 +1,43 @@
+"""A batch on a Dask cluster says what one process says, also when a study fails there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dask
+import pytest
+from distributed import LocalCluster
+
+from mureg.report.batch.page import CSV, HTML
+from mureg.report.batch.run import plan, run_batch
+from support.small_batch import Pretend, pairs
+
+QUIET = {"distributed.logging.distributed": "error", "distributed.worker.daemon": False}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with (
+        dask.config.set(QUIET),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+def test_two_workers_say_what_one_process_says(address, tmp_path) -> None:
+    wrong = Pretend((("s01", "refused"), ("s03", "bug")))
+    found = pairs(tmp_path, 5)
+    runs = [
+        run_batch(plan(found, tmp_path / name, {}), wrong, **options)
+        for name, options in (("here", {}), ("there", {"scheduler": address}))
+    ]
+    assert [run.made for run in runs] == [3, 3]
+    pages = [(tmp_path / name / HTML).read_bytes() for name in ("here", "there")]
+    assert pages[0] == pages[1]
+    tables = [
+        [line.rpartition(",")[0] for line in (tmp_path / name / CSV).read_text().splitlines()]
+        for name in ("here", "there")
+    ]
+    assert tables[0] == tables[1]
