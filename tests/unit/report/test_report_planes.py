@@ -70,8 +70,8 @@ def test_letters_name_the_directions_in_which_coordinates_grow(view: View) -> No
 
 def test_conventions_by_name() -> None:
     assert TRANSAXIAL.letters == ("R", "L", "A", "P")
-    assert CORONAL.letters == ("R", "L", "S", "I")
-    assert SAGITTAL.letters == ("A", "P", "S", "I")
+    assert CORONAL.letters == ("R", "L", "H", "F")
+    assert SAGITTAL.letters == ("A", "P", "H", "F")
 
 
 def test_what_lies_outside_the_volume_is_marked_unknown() -> None:
