@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from mureg.evaluation.axis import axis_from_image
 from mureg.evaluation.polar import polar_map
@@ -12,7 +13,8 @@ from mureg.evaluation.verdict import Assessment, Confidence, Perfusion
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import Outcome, Provenance, reconstruct
 from mureg.registration import Registration
-from mureg.study import Source, Study
+from mureg.spect import Acquisition, EnergyWindow
+from mureg.study import Ct, Source, Study
 from support.hearts import CENTRE_MM, GRID, VENTRICLE, wall_volume, with_defect
 from support.phantoms import voxel_points
 
@@ -76,3 +78,12 @@ def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -
         {"header": 6.4, "registered": 1.1} if corrected else {},
     )
     return replace(plain, **changes)
+
+
+def drawn_study() -> Study:
+    """A study with facts to state, of nobody."""
+    counts = torch.full((1, 20, 24, 24), 3.0)
+    window = EnergyWindow(126.5, 154.5, "Tc99m")
+    acquisition = Acquisition(counts, (window,), 0, 225.0 - 9.0 * np.arange(20), (6.8, 6.8), seconds_per_view=20.0)
+    scan = Volume.from_numpy(np.zeros((8, 8, 8)), Grid.centred((8, 8, 8), (2.5, 2.5, 5.0)), Quantity.HU)
+    return Study(acquisition, Ct(scan, "GE", "Optima", 120.0))
