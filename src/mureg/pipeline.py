@@ -20,6 +20,7 @@ from mureg.registration import MutualInformation, Registrar, Registration
 from mureg.spect import Acquisition, Physics
 from mureg.spect.attenuation import AttenuationMap, AttenuationMaps, extended_share
 from mureg.spect.body import emission_outline
+from mureg.spect.patient_motion import largest_jump
 from mureg.spect.physics import WITHOUT
 from mureg.study import Ct, Source, Study
 
@@ -249,6 +250,9 @@ def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, r
 
 def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, correct: bool) -> list[str]:
     warnings = list(study.spect.notes) if isinstance(study.spect, Acquisition) else []
+    jump = largest_jump(study.spect) if isinstance(study.spect, Acquisition) else None
+    if jump is not None and jump.is_motion:
+        warnings.append(f"the patient seems to have moved during the scan: the projections jump {jump.words()}")
     frames = (spect.grid.frame_of_reference, mu.grid.frame_of_reference)
     if all(frames) and frames[0] != frames[1]:
         warnings.append(

@@ -28,11 +28,7 @@ def draw_bullseye(
     canvas: Canvas, box: Box, relative: Float[np.ndarray, " 17"], reference: Float[np.ndarray, " 17"] | None = None
 ) -> None:
     """Draw relative uptake in percent, and in small what it differs from a reference by where that is much."""
-    left, top, width, height = box
-    axes = canvas.figure.add_axes(
-        (left / canvas.width, 1 - (top + height) / canvas.height, width / canvas.width, height / canvas.height)
-    )
-    axes.set_axis_off()
+    axes = canvas.axes(box)
     axes.set_aspect("equal")
     axes.set_xlim(-1.16, 1.16)
     axes.set_ylim(-1.16, 1.16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,32 +35,43 @@ class Canvas:
 
     Attributes:
         width, height: in pixels.
+        paper, ink: colours of the ground and of words on it.
         figure: matplotlib's own, on an Agg canvas of its own.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, paper: str = BACKGROUND, ink: str = INK) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=BACKGROUND)
+        self.paper, self.ink = paper, ink
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=paper)
         FigureCanvasAgg(self.figure)
 
-    def panel(self, box: Box, view: View, size_mm: Triple, centre_mm: Triple) -> Axes:
-        """Empty axes in patient millimetres, framed, with the orientation letters of a view at the four edges."""
+    def axes(self, box: Box, ground: str = "none") -> Axes:
+        """Empty axes without ticks or frame."""
         left, top, width, height = box
         axes = self.figure.add_axes(
             (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height),
-            facecolor="black",
+            facecolor=ground,
         )
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return axes
+
+    def panel(self, box: Box, view: View, size_mm: Triple, centre_mm: Triple) -> Axes:
+        """Empty axes in patient millimetres, framed, with the orientation letters of a view at the four edges."""
+        axes = self.axes(box, "black")
+        _, _, width, height = box
         across, upward = view.across, view.upward
         axes.set_xlim(centre_mm[across] - size_mm[across] / 2, centre_mm[across] + size_mm[across] / 2)
         reach = view.up_sign * size_mm[upward] / 2
         axes.set_ylim(centre_mm[upward] - reach, centre_mm[upward] + reach)
-        axes.set_xticks([])
-        axes.set_yticks([])
         for spine in axes.spines.values():
+            spine.set_visible(True)
             spine.set_color("#30363d")
         at = ((0.012, 0.5, "left"), (0.988, 0.5, "right"), (0.5, 0.975, "center"), (0.5, 0.025, "center"))
         upright = ("center", "center", "top", "bottom")
-        size = 12 if min(width, height) > 250 else 10
+        size = 12 if min(width, height) > 250 else 10 if min(width, height) > 130 else 8
         for (x, y, across_at), up_at, letter in zip(at, upright, view.letters, strict=True):
             axes.text(
                 x,
@@ -78,7 +90,7 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, **style: Any) -> None:
         """Write at a place in pixels from the top left corner; the top of the words is at y unless `va` is given."""
-        style = {"color": INK, "fontsize": 11, "va": "top", "ha": "left", "parse_math": False, **style}
+        style = {"color": self.ink, "fontsize": 11, "va": "top", "ha": "left", "parse_math": False, **style}
         self.figure.text(x / self.width, 1 - y / self.height, words, **style)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
@@ -91,7 +103,15 @@ class Canvas:
         """Write a PNG, whole or not at all; the same picture gives the same bytes."""
         with writing(path) as scratch, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script the font lacks is drawn as boxes
-            self.figure.savefig(scratch, dpi=DPI, facecolor=BACKGROUND, metadata={"Software": "mureg"})
+            self.figure.savefig(scratch, dpi=DPI, facecolor=self.paper, metadata={"Software": "mureg"})
+
+    def webp(self, scale: float = 2.0, quality: int = 85) -> bytes:
+        """The picture, compressed, with `scale` pixels for each of the canvas."""
+        with BytesIO() as file:
+            self.figure.savefig(
+                file, format="webp", dpi=scale * DPI, facecolor=self.paper, pil_kwargs={"quality": quality, "method": 4}
+            )
+            return file.getvalue()
 
 
 GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#b8b8b8"])
@@ -124,10 +144,13 @@ def draw_glow(axes: Axes, plane: Plane, high: float) -> None:
     axes.imshow(colours, extent=plane.extent_mm, origin="upper", interpolation="nearest", aspect="auto", zorder=2)
 
 
-def draw_outline(axes: Axes, plane: Plane, level: float, colour: str, shortest_mm: float = 60.0) -> None:
+def draw_outline(
+    axes: Axes, plane: Plane, level: float, colour: str, shortest_mm: float = 60.0, *, dashed: bool = False
+) -> None:
     """Draw a thin line where a plane crosses a level, without loops shorter than `shortest_mm` (vessels)."""
     values = np.ma.masked_array(plane.values, ~plane.known)
     for line in contour_generator(plane.across_mm, plane.upward_mm, values).lines(level):
         points = np.asarray(line)
         if np.linalg.norm(np.diff(points, axis=0), axis=1).sum() >= shortest_mm:
-            axes.plot(points[:, 0], points[:, 1], color=colour, linewidth=1.2, zorder=3)
+            style = (0, (3, 2)) if dashed else "-"
+            axes.plot(points[:, 0], points[:, 1], color=colour, linewidth=1.2, zorder=3, linestyle=style)

@@ -9,9 +9,7 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
-import torch
 from matplotlib import colormaps
-from scipy import ndimage
 
 from mureg.errors import MuregError
 from mureg.evaluation.axis import axis_from_image, axis_from_wall
@@ -25,12 +23,12 @@ from mureg.geometry.rigid import Triple
 from mureg.io.store import read_case
 from mureg.report.bullseye import draw_bullseye
 from mureg.report.canvas import AFTER, CAUTION, FAINT, GREY, HEAT, Canvas, draw_glow, draw_outline, draw_values
+from mureg.report.chest import smoothed
 from mureg.report.planes import VIEWS, plane
 
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (150.0, 150.0, 150.0)
 _LUNG_EDGE_PER_CM = 0.08
-_SMOOTHING_VOXELS = 0.7
 _LABEL, _LABEL_LETTERS = 250, 20
 _TOP, _MARGIN, _GAP = 92, 18, 6
 _MAP_PER_MM = 0.66
@@ -114,7 +112,7 @@ def maps_picture(shown: Shown) -> Canvas:
         _MARGIN, 46, "colour: uncorrected SPECT     grey: the map     green: edge of its lungs and body", color=FAINT
     )
     canvas.text(_MARGIN, 66, "yellow: the same edge of the true map     dark blue: outside the CT", color=FAINT)
-    spect = _smoothed(case.uncorrected)
+    spect = smoothed(case.uncorrected)
     bright = _brightest(spect, shown.heart_mm)
     x, y, _ = spect.grid.centre_mm
     for number, row in enumerate(rows):
@@ -141,7 +139,7 @@ def corrected_picture(shown: Shown) -> Canvas:
     case, side = shown.images.case, float(_HEART_SIDE)
     canvas = _paper(shown, "AC SPECT with each map", 6 * (side + _GAP) + 14, 1 + len(shown.rows), side)
     reference = shown.images.reference()
-    bright = _brightest(_smoothed(reference), shown.heart_mm)
+    bright = _brightest(smoothed(reference), shown.heart_mm)
     canvas.text(
         _MARGIN,
         46,
@@ -152,15 +150,15 @@ def corrected_picture(shown: Shown) -> Canvas:
     canvas.text(_MARGIN, 66, "reference: reconstructed with the true map, averaged over the acquisition", color=FAINT)
     draw = partial(_heart_planes, canvas, shown.heart_mm)
     canvas.text(_MARGIN, _TOP + side / 2, "Reference", fontsize=13, fontweight="bold", va="center")
-    draw(_smoothed(reference), _TOP, _LABEL, HEAT, (0.0, bright))
+    draw(smoothed(reference), _TOP, _LABEL, HEAT, (0.0, bright))
     for number, row in enumerate(shown.rows, 1):
         top = _TOP + number * (side + _GAP)
         image = shown.images.corrected_at(row.pose(case.truth.centre_mm))
         difference = image.with_values(image.values - reference.values)
         _label(canvas, row, top + side / 2, [f"NMSE {row.ac_nmse:.2f} %", f"NMAE {row.ac_nmae:.2f} %"])
-        draw(_smoothed(image), top, _LABEL, HEAT, (0.0, bright))
+        draw(smoothed(image), top, _LABEL, HEAT, (0.0, bright))
         limit = _DIFFERENCE * bright
-        draw(_smoothed(difference), top, _LABEL + 3 * (_HEART_SIDE + _GAP) + 14, _COLD_HOT, (-limit, limit))
+        draw(smoothed(difference), top, _LABEL + 3 * (_HEART_SIDE + _GAP) + 14, _COLD_HOT, (-limit, limit))
     return canvas
 
 
@@ -232,11 +230,6 @@ def _heart_planes(
         box = (left + column * (_HEART_SIDE + _GAP), top, float(_HEART_SIDE), float(_HEART_SIDE))
         axes = canvas.panel(box, view, _HEART_MM, heart_mm)
         draw_values(axes, plane(volume, view, heart_mm, _HEART_MM), colours, *window)  # type: ignore[arg-type]
-
-
-def _smoothed(spect: Volume) -> Volume:
-    """An image as it is shown: a Gaussian of 0.7 voxels' sigma takes the grain of single voxels away."""
-    return spect.with_values(torch.from_numpy(ndimage.gaussian_filter(spect.numpy(), _SMOOTHING_VOXELS)))
 
 
 def _brightest(spect: Volume, heart_mm: Triple) -> float:

@@ -7,32 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from scipy import ndimage
 
 from mureg.geometry import Quantity, Volume
 from mureg.geometry.rigid import Triple
 from mureg.pipeline import Outcome
 from mureg.registration.heart import HeartLocation, find_left_ventricle
-from mureg.report.canvas import (
-    AFTER,
-    BEFORE,
-    CAUTION,
-    FAINT,
-    GREY,
-    HEAT,
-    Canvas,
-    draw_glow,
-    draw_outline,
-    draw_values,
-)
+from mureg.report.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
+from mureg.report.chest import brightest_in_heart, chest_centre, draw_fused, smoothed
 from mureg.report.planes import VIEWS, plane
 from mureg.report.wording import corrected_for, displacement_at, shortened, six_numbers
 
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (160.0, 160.0, 160.0)
-_LUNG_EDGE_PER_CM = 0.08
-_SMOOTHING_VOXELS = 0.7
 _ACTION_LIMIT_PIXELS = 1.0
 
 
@@ -82,8 +68,8 @@ def compose_quality(outcome: Outcome) -> Canvas:
         ha="right",
         color=FAINT,
     )
-    uncorrected = _smoothed(outcome.spect_uncorrected)
-    corrected = None if outcome.spect_corrected is None else _smoothed(outcome.spect_corrected)
+    uncorrected = smoothed(outcome.spect_uncorrected)
+    corrected = None if outcome.spect_corrected is None else smoothed(outcome.spect_corrected)
     _chest_row(canvas, layout, 0, outcome.mu_header, uncorrected, heart, BEFORE)
     _chest_row(canvas, layout, 1, outcome.mu_registered, uncorrected, heart, AFTER)
     _heart_row(canvas, layout, 0, uncorrected, heart)
@@ -101,20 +87,13 @@ def _chest_row(
     canvas.text(
         34, top + height / 2, label, color=colour, fontsize=14, fontweight="bold", rotation=90, va="center", ha="center"
     )
-    centre = _chest_centre(spect, heart)
-    bright = _brightest_in_heart(spect, heart)
+    bright = brightest_in_heart(spect, heart)
     left = float(layout.left)
     for view in VIEWS:
-        # every plane goes through the ventricle; the window itself stays on the chest
-        middle = list(centre)
-        middle[view.through] = heart.centre_mm[view.through]
-        at: Triple = (middle[0], middle[1], middle[2])
+        at = chest_centre(spect, heart, view)
         width = _CHEST_MM[view.across] * layout.per_mm
         axes = canvas.panel((left, top, width, height), view, _CHEST_MM, at)
-        map_plane = plane(mu, view, at, _CHEST_MM)
-        draw_values(axes, map_plane, GREY, 0.0, 0.2)
-        draw_glow(axes, plane(spect, view, at, _CHEST_MM), bright)
-        draw_outline(axes, map_plane, _LUNG_EDGE_PER_CM, colour)
+        draw_fused(axes, plane(mu, view, at, _CHEST_MM), plane(spect, view, at, _CHEST_MM), bright, colour)
         left += width + layout.gap
 
 
@@ -126,7 +105,7 @@ def _heart_row(canvas: Canvas, layout: _Layout, row: int, spect: Volume | None, 
     if spect is None:
         canvas.text(layout.left, top + side / 2, "no corrected image was made", color=FAINT, va="center")
         return
-    bright = _brightest_in_heart(spect, heart)
+    bright = brightest_in_heart(spect, heart)
     for column, view in enumerate(VIEWS):
         box = (layout.left + column * (side + gap), top, side, side)
         axes = canvas.panel(box, view, _HEART_MM, heart.centre_mm)
@@ -173,27 +152,6 @@ def _words(canvas: Canvas, layout: _Layout, outcome: Outcome, heart: HeartLocati
         canvas.text(x + 14, y, f"and {len(remarks) - 3} more in registration.json", color=CAUTION, fontsize=10.5)
     right, bottom = layout.width - layout.margin, layout.height - 14
     canvas.text(right, bottom, "research use only: not for diagnosis", ha="right", va="bottom", color=FAINT)
-
-
-def _chest_centre(spect: Volume, heart: HeartLocation) -> Triple:
-    """The middle of the chest windows: the camera's axis from side to side and front to back, the heart's height."""
-    x, y, _ = spect.grid.centre_mm
-    return x, y, heart.centre_mm[2]
-
-
-def _smoothed(spect: Volume) -> Volume:
-    """The emission as it is shown: a Gaussian of 0.7 voxels' sigma takes the grain of single voxels away."""
-    return spect.with_values(torch.from_numpy(ndimage.gaussian_filter(spect.numpy(), _SMOOTHING_VOXELS)))
-
-
-def _brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:
-    """The brightest value near the left ventricle, liver and gut below it left out; 1 where all is dark."""
-    indices = np.indices(spect.grid.shape).transpose(1, 2, 3, 0)
-    offsets = spect.grid.points(indices) - np.asarray(heart.centre_mm)
-    near = (np.linalg.norm(offsets, axis=-1) < 42.0) & (offsets[..., 2] > -28.0)
-    values = spect.numpy()
-    brightest = float(values[near].max(initial=0.0)) or float(values.max())
-    return brightest if brightest > 0.0 else 1.0
 
 
 def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title: str = "") -> None:

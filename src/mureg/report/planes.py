@@ -12,7 +12,7 @@ from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
 
 Array = npt.NDArray[Any]
-_AXIS_LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))  # toward +, toward - of patient x, y, z
+_AXIS_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))  # toward +, toward - of patient x, y, z
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class View:
 
     @property
     def letters(self) -> tuple[str, str, str, str]:
-        """What stands at the left, right, top and bottom edge: L, R, A, P, S (head) or I (foot)."""
+        """What stands at the left, right, top and bottom edge: L, R, A, P, H (head) or F (foot)."""
         right, left = _AXIS_LETTERS[self.across]
         top, bottom = _AXIS_LETTERS[self.upward][:: self.up_sign]
         return left, right, top, bottom

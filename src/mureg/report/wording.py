@@ -41,12 +41,18 @@ class Displacement:
         """How far altogether, in SPECT voxels."""
         return float(np.linalg.norm(self.pixels))
 
+    @property
+    def toward(self) -> tuple[str, str, str]:
+        """Where to, axis by axis: "to the patient's left"."""
+        x, y, z = (way[0] if mm >= 0 else way[1] for mm, way in zip(self.mm, _TOWARD, strict=True))
+        return x, y, z
+
     def words(self) -> list[str]:
         """One line per axis: "9.0 mm to the patient's left (1.3 pixels)"."""
-        lines = []
-        for mm, pixels, (positive, negative) in zip(self.mm, self.pixels, _TOWARD, strict=True):
-            lines.append(f"{abs(mm):.1f} mm {positive if mm >= 0 else negative} ({abs(pixels):.1f} pixels)")
-        return lines
+        return [
+            f"{abs(mm):.1f} mm {toward} ({abs(pixels):.1f} pixels)"
+            for mm, toward, pixels in zip(self.mm, self.toward, self.pixels, strict=True)
+        ]
 
 
 def displacement_at(registration: Registration, point_mm: npt.ArrayLike, spect_grid: Grid) -> Displacement:

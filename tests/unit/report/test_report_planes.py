@@ -62,7 +62,7 @@ def test_every_pixel_carries_its_patient_coordinates(name: str, view: View) -> N
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_letters_name_the_directions_in_which_coordinates_grow(view: View) -> None:
     cut = plane(_spot(GRIDS["straight"]), view, CENTRE, SIZE)
-    toward = {0: "LR", 1: "PA", 2: "SI"}
+    toward = {0: "LR", 1: "PA", 2: "HF"}
     left, right, top, bottom = view.letters
     assert right + left == (toward[view.across] if cut.across_mm[-1] > cut.across_mm[0] else toward[view.across][::-1])
     assert top + bottom == (toward[view.upward] if cut.upward_mm[0] > cut.upward_mm[-1] else toward[view.upward][::-1])
@@ -70,8 +70,8 @@ def test_letters_name_the_directions_in_which_coordinates_grow(view: View) -> No
 
 def test_conventions_by_name() -> None:
     assert TRANSAXIAL.letters == ("R", "L", "A", "P")
-    assert CORONAL.letters == ("R", "L", "S", "I")
-    assert SAGITTAL.letters == ("A", "P", "S", "I")
+    assert CORONAL.letters == ("R", "L", "H", "F")
+    assert SAGITTAL.letters == ("A", "P", "H", "F")
 
 
 def test_what_lies_outside_the_volume_is_marked_unknown() -> None:

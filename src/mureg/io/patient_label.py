@@ -1,0 +1,26 @@
+"""Who a study is of, for those who ask to have it shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mureg.io.dicom_access import text
+from mureg.io.dicom_files import require_path
+from mureg.io.dicom_nm import choose_spect
+from mureg.io.nifti import is_nifti
+
+
+def patient_label(spect: Path, series: str | None = None) -> str:
+    """Name, identifier and study date as the header of the SPECT has them; "" where it has none, and for NIfTI.
+
+    Raises as `read_spect`.
+    """
+    require_path(spect)
+    if spect.is_file() and is_nifti(spect):
+        return ""
+    header = choose_spect(spect, series).header
+    name = " ".join(text(header, "PatientName").replace("^", " ").split())
+    identifier, day = text(header, "PatientID"), text(header, "StudyDate")
+    if len(day) == 8 and day.isdigit():
+        day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+    return ", ".join(part for part in (name, identifier and f"ID {identifier}", day) if part)

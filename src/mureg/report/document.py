@@ -1,0 +1,133 @@
+"""The report of one run: a page for a browser that needs nothing beside itself, and the same for paper."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+import mureg
+from mureg.evaluation.verdict import Assessment
+from mureg.geometry.rigid import Triple
+from mureg.io.atomic import writing
+from mureg.report import heart_picture, polar_picture
+from mureg.report.canvas import Canvas
+from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
+from mureg.report.contents import Contents
+from mureg.report.heart_picture import Heart, draw_hearts
+from mureg.report.polar_picture import draw_polar_maps
+from mureg.report.sheets import INK, MOST_REASONS, PAPER, write_sheets
+from mureg.study import Study
+
+HTML, PDF = "report.html", "report.pdf"
+
+_MOST_LETTERS, _FEWEST_LETTERS = 2100, 400
+
+Draw = Callable[[Canvas, float, float], None]
+"""Draws a picture whose top left corner is at a place of a canvas."""
+
+
+@dataclass(frozen=True, eq=False)
+class AsReport:
+    """The wish for a report.
+
+    Attributes:
+        study: that is run, for the facts of its acquisition.
+        pdf: two pages of paper as well.
+        patient: who it is, shown at the top; "" keeps everything of the patient out of the file.
+    """
+
+    study: Study
+    pdf: bool = False
+    patient: str = ""
+
+    def write(self, assessment: Assessment, folder: Path) -> None:
+        """Write ``report.html``, and ``report.pdf`` where that is wanted, each whole or not at all."""
+        chest = ChestPicture(assessment.outcome)
+        contents = Contents.of(assessment, self.study, _heart_mm(assessment, chest), self.patient)
+        pictures = _pictures(assessment, chest)
+        with writing(folder / HTML) as scratch:
+            scratch.write_text(as_html(contents, pictures), "utf-8")
+        if self.pdf:
+            write_sheets(contents, pictures, folder / PDF)
+
+
+def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:
+    """The page as one text with its pictures inside.
+
+    Args:
+        contents: the words.
+        pictures: height and drawing by name: fused, checkerboard, and hearts and polar where there are some.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("mureg.report").joinpath("template.html").read_text("utf-8"))
+    drawn = {name: _data_uri(height, draw) for name, (height, draw) in pictures.items()}
+    taken = len(contents.reason) + sum(len(words) for words in contents.reasons[:MOST_REASONS])
+    shown, dense = fitting(contents.warnings, taken)
+    return template.render(
+        {"hearts": "", "polar": ""} | drawn,
+        it=contents,
+        n_reasons=MOST_REASONS,
+        n_warnings=shown,
+        warning_size="6.6pt" if dense else "7.6pt",
+        version=mureg.__version__,
+    )
+
+
+def fitting(warnings: tuple[str, ...], taken: int = 0) -> tuple[int, bool]:
+    """How many warnings find room on the first page, and whether they must be set small.
+
+    Args:
+        warnings: one sentence each.
+        taken: letters of what stands above them.
+    """
+    room, total = max(_FEWEST_LETTERS, _MOST_LETTERS - 2 * taken), 0
+    for number, words in enumerate(warnings):
+        total += len(words) + 40
+        if total > room:
+            return number, True
+    return len(warnings), total > room // 2
+
+
+def _heart_mm(assessment: Assessment, chest: ChestPicture) -> Triple:
+    """Where the decision looked for the heart, so that one run has one shift; else the ventricle, else what is seen."""
+    figures, names = assessment.figures, ("heart_x_mm", "heart_y_mm", "heart_z_mm")
+    if all(name in figures for name in names):
+        return figures[names[0]], figures[names[1]], figures[names[2]]
+    return chest.heart.centre_mm if assessment.perfusion is None else assessment.perfusion.ventricle.centre_mm
+
+
+def _pictures(assessment: Assessment, chest: ChestPicture) -> dict[str, tuple[int, Draw]]:
+    """What can be shown of this run."""
+    found: dict[str, tuple[int, Draw]] = {
+        "fused": (FUSED_HEIGHT, chest.fused),
+        "checkerboard": (CHECKERBOARD_HEIGHT, chest.checkerboard),
+    }
+    outcome, perfusion = assessment.outcome, assessment.perfusion
+    if perfusion is None or outcome.spect_corrected is None or assessment.spect_header is None:
+        return found
+    images = {
+        "Uncorrected": outcome.spect_uncorrected,
+        "Corrected,\nmap by headers": assessment.spect_header,
+        "Corrected,\nmap registered": outcome.spect_corrected,
+    }
+    hearts = {name: Heart.of(image, perfusion.ventricle) for name, image in images.items()}
+    found["hearts"] = (
+        heart_picture.HEIGHT,
+        lambda canvas, left, top: draw_hearts(canvas, left, top, hearts),
+    )
+    found["polar"] = (
+        polar_picture.HEIGHT,
+        lambda canvas, left, top: draw_polar_maps(canvas, left, top, perfusion),
+    )
+    return found
+
+
+def _data_uri(height: int, draw: Draw) -> str:
+    canvas = Canvas(WIDTH, height, PAPER, INK)
+    draw(canvas, 0.0, 0.0)
+    return "data:image/webp;base64," + b64encode(canvas.webp()).decode("ascii")

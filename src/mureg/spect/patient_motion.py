@@ -1,0 +1,105 @@
+"""Did the patient move while the camera turned? Jumps along the body between neighbouring views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from mureg.spect.acquisition import Acquisition
+
+_SIDE = 2
+_REACH_ROWS = 5
+_STEPS_PER_ROW = 10
+_FEWEST_VIEWS = 16
+_FEWEST_ROWS = 4 * _REACH_ROWS
+_FEWEST_COUNTS = 2000.0
+_LEAST_CONTRAST = 0.1
+
+Profile = Float[np.ndarray, " row"]
+
+
+@dataclass(frozen=True)
+class Jump:
+    """The largest step between neighbouring views.
+
+    Attributes:
+        mm: how far the patient is shifted to the head after it; negative to the foot.
+        view: number of the first view after it, counted from 1 along the orbit.
+        rows: the same in detector rows.
+    """
+
+    mm: float
+    view: int
+    rows: float
+
+    @property
+    def is_motion(self) -> bool:
+        """Whether it is more than a pixel."""
+        return abs(self.rows) > 1.0
+
+    def words(self) -> str:
+        """In a sentence."""
+        toward = "head" if self.mm >= 0 else "foot"
+        return f"{abs(self.mm):.1f} mm to the {toward} before view {self.view}"
+
+
+def largest_jump(acquisition: Acquisition) -> Jump | None:
+    """Find the largest step of the patient along the axis of rotation from one view to the next.
+
+    What a detector row counts in all is the activity of one slice of the patient, whatever the angle: without
+    attenuation these sums are the same in every view (the Helgason-Ludwig condition of order zero), and with it they
+    change slowly from view to view. The mean of the two views before each gap is laid onto the mean of the two after
+    it, with a free factor, by least squares. A slow drift, steps across the axis and breathing are not seen, nor a step
+    at the first or last view.
+
+    Returns:
+        The largest step of up to five rows either way; None for too few views, rows, counts or
+        differences between the rows to tell.
+    """
+    counts = acquisition.photopeak_counts.cpu().numpy().astype(np.float64)
+    profiles = counts.sum(axis=2)
+    if acquisition.view_weights is not None:
+        profiles = profiles / acquisition.view_weights[:, None]
+    profiles = profiles[_along_orbit(acquisition.angles_deg)]
+    n_views, n_rows = profiles.shape
+    if n_views < _FEWEST_VIEWS or n_rows < _FEWEST_ROWS or np.median(counts.sum(axis=(1, 2))) < _FEWEST_COUNTS:
+        return None
+    mean = profiles.mean(0)
+    if mean.std() < _LEAST_CONTRAST * mean.mean():
+        return None
+    gaps = range(_SIDE, n_views - _SIDE + 1)
+    steps = [_step_rows(profiles[gap - _SIDE : gap].mean(0), profiles[gap : gap + _SIDE].mean(0)) for gap in gaps]
+    worst = int(np.argmax(np.abs(steps)))
+    rows = -steps[worst]  # row 0 is nearest the head
+    return Jump(rows * acquisition.pixel_mm[0], gaps[worst] + 1, rows)
+
+
+def _along_orbit(angles_deg: Float[np.ndarray, " view"]) -> np.ndarray:
+    """Views in the order of their angles, beginning after the widest gap, in the sense in which they were taken."""
+    angles = np.asarray(angles_deg) % 360.0
+    order = np.argsort(angles, kind="stable")
+    gaps = np.diff(angles[order], append=angles[order[0]] + 360.0)
+    widest = int(np.argmax(gaps))
+    if gaps[widest] < 1.5 * np.median(gaps):  # a full circle begins where the camera began
+        widest = int(np.argmin(order)) - 1
+    order = np.roll(order, -(widest + 1))
+    return np.roll(order[::-1], 1 if order[0] == 0 else 0) if np.median(np.diff(order)) < 0 else order
+
+
+def _step_rows(before: Profile, after: Profile) -> float:
+    """By how many rows, towards higher numbers, a profile has to be shifted to lie on another."""
+    rows = np.arange(len(before), dtype=np.float64)
+    inner = slice(_REACH_ROWS, -_REACH_ROWS)
+    shifts = np.arange(-_REACH_ROWS * _STEPS_PER_ROW, _REACH_ROWS * _STEPS_PER_ROW + 1) / _STEPS_PER_ROW
+    moved = np.interp(rows[None, inner] - shifts[:, None], rows, before)
+    # what remains after the best factor
+    target = after[inner]
+    explained = (moved @ target) ** 2 / np.maximum((moved**2).sum(1), 1e-12)
+    best = int(np.argmax(explained))
+    if not 0 < best < len(shifts) - 1:
+        return float(shifts[best])
+    low, middle, high = explained[best - 1 : best + 2]
+    bend = low - 2 * middle + high
+    return float(shifts[best] + (0.5 * (low - high) / bend / _STEPS_PER_ROW if bend < 0 else 0.0))

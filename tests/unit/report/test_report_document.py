@@ -1,0 +1,325 @@
+"""The report: it stands alone, it tells nothing of the patient, left is left, and it is two pages."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mureg.evaluation.verdict import Assessment, Confidence
+from mureg.report.canvas import Canvas
+from mureg.report.contents import Contents
+from mureg.report.document import AsReport, Draw, as_html, fitting
+from mureg.report.heart_picture import Heart, draw_hearts
+from mureg.report.polar_picture import draw_polar_maps
+from mureg.report.sheets import wrapped, write_sheets
+from mureg.study import Study
+from support.assessments import POSE, drawn_assessment, drawn_study
+from support.hearts import CENTRE_MM, TOWARD, VENTRICLE, wall_volume, with_defect
+
+SECRET = "DOE^JANE"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and all words between them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data) -> None:
+        self.words += data + "\n"
+
+    def pictures(self) -> list[tuple[np.ndarray, str]]:
+        found = []
+        for tag, attributes in self.tags:
+            if tag == "img":
+                kind, _, data = attributes["src"].partition(";base64,")
+                assert kind == "data:image/webp"
+                found.append(
+                    (np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGB")), attributes["alt"])
+                )
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A report as it is written, page and paper."""
+    folder = tmp_path_factory.mktemp("report")
+    AsReport(replace(drawn_study(), patient=SECRET), pdf=True).write(drawn_assessment(), folder)
+    return folder
+
+
+def blank(canvas: Canvas, left: float, top: float) -> None:
+    canvas.text(left, top, "picture")
+
+
+def pictures_of(assessment: Assessment) -> dict[str, tuple[int, Draw]]:
+    """Instead of the pictures, which take their time."""
+    names = ("fused", "checkerboard", *(("hearts", "polar") if assessment.perfusion else ()))
+    return dict.fromkeys(names, (20, blank))
+
+
+def html_of(assessment: Assessment, study: Study | None = None, patient: str = "") -> str:
+    contents = Contents.of(assessment, study or drawn_study(), CENTRE_MM, patient)
+    return as_html(contents, pictures_of(assessment))
+
+
+def pdf_of(assessment: Assessment, path: Path, patient: str = "") -> bytes:
+    write_sheets(Contents.of(assessment, drawn_study(), CENTRE_MM, patient), pictures_of(assessment), path)
+    return path.read_bytes()
+
+
+def n_pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
+
+
+def test_the_page_needs_nothing_beside_itself_and_runs_nothing(whole: Path) -> None:
+    html = (whole / "report.html").read_text("utf-8")
+    page = Page(html)
+    assert sorted(path.name for path in whole.iterdir()) == ["report.html", "report.pdf"]
+    assert len(html) < 3_000_000
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|javascript:", re.sub(r"base64,[A-Za-z0-9+/=]+", "", html))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "form", "a"}
+    for _, attributes in page.tags:
+        assert not {"href", "srcset", "action"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+        assert (attributes.get("src") or "data:").startswith("data:")
+
+
+def test_it_says_what_it_is_not_for_on_both_pages() -> None:
+    assert Page(html_of(drawn_assessment())).words.count("Research use only: not for diagnosis.") >= 2
+
+
+def test_every_picture_says_what_is_seen(whole: Path) -> None:
+    pictures = Page((whole / "report.html").read_text("utf-8")).pictures()
+    assert len(pictures) == 4
+    assert all(pixels.shape[1] == 2 * 748 and pixels.std() > 20 for pixels, _ in pictures)
+    assert all(len(words) > 60 for _, words in pictures)
+    assert "to the patient's right" in pictures[0][1]
+    assert "LCX" in pictures[3][1]
+
+
+def test_nothing_of_the_patient_unless_asked(whole: Path) -> None:
+    study = replace(drawn_study(), patient=SECRET)
+    assert SECRET not in (whole / "report.html").read_text("utf-8")
+    assert SECRET not in repr(Contents.of(drawn_assessment(), study, CENTRE_MM, "")), "all that the PDF can say"
+    html = html_of(drawn_assessment(), study, patient="JANE DOE, ID 4711")
+    assert Page(html).words.count("JANE DOE, ID 4711") == 2, "at the top of both pages"
+
+
+def test_odd_words_are_words_and_no_tags(tmp_path: Path) -> None:
+    odd = '<script>alert("x")</script> & <img src=x onerror=y>'
+    drawn = drawn_assessment()
+    drawn = replace(drawn, reason=odd, outcome=replace(drawn.outcome, warnings=(odd, "心臓 {{ 7 * 7 }}")))
+    html = html_of(drawn, patient=odd)
+    assert n_pages(pdf_of(drawn, tmp_path / "odd.pdf", odd)) == 2
+    page = Page(html)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.words.count(odd) == 4
+    assert "心臓 {{ 7 * 7 }}" in page.words
+
+
+def test_the_pdf_has_two_pages_of_a4(whole: Path) -> None:
+    data = (whole / "report.pdf").read_bytes()
+    assert data.startswith(b"%PDF")
+    assert data.rstrip().endswith(b"%%EOF")
+    assert n_pages(data) == 2
+    boxes = re.findall(rb"/MediaBox\s*\[([^]]*)\]", data)
+    for box in boxes:
+        np.testing.assert_allclose([float(n) * 25.4 / 72 for n in box.split()], [0, 0, 210, 297], atol=0.5)
+    assert len(data) < 3_000_000
+
+
+def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
+    drawn = drawn_assessment()
+    assert pdf_of(drawn, tmp_path / "one.pdf") == pdf_of(drawn, tmp_path / "other.pdf")
+    assert html_of(drawn) == html_of(drawn)
+
+
+@pytest.mark.parametrize("decision", ["aligned", "corrected", "review", "refused"])
+def test_every_decision_is_said_in_the_largest_letters(decision) -> None:
+    html = html_of(drawn_assessment(decision=decision))
+    heading = re.search(r"<h1>(.*?)</h1>", html, re.DOTALL)
+    assert heading is not None
+    assert decision.upper() in heading[1]
+    assert "two methods disagree by 9 mm" in html
+
+
+def test_a_run_without_a_corrected_image_says_so(tmp_path: Path) -> None:
+    AsReport(drawn_study(), pdf=True).write(drawn_assessment(corrected=False), tmp_path)
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert len(page.pictures()) == 2
+    assert "No corrected image was made" in page.words
+    assert "It cannot be told for this study" in page.words
+
+
+def test_an_uncertain_axis_and_an_uncalibrated_interval_are_said() -> None:
+    drawn = drawn_assessment(confidence=Confidence((1.0, 2.0, 3.0), (0.1, 0.2, 0.3), 4.0, False))
+    drawn = replace(drawn, perfusion=replace(drawn.perfusion, axis_by_hand=False, axis_confidence=0.1))
+    contents = Contents.of(drawn, drawn_study(), CENTRE_MM, "")
+    assert [shift.interval for shift in contents.shifts] == ["± 1.0 mm", "± 2.0 mm", "± 3.0 mm"]
+    assert "may be larger" in " ".join(contents.shift_notes)
+    assert "doubtful" in contents.perfusion_note
+
+
+def test_the_shift_is_the_way_the_map_went() -> None:
+    """The pose carries SPECT points to the CT; the map's anatomy went the other way."""
+    contents = Contents.of(drawn_assessment(), drawn_study(), CENTRE_MM, "")
+    by_headers = POSE.apply(CENTRE_MM)
+    for shift, mm, (plus, minus) in zip(
+        contents.shifts,
+        np.asarray(CENTRE_MM) - by_headers,
+        (("left", "right"), ("back", "front"), ("head", "foot")),
+        strict=True,
+    ):
+        assert float(shift.mm) == pytest.approx(abs(mm), abs=0.06)
+        assert shift.toward.endswith(plus if mm > 0 else minus)
+        assert float(shift.pixels) == pytest.approx(abs(mm) / 3.4, abs=0.06)
+
+
+def test_the_heart_is_where_the_decision_looked(whole: Path, tmp_path: Path) -> None:
+    """Two places a centimetre apart would give two shifts for one run in one report."""
+    drawn = drawn_assessment()
+    expected = float(np.linalg.norm(POSE.apply(CENTRE_MM) - np.asarray(CENTRE_MM)))
+    words = Page((whole / "report.html").read_text("utf-8")).words
+    assert f"In all {expected:.1f} mm" in words, "the middle of the ventricle"
+    elsewhere = {"heart_x_mm": 90.0, "heart_y_mm": 20.0, "heart_z_mm": -60.0}
+    expected = float(np.linalg.norm(POSE.apply([90.0, 20.0, -60.0]) - np.array([90.0, 20.0, -60.0])))
+    AsReport(drawn_study()).write(replace(drawn, figures=elsewhere), tmp_path)
+    assert f"In all {expected:.1f} mm" in Page((tmp_path / "report.html").read_text("utf-8")).words
+
+
+def test_above_the_published_limit_is_marked() -> None:
+    contents = Contents.of(drawn_assessment(), drawn_study(), CENTRE_MM, "")
+    assert contents.mismatch == (("before", "6.4 %", True), ("after", "1.1 %", False))
+
+
+def test_too_many_warnings_are_counted_not_lost(tmp_path: Path) -> None:
+    drawn = drawn_assessment()
+    many = tuple(f"warning number {n}: " + "nothing is known about attenuation beyond the end " * 3 for n in range(40))
+    drawn = replace(drawn, outcome=replace(drawn.outcome, warnings=many))
+    assert n_pages(pdf_of(drawn, tmp_path / "many.pdf")) == 2
+    page = Page(html_of(drawn))
+    taken = len(drawn.reason) + len(drawn.reasons[1])
+    shown, dense = fitting(many, taken)
+    assert dense
+    assert 5 < shown < 40
+    assert fitting(many, 900)[0] < shown
+    assert f"{40 - shown} more in registration.json" in page.words
+    assert all(f"warning number {n}:" in page.words for n in range(40)), "the rest can be unfolded"
+    assert fitting(("short",)) == (1, False)
+
+
+def test_lines_are_broken_where_the_paper_ends() -> None:
+    words = "one two three " * 30 + "x" * 400
+    lines = wrapped(words, 8, 300)
+    assert "".join(lines).replace(" ", "") == words.replace(" ", "")
+    assert len(lines) > 5
+
+
+# Left and right. Slices are cut out of the drawn pixels at their places on the paper, and dark means defect.
+
+
+def drawn_pixels(wall: str) -> np.ndarray:
+    hearts = {"whole": Heart.of(wall_volume(), VENTRICLE), "defect": Heart.of(with_defect(wall), VENTRICLE)}
+    canvas = Canvas(748, 400, "white", "black")
+    draw_hearts(canvas, 0, 0, hearts)
+    return canvas.pixels().astype(float).sum(-1)
+
+
+def halves(square: np.ndarray) -> dict[str, float]:
+    """Sum of the brightness in the four triangles of a square, towards its edges."""
+    n = square.shape[0]
+    y, x = np.indices(square.shape) - (n - 1) / 2
+    return {
+        "top": square[-y > np.abs(x)].sum(),
+        "bottom": square[y > np.abs(x)].sum(),
+        "left": square[-x > np.abs(y)].sum(),
+        "right": square[x > np.abs(y)].sum(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wall", "short", "vertical", "horizontal"),
+    [
+        ("anterior", "top", "top", None),
+        ("inferior", "bottom", "bottom", None),
+        ("septal", "left", None, "left"),
+        ("lateral", "right", None, "right"),
+    ],
+)
+def test_a_defect_is_on_its_side_of_the_slices(wall, short, vertical, horizontal) -> None:
+    """Short axis: septum left, anterior up. Vertical long axis: anterior up. Horizontal long axis: septum left."""
+    pixels = drawn_pixels(wall)
+    left, side, gap, title = 748 - 10 * 65 + 2, 63, 2, 34
+    below = 2 * title + 2 * (side + gap)
+
+    def lost(column: int, top: int) -> dict[str, float]:
+        x = left + column * (side + gap)
+        whole, defect = (pixels[y : y + side, x : x + side] for y in (top, top + side + gap))
+        before, after = halves(whole), halves(defect)
+        return {edge: 1.0 - after[edge] / before[edge] for edge in before}
+
+    for slices, top, side_of_it in (((5,), title, short), ((2,), below, vertical), ((7,), below, horizontal)):
+        for column in slices:
+            less = lost(column, top)
+            if side_of_it is None:
+                assert abs(less["left"] - less["right"]) < 0.08
+                continue
+            opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}[side_of_it]
+            assert less[side_of_it] > 0.2, (wall, column, less)
+            assert abs(less[opposite]) < 0.08, (wall, column, less)
+
+
+def test_short_axes_go_from_apex_to_base_and_long_axes_have_the_apex_right_and_up() -> None:
+    heart = Heart.of(wall_volume(), VENTRICLE)
+    middle = [
+        s[s.shape[0] // 2 - 2 : s.shape[0] // 2 + 3, s.shape[1] // 2 - 2 : s.shape[1] // 2 + 3] for s in heart.short()
+    ]
+    assert middle[0].mean() > 60, "the wall of the apex"
+    assert middle[-1].mean() < 20, "the open base"
+    vertical, horizontal = heart.vertical()[2], heart.horizontal()[2]
+    row, column = vertical.shape[0] // 2, horizontal.shape[1] // 2
+    assert vertical[row, vertical.shape[1] // 2 :].max() > 60 > 20 > vertical[row, : vertical.shape[1] // 2].max()
+    assert horizontal[: horizontal.shape[0] // 2, column].max() > 60 > 20
+    assert horizontal[horizontal.shape[0] // 2 :, column].max() < 20
+
+
+@pytest.mark.parametrize("wall", list(TOWARD))
+def test_a_defect_is_on_its_side_of_the_polar_map(wall) -> None:
+    canvas = Canvas(748, 218, "white", "black")
+    draw_polar_maps(canvas, 0, 0, drawn_assessment(wall).perfusion)
+    pixels = canvas.pixels().astype(float)
+    side, gap, top = (748 - 24) / 4, 8, 34
+    at = {"anterior": (0, -1), "inferior": (0, 1), "septal": (-1, 0), "lateral": (1, 0)}
+
+    def brightness(column: int, direction: tuple[int, int]) -> float:
+        """Median in the middle ring, away from the numbers."""
+        x, y = column * (side + gap) + side / 2, top + side / 2
+        turn = np.arctan2(direction[1], direction[0]) + np.radians([-14, -10, 10, 14])
+        radii = np.linspace(0.55, 0.73, 7)[:, None] * side / 2 / 1.13
+        rows, columns = (np.rint(c).astype(int) for c in (y + radii * np.sin(turn), x + radii * np.cos(turn)))
+        return float(np.median(pixels[rows, columns].sum(-1)))
+
+    whole = {name: brightness(1, direction) for name, direction in at.items()}
+    defect = {name: brightness(2, direction) for name, direction in at.items()}
+    less = {name: whole[name] - defect[name] for name in at}
+    assert max(less, key=less.__getitem__) == wall
+    assert less[wall] > 60
+    opposite = {"anterior": "inferior", "inferior": "anterior", "septal": "lateral", "lateral": "septal"}[wall]
+    assert abs(less[opposite]) < 30
+    marked = drawn_assessment(wall).perfusion.changed
+    assert {"anterior": 7, "inferior": 10, "septal": 9, "lateral": 11}[wall] in marked
