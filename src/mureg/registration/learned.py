@@ -45,6 +45,7 @@ class Card:
         loss: what it was trained to make small, with its `kind`.
         trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
         validation: figures on patients that it was not trained on, by name, mm.
+        believed: share of each of the six numbers that is added to the start, where the network looks at the heart.
         errors: 6x6 covariance of the six numbers (mm, degrees, about the heart) that was left on patients that neither
             training nor the choice of weights had seen; empty where nobody measured it.
         errors_grow_mm: spread of several looks at which that covariance is to be doubled; 0 for never.
@@ -59,6 +60,7 @@ class Card:
     loss: Table = field(default_factory=dict)
     trained_on: Table = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
+    believed: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     errors: tuple[tuple[float, ...], ...] = ()
     errors_grow_mm: float = 0.0
     version: str = ""

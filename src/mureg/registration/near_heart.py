@@ -183,7 +183,7 @@ def look_at(
             # all about one point, or they could not be averaged
             small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
             said.append(np.concatenate(small.six(heart.centre_mm)))
-        mean, spread = np.mean(said, axis=0), np.std(said, axis=0)
+        mean, spread = np.mean(said, axis=0) * card.believed, np.std(said, axis=0)
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
     step = np.concatenate((start.inverse() @ pose).six(heart.centre_mm))
     return Seen(pose, heart, step, spread)
