@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import (
     Algorithms,
     Common,
@@ -21,7 +22,9 @@ from mureg.cli.common import (
     progress,
 )
 from mureg.cli.dicom import DicomOut
-from mureg.errors import UsageError
+from mureg.errors import RefusedError, UsageError
+from mureg.evaluation.assessment import assess
+from mureg.evaluation.perfusion import HandAxis
 from mureg.io import read_study
 from mureg.pipeline import run
 from mureg.registration import MutualInformation
@@ -41,6 +44,8 @@ class Register:
         reconstruction: stop after the registration, without the corrected reconstruction.
         spect_series: which SPECT series of the folder (UID, its end, number or description).
         ct_series: which CT or map series of the folder.
+        axis: left-ventricular long axis by hand: a point near its middle (mm), then the direction from base to apex,
+            LPS+ in SPECT space (x to the patient's left, y to the back, z to the head).
         settings: TOML file of settings, as written beside each result; options given here go first.
     """
 
@@ -52,6 +57,7 @@ class Register:
     reconstruction: bool = True
     spect_series: str | None = None
     ct_series: str | None = None
+    axis: tuple[float, float, float, float, float, float] | None = None
     settings: Path | None = None
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     common: Annotated[Common, Flat] = field(default_factory=Common)
@@ -59,7 +65,17 @@ class Register:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, run, write, say."""
+    """Parse, read, run, decide, write, say."""
+    options = _parsed(arguments)
+    try:
+        return _register(options)
+    except RefusedError as refusal:
+        if options.common.json:
+            emit(options.common, {"decision": "refused", "reason": str(refusal), "use": RESEARCH_USE_ONLY}, [])
+        raise
+
+
+def _parsed(arguments: Sequence[str]) -> Register:
     options = parse("register", arguments, Register)
     if options.settings is not None:
         kind, algorithms = algorithms_from(options.settings)
@@ -70,6 +86,10 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(
             "both --ct and --mu" if options.ct else "neither --ct nor --mu", "one of them", "give the CT or a ready map"
         )
+    return options
+
+
+def _register(options: Register) -> int:
     device = options.common.prepare()
     overwrite = options.common.overwrite
     with progress(options.common.json) as report:
@@ -90,8 +110,25 @@ def main(arguments: Sequence[str]) -> int:
             device=device,
             progress=report,
         )
+        assessment = assess(
+            study,
+            outcome,
+            algorithms.decision,
+            axis=_by_hand(options),
+            reconstructor=algorithms.osem,
+            physics=algorithms.physics,
+            attenuation=algorithms.attenuation,
+            device=device,
+            progress=report,
+        )
         report("writing")
-        files = write_folder(outcome, options.output, dicom, overwrite=overwrite)
+        files = write_folder(assessment, options.output, dicom, overwrite=overwrite)
     written = {"files": [file.name for file in files]}
-    emit(options.common, as_json(outcome) | written, [*describe(outcome), f"results in {options.output}"])
+    emit(options.common, as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
     return 0
+
+
+def _by_hand(options: Register) -> HandAxis | None:
+    if options.axis is None:
+        return None
+    return options.axis[:3], options.axis[3:]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from mureg.errors import RefusedError
+from mureg.errors import RefusedError, UsageError
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.heart import find_left_ventricle
@@ -44,7 +44,22 @@ def axis_from_wall(wall: Volume) -> LeftVentricle:
     return _fitted(wall.grid.points(np.argwhere(inside)), values[inside])
 
 
-def axis_from_image(spect: Volume, mu: Volume | None = None) -> LeftVentricle:
+@dataclass(frozen=True)
+class FoundAxis:
+    """A left ventricle that was found in an image.
+
+    Attributes:
+        ventricle: as it was fitted.
+        confidence: 0 (a guess) to 1 (sure, or given by hand).
+        by_hand: whether the axis was given.
+    """
+
+    ventricle: LeftVentricle
+    confidence: float
+    by_hand: bool = False
+
+
+def axis_from_image(spect: Volume, mu: Volume | None = None) -> FoundAxis:
     """Estimate the left ventricle in an image: find it, take what is bright around it, fit, and fit again near the fit.
 
     Args:
@@ -65,7 +80,35 @@ def axis_from_image(spect: Volume, mu: Volume | None = None) -> LeftVentricle:
     points, weights = places[bright], values[bright] - level
     first = _fitted(points, np.minimum(weights, level))
     off = np.abs(_off_surface(_shape_of(first), points, np.asarray(first.centre_mm), np.asarray(first.apex_direction)))
-    return _fitted(points[off < _BAND_MM], np.minimum(weights, level)[off < _BAND_MM])
+    last = _fitted(points[off < _BAND_MM], np.minimum(weights, level)[off < _BAND_MM])
+    return FoundAxis(last, heart.confidence)
+
+
+def axis_by_hand(spect: Volume, centre_mm: Triple, direction: Triple) -> FoundAxis:
+    """The sizes of the left ventricle along an axis that was given.
+
+    Args:
+        spect: corrected or not.
+        centre_mm: a point of the long axis near the middle of the ventricle, LPS+, mm, in SPECT space.
+        direction: from base to apex, LPS+ (to the patient's left, the front and the feet), of any length.
+
+    Raises:
+        UsageError: a direction of no length, or one that points to the patient's right.
+    """
+    length = float(np.linalg.norm(direction))
+    if not np.isfinite([*centre_mm, length]).all() or length == 0.0 or direction[0] <= 0.0:
+        raise UsageError(
+            f"an axis along {direction}",
+            "a direction from base to apex with a part to the patient's left (x > 0, LPS)",
+            "give the direction of the apex seen from the base",
+        )
+    return FoundAxis(LeftVentricle(centre_mm, _triple(_unit(direction)), 90.0, 34.0, 11.0), 1.0, by_hand=True)
+
+
+def off_wall_mm(ventricle: LeftVentricle, points: Points) -> Weights:
+    """About how far points lie outside the middle of the wall of a ventricle, mm; negative inside."""
+    centre, direction = np.asarray(ventricle.centre_mm), np.asarray(ventricle.apex_direction)
+    return _off_surface(_shape_of(ventricle), points, centre, direction)
 
 
 @dataclass(frozen=True)
