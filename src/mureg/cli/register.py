@@ -22,6 +22,7 @@ from mureg.cli.common import (
     progress,
 )
 from mureg.cli.dicom import DicomOut
+from mureg.cli.report import ReportOut
 from mureg.errors import RefusedError, UsageError
 from mureg.evaluation.assessment import assess
 from mureg.evaluation.perfusion import HandAxis
@@ -60,6 +61,7 @@ class Register:
     axis: tuple[float, float, float, float, float, float] | None = None
     settings: Path | None = None
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
+    document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     common: Annotated[Common, Flat] = field(default_factory=Common)
     algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
 
@@ -122,7 +124,8 @@ def _register(options: Register) -> int:
             progress=report,
         )
         report("writing")
-        files = write_folder(assessment, options.output, dicom, overwrite=overwrite)
+        document = options.document.of(study, options.spect, options.spect_series)
+        files = write_folder(assessment, options.output, dicom, document, overwrite=overwrite)
     written = {"files": [file.name for file in files]}
     emit(options.common, as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
     return 0

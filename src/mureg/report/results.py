@@ -18,6 +18,7 @@ from mureg.io.transforms import write_tfm
 from mureg.pipeline import Provenance
 from mureg.report.conclusion import conclusion, conclusion_lines
 from mureg.report.dicom import AsDicom
+from mureg.report.document import HTML, PDF, AsReport
 from mureg.report.figures import quality_picture
 from mureg.report.wording import corrected_for
 
@@ -29,6 +30,8 @@ FILES = (
     "spect_nac.nii.gz",
     "spect_ac.nii.gz",
     "qc.png",
+    HTML,
+    PDF,
     "settings.toml",
 )
 
@@ -43,23 +46,36 @@ def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) ->
 
 
 def write_folder(
-    assessment: Assessment, folder: Path, dicom: AsDicom | None = None, *, overwrite: bool = False
+    assessment: Assessment,
+    folder: Path,
+    dicom: AsDicom | None = None,
+    document: AsReport | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write every file of a result into `folder`, all of them or none; return them.
 
-    A corrected image or DICOM results left over from an earlier run are removed when this run made none.
+    A corrected image, report or DICOM results left over from an earlier run are removed when this run made none.
 
     Args:
         assessment: of one run.
         folder: made where it is missing.
         dicom: write the results as DICOM as well.
+        document: write the report as well.
         overwrite: DICOM results that are there may be replaced.
     """
     with staging(folder) as scratch:
         _write_each(assessment, scratch, dicom, overwrite)
+        if document is not None:
+            document.write(assessment, scratch)
         remove_dicom_folder(folder / FOLDER)
-    if assessment.outcome.spect_corrected is None:
-        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
+    left_over = {
+        "spect_ac.nii.gz": assessment.outcome.spect_corrected is None,
+        HTML: document is None,
+        PDF: document is None or not document.pdf,
+    }
+    for name in (name for name, old in left_over.items() if old):
+        (folder / name).unlink(missing_ok=True)
     return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
 
 
