@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 import mureg
 from mureg.evaluation.verdict import Assessment
+from mureg.geometry.rigid import Triple
 from mureg.io.atomic import writing
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
@@ -48,7 +49,7 @@ class AsReport:
     def write(self, assessment: Assessment, folder: Path) -> None:
         """Write ``report.html``, and ``report.pdf`` where that is wanted, each whole or not at all."""
         chest = ChestPicture(assessment.outcome)
-        contents = Contents.of(assessment, self.study, chest.heart.centre_mm, self.patient)
+        contents = Contents.of(assessment, self.study, _heart_mm(assessment, chest), self.patient)
         pictures = _pictures(assessment, chest)
         with writing(folder / HTML) as scratch:
             scratch.write_text(as_html(contents, pictures), "utf-8")
@@ -84,6 +85,14 @@ def fitting(warnings: tuple[str, ...]) -> tuple[int, bool]:
         if total > _WARNINGS_CHARACTERS:
             return number, True
     return len(warnings), total > _DENSE_CHARACTERS
+
+
+def _heart_mm(assessment: Assessment, chest: ChestPicture) -> Triple:
+    """Where the decision looked for the heart, so that one run has one shift; else the ventricle, else what is seen."""
+    figures, names = assessment.figures, ("heart_x_mm", "heart_y_mm", "heart_z_mm")
+    if all(name in figures for name in names):
+        return figures[names[0]], figures[names[1]], figures[names[2]]
+    return chest.heart.centre_mm if assessment.perfusion is None else assessment.perfusion.ventricle.centre_mm
 
 
 def _pictures(assessment: Assessment, chest: ChestPicture) -> dict[str, tuple[int, Draw]]:

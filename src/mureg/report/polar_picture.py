@@ -13,16 +13,17 @@ from mureg.report.bullseye import wedges
 from mureg.report.canvas import HEAT, Canvas
 from mureg.report.chest_picture import WIDTH
 
-HEIGHT = 218
+HEIGHT = 232
 
-_GAP, _TITLE = 8, 34
+_GAP, _TITLE = 14, 42
+_LIMIT = 1.02
 _MOST = 20.0
 _COLD_HOT = colormaps["PuOr_r"]
 _WALLS = (
-    (0.0, 1.08, "anterior", 0),
-    (0.0, -1.08, "inferior", 0),
-    (-1.08, 0.0, "septal", 90),
-    (1.08, 0.0, "lateral", 270),
+    (0.0, 1.07, "anterior", 0),
+    (0.0, -1.07, "inferior", 0),
+    (-1.07, 0.0, "septal", 90),
+    (1.07, 0.0, "lateral", 270),
 )
 _NAMES = (
     ("Uncorrected", "percent of its brightest segment"),
@@ -47,8 +48,8 @@ def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusio
         canvas.text(x + side / 2, top + 2, name, fontsize=8, fontweight="bold", ha="center")
         canvas.text(x + side / 2, top + 18, said, fontsize=7, ha="center")
         axes = canvas.axes((x, top + _TITLE, side, side))
-        axes.set_xlim(-1.15, 1.15)
-        axes.set_ylim(-1.15, 1.15)
+        axes.set_xlim(-_LIMIT, _LIMIT)
+        axes.set_ylim(-_LIMIT, _LIMIT)
         axes.set_aspect("equal")
         if column < 3:
             _draw(axes, maps[column], [HEAT(0.05 + 0.9 * value / 100.0) for value in np.clip(maps[column], 0, 100)])

@@ -190,6 +190,18 @@ def test_the_shift_is_the_way_the_map_went() -> None:
         assert float(shift.pixels) == pytest.approx(abs(mm) / 3.4, abs=0.06)
 
 
+def test_the_heart_is_where_the_decision_looked(whole: Path, tmp_path: Path) -> None:
+    """Two places a centimetre apart would give two shifts for one run in one report."""
+    drawn = drawn_assessment()
+    expected = float(np.linalg.norm(POSE.apply(CENTRE_MM) - np.asarray(CENTRE_MM)))
+    words = Page((whole / "report.html").read_text("utf-8")).words
+    assert f"In all {expected:.1f} mm" in words, "the middle of the ventricle"
+    elsewhere = {"heart_x_mm": 90.0, "heart_y_mm": 20.0, "heart_z_mm": -60.0}
+    expected = float(np.linalg.norm(POSE.apply([90.0, 20.0, -60.0]) - np.array([90.0, 20.0, -60.0])))
+    AsReport(drawn_study()).write(replace(drawn, figures=elsewhere), tmp_path)
+    assert f"In all {expected:.1f} mm" in Page((tmp_path / "report.html").read_text("utf-8")).words
+
+
 def test_above_the_published_limit_is_marked() -> None:
     contents = Contents.of(drawn_assessment(), drawn_study(), CENTRE_MM, "")
     assert contents.mismatch == (("before", "6.4 %", True), ("after", "1.1 %", False))
@@ -286,17 +298,17 @@ def test_short_axes_go_from_apex_to_base_and_long_axes_have_the_apex_right_and_u
 
 @pytest.mark.parametrize("wall", list(TOWARD))
 def test_a_defect_is_on_its_side_of_the_polar_map(wall) -> None:
-    canvas = Canvas(748, 218, "white", "black")
+    canvas = Canvas(748, 232, "white", "black")
     draw_polar_maps(canvas, 0, 0, drawn_assessment(wall).perfusion)
     pixels = canvas.pixels().astype(float)
-    side, gap, top = (748 - 24) / 4, 8, 34
+    side, gap, top = (748 - 42) / 4, 14, 42
     at = {"anterior": (0, -1), "inferior": (0, 1), "septal": (-1, 0), "lateral": (1, 0)}
 
     def brightness(column: int, direction: tuple[int, int]) -> float:
         """Median in the middle ring, away from the numbers."""
         x, y = column * (side + gap) + side / 2, top + side / 2
         turn = np.arctan2(direction[1], direction[0]) + np.radians([-14, -10, 10, 14])
-        radii = np.linspace(0.55, 0.73, 7)[:, None] * side / 2 / 1.15
+        radii = np.linspace(0.55, 0.73, 7)[:, None] * side / 2 / 1.02
         rows, columns = (np.rint(c).astype(int) for c in (y + radii * np.sin(turn), x + radii * np.cos(turn)))
         return float(np.median(pixels[rows, columns].sum(-1)))
 
