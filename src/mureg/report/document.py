@@ -20,13 +20,12 @@ from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH,
 from mureg.report.contents import Contents
 from mureg.report.heart_picture import Heart, draw_hearts
 from mureg.report.polar_picture import draw_polar_maps
-from mureg.report.sheets import INK, PAPER, write_sheets
+from mureg.report.sheets import INK, MOST_REASONS, PAPER, write_sheets
 from mureg.study import Study
 
 HTML, PDF = "report.html", "report.pdf"
 
-_WARNINGS_CHARACTERS = 2000
-_DENSE_CHARACTERS = 1000
+_MOST_LETTERS, _FEWEST_LETTERS = 2100, 400
 
 Draw = Callable[[Canvas, float, float], None]
 """Draws a picture whose top left corner is at a place of a canvas."""
@@ -67,24 +66,31 @@ def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("mureg.report").joinpath("template.html").read_text("utf-8"))
     drawn = {name: _data_uri(height, draw) for name, (height, draw) in pictures.items()}
-    shown, dense = fitting(contents.warnings)
+    taken = len(contents.reason) + sum(len(words) for words in contents.reasons[:MOST_REASONS])
+    shown, dense = fitting(contents.warnings, taken)
     return template.render(
         {"hearts": "", "polar": ""} | drawn,
         it=contents,
+        n_reasons=MOST_REASONS,
         n_warnings=shown,
         warning_size="6.6pt" if dense else "7.6pt",
         version=mureg.__version__,
     )
 
 
-def fitting(warnings: tuple[str, ...]) -> tuple[int, bool]:
-    """How many warnings find room on the first page, and whether they must be set small."""
-    total = 0
+def fitting(warnings: tuple[str, ...], taken: int = 0) -> tuple[int, bool]:
+    """How many warnings find room on the first page, and whether they must be set small.
+
+    Args:
+        warnings: one sentence each.
+        taken: letters of what stands above them.
+    """
+    room, total = max(_FEWEST_LETTERS, _MOST_LETTERS - 2 * taken), 0
     for number, words in enumerate(warnings):
         total += len(words) + 40
-        if total > _WARNINGS_CHARACTERS:
+        if total > room:
             return number, True
-    return len(warnings), total > _DENSE_CHARACTERS
+    return len(warnings), total > room // 2
 
 
 def _heart_mm(assessment: Assessment, chest: ChestPicture) -> Triple:

@@ -13,10 +13,10 @@ from mureg.report.bullseye import wedges
 from mureg.report.canvas import HEAT, Canvas
 from mureg.report.chest_picture import WIDTH
 
-HEIGHT = 232
+HEIGHT = 218
 
-_GAP, _TITLE = 14, 42
-_LIMIT = 1.02
+_GAP, _TITLE = 8, 34
+_LIMIT = 1.13
 _MOST = 20.0
 _COLD_HOT = colormaps["PuOr_r"]
 _WALLS = (
@@ -91,7 +91,7 @@ def _draw(
             radius * np.sin(angle),
             words,
             color="black" if lightness > 0.5 else "white",
-            fontsize=7 if style == ".0f" else 6,
+            fontsize=7 if style == ".0f" else 6 if len(words) < 3 else 5.4,
             ha="center",
             va="center",
         )

@@ -20,6 +20,8 @@ from mureg.report.contents import Contents
 from mureg.report.facts import Facts
 
 PAPER, INK = "#ffffff", "#16191d"
+MOST_REASONS = 3
+"""As many reasons as find room beside the table of the shift."""
 
 _A4 = (827, 1169)
 _LEFT, _TOP, _BOTTOM = 39.5, 30.0, 1145.0
@@ -103,13 +105,20 @@ class _Column:
         self.write(words, 8.5, bold=True)
         self.y += 1
 
-    def bullets(self, sentences: Sequence[str], size: float = 7.5) -> None:
+    def bullets(self, sentences: Sequence[str], size: float = 7.5, *, count: bool = True) -> int:
+        """Write what fits, one point each, and how many do not, where that is to be said; how many were written."""
+        bottom, line = self.bottom, size * DPI / 72 * 1.25
         for number, words in enumerate(sentences):
-            y = self.y
-            if not self.write(words, size, indent=11):
-                self.write(f"and {len(sentences) - number} more in report.html", size, indent=11)
-                return
+            y, last = self.y, number == len(sentences) - 1
+            self.bottom = bottom if last or not count else bottom - line
+            fits = self.write(words, size, indent=11)
+            self.bottom = bottom
+            if not fits:
+                if count:
+                    self.write(f"and {len(sentences) - number} more in report.html", size, indent=11)
+                return number
             self.canvas.text(self.left + 1, y, "•", fontsize=size)
+        return len(sentences)
 
     def row(self, cells: Sequence[str], edges: Sequence[float], *, bold: Sequence[bool] = ()) -> None:
         """One line of a table: the first cells begin at their edge, cells with a negative edge end at it."""
@@ -198,12 +207,15 @@ def _second(contents: Contents, pictures: Pictures) -> Canvas:
 def _sheet(title: str, contents: Contents) -> tuple[Canvas, float]:
     """Paper with a head and a foot, and where the rest begins."""
     canvas = Canvas(*_A4, PAPER, INK)
-    head = f"{title} · {contents.patient}" if contents.patient else title
-    canvas.text(_LEFT, _TOP, wrapped(head, 9, WIDTH - 250, bold=True)[0], fontsize=9, fontweight="bold")
+    canvas.text(_LEFT, _TOP, title, fontsize=9, fontweight="bold")
     canvas.text(_LEFT + WIDTH, _TOP, contents.use, fontsize=9, fontweight="bold", ha="right")
     _rule(canvas, _LEFT, _TOP + 18, WIDTH)
     canvas.text(_LEFT + WIDTH, _BOTTOM + 4, f"mureg {mureg.__version__}", fontsize=6, color=_FAINT, ha="right")
-    return canvas, _TOP + 26
+    if not contents.patient:
+        return canvas, _TOP + 26
+    head = _Column(canvas, _LEFT, _TOP + 23, WIDTH)
+    head.write(contents.patient, 8.5, bold=True)
+    return canvas, head.y + 6
 
 
 def _decision(canvas: Canvas, contents: Contents, y: float) -> float:
@@ -243,8 +255,9 @@ def _warnings(canvas: Canvas, contents: Contents, y: float) -> None:
     head = _Column(canvas, _LEFT, y, WIDTH)
     head.heading(f"Warnings ({len(contents.warnings)})")
     size, half = 6.5, (len(contents.warnings) + 1) // 2
-    for number, some in enumerate((contents.warnings[:half], contents.warnings[half:])):
-        _Column(canvas, _LEFT + number * (_COLUMN + 24), head.y, _COLUMN).bullets(some, size)
+    left, right = (_Column(canvas, _LEFT + n * (_COLUMN + 24), head.y, _COLUMN) for n in (0, 1))
+    written = left.bullets(contents.warnings[:half], size, count=False)
+    right.bullets(contents.warnings[written:], size)
     if not contents.warnings:
         head.write("None.")
 

@@ -213,9 +213,11 @@ def test_too_many_warnings_are_counted_not_lost(tmp_path: Path) -> None:
     drawn = replace(drawn, outcome=replace(drawn.outcome, warnings=many))
     assert n_pages(pdf_of(drawn, tmp_path / "many.pdf")) == 2
     page = Page(html_of(drawn))
-    shown, dense = fitting(many)
+    taken = len(drawn.reason) + len(drawn.reasons[1])
+    shown, dense = fitting(many, taken)
     assert dense
     assert 5 < shown < 40
+    assert fitting(many, 900)[0] < shown
     assert f"{40 - shown} more in registration.json" in page.words
     assert all(f"warning number {n}:" in page.words for n in range(40)), "the rest can be unfolded"
     assert fitting(("short",)) == (1, False)
@@ -298,17 +300,17 @@ def test_short_axes_go_from_apex_to_base_and_long_axes_have_the_apex_right_and_u
 
 @pytest.mark.parametrize("wall", list(TOWARD))
 def test_a_defect_is_on_its_side_of_the_polar_map(wall) -> None:
-    canvas = Canvas(748, 232, "white", "black")
+    canvas = Canvas(748, 218, "white", "black")
     draw_polar_maps(canvas, 0, 0, drawn_assessment(wall).perfusion)
     pixels = canvas.pixels().astype(float)
-    side, gap, top = (748 - 42) / 4, 14, 42
+    side, gap, top = (748 - 24) / 4, 8, 34
     at = {"anterior": (0, -1), "inferior": (0, 1), "septal": (-1, 0), "lateral": (1, 0)}
 
     def brightness(column: int, direction: tuple[int, int]) -> float:
         """Median in the middle ring, away from the numbers."""
         x, y = column * (side + gap) + side / 2, top + side / 2
         turn = np.arctan2(direction[1], direction[0]) + np.radians([-14, -10, 10, 14])
-        radii = np.linspace(0.55, 0.73, 7)[:, None] * side / 2 / 1.02
+        radii = np.linspace(0.55, 0.73, 7)[:, None] * side / 2 / 1.13
         rows, columns = (np.rint(c).astype(int) for c in (y + radii * np.sin(turn), x + radii * np.cos(turn)))
         return float(np.median(pixels[rows, columns].sum(-1)))
 
