@@ -63,6 +63,11 @@ def _why_none(grounds: Grounds, limits: Thresholds) -> str:
         )
     if moved > limits.action_limit_mm:
         return ""
+    if grounds.largest_change is not None and grounds.changed == 0:
+        return (
+            f"The best pose, {moved:.1f} mm away at the heart, less than a pixel, changes no segment by more than "
+            f"{limits.changed_percent:g} points."
+        )
     if grounds.gain is not None and grounds.gain < limits.least_gain:
         return (
             f"The best pose, {moved:.1f} mm away at the heart, explains the projections hardly better than the headers "
