@@ -14,7 +14,7 @@ import torch
 
 import mureg
 from mureg.errors import RefusedError
-from mureg.geometry import Grid, Volume
+from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import MutualInformation, Registrar, Registration
 from mureg.spect import Acquisition, Physics
@@ -118,9 +118,7 @@ def run(
     corrected = None
     if correct and acquisition is not None:
         clock.begin("corrected SPECT")
-        # what lies beside the emission field absorbs as well
-        wide = maps.on_spect(maps.attenuation_grid(grid, ct_from_spect), ct_from_spect, outline)
-        corrected, said = reconstruct_and_say(acquisition, wide, reconstructor, physics)
+        corrected, said = corrected_at(ct_from_spect, acquisition, maps, outline, reconstructor, physics)
         notes = (*notes, *said)
 
     clock.end()
@@ -190,6 +188,20 @@ def reconstruct_and_say(
     on_grid = None if mu is None else mu if _fits(mu.grid, grid) else finer_than(mu, grid).resampled(onto=grid)
     system, notes = physics.system(acquisition, on_grid)
     return reconstructor.reconstruct(acquisition, system).to("cpu"), notes
+
+
+def corrected_at(
+    ct_from_spect: RigidTransform,
+    acquisition: Acquisition,
+    maps: AttenuationMaps,
+    outline: Volume,
+    reconstructor: Reconstructor,
+    physics: Physics,
+) -> tuple[Volume, tuple[str, ...]]:
+    """The SPECT corrected with the map at a pose, and what had to be assumed; `outline` as for `AttenuationMaps`."""
+    # what lies beside the emission field absorbs as well
+    grid = maps.attenuation_grid(acquisition.grid(), ct_from_spect)
+    return reconstruct_and_say(acquisition, maps.on_spect(grid, ct_from_spect, outline), reconstructor, physics)
 
 
 def attenuation_maps(

@@ -61,7 +61,7 @@ def refusal(capsys, *arguments: str) -> tuple[int, str]:
 
 def test_the_folder_holds_every_result_and_nothing_else(results) -> None:
     names = "registration.json ct_from_spect.tfm mu_registered.nii.gz mu_header.nii.gz spect_nac.nii.gz spect_ac.nii.gz"
-    assert {file.name for file in results.iterdir()} == {*names.split(), "qc.png", "settings.toml"}
+    assert {file.name for file in results.iterdir()} == {*names.split(), "qc.png", "report.html", "settings.toml"}
 
 
 def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:
@@ -75,6 +75,13 @@ def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:
 def test_json_tells_all_that_was_promised(results) -> None:
     found = json.loads((results / "registration.json").read_text())
     for key in (
+        "decision",
+        "reason",
+        "reasons",
+        "shift_at_heart_mm",
+        "interval_90",
+        "mismatch_percent",
+        "perfusion",
         "ct_from_spect",
         "shift_mm",
         "angles_deg",
@@ -85,6 +92,10 @@ def test_json_tells_all_that_was_promised(results) -> None:
         "provenance",
     ):
         assert key in found
+    assert found["decision"] in ("corrected", "review"), "the sample was moved by more than two pixels"
+    assert found["reason"] == found["reasons"][0]
+    assert all(len(values) == 17 for values in found["perfusion"]["segments_percent"].values())
+    assert found["mismatch_percent"]["registered"] < 3.0 < found["mismatch_percent"]["header"]
     six = RigidTransform.from_six(found["shift_mm"], found["angles_deg"], found["centre_mm"])
     np.testing.assert_allclose(six.matrix, found["ct_from_spect"], atol=1e-9)
     assert {"versions", "settings", "sources", "seconds"} <= found["provenance"].keys()
@@ -244,6 +255,7 @@ class TestRefusals:
         out = tmp_path / "out"
         code, sentence = refusal(capsys, "register", "--spect", SPECT, "--mu", str(far), "-o", str(out), *QUICK)
         assert code == 3
+        assert "decision refused" in sentence
         assert "no overlap" in sentence
         assert not out.exists()
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mureg import RESEARCH_USE_ONLY, __version__
-from mureg.errors import MuregError
+from mureg.errors import MuregError, RefusedError
 
 VERBS = {
     "demo": "run everything on the sample study that comes with mureg and compare with the truth",
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = import_module(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
-        print(f"mureg: {problem}", file=sys.stderr)
+        refused = "decision refused: " if isinstance(problem, RefusedError) else ""
+        print(f"mureg: {refused}{problem}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
         print("mureg: stopped; nothing was written.", file=sys.stderr)

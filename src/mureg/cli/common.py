@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mureg.errors import UsageError, printable
+from mureg.evaluation.thresholds import Thresholds
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
@@ -73,6 +74,7 @@ class Algorithms:
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
         attenuation: how the map is made.
+        decision: where the decision draws its lines.
     """
 
     mutual_information: MutualInformation = dataclasses.field(default_factory=MutualInformation)
@@ -81,6 +83,7 @@ class Algorithms:
     osem: Osem = dataclasses.field(default_factory=Osem)
     physics: Physics = dataclasses.field(default_factory=Physics)
     attenuation: AttenuationMap = dataclasses.field(default_factory=AttenuationMap)
+    decision: Thresholds = dataclasses.field(default_factory=Thresholds)
 
     def registrar(self, kind: str) -> Registrar:
         """The settings of the registrar of that kind."""
@@ -88,7 +91,7 @@ class Algorithms:
         return chosen
 
 
-_KNOWN: dict[str, Any] = {**REGISTRARS, **{c.kind: c for c in (Osem, Physics, AttenuationMap)}}
+_KNOWN: dict[str, Any] = {**REGISTRARS, **{c.kind: c for c in (Osem, Physics, AttenuationMap, Thresholds)}}
 _FIELDS = {kind: kind.replace("-", "_") for kind in _KNOWN}
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ from typing import Annotated
 
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
+from mureg.cli.report import ReportOut
 from mureg.evaluation import target_registration_error_mm
+from mureg.evaluation.assessment import assess
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
 from mureg.pipeline import run
@@ -27,6 +29,7 @@ class Demo:
 
     output: Output = Path("mureg-demo")
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
+    document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
@@ -42,8 +45,10 @@ def main(arguments: Sequence[str]) -> int:
         report("reading")
         study = read_study(spect, ct=ct)
         outcome = run(study, device=device, progress=report)
+        assessment = assess(study, outcome, device=device, progress=report)
         report("writing")
-        write_folder(outcome, options.output, dicom, overwrite=overwrite)
+        write_folder(assessment, options.output, dicom, options.document.of(study, spect), overwrite=overwrite)
+    outcome = assessment.outcome
     registration = outcome.registration
     found = registration.ct_from_spect
     error_mm = target_registration_error_mm(found, truth.ct_from_spect, truth.heart_points_mm)
@@ -56,15 +61,15 @@ def main(arguments: Sequence[str]) -> int:
         "heart_error_mm": error_mm,
     }
     lines = [
-        *describe(outcome),
+        *describe(assessment),
         "",
         f"shift found  {_triple(registration.shift_mm)} mm, angles {_triple(registration.angles_deg)} degrees",
         f"shift true   {_triple(true_shift)} mm, angles {_triple(true_angles)} degrees",
         f"target registration error of the heart: {error_mm:.1f} mm (by headers alone {by_headers_mm:.1f} mm; "
         f"one pixel is {outcome.spect_uncorrected.grid.spacing_mm[0]:.1f} mm)",
-        f"results in {options.output}: open qc.png first",
+        f"results in {options.output}: open report.html first",
     ]
-    emit(options.common, as_json(outcome) | comparison, lines)
+    emit(options.common, as_json(assessment) | comparison, lines)
     return 0
 
 

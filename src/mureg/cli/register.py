@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import (
     Algorithms,
     Common,
@@ -21,9 +22,13 @@ from mureg.cli.common import (
     progress,
 )
 from mureg.cli.dicom import DicomOut
-from mureg.errors import UsageError
+from mureg.cli.report import ReportOut
+from mureg.errors import RefusedError, UsageError
+from mureg.evaluation.assessment import assess
+from mureg.evaluation.perfusion import HandAxis
+from mureg.evaluation.verdict import Assessment
 from mureg.io import read_study
-from mureg.pipeline import Outcome, Progress, run
+from mureg.pipeline import Progress, run
 from mureg.registration import MutualInformation
 from mureg.report import as_json, check_folder, describe, write_folder
 
@@ -40,6 +45,7 @@ class Manner:
     registrar: RegistrarKind = MutualInformation.kind
     reconstruction: bool = True
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
+    document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
 
 
@@ -54,6 +60,8 @@ class Register:
         mu: ready attenuation map instead of a CT, DICOM or NIfTI.
         spect_series: which SPECT series of the folder (UID, its end, number or description).
         ct_series: which CT or map series of the folder.
+        axis: left-ventricular long axis by hand: a point near its middle (mm), then the direction from base to apex,
+            LPS+ in SPECT space (x to the patient's left, y to the back, z to the head).
         settings: TOML file of settings, as written beside each result; options given here go first.
     """
 
@@ -63,13 +71,24 @@ class Register:
     mu: Path | None = None
     spect_series: str | None = None
     ct_series: str | None = None
+    axis: tuple[float, float, float, float, float, float] | None = None
     settings: Path | None = None
     common: Annotated[Common, Flat] = field(default_factory=Common)
     manner: Annotated[Manner, Flat] = field(default_factory=Manner)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, run, write, say."""
+    """Parse, read, run, decide, write, say."""
+    options = _parsed(arguments)
+    try:
+        return _register(options)
+    except RefusedError as refusal:
+        if options.common.json:
+            emit(options.common, {"decision": "refused", "reason": str(refusal), "use": RESEARCH_USE_ONLY}, [])
+        raise
+
+
+def _parsed(arguments: Sequence[str]) -> Register:
     options = parse("register", arguments, Register)
     if options.settings is not None:
         missing = tyro.MISSING_NONPROP
@@ -79,11 +98,15 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(
             "both --ct and --mu" if options.ct else "neither --ct nor --mu", "one of them", "give the CT or a ready map"
         )
+    return options
+
+
+def _register(options: Register) -> int:
     device = options.common.prepare()
     with progress(options.common.json) as report:
-        outcome, files = carried_out(options, device, report)
+        assessment, files = carried_out(options, device, report)
     written = {"files": [file.name for file in files]}
-    emit(options.common, as_json(outcome) | written, [*describe(outcome), f"results in {options.output}"])
+    emit(options.common, as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
     return 0
 
 
@@ -93,8 +116,8 @@ def manner_from(settings: Path, given: Manner) -> Manner:
     return Manner(kind or given.registrar, algorithms=algorithms)
 
 
-def carried_out(options: Register, device: str, report: Progress) -> tuple[Outcome, list[Path]]:
-    """Read one study, run, and write its results; return them and their files. A batch calls this for each study."""
+def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
+    """Read one study, run, decide, and write; return what was concluded and the files. A batch calls it for each."""
     manner, overwrite = options.manner, options.common.overwrite
     report("reading")
     dicom = manner.results.of(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
@@ -113,5 +136,23 @@ def carried_out(options: Register, device: str, report: Progress) -> tuple[Outco
         device=device,
         progress=report,
     )
+    assessment = assess(
+        study,
+        outcome,
+        algorithms.decision,
+        axis=_by_hand(options),
+        reconstructor=algorithms.osem,
+        physics=algorithms.physics,
+        attenuation=algorithms.attenuation,
+        device=device,
+        progress=report,
+    )
     report("writing")
-    return outcome, write_folder(outcome, options.output, dicom, overwrite=overwrite)
+    document = manner.document.of(study, options.spect, options.spect_series)
+    return assessment, write_folder(assessment, options.output, dicom, document, overwrite=overwrite)
+
+
+def _by_hand(options: Register) -> HandAxis | None:
+    if options.axis is None:
+        return None
+    return options.axis[:3], options.axis[3:]

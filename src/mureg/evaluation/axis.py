@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,10 +10,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from mureg.errors import RefusedError
+from mureg.errors import RefusedError, UsageError
+from mureg.evaluation.axis_search import Cup, Drawn, base_mm, draw
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.heart import find_left_ventricle
+from mureg.registration.heart import ventricle_places
 from mureg.simulate.ventricle import LeftVentricle
 
 Points = Float[np.ndarray, "point 3"]
@@ -22,9 +24,11 @@ Vector = Float[np.ndarray, " 3"]
 
 _FEWEST = 30
 _STARTS = ((0.70, -0.55, -0.45), (0.85, -0.30, -0.40), (0.40, -0.75, -0.50))
-_AROUND_MM = 52.0
-_UPTAKE = 0.5
-_BAND_MM = 12.0
+_PLACES = 3
+_LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.8
+_THIN_MM, _WIDE_MM = 0.9, 1.5
+_SAME_HEART_MM, _SAME_DIRECTION = 40.0, float(np.cos(np.radians(5.0)))
+_USUAL_WALL_MM = 12.0
 _SOFT_MM = 5.0
 _WALL_MM = (7.0, 14.0)
 _LENGTH_MM = (55.0, 130.0)
@@ -44,8 +48,25 @@ def axis_from_wall(wall: Volume) -> LeftVentricle:
     return _fitted(wall.grid.points(np.argwhere(inside)), values[inside])
 
 
-def axis_from_image(spect: Volume, mu: Volume | None = None) -> LeftVentricle:
-    """Estimate the left ventricle in an image: find it, take what is bright around it, fit, and fit again near the fit.
+@dataclass(frozen=True)
+class FoundAxis:
+    """A left ventricle that was found in an image.
+
+    Attributes:
+        ventricle: as it was fitted.
+        confidence: 0 (a guess) to 1 (sure, or given by hand).
+        by_hand: whether the axis was given.
+    """
+
+    ventricle: LeftVentricle
+    confidence: float
+    by_hand: bool = False
+
+
+def axis_from_image(spect: Volume, mu: Volume | None = None) -> FoundAxis:
+    """Find the left ventricle in an image and draw a surface to its wall, from several places and directions.
+
+    The wall's thickness is not resolved by a gamma camera: 12 mm are taken.
 
     Args:
         spect: corrected or not; the corrected image shows the wall more evenly.
@@ -54,18 +75,65 @@ def axis_from_image(spect: Volume, mu: Volume | None = None) -> LeftVentricle:
     Raises:
         RefusedError: nothing there that a ventricle could be fitted to.
     """
-    heart = find_left_ventricle(spect, mu)
-    places = spect.grid.points(np.indices(spect.grid.shape).transpose(1, 2, 3, 0))
-    offset = places - np.asarray(heart.centre_mm)
-    # liver and gut lie below
-    near = (np.linalg.norm(offset, axis=-1) < _AROUND_MM) & (offset[..., 2] > -0.8 * _AROUND_MM)
-    values = spect.numpy().astype(np.float64)
-    level = _UPTAKE * float(np.quantile(values[near], 0.99))
-    bright = near & (values > level)
-    points, weights = places[bright], values[bright] - level
-    first = _fitted(points, np.minimum(weights, level))
-    off = np.abs(_off_surface(_shape_of(first), points, np.asarray(first.centre_mm), np.asarray(first.apex_direction)))
-    return _fitted(points[off < _BAND_MM], np.minimum(weights, level)[off < _BAND_MM])
+    found = draw(spect, ventricle_places(spect, mu, _PLACES))
+    if not found or found[0].likeness < _LEAST_LIKENESS:
+        raise RefusedError(
+            "an image in which nothing looks like a left ventricle",
+            "a wall that is brighter than its cavity and surroundings",
+            "check that the heart is in view",
+        )
+    return FoundAxis(_sized(spect, found[0].cup), _confidence(found))
+
+
+def axis_by_hand(spect: Volume, centre_mm: Triple, direction: Triple) -> FoundAxis:
+    """The left ventricle along an axis that was given; only its sizes and its place along the axis are fitted.
+
+    Args:
+        spect: corrected or not.
+        centre_mm: a point of the long axis near the middle of the ventricle, LPS+, mm, in SPECT space.
+        direction: from base to apex, LPS+ (to the patient's left, the front and the feet), of any length.
+
+    Raises:
+        UsageError: a direction of no length, or one that points to the patient's right.
+        RefusedError: no wall around that axis.
+    """
+    length = float(np.linalg.norm(direction))
+    if not np.isfinite([*centre_mm, length]).all() or length == 0.0 or direction[0] <= 0.0:
+        raise UsageError(
+            f"an axis along {direction}",
+            "a direction from base to apex with a part to the patient's left (x > 0, LPS)",
+            "give the direction of the apex seen from the base",
+        )
+    found = draw(spect, [centre_mm], _unit(direction))
+    if found[0].likeness < 0.0:
+        raise RefusedError("no wall around the axis that was given", "the left ventricle there", "check --axis")
+    return FoundAxis(_sized(spect, found[0].cup), 1.0, by_hand=True)
+
+
+def _sized(spect: Volume, cup: Cup) -> LeftVentricle:
+    """A ventricle with that middle of its wall."""
+    ahead = cup.cap_mm + _USUAL_WALL_MM / 2
+    length = float(np.clip(ahead + base_mm(spect, cup), *_LENGTH_MM))
+    _refuse_backward(cup.direction)
+    middle = cup.centre_mm + cup.direction * (ahead - length / 2)
+    radius = cup.radius_mm + _USUAL_WALL_MM / 2
+    return LeftVentricle(_triple(middle), _triple(cup.direction), length, radius, _USUAL_WALL_MM)
+
+
+def _confidence(found: Sequence[Drawn]) -> float:
+    """High where the surface looks much like a wall, lies in what is bright, and most starts nearby ended at it."""
+    best = found[0]
+    near = [one for one in found if np.linalg.norm(one.cup.centre_mm - best.cup.centre_mm) < _SAME_HEART_MM]
+    agreed = np.mean([float(one.cup.direction @ best.cup.direction) > _SAME_DIRECTION for one in near])
+    alike = np.clip((best.likeness - _LEAST_LIKENESS) / (_SURE_LIKENESS - _LEAST_LIKENESS), 0.0, 1.0)
+    thin = np.clip((_WIDE_MM - best.spread_mm) / (_WIDE_MM - _THIN_MM), 0.0, 1.0)
+    return round(float(alike * thin * agreed**2), 3)
+
+
+def off_wall_mm(ventricle: LeftVentricle, points: Points) -> Weights:
+    """About how far points lie outside the middle of the wall of a ventricle, mm; negative inside."""
+    centre, direction = np.asarray(ventricle.centre_mm), np.asarray(ventricle.apex_direction)
+    return _off_surface(_shape_of(ventricle), points, centre, direction)
 
 
 @dataclass(frozen=True)
@@ -142,15 +210,19 @@ def _ventricle(points: Points, weights: Weights, shape: _Shape, centre: Vector, 
     base = float(tenth - 0.5 * (third - tenth))  # the tube has as much wall in every millimetre: straight back to none
     apex = shape.cap_mm + wall / 2
     length = float(np.clip(apex - base, *_LENGTH_MM))
+    _refuse_backward(direction)
+    middle = centre + direction * (apex - length / 2)
+    radius = float(np.clip(shape.radius_mm + wall / 2, wall + 4.0, 60.0))
+    return LeftVentricle(_triple(middle), _triple(_unit(direction)), length, radius, wall)
+
+
+def _refuse_backward(direction: Vector) -> None:
     if direction[0] <= 0.05:
         raise RefusedError(
             f"a heart that points along {np.round(direction, 2).tolist()}",
             "a long axis to the patient's left",
             "check the orientation of the image",
         )
-    middle = centre + direction * (apex - length / 2)
-    radius = float(np.clip(shape.radius_mm + wall / 2, wall + 4.0, 60.0))
-    return LeftVentricle(_triple(middle), _triple(_unit(direction)), length, radius, wall)
 
 
 def _unit(vector: Vector | Triple) -> Vector:

@@ -164,7 +164,9 @@ class _Reference:
             raise RefusedError("no attenuation map", "a CT that gives one", "see the reason of the registrations")
         image = images.reference()
         try:
-            ventricle = axis_from_wall(images.case.truth.lv_wall) if axis == "known" else axis_from_image(image)
+            ventricle = (
+                axis_from_wall(images.case.truth.lv_wall) if axis == "known" else axis_from_image(image).ventricle
+            )
             return cls(images, ventricle, polar_map(image, ventricle))
         except MuregError:  # the figures of the images hold all the same
             return cls(images, None, None)

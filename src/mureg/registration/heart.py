@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ _CAVITY, _AROUND = 0.30, 0.05
 _AROUND_MM = 14.0
 _FADE_PER_MM = 0.009
 _REFINE_WITHIN_MM = 22.0
+_APART_MM = 40.0
 _LUNG_PER_CM = (0.01, 0.08)
 _FAR_FROM_LUNG = 0.1
 _IN_PLANE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)[:, :, None]
@@ -61,17 +62,13 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     Returns:
         The best place; with `confidence` 0 and the centre of the grid where the image is blank.
     """
-    grid = _search_grid(spect.grid)
-    image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).numpy().astype(np.float64)
-    image = ndimage.gaussian_filter(np.maximum(image, 0.0), _SMOOTHING_MM / _SPACING_MM)
-    if image.max() <= 0.0 or min(image.shape) < 2:
+    look = _first_look(spect, mu)
+    if look is None:
         return HeartLocation(spect.grid.centre_mm, 0.0, "the SPECT is blank or flat; no left ventricle to be found")
-    image /= image.max()
-    allowed, penalty = _left_front(image, grid, mu)
-    likeness = _likeness(image, allowed, fade_per_mm=0.0) - penalty
+    grid, image, likeness = look
     first = np.unravel_index(int(likeness.argmax()), likeness.shape)
     peak = float(likeness[first])
-    distance_mm = _SPACING_MM * np.linalg.norm(np.indices(image.shape).T - first, axis=-1).T
+    distance_mm = _distances_mm(image.shape, first)
     rival = float(likeness[distance_mm > 2.5 * _RADII_MM[1]].max(initial=-1.0))
     near = distance_mm < _REFINE_WITHIN_MM
     index = _soft_peak(_likeness(image, near, _FADE_PER_MM))
@@ -79,6 +76,43 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     confidence = _confidence(peak, rival)
     note = "" if confidence >= 0.3 else "the left ventricle was hard to tell from its surroundings"
     return HeartLocation((float(x), float(y), float(z)), confidence, note)
+
+
+def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> tuple[Triple, ...]:
+    """Places that look like a left ventricle, the likeliest first, 40 mm apart at least; none in a blank image.
+
+    For those who can tell better which of them is one; arguments as for `find_left_ventricle`.
+    """
+    look = _first_look(spect, mu)
+    if look is None:
+        return ()
+    grid, _, likeness = look
+    places: list[Triple] = []
+    for _ in range(most):
+        peak = np.unravel_index(int(likeness.argmax()), likeness.shape)
+        if likeness[peak] <= 0.0:
+            break
+        x, y, z = grid.points(np.asarray(peak, dtype=np.float64))
+        places.append((float(x), float(y), float(z)))
+        likeness = np.where(_distances_mm(likeness.shape, peak) < _APART_MM, -1.0, likeness)
+    return tuple(places)
+
+
+def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
+    """The search grid, the smoothed image on it and its likeness to a ventricle; None where the image is blank."""
+    grid = _search_grid(spect.grid)
+    image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).numpy().astype(np.float64)
+    image = ndimage.gaussian_filter(np.maximum(image, 0.0), _SMOOTHING_MM / _SPACING_MM)
+    if image.max() <= 0.0 or min(image.shape) < 2:
+        return None
+    image /= image.max()
+    allowed, penalty = _left_front(image, grid, mu)
+    return grid, image, _likeness(image, allowed, fade_per_mm=0.0) - penalty
+
+
+def _distances_mm(shape: tuple[int, ...], index: Sequence[np.signedinteger]) -> Array:
+    distances: Array = _SPACING_MM * np.linalg.norm(np.indices(shape).T - np.asarray(index), axis=-1).T
+    return distances
 
 
 def _search_grid(grid: Grid) -> Grid:

@@ -170,7 +170,7 @@ def polar_picture(shown: Shown, axis: str = "known") -> Canvas:
     """
     case = shown.images.case
     reference = shown.images.reference()
-    ventricle = axis_from_wall(case.truth.lv_wall) if axis == "known" else axis_from_image(reference)
+    ventricle = axis_from_wall(case.truth.lv_wall) if axis == "known" else axis_from_image(reference).ventricle
     true = polar_map(reference, ventricle)
     named: list[tuple[str, str, PolarMap]] = [("Reference", "true map", true)]
     for row in shown.rows:

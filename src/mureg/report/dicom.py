@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.image import imread
 
+from mureg.evaluation.verdict import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
 from mureg.io.dicom_results import FOLDER, Reconstructions, check_dicom_folder
-from mureg.pipeline import Outcome
 from mureg.report.canvas import CAUTION, Canvas
 
 _BANNER = "RESEARCH USE ONLY: NOT FOR DIAGNOSIS"
@@ -37,15 +37,16 @@ class AsDicom:
         """Refuse before any work is done; see `check_dicom_folder`."""
         check_dicom_folder(folder / FOLDER, self.inputs, moved_ct=self.moved_ct, overwrite=overwrite)
 
-    def write(self, outcome: Outcome, folder: Path, picture: Path, overwrite: bool) -> tuple[DicomResult, ...]:
+    def write(self, assessment: Assessment, folder: Path, picture: Path, overwrite: bool) -> tuple[DicomResult, ...]:
         """Write ``dicom/`` into the folder of results, whole or not at all.
 
         Args:
-            outcome: of one run.
+            assessment: of one run.
             folder: of all results.
             picture: the quality picture, which becomes the report.
             overwrite: replace that of an earlier run.
         """
+        outcome = assessment.outcome
         registration, settings = outcome.registration, outcome.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
         return write_dicom_results(
@@ -60,7 +61,7 @@ class AsDicom:
                 ("ATTN", "SCAT") if scatter else ("ATTN",),
             ),
             captioned(picture),
-            how=f"{registration.registrar}, {registration.decision}",
+            how=f"{registration.registrar}, decision {assessment.decision}",
             made_at=self.made_at,
             moved_ct=self.moved_ct,
             overwrite=overwrite,

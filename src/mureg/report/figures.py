@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.evaluation.verdict import Assessment
 from mureg.geometry import Quantity, Volume
 from mureg.geometry.rigid import Triple
-from mureg.pipeline import Outcome
 from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.report.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
 from mureg.report.chest import brightest_in_heart, chest_centre, draw_fused, smoothed
@@ -20,6 +20,12 @@ from mureg.report.wording import corrected_for, displacement_at, shortened, six_
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (160.0, 160.0, 160.0)
 _ACTION_LIMIT_PIXELS = 1.0
+_WORDS = {
+    "aligned": "the map lies right by its headers",
+    "corrected": "the map was moved",
+    "review": "look at this one",
+    "refused": "no answer",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class _Layout:
     heart_side: int = 196
 
 
-def quality_picture(outcome: Outcome, path: Path) -> None:
+def quality_picture(assessment: Assessment, path: Path) -> None:
     """Draw what a physician looks at for five seconds.
 
     Rows: the uncorrected SPECT in colour over the attenuation map by the headers alone, and over the registered map,
@@ -45,14 +51,15 @@ def quality_picture(outcome: Outcome, path: Path) -> None:
     All planes go through the left ventricle.
 
     Args:
-        outcome: of one run; without a corrected image its row says so.
+        assessment: of one run; without a corrected image its row says so.
         path: a PNG; written whole or not at all.
     """
-    compose_quality(outcome).save(path)
+    compose_quality(assessment).save(path)
 
 
-def compose_quality(outcome: Outcome) -> Canvas:
+def compose_quality(assessment: Assessment) -> Canvas:
     """The quality picture before it is written; see `quality_picture`."""
+    outcome = assessment.outcome
     layout = _Layout()
     canvas = Canvas(layout.width, layout.height)
     clearest = outcome.spect_corrected or outcome.spect_uncorrected
@@ -74,7 +81,7 @@ def compose_quality(outcome: Outcome) -> Canvas:
     _chest_row(canvas, layout, 1, outcome.mu_registered, uncorrected, heart, AFTER)
     _heart_row(canvas, layout, 0, uncorrected, heart)
     _heart_row(canvas, layout, 1, corrected, heart)
-    _words(canvas, layout, outcome, heart)
+    _words(canvas, layout, assessment, heart)
     return canvas
 
 
@@ -112,7 +119,8 @@ def _heart_row(canvas: Canvas, layout: _Layout, row: int, spect: Volume | None, 
         draw_values(axes, plane(spect, view, heart.centre_mm, _HEART_MM), HEAT, 0.0, bright)
 
 
-def _words(canvas: Canvas, layout: _Layout, outcome: Outcome, heart: HeartLocation) -> None:
+def _words(canvas: Canvas, layout: _Layout, assessment: Assessment, heart: HeartLocation) -> None:
+    outcome = assessment.outcome
     registration = outcome.registration
     grid = outcome.spect_uncorrected.grid
     header_heart_mm = registration.ct_from_spect.apply(heart.centre_mm)
@@ -120,15 +128,28 @@ def _words(canvas: Canvas, layout: _Layout, outcome: Outcome, heart: HeartLocati
     large = moved.length_pixels > _ACTION_LIMIT_PIXELS
     x = layout.left + 3 * (layout.heart_side + layout.gap) + 30.0
     y = float(layout.heart_top)
+    colour = {"aligned": AFTER, "corrected": AFTER, "review": CAUTION, "refused": CAUTION}[assessment.decision]
+    canvas.text(
+        x,
+        y - 6,
+        f"{assessment.decision.upper()}: {_WORDS[assessment.decision]}",
+        fontsize=19,
+        fontweight="bold",
+        color=colour,
+    )
+    wrapped = textwrap.wrap(shortened(assessment.reason, 164), 84)
+    canvas.text(x, y + 28, "\n".join(wrapped), fontsize=10.5, linespacing=1.25)
+    y += 28 + 18 * len(wrapped) + 8
     if registration.decision == "moved":
-        title = f"Map moved {moved.length_mm:.1f} mm = {moved.length_pixels:.1f} pixels at the heart"
+        turned = f"turned by {registration.ct_from_spect.rotation_deg:.1f}°"
+        title = f"Map moved {moved.length_mm:.1f} mm = {moved.length_pixels:.1f} pixels at the heart, {turned}"
     else:
         title = "Map left as it was"
-    canvas.text(x, y - 4, title, fontsize=19, fontweight="bold", color=CAUTION if large else AFTER)
-    lines = [*moved.words(), f"turned by {registration.ct_from_spect.rotation_deg:.1f}°"]
+    canvas.text(x, y, title, fontsize=14, fontweight="bold", color=CAUTION if large else AFTER)
+    lines = moved.words()
     for number, line in enumerate(lines):
-        canvas.text(x, y + 38 + 25 * number, line, fontsize=14)
-    y += 38 + 25 * len(lines) + 12
+        canvas.text(x, y + 26 + 21 * number, line, fontsize=12)
+    y += 26 + 21 * len(lines) + 10
     canvas.text(x, y, "ct_from_spect about the centre of the SPECT grid, as in registration.json", color=FAINT)
     for number, line in enumerate(six_numbers(registration)):
         canvas.text(x, y + 22 + 19 * number, line, family="monospace")
@@ -136,20 +157,20 @@ def _words(canvas: Canvas, layout: _Layout, outcome: Outcome, heart: HeartLocati
     canvas.text(
         x,
         y,
-        f"registrar {registration.registrar}, {registration.seconds:.1f} s; decision: {registration.decision}",
+        f"registrar {registration.registrar}, {registration.seconds:.1f} s; the map was {registration.decision}",
         color=FAINT,
     )
     y += 20
     canvas.text(x, y, f"corrected for {corrected_for(outcome)}", color=FAINT)
     y += 28
     remarks = [remark for remark in (*outcome.warnings, heart.note) if remark]
-    for remark in remarks[:3]:
+    for remark in remarks[:2]:
         wrapped = textwrap.wrap(shortened(remark, 180), 94)
         canvas.text(x, y, "!", color=CAUTION, fontweight="bold")
         canvas.text(x + 14, y, "\n".join(wrapped), color=CAUTION, fontsize=10.5, linespacing=1.2)
         y += 20 * len(wrapped) + 4
-    if len(remarks) > 3:
-        canvas.text(x + 14, y, f"and {len(remarks) - 3} more in registration.json", color=CAUTION, fontsize=10.5)
+    if len(remarks) > 2:
+        canvas.text(x + 14, y, f"and {len(remarks) - 2} more in registration.json", color=CAUTION, fontsize=10.5)
     right, bottom = layout.width - layout.margin, layout.height - 14
     canvas.text(right, bottom, "research use only: not for diagnosis", ha="right", va="bottom", color=FAINT)
 

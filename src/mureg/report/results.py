@@ -10,12 +10,15 @@ from typing import Any
 import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.evaluation.verdict import Assessment
 from mureg.io import DicomResult, write_nifti
 from mureg.io.atomic import refuse_existing, require_writable, staging
 from mureg.io.dicom_results import FOLDER, remove_dicom_folder
 from mureg.io.transforms import write_tfm
-from mureg.pipeline import Outcome, Provenance
+from mureg.pipeline import Provenance
+from mureg.report.conclusion import conclusion, conclusion_lines
 from mureg.report.dicom import AsDicom
+from mureg.report.document import HTML, PDF, AsReport
 from mureg.report.figures import quality_picture
 from mureg.report.wording import corrected_for
 
@@ -27,6 +30,8 @@ FILES = (
     "spect_nac.nii.gz",
     "spect_ac.nii.gz",
     "qc.png",
+    HTML,
+    PDF,
     "settings.toml",
 )
 
@@ -41,27 +46,41 @@ def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) ->
 
 
 def write_folder(
-    outcome: Outcome, folder: Path, dicom: AsDicom | None = None, *, overwrite: bool = False
+    assessment: Assessment,
+    folder: Path,
+    dicom: AsDicom | None = None,
+    document: AsReport | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write every file of a result into `folder`, all of them or none; return them.
 
-    A corrected image or DICOM results left over from an earlier run are removed when this run made none.
+    A corrected image, report or DICOM results left over from an earlier run are removed when this run made none.
 
     Args:
-        outcome: of one run.
+        assessment: of one run.
         folder: made where it is missing.
         dicom: write the results as DICOM as well.
+        document: write the report as well.
         overwrite: DICOM results that are there may be replaced.
     """
     with staging(folder) as scratch:
-        _write_each(outcome, scratch, dicom, overwrite)
+        _write_each(assessment, scratch, dicom, overwrite)
+        if document is not None:
+            document.write(assessment, scratch)
         remove_dicom_folder(folder / FOLDER)
-    if outcome.spect_corrected is None:
-        (folder / "spect_ac.nii.gz").unlink(missing_ok=True)
+    left_over = {
+        "spect_ac.nii.gz": assessment.outcome.spect_corrected is None,
+        HTML: document is None,
+        PDF: document is None or not document.pdf,
+    }
+    for name in (name for name, old in left_over.items() if old):
+        (folder / name).unlink(missing_ok=True)
     return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
 
 
-def _write_each(outcome: Outcome, folder: Path, dicom: AsDicom | None, overwrite: bool) -> None:
+def _write_each(assessment: Assessment, folder: Path, dicom: AsDicom | None, overwrite: bool) -> None:
+    outcome = assessment.outcome
     write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
     write_nifti(outcome.spect_uncorrected, folder / "spect_nac.nii.gz")
@@ -69,11 +88,11 @@ def _write_each(outcome: Outcome, folder: Path, dicom: AsDicom | None, overwrite
         write_nifti(outcome.spect_corrected, folder / "spect_ac.nii.gz")
     registration = outcome.registration
     write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
-    quality_picture(outcome, folder / "qc.png")
-    written = () if dicom is None else dicom.write(outcome, folder, folder / "qc.png", overwrite)
+    quality_picture(assessment, folder / "qc.png")
+    written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png", overwrite)
     (folder / "settings.toml").write_text(settings_toml(outcome.provenance), "utf-8")
     (folder / "registration.json").write_text(
-        json.dumps(as_json(outcome) | _as_dicom(written), indent=2) + "\n", "utf-8"
+        json.dumps(as_json(assessment) | _as_dicom(written), indent=2) + "\n", "utf-8"
     )
 
 
@@ -91,17 +110,19 @@ def settings_toml(provenance: Provenance) -> str:
     return header + tomli_w.dumps(provenance.settings)
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """The registration and everything needed to make it again, ready for JSON."""
+def as_json(assessment: Assessment) -> dict[str, Any]:
+    """The decision, the registration and everything needed to make it again, ready for JSON."""
+    outcome = assessment.outcome
     registration, provenance = outcome.registration, outcome.provenance
     return {
+        **conclusion(assessment),
         "ct_from_spect": registration.ct_from_spect.matrix.tolist(),
         "space": "LPS, mm; maps a point in SPECT space to the place in CT space where that anatomy lies",
         "shift_mm": list(registration.shift_mm),
         "angles_deg": list(registration.angles_deg),
         "centre_mm": list(registration.centre_mm),
         "registrar": registration.registrar,
-        "decision": registration.decision,
+        "pose_was": registration.decision,
         "evidence": dict(registration.evidence),
         "uncorrected_scale": outcome.uncorrected_scale,
         "covariance": None if registration.covariance is None else registration.covariance.tolist(),
@@ -120,8 +141,9 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def describe(outcome: Outcome) -> list[str]:
+def describe(assessment: Assessment) -> list[str]:
     """The same for people, in a few lines."""
+    outcome = assessment.outcome
     registration = outcome.registration
     spacing = outcome.spect_uncorrected.grid.spacing_mm
     shift = registration.shift_mm
@@ -129,6 +151,7 @@ def describe(outcome: Outcome) -> list[str]:
     x, y, z = (f"{mm:+.1f} mm ({pixel:+.2f} pixels)" for mm, pixel in zip(shift, pixels, strict=True))
     angles = ", ".join(f"{axis} {angle:+.1f}" for axis, angle in zip("xyz", registration.angles_deg, strict=True))
     lines = [
+        *conclusion_lines(assessment),
         f"registrar  {registration.registrar}, {registration.seconds:.1f} s; the map was {registration.decision}",
         f"shift      x {x}, y {y}, z {z}",
         f"angles     {angles} degrees about the centre of the SPECT field",

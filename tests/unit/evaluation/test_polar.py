@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,7 +11,7 @@ import torch
 from scipy import ndimage
 
 from mureg.errors import RefusedError, UsageError
-from mureg.evaluation.axis import axis_from_image, axis_from_wall
+from mureg.evaluation.axis import axis_by_hand, axis_from_image, axis_from_wall
 from mureg.evaluation.polar import (
     N_ANGLES,
     PolarMap,
@@ -155,8 +157,28 @@ def test_the_axis_of_virtual_patients_is_found_within_5_degrees(seed) -> None:
     places = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))
     beside = places @ torso.ventricle.axes[1] > np.asarray(torso.ventricle.centre_mm) @ torso.ventricle.axes[1] + 12.0
     blurred = ndimage.gaussian_filter(wall.numpy() * np.where(beside, 0.6, 1.0), 12.0 / 2.355 / 6.8) + 0.03
-    estimated = axis_from_image(Volume.from_numpy(blurred, grid, Quantity.ACTIVITY))
-    assert angle_deg(estimated.apex_direction, torso.ventricle.apex_direction) < 5.0
+    image = Volume.from_numpy(blurred, grid, Quantity.ACTIVITY)
+    estimated = axis_from_image(image)
+    assert angle_deg(estimated.ventricle.apex_direction, torso.ventricle.apex_direction) < 5.0
+    assert estimated.confidence > 0.5
+    by_hand = axis_by_hand(image, torso.ventricle.centre_mm, torso.ventricle.apex_direction)
+    assert by_hand.ventricle.apex_direction == pytest.approx(torso.ventricle.apex_direction)
+    off = np.subtract(by_hand.ventricle.centre_mm, torso.ventricle.centre_mm)
+    assert np.linalg.norm(np.cross(off, torso.ventricle.apex_direction)) < 1e-6, "stays on the line"
+    assert by_hand.ventricle.length_mm == pytest.approx(estimated.ventricle.length_mm, abs=8.0)
+
+
+def test_an_image_of_a_ball_has_no_sure_axis() -> None:
+    ball = np.linalg.norm(GRID.points(np.moveaxis(np.indices(GRID.shape), 0, -1)) - VENTRICLE.centre_mm, axis=-1) < 30.0
+    image = Volume.from_numpy(ndimage.gaussian_filter(ball.astype(float), 2.0), GRID, Quantity.ACTIVITY)
+    with contextlib.suppress(RefusedError):  # which is as well
+        assert axis_from_image(image).confidence < 0.3
+
+
+@pytest.mark.parametrize("direction", [(0.0, 0.0, 0.0), (-0.7, -0.5, -0.5), (float("nan"), 0.0, 0.0)])
+def test_an_axis_by_hand_points_to_the_left(direction) -> None:
+    with pytest.raises(UsageError, match="to the patient's left"):
+        axis_by_hand(wall_volume(), VENTRICLE.centre_mm, direction)
 
 
 def test_what_holds_no_heart_is_refused() -> None:

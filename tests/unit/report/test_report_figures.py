@@ -6,6 +6,7 @@ import pytest
 from matplotlib.image import imread
 from scipy import ndimage
 
+from mureg.evaluation.verdict import Assessment
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import Outcome, Provenance
 from mureg.registration import Registration
@@ -22,7 +23,7 @@ def _places(grid: Grid) -> np.ndarray:
     return grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0))
 
 
-def _outcome(corrected: bool, warnings: tuple[str, ...] = ()) -> Outcome:
+def _assessed(corrected: bool, warnings: tuple[str, ...] = (), reason: str = "Enough.") -> Assessment:
     offset = _places(GRID) - GRID.centre_mm
     body = ((offset[..., :2] / (140.0, 100.0)) ** 2).sum(-1) < 1
     lungs = ((np.abs(offset[..., 0]) - 65.0) / 45.0) ** 2 + (offset[..., 1] / 70.0) ** 2 < 1
@@ -33,14 +34,15 @@ def _outcome(corrected: bool, warnings: tuple[str, ...] = ()) -> Outcome:
     spect = Volume.from_numpy(emission, GRID, Quantity.ACTIVITY)
     moved = map_volume.resampled(GRID, POSE.inverse())
     provenance = Provenance({}, {}, (), {}, "cpu")
-    return Outcome(REGISTRATION, moved, map_volume, spect, spect if corrected else None, warnings, provenance)
+    outcome = Outcome(REGISTRATION, moved, map_volume, spect, spect if corrected else None, warnings, provenance)
+    return Assessment(outcome, "review", reason)
 
 
 def test_the_picture_is_of_fixed_size_small_and_the_same_every_time(tmp_path: Path) -> None:
     first, second = tmp_path / "qc.png", tmp_path / "again.png"
-    outcome = _outcome(corrected=True)
-    quality_picture(outcome, first)
-    quality_picture(outcome, second)
+    assessment = _assessed(corrected=True)
+    quality_picture(assessment, first)
+    quality_picture(assessment, second)
     assert imread(first).shape[:2] == (1300, 1500)
     assert first.stat().st_size < 1.5e6
     assert first.read_bytes() == second.read_bytes()
@@ -50,7 +52,7 @@ def test_the_picture_is_of_fixed_size_small_and_the_same_every_time(tmp_path: Pa
 @pytest.mark.parametrize("corrected", [True, False])
 def test_no_words_overlap_or_leave_the_figure(corrected: bool) -> None:
     long = "nothing is known about attenuation beyond the end of the computed tomography of this patient " * 4
-    canvas = compose_quality(_outcome(corrected, (long, long + ".", "short", "one more")))
+    canvas = compose_quality(_assessed(corrected, (long, long + ".", "short", "one more"), reason=long))
     canvas.figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in canvas.figure.texts]
     panels = [axes.get_window_extent() for axes in canvas.figure.axes]
@@ -59,8 +61,15 @@ def test_no_words_overlap_or_leave_the_figure(corrected: bool) -> None:
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes + panels, 2))
 
 
+def test_the_decision_stands_in_the_picture_in_large_letters_with_its_reason() -> None:
+    words = compose_quality(_assessed(corrected=True, reason="The heart lies on lung.")).figure.texts
+    largest = max(words, key=lambda text: text.get_fontsize())
+    assert largest.get_text().startswith("REVIEW")
+    assert "The heart lies on lung." in [text.get_text() for text in words]
+
+
 def test_words_say_where_the_map_went() -> None:
-    words = [text.get_text() for text in compose_quality(_outcome(corrected=True)).figure.texts]
+    words = [text.get_text() for text in compose_quality(_assessed(corrected=True)).figure.texts]
     heart_by_headers = POSE.apply(HEART)
     moved = HEART - heart_by_headers
     assert moved[0] < 0 < moved[1]
