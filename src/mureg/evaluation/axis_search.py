@@ -22,12 +22,14 @@ _USUAL = np.array([0.70, -0.55, -0.45]) / np.linalg.norm([0.70, -0.55, -0.45])
 _USUAL_WITHIN = 0.45
 _RADIUS_MM, _RADIUS_WITHIN_MM = 26.0, 6.0
 _CAP_MM, _CAP_WITHIN_MM = 58.0, 15.0
-_BEHIND_MM = (5.0, 20.0)
 _SOFT_MM = 4.0
 _BLUR_MM = 6.0
 _HOT = 1.25
 _WEIGHT = 100.0
-_WINDOWS_MM = (18.0, 16.0, 14.0, 12.0, 10.0, 10.0, 9.0, 9.0)
+_WIDE_MM = (18.0, 16.0, 14.0, 12.0, 10.0, 10.0, 9.0, 9.0)
+_NARROW_MM = (12.0, 11.0, 10.0, 10.0, 9.0, 9.0, 8.0, 8.0)
+_BEHIND_MM = 5.0
+_CLOSER = ((5.0, _NARROW_MM), (20.0, _NARROW_MM), (12.0, _WIDE_MM))
 _ROUGH, _FAR_MM = 4, 10.0
 _STEP_MM = 1.5
 _SHARPNESS = 5.0
@@ -116,19 +118,19 @@ def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -
     image = Sampled.of(spect)
     directions = [along] if along is not None else [np.asarray(d) / np.linalg.norm(d) for d in _DIRECTIONS]
 
-    def drawn(start: Triple, direction: Vector, behind_mm: float) -> Drawn:
+    def drawn(start: Triple, direction: Vector, behind_mm: float, windows_mm: Sequence[float]) -> Drawn:
         cup = Cup(np.asarray(start) - behind_mm * direction, direction, _CAP_MM, _RADIUS_MM)
-        return _drawn(image, cup, along is not None)
+        return _drawn(image, cup, windows_mm, along is not None)
 
-    # once from every place, then from all sides at the best of them
-    once = [drawn(start, directions[0], _BEHIND_MM[0]) for start in starts]
+    # once from every place with a wide look, then from all sides at the best of them, also with a narrow one that
+    # cannot be drawn away to what is bright beside the wall
+    once = [drawn(start, directions[0], _BEHIND_MM, _WIDE_MM) for start in starts]
     order = sorted(range(len(once)), key=lambda k: -once[k].likeness)
     more = [
-        drawn(starts[k], direction, behind_mm)
+        drawn(starts[k], direction, behind_mm, windows_mm)
         for k in order[:1]
         for direction in directions
-        for behind_mm in _BEHIND_MM
-        if direction is not directions[0] or behind_mm != _BEHIND_MM[0]
+        for behind_mm, windows_mm in _CLOSER
     ]
     return sorted([*once, *more], key=lambda one: -one.likeness)
 
@@ -152,9 +154,9 @@ class Sampled:
         return sampled
 
 
-def _drawn(image: Sampled, cup: Cup, on_line: bool) -> Drawn:
+def _drawn(image: Sampled, cup: Cup, windows_mm: Sequence[float], on_line: bool) -> Drawn:
     best = Drawn(cup, -1.0, _FAR_MM)
-    for number, window_mm in enumerate(_WINDOWS_MM):
+    for number, window_mm in enumerate(windows_mm):
         points, weights = _brightest(image, cup, window_mm)
         if not weights.sum() > 0.0:
             break

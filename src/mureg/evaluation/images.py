@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.pipeline import attenuation_maps, reconstruct_and_say
+from mureg.pipeline import attenuation_maps, corrected_at, reconstruct_and_say
 from mureg.recon import Osem, Reconstructor
 from mureg.spect import Acquisition, Physics
 from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
@@ -97,7 +97,8 @@ class Images:
     def corrected_at(self, ct_from_spect: RigidTransform) -> Volume:
         """The SPECT reconstructed with the map of a pose."""
         if ct_from_spect not in self._corrected:
-            self._corrected[ct_from_spect] = self._reconstructed(self._wide(ct_from_spect))
+            parts = self.maps, self.outline, self.reconstructor, self.physics
+            self._corrected[ct_from_spect] = corrected_at(ct_from_spect, self._acquisition, *parts)[0]
         return self._corrected[ct_from_spect]
 
     def reference(self) -> Volume:
@@ -107,18 +108,18 @@ class Images:
         """
         if not self._reference:
             truth = self.case.truth
-            wide = self._wide(truth.ct_from_spect)
-            self._reference.append(self._reconstructed(_with_middle(wide, truth.mu)))
+            pose = truth.ct_from_spect
+            wide = self.maps.on_spect(self.maps.attenuation_grid(self.grid, pose), pose, self.outline)
+            mu = _with_middle(wide, truth.mu)
+            self._reference.append(reconstruct_and_say(self._acquisition, mu, self.reconstructor, self.physics)[0])
         return self._reference[0]
 
-    def _wide(self, ct_from_spect: RigidTransform) -> Volume:
-        return self.maps.on_spect(self.maps.attenuation_grid(self.grid, ct_from_spect), ct_from_spect, self.outline)
-
-    def _reconstructed(self, mu: Volume) -> Volume:
+    @property
+    def _acquisition(self) -> Acquisition:
         acquisition = self.case.study.spect
         if not isinstance(acquisition, Acquisition):
             raise UsageError("a case without projections", "projections to correct", "pass --images 0")
-        return reconstruct_and_say(acquisition.to(self.device), mu, self.reconstructor, self.physics)[0]
+        return acquisition.to(self.device)
 
 
 def _with_middle(wide: Volume, middle: Volume) -> Volume:

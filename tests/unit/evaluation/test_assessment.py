@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -35,14 +34,11 @@ class Told:
     """A registrar that answers what it was told."""
 
     pose: RigidTransform
-    evidence: MappingProxyType = field(default_factory=lambda: MappingProxyType({}))
     covariance: np.ndarray | None = None
     kind: str = "told"
 
     def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
-        return Registration(
-            self.pose, fixed.grid.centre_mm, self.kind, "moved", dict(self.evidence), covariance=self.covariance
-        )
+        return Registration(self.pose, fixed.grid.centre_mm, self.kind, "moved", covariance=self.covariance)
 
 
 @pytest.fixture(scope="module")
