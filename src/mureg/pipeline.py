@@ -16,7 +16,7 @@ import mureg
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.recon import Osem, Reconstructor
-from mureg.registration import MutualInformation, Registrar, Registration
+from mureg.registration import NearHeart, Registrar, Registration
 from mureg.spect import Acquisition, Physics
 from mureg.spect.attenuation import AttenuationMap, AttenuationMaps, extended_share
 from mureg.spect.body import emission_outline
@@ -75,7 +75,7 @@ class Outcome:
 
 def run(
     study: Study,
-    registrar: Registrar = MutualInformation(),  # noqa: B008 (frozen settings)
+    registrar: Registrar = NearHeart(),  # noqa: B008 (frozen settings)
     reconstructor: Reconstructor = Osem(),  # noqa: B008
     physics: Physics = Physics(),  # noqa: B008
     attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008
@@ -88,7 +88,7 @@ def run(
 
     Args:
         study: one visit.
-        registrar: how to find the pose; tuned mutual information by default.
+        registrar: how to find the pose; mutual information and a network at the heart by default.
         reconstructor: how to reconstruct; OSEM, 12 iterations of 10 subsets, by default.
         physics: which effects of the camera the corrected reconstruction models.
         attenuation: how the map is made from the CT, and what stands where the CT does not reach.
@@ -148,14 +148,14 @@ def run(
 def register(
     spect: Acquisition | Volume,
     attenuation: Ct | Volume,
-    registrar: Registrar = MutualInformation(),  # noqa: B008
+    registrar: Registrar = NearHeart(),  # noqa: B008
 ) -> Registration:
     """Find ``ct_from_spect`` and nothing else.
 
     Args:
         spect: projections, or an uncorrected reconstruction.
         attenuation: a CT, or an attenuation map in 1/cm.
-        registrar: tuned mutual information by default.
+        registrar: mutual information and a network at the heart by default.
     """
     return run(Study(spect, attenuation), registrar, correct=False).registration
 

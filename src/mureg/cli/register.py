@@ -29,7 +29,7 @@ from mureg.evaluation.perfusion import HandAxis
 from mureg.evaluation.verdict import Assessment
 from mureg.io import read_study
 from mureg.pipeline import Progress, run
-from mureg.registration import MutualInformation
+from mureg.registration import NearHeart
 from mureg.report import as_json, check_folder, describe, write_folder
 
 
@@ -42,7 +42,7 @@ class Manner:
         reconstruction: stop after the registration, without the corrected reconstruction.
     """
 
-    registrar: RegistrarKind = MutualInformation.kind
+    registrar: RegistrarKind = NearHeart.kind
     reconstruction: bool = True
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)

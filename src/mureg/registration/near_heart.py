@@ -88,16 +88,17 @@ class NearHeart:
         refuse_implausible(pose, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
         refuse_overlap(fixed, moving, pose, "after registration")
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
+        covariance = card.covariance(spread_mm)
         evidence = {
             "moved_from_start_mm": float(np.linalg.norm(seen.step[:3])),
             "moved_from_start_deg": float(np.linalg.norm(seen.step[3:])),
             "spread_of_looks_mm": spread_mm,
             "heart_confidence": seen.heart.confidence,
+            "calibrated": float(covariance is not None),
             **dict(zip(("heart_x_mm", "heart_y_mm", "heart_z_mm"), seen.heart.centre_mm, strict=True)),
         }
         if spread_mm > _SPREAD_MM:
             warnings = (*warnings, f"the looks at the heart disagree by {spread_mm:.0f} mm")
-        covariance = card.covariance(spread_mm)
         return Registration(
             pose,
             centre_mm,
