@@ -28,7 +28,13 @@ from mureg.cohort.export import export_case
 from mureg.io.store import read_case
 from mureg.report.batch.page import CSV, HTML, TIMES
 
-QUICK = ("--mutual-information.starts", "1", "--mutual-information.finish", "1", "--no-reconstruction")
+QUICK = (
+    "--near-heart.mutual-information.starts",
+    "1",
+    "--near-heart.mutual-information.finish",
+    "1",
+    "--no-reconstruction",
+)
 
 
 def main() -> int:

@@ -140,9 +140,9 @@ def examples(files: Sequence[Path], spacing_mm: float) -> Examples:
     )
 
 
-def divided(folder: Path) -> tuple[list[Path], list[Path]]:
-    files = sorted(folder.glob("*.npz"))
-    return [f for k, f in enumerate(files) if k % EVERY], files[::EVERY]
+def divided(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    files = [sorted(folder.glob("*.npz")) for folder in folders]
+    return [f for some in files for k, f in enumerate(some) if k % EVERY], [f for some in files for f in some[::EVERY]]
 
 
 class Said:
@@ -157,9 +157,13 @@ class Said:
 
 def fit(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    settings = load_settings(options.settings)
+    weights, changes = None, {}
+    if options.begin_from is not None:
+        network, said = load_network(options.begin_from / BEST)
+        weights, changes = network.state_dict(), {"begin_from": said.weights_sha256}
+    settings = load_settings(options.settings, changes)
     sets = (examples(files, settings.grid.spacing_mm) for files in divided(options.looks))
-    trained = train(settings, *sets, options.output, minutes=options.minutes, report=Said())
+    trained = train(settings, *sets, options.output, weights=weights, minutes=options.minutes, report=Said())
     print("finished" if trained.finished else "stopped; the same command goes on")
 
 
@@ -219,7 +223,8 @@ def main(arguments: list[str] | None = None) -> int:
             part.add_argument("--draws", type=int, default=4)
             part.add_argument("--jobs", type=int, default=1)
         if name == "train":
-            part.add_argument("--looks", type=Path, required=True)
+            part.add_argument("--looks", type=Path, required=True, nargs="+")
+            part.add_argument("--begin-from", type=Path, help="run whose best weights to go on from")
             part.add_argument("--settings", default="near-heart")
             part.add_argument("--minutes", type=float, default=float("inf"))
             part.add_argument("--threads", type=int, default=1)

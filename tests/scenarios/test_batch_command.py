@@ -15,7 +15,14 @@ import torch
 from mureg.cli import main
 from support.dicom_study import study
 
-QUICK = ["--mutual-information.starts", "1", "--mutual-information.finish", "1", "--osem.iterations", "1"]
+QUICK = [
+    "--near-heart.mutual-information.starts",
+    "1",
+    "--near-heart.mutual-information.finish",
+    "1",
+    "--osem.iterations",
+    "1",
+]
 
 
 @pytest.fixture(autouse=True)

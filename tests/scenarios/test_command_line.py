@@ -24,7 +24,7 @@ from mureg.simulate.sample import load_truth, sample_folder
 from support import dicom
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--mutual-information.starts", "1", "--osem.iterations", "2"]
+QUICK = ["--near-heart.mutual-information.starts", "1", "--osem.iterations", "2"]
 
 
 @pytest.fixture(scope="module")
