@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/heart_network.py looks --cohort DIR [DIR ...] -o LOOKS --first 120 --n 480 --jobs 2
     .venv/bin/python benchmarks/heart_network.py train --looks LOOKS -o RUN --minutes 9
-    .venv/bin/python benchmarks/heart_network.py errors --cohort DIR --run RUN --n 49 --step 2 -o errors.npz
-    .venv/bin/python benchmarks/heart_network.py card --run RUN --rows errors.npz -o src/mureg/data/weights
+    .venv/bin/python benchmarks/heart_network.py errors --cohort DIR --run RUN --n 49 -o errors.csv
+    .venv/bin/python benchmarks/heart_network.py card --run RUN --rows errors.csv -o src/mureg/data/weights
 
 `looks` draws poses such as mutual information leaves (a millimetre across the body, half a degree, cm along it)
 and puts both images around the heart, as the registrar would see them: `--draws` looks at each case, one .npz a case.
@@ -15,6 +15,7 @@ seen, and `card` puts the network among the shipped weights with the covariance 
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -26,9 +27,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from mureg.errors import MuregError
-from mureg.geometry import Grid, RigidTransform
+from mureg.evaluation import target_registration_error_mm
+from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.io.atomic import writing
 from mureg.io.store import CASES, open_case, read_case
@@ -36,8 +39,9 @@ from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation
 from mureg.registration.heart import find_left_ventricle
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import load_network, save_network
+from mureg.registration.learned import Card, load_network, save_network
 from mureg.registration.near_heart import look_at, started_by
+from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST
 from mureg.training.loop import train
@@ -48,6 +52,12 @@ START_MM, START_DEG = ((-15.0, 30.0), 1.0, -0.3, 1.2), 0.5
 BELIEVED = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 """Only along the body: across it and in its angles mutual information is good to a fraction of a voxel."""
 MISPLACED_MM = 4.0
+COLUMNS = (
+    *("case", "headers_mm", "mutual_information_mm", "near_heart_mm"),
+    *("left_x_mm", "left_y_mm", "left_z_mm", "left_x_deg", "left_y_deg", "left_z_deg"),
+    "spread_mm",
+)
+"""Errors over the heart, and the small motion about it that was left."""
 EVERY = 8
 
 
@@ -168,33 +178,37 @@ def fit(options: argparse.Namespace) -> None:
 
 
 def left(options: argparse.Namespace) -> None:
-    """What the registrar leaves of cases that training has not seen: six numbers about the heart, and the spread."""
+    """What the registrar leaves of cases that training has not seen, beside headers and mutual information."""
     torch.set_num_threads(1)
     network, said = load_network(options.run / BEST)
     told = replace(said, around="heart", believed=BELIEVED)
-    found: dict[str, list[Any]] = {"six": [], "spread": [], "names": []}
-    for folder in sorted((options.cohort[0] / CASES).iterdir())[
-        options.first : options.first + options.n : options.step
-    ]:
-        case = read_case(folder)
-        body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-        start, _ = started_by(MutualInformation(), case.uncorrected, body)
-        seen = look_at(case.uncorrected, body, start, network, told, passes=2, looks=7)
-        small = (seen.ct_from_spect.inverse() @ case.truth.ct_from_spect).six(
-            triple(case.truth.heart_points_mm.mean(0))
-        )
-        found["six"].append(np.concatenate(small))
-        found["spread"].append(np.linalg.norm(seen.spread[:3]))
-        found["names"].append(folder.name)
-        print(folder.name, np.round(found["six"][-1], 2), flush=True)
-    np.savez(options.output, **{name: np.array(values) for name, values in found.items()})
+    chosen = slice(options.first, options.first + options.n, options.step)
+    with options.output.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for folder in sorted((options.cohort[0] / CASES).iterdir())[chosen]:
+            case = read_case(folder)
+            body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
+            start, _ = started_by(MutualInformation(), case.uncorrected, body)
+            writer.writerow(row(folder.name, case, body, start, network, told))
+            file.flush()
+
+
+def row(name: str, case: Case, body: Volume, start: RigidTransform, network: nn.Module, card: Card) -> list[Any]:
+    seen = look_at(case.uncorrected, body, start, network, card, passes=2, looks=7)
+    truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
+    poses = RigidTransform.identity(), start, seen.ct_from_spect
+    errors = [target_registration_error_mm(pose, truth, points) for pose in poses]
+    shift, angles = (seen.ct_from_spect.inverse() @ truth).six(triple(points.mean(0)))
+    spread = float(np.linalg.norm(seen.spread[:3]))
+    return [name, *(round(float(x), 4) for x in (*errors, *shift, *angles, spread))]
 
 
 def card(options: argparse.Namespace) -> None:
     network, said = load_network(options.run / BEST)
-    stored = [np.load(path) for path in options.rows]
-    errors = np.concatenate([one["six"] for one in stored])
-    grown = 1.0 + (np.concatenate([one["spread"] for one in stored]) / options.grow_mm) ** 2
+    rows = [line for path in options.rows for line in csv.DictReader(path.read_text("utf-8").splitlines())]
+    errors = np.array([[float(line[name]) for name in COLUMNS[4:10]] for line in rows])
+    grown = 1.0 + (np.array([float(line["spread_mm"]) for line in rows]) / options.grow_mm) ** 2
     second = (errors.T / grown) @ errors / len(errors)
     told = replace(
         said,

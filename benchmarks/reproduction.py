@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/reproduction.py -o FOLDER                 small networks, for a processor: many hours
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --paper         the paper's networks too, for a GPU
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale short   60 test patients, a quarter of the budget,
-                                                  slow registrars on 24 cases; --scale full goes on in the same folder
+                                                  slow registrars on 16 cases; --scale full goes on in the same folder
     .venv/bin/python benchmarks/reproduction.py -o FOLDER --scale tiny    the whole way with four patients, in minutes
     ... --minutes 9          stop after nine minutes; the same command goes on. Killing it at any time is as good
     ... --dry-run            print the commands and do nothing
@@ -73,7 +73,7 @@ class Scale:
 PATIENTS = {"train": 200, "validation": 50, "test": 200}
 SCALES = {
     "full": Scale(PATIENTS, 0, 100),
-    "short": Scale({**PATIENTS, "test": 60}, 6000, 8, 24),
+    "short": Scale({**PATIENTS, "test": 60}, 6000, 6, 16),
     "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1, 1),
 }
 
@@ -264,8 +264,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=1, help="networks trained beside each other; 6 on a large GPU")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then")
     parser.add_argument("--samples", type=int, help="another budget, of every network: cases seen")
-    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 8 or 1")
-    parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 24 or 1")
+    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 6 or 1")
+    parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 16 or 1")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="Python that has elastix and ANTs")
     parser.add_argument("--settings", type=Path, help="for mureg evaluate: tuned.toml of benchmarks/rungs.py --tune")
     parser.add_argument("--evidence", type=Path, help="where summaries go")

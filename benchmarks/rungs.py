@@ -57,7 +57,7 @@ from mureg.evaluation.work import shared_out
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.io.store import CASES, Cohort, read_case
 from mureg.pipeline import attenuation_maps
-from mureg.registration import MutualInformation, ProfileLikelihood
+from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
 from mureg.study import Case
@@ -68,9 +68,9 @@ PYTHON = ENVIRONMENT / "bin/python"
 WANTED = ("itk-elastix==0.25.4", "antspyx==0.6.3")
 _AT_ONCE = 8
 OWN = "mutual-information"
-PROJECTION = "projection"
+NEAR_HEART, PROJECTION = "near-heart", "projection"
 METHODS = ("headers", OWN, "elastix", "ants", "oracle")
-SLOW = (PROJECTION,)
+SLOW = (NEAR_HEART, PROJECTION)
 """Measured only where it is asked for by name."""
 SEED = 20250301
 
@@ -78,6 +78,7 @@ Settings = dict[str, Any]
 SETTINGS: Mapping[str, Settings] = {
     "headers": {},
     OWN: asdict(MutualInformation()),
+    NEAR_HEART: asdict(NearHeart()),
     PROJECTION: asdict(ProfileLikelihood()),
     "elastix": asdict(Elastix()),
     "ants": asdict(Ants()),
@@ -101,7 +102,7 @@ GRIDS: Mapping[str, Mapping[str, list[Any]]] = {
 
 def method_of(name: str, settings: Settings) -> Method:
     """A way to register, from its settings."""
-    kinds = {OWN: MutualInformation, PROJECTION: ProfileLikelihood, **PEERS}
+    kinds = {OWN: MutualInformation, NEAR_HEART: NearHeart, PROJECTION: ProfileLikelihood, **PEERS}
     return Method(name) if name in KNOWN else Method.of(name, kinds[name](**settings))
 
 

@@ -16,8 +16,9 @@ from mureg.errors import MuregError, UsageError
 from mureg.evaluation.budget import Budget, budget_of
 from mureg.evaluation.peers import Ants, Elastix, Peer, process_of
 from mureg.geometry import Grid, RigidTransform, Volume
-from mureg.registration import MutualInformation, Registrar
+from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.registration.learned import Card, Learned, load_network
+from mureg.registration.near_heart import weights_file
 from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMaps
 
@@ -73,7 +74,7 @@ class Method:
     @property
     def classical(self) -> bool:
         """Whether it searches for the pose anew in each case: seconds a case, where a network takes a tenth of one."""
-        return isinstance(self.registrar, MutualInformation | Elastix | Ants)
+        return isinstance(self.registrar, MutualInformation | NearHeart | ProfileLikelihood | Elastix | Ants)
 
     @classmethod
     def of(
@@ -86,6 +87,8 @@ class Method:
     ) -> Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in asdict(registrar).items()}  # type: ignore[arg-type]
+        if isinstance(registrar, NearHeart):
+            settings["weights"] = _plain(weights_file(registrar.weights))
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
 
 

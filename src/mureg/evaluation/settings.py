@@ -20,7 +20,7 @@ from mureg.evaluation.methods import Method
 from mureg.evaluation.peers import Ants, Elastix, Peer
 from mureg.evaluation.rows import Measurement
 from mureg.io.atomic import writing
-from mureg.registration import MutualInformation, ProfileLikelihood, Registrar
+from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
 Split = Literal["all", "train", "validation", "test"]
@@ -48,12 +48,13 @@ class Settings:
     Attributes:
         measurement: what decides a figure besides the method.
         resampling: of the intervals.
-        mutual_information, projection, elastix, ants: settings of the methods that need no weights.
+        mutual_information, near_heart, projection, elastix, ants: settings of the methods that need no weights named.
     """
 
     measurement: Measurement = Measurement()
     resampling: Resampling = Resampling()
     mutual_information: MutualInformation = MutualInformation()
+    near_heart: NearHeart = NearHeart()
     projection: ProfileLikelihood = ProfileLikelihood()
     elastix: Elastix = Elastix()
     ants: Ants = Ants()
@@ -63,6 +64,7 @@ class Settings:
         """The methods that need no weights, by name."""
         return {
             "mutual-information": self.mutual_information,
+            "near-heart": self.near_heart,
             "projection": self.projection,
             "elastix": self.elastix,
             "ants": self.ants,

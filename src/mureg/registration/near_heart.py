@@ -37,7 +37,7 @@ from mureg.spect.attenuation import AttenuationMaps
 
 Six = Float[np.ndarray, " 6"]
 
-SHIPPED = Path("shipped")
+SHIPPED = "shipped"
 _STEP_OFF_MM = 5.0
 _SPREAD_MM = 6.8
 
@@ -47,7 +47,7 @@ class NearHeart:
     """Mutual information, then a network that looks at the neighbourhood of the heart.
 
     Attributes:
-        weights: a network trained by benchmarks/heart_network.py; "shipped" for the one that comes with the package.
+        weights: path of a network trained by benchmarks/heart_network.py; "shipped" for the one in the package.
         mutual_information: settings of the start.
         passes: how often the network looks, each time through the pose found so far.
         looks: in each pass, from so many places a few mm apart; their mean counts, and their spread tells of doubt.
@@ -56,7 +56,7 @@ class NearHeart:
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
-    weights: Path = SHIPPED
+    weights: str = SHIPPED
     mutual_information: MutualInformation = MutualInformation()
     passes: Annotated[int, Field(ge=1, le=10)] = 2
     looks: Annotated[int, Field(ge=1, le=7)] = 7
@@ -206,19 +206,26 @@ def _six(module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x 
     return answer
 
 
+def weights_file(weights: str) -> Path:
+    """Where the weights lie that a setting names."""
+    return (
+        Path(str(files("mureg") / "data" / "weights" / "near-heart.safetensors"))
+        if weights == SHIPPED
+        else Path(weights)
+    )
+
+
 @lru_cache(maxsize=2)
-def _network(weights: Path) -> tuple[nn.Module, Card]:
+def _network(weights: str) -> tuple[nn.Module, Card]:
     """The network asked for, or the shipped one; kept for the next case.
 
     Raises:
         UsageError: a network that looks at the whole field.
     """
-    path = Path(str(files("mureg") / "data" / "weights" / "near-heart.safetensors")) if weights == SHIPPED else weights
+    path = weights_file(weights)
     module, card = load_network(path)
     if card.around != "heart":
         raise UsageError(
-            f"{path.name} looks at the whole field",
-            "a network that looks around the heart",
-            "use the registrar learned",
+            f"{path.name} looks at the whole field", "one that looks around the heart", "use the registrar learned"
         )
     return module, card

@@ -80,7 +80,7 @@ def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
     save_network(tmp_path / "whole.safetensors", initialised(settings, 1), card)
     spect, mu = pair()
     with pytest.raises(UsageError, match="looks at the whole field"):
-        NearHeart(weights=tmp_path / "whole.safetensors").register(spect, mu)
+        NearHeart(weights=str(tmp_path / "whole.safetensors")).register(spect, mu)
 
 
 def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree() -> None:
