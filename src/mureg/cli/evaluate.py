@@ -35,7 +35,8 @@ class Evaluate:
 
     Attributes:
         cohorts: a folder that mureg simulate made; may be given several times.
-        registrars: some of headers, oracle, mutual-information, near-heart, projection, elastix, ants and paths to .safetensors, with commas.
+        registrars: some of headers, oracle, mutual-information, near-heart, projection, elastix, ants and paths to
+            .safetensors, with commas.
             A network gets a second row with its SPECT blanked, unless it was trained so.
         output: folder for cases.csv, summary.csv, summary.json, tables.md, settings.toml and figures/.
         against: the row that tests compare with; the first that registers anything where it is left out.
