@@ -9,7 +9,7 @@
 and puts both images around the heart, as the registrar would see them: `--draws` looks at each case, one .npz a case.
 Every look is resampled from the whole CT, so that no edge tells of the drawn pose. `train` divides the patients (every
 eighth for validation) and trains with the settings near-heart, in sittings. `errors` registers cases that neither has
-seen, and `card` writes the network (shipped: src/mureg/data/weights) with the covariance of what it left in every second
+seen; `card` writes the network (shipped: src/mureg/data/weights) with the covariance of what it left in every second
 case.
 """
 
