@@ -41,7 +41,8 @@ from mureg.registration import MutualInformation
 from mureg.registration.heart import find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Card, load_network, save_network
-from mureg.registration.near_heart import look_at, started_by
+from mureg.registration.mutual_information import started_by
+from mureg.registration.near_heart import look_at
 from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST

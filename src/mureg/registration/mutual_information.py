@@ -257,3 +257,13 @@ def _to_rigid(transform: Image) -> RigidTransform:
     matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     return RigidTransform(matrix)
+
+
+def started_by(
+    mutual_information: MutualInformation, fixed: Volume, moving: Volume
+) -> tuple[RigidTransform, tuple[str, ...]]:
+    """The pose of mutual information, or that of the headers and a warning where it found none."""
+    try:
+        return mutual_information.register(fixed, moving).ct_from_spect, ()
+    except RegistrationError as refusal:
+        return RigidTransform.identity(), (f"mutual information gave no start, the headers did: {refusal}",)

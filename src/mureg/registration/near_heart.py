@@ -23,14 +23,14 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.errors import RegistrationError, UsageError
+from mureg.errors import UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, covariance_about, refuse_blank, refuse_implausible, refuse_overlap
 from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Card, load_network
-from mureg.registration.mutual_information import MutualInformation
+from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.networks import UNIT_MM
 from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMaps
@@ -136,16 +136,6 @@ class Seen:
             f"mutual information, then {x:+.1f}, {y:+.1f}, {z:+.1f} mm by a {card.kind} network at the heart "
             f"(weights {card.weights_sha256[:12]}), its looks {np.linalg.norm(self.spread[:3]):.1f} mm apart"
         )
-
-
-def started_by(
-    mutual_information: MutualInformation, fixed: Volume, moving: Volume
-) -> tuple[RigidTransform, tuple[str, ...]]:
-    """The pose of mutual information, or that of the headers and a warning where it found none."""
-    try:
-        return mutual_information.register(fixed, moving).ct_from_spect, ()
-    except RegistrationError as refusal:
-        return RigidTransform.identity(), (f"mutual information gave no start, the headers did: {refusal}",)
 
 
 def look_at(

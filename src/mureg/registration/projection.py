@@ -21,7 +21,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, covariance_about, refuse_blank, refuse_implausible, refuse_overlap
 from mureg.registration.heart import find_left_ventricle
-from mureg.registration.mutual_information import MutualInformation
+from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.newton import Step, Vector, newton_step
 from mureg.registration.profile import (
     Candidate,
@@ -145,10 +145,7 @@ class ProfileLikelihood:
     def _start(self, fixed: Volume, moving: Volume) -> tuple[RigidTransform, tuple[str, ...]]:
         if self.start == "headers":
             return RigidTransform.identity(), ()
-        try:
-            return self.mutual_information.register(fixed, moving).ct_from_spect, ()
-        except RegistrationError as refusal:
-            return RigidTransform.identity(), (f"mutual information gave no start, the headers did: {refusal}",)
+        return started_by(self.mutual_information, fixed, moving)
 
 
 @plain_dataclass(frozen=True, eq=False)
