@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from mureg.cli.common import Common, Flat, Output, parse
 from mureg.cli.training import Sitting, fit
 from mureg.errors import UsageError
-from mureg.registration.learned import load_network
+from mureg.registration.learned import load_network, refuse_around, shipped
 from mureg.training.settings import FINETUNE, read_table, settings_from
+
+WHOLE_FIELD = "densenet-small"
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,9 @@ class Finetune:
     """Go on training weights on other patients; the same command goes on where it was stopped. Research use only.
 
     Attributes:
-        weights: a .safetensors file with its card beside it, as mureg train writes them.
         output: folder of the run.
+        weights: a .safetensors file with its card beside it, as mureg train writes them; left out: those that come with
+            the package, a small DenseNet trained on virtual patients of the rung clinical.
         cohort: folder of a cohort, divided by patient.
         pairs: instead, a CSV file with the columns spect, ct or mu, transform (optional) and patient; a pair without
             transform counts as aligned.
@@ -29,8 +32,8 @@ class Finetune:
         epochs: how often every case is seen; 0 for what the settings say.
     """
 
-    weights: Path
     output: Output
+    weights: Path | None = None
     cohort: Path | None = None
     pairs: Path | None = None
     settings: str = FINETUNE
@@ -45,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     cases = options.cohort or options.pairs
     if options.cohort is not None and options.pairs is not None:
         raise UsageError("both --cohort and --pairs", "one of them", "leave the other out")
-    module, card = load_network(options.weights)
+    weights = options.weights or shipped(WHOLE_FIELD)
+    module, card = load_network(weights)
+    refuse_around(card, "field", weights.name)
     table = read_table(options.settings)
     changes: dict[str, Any] = {
         "network": card.network,

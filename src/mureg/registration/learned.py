@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import field, replace
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,6 +99,20 @@ class Card:
 
 
 _CARD = TypeAdapter(Card)
+
+
+def shipped(name: str) -> Path:
+    """Where weights lie that come with the package."""
+    return Path(str(files("mureg") / "data" / "weights" / f"{name}.safetensors"))
+
+
+def refuse_around(card: Card, expected: Literal["field", "heart"], name: str) -> None:
+    """Refuse a network that looks elsewhere. Raises `UsageError`."""
+    if card.around != expected:
+        sees = {"field": "looks at the whole field", "heart": "looks around the heart"}
+        raise UsageError(
+            f"{name} {sees[card.around]}", f"one that {sees[expected]}", "choose other weights or another registrar"
+        )
 
 
 def card_path(weights: Path) -> Path:
@@ -192,6 +207,7 @@ class Learned:
         refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
         device = fixed.values.device if acquisition is None else acquisition.counts.device
         module, card = _ready(self.weights, _stamp(self.weights), device)
+        refuse_around(card, "field", self.weights.name)
         blanked = self.blanked or card.blanked
         ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,13 +22,12 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.errors import UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, covariance_about, refuse_blank, refuse_implausible, refuse_overlap
 from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import Card, load_network
+from mureg.registration.learned import Card, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.networks import UNIT_MM
 from mureg.spect import Acquisition
@@ -198,11 +196,7 @@ def _six(module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x 
 
 def weights_file(weights: str) -> Path:
     """Where the weights lie that a setting names."""
-    return (
-        Path(str(files("mureg") / "data" / "weights" / "near-heart.safetensors"))
-        if weights == SHIPPED
-        else Path(weights)
-    )
+    return shipped("near-heart") if weights == SHIPPED else Path(weights)
 
 
 @lru_cache(maxsize=2)
@@ -214,8 +208,5 @@ def _network(weights: str) -> tuple[nn.Module, Card]:
     """
     path = weights_file(weights)
     module, card = load_network(path)
-    if card.around != "heart":
-        raise UsageError(
-            f"{path.name} looks at the whole field", "one that looks around the heart", "use the registrar learned"
-        )
+    refuse_around(card, "heart", path.name)
     return module, card
