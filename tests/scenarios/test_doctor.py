@@ -33,7 +33,7 @@ def test_all_is_well_here(capsys, tmp_path, monkeypatch) -> None:
     assert list(found) == ["installation", "libraries", "threads", "data", "weights", "device", "sample", "offline"]
     assert {check["state"] for check in found.values()} == {"ok"}
     assert "numpy" in found["libraries"]["found"]
-    assert "ships no weights" in found["weights"]["found"]
+    assert "hashes as on their cards" in found["weights"]["found"]
     assert list(tmp_path.iterdir()) == []
 
 
