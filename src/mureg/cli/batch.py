@@ -5,24 +5,20 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.cli.common import Common, Flat, Output, emit, parse
+from mureg.cli.common import Common, Flat, Output, counting, emit, parse
 from mureg.cli.register import Manner, Register, carried_out, manner_from
 from mureg.errors import printable
 from mureg.io.pair import Pair
 from mureg.io.pairs import find_pairs
 from mureg.report.batch.folder import State
-from mureg.report.batch.run import BatchRun, Plan, Progress, as_settings, plan, run_batch
+from mureg.report.batch.run import BatchRun, Plan, as_settings, plan, run_batch
 
 SOME_FAILED = 5
 _MOST_LINES = 20
@@ -106,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     if not options.json:
         print("\n".join(map(printable, _shown(planned, states))), flush=True)
     try:
-        with _progress(options.json) as report:
+        with counting(options.json, "registering") as report:
             batch = run_batch(
                 planned,
                 RegisterPair(options.manner, options.device),
@@ -171,16 +167,3 @@ def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
 
 def _studies(n: int) -> str:
     return f"{n} {'study' if n == 1 else 'studies'}"
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    """A bar on standard error, on a terminal only."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _of: None
-        return
-    columns = (TextColumn("registering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("registering", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)

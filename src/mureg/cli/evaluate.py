@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.cli.common import Common, Output, emit, parse
+from mureg.cli.common import Common, Output, counting, emit, parse
 from mureg.errors import UsageError
 from mureg.evaluation.files import write_summaries
 from mureg.evaluation.markdown import name_of, warnings
 from mureg.evaluation.methods import choose
-from mureg.evaluation.protocol import Comparison, Progress, compare
+from mureg.evaluation.protocol import Comparison, compare
 from mureg.evaluation.settings import Selection, Settings, Split, read_settings
 from mureg.evaluation.summary import Summary
 from mureg.report.comparison import comparison_figures
@@ -82,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     methods = choose(names, settings.registrars)
     device = Common(device=options.device).prepare()
     try:
-        with _progress(options.json) as progress:
+        with counting(options.json, "evaluating") as progress:
             comparison = compare(
                 options.cohorts,
                 methods,
@@ -150,16 +146,3 @@ def _lines(comparison: Comparison, summaries: list[Summary], output: Path) -> It
     yield from (f"warning    {sentence}" for sentence in warnings(summaries))
     yield f"tables in  {output / 'tables.md'}"
     yield RESEARCH_USE_ONLY
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    """A bar on standard error, on a terminal only."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _of: None
-        return
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("evaluating", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mureg.cohort.record import begin, claimed, clear
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import simulate_case
 from mureg.cohort.work import Done, Simulate, Work
-from mureg.cohort.workers import in_processes, on_cluster
+from mureg.cohort.workers import all_done
 from mureg.errors import UsageError
 from mureg.io.store import SHARES, check_shares
 
@@ -89,7 +88,7 @@ def simulate_cohort(
         done = {index: work.is_done(index) for index in range(first, first + n)}
         missing = [index for index in done if not done[index]]
         try:
-            results = _all(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
+            results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
         finally:
             clear(output)
         failed = tuple(sorted((one for one in results if one.problem), key=lambda one: one.index))
@@ -102,24 +101,6 @@ def simulate_cohort(
         time.perf_counter() - started,
         card,
     )
-
-
-def _all(work: Work, missing: list[int], jobs: int, scheduler: str | None, progress: Progress) -> list[Done]:
-    results: list[Done] = []
-    if not missing:
-        return results
-    with closing(_working(work, missing, jobs, scheduler)) as finished:
-        progress(0, len(missing))
-        for one in finished:
-            results.append(one)
-            progress(len(results), len(missing))
-    return results
-
-
-def _working(work: Work, missing: list[int], jobs: int, scheduler: str | None) -> Generator[Done, None, None]:
-    if scheduler is not None:
-        return on_cluster(work, missing, scheduler)
-    return in_processes(work, missing, min(jobs, len(missing)))
 
 
 def _check(n: int, first: int, jobs: int, scheduler: str | None) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import connection
 from typing import Any, Protocol
 
@@ -40,6 +40,34 @@ class Work(Protocol):
     def __call__(self, index: int) -> Done:
         """Do it and say what came of it."""
         ...
+
+
+def all_done(
+    work: Work,
+    missing: list[int],
+    jobs: int,
+    scheduler: str | None,
+    progress: Callable[[int, int], None],
+    each: Callable[[Done], None] = lambda _done: None,
+) -> list[Done]:
+    """Do what is missing in processes, or on a cluster where a scheduler is named; what came of it, as it came.
+
+    `progress` is told how many are done and of how many, `each` of every one of them before that.
+    """
+    results: list[Done] = []
+    if not missing:
+        return results
+    if scheduler is not None:
+        working = on_cluster(work, missing, scheduler)
+    else:
+        working = in_processes(work, missing, min(jobs, len(missing)))
+    with closing(working) as finished:
+        progress(0, len(missing))
+        for one in finished:
+            each(one)
+            results.append(one)
+            progress(len(results), len(missing))
+    return results
 
 
 def in_processes(work: Work, indices: Iterable[int], jobs: int) -> Generator[Done, None, None]:

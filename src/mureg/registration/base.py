@@ -91,6 +91,25 @@ class Registrar(Protocol):
         ...
 
 
+def refuse_unusable(fixed: Volume, moving: Volume) -> None:
+    """Refuse, before any work is done, images that nobody could register: blank ones, or ones of different places."""
+    refuse_blank(fixed, "SPECT")
+    refuse_blank(moving, "attenuation map")
+    refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+
+
+def refuse_result(
+    ct_from_spect: RigidTransform,
+    fixed: Volume,
+    moving: Volume,
+    largest_shift_mm: float,
+    largest_angle_deg: float,
+) -> None:
+    """Refuse a pose that was found: an implausible motion about the centre of the SPECT, or one away from the map."""
+    refuse_implausible(ct_from_spect, fixed.grid.centre_mm, largest_shift_mm, largest_angle_deg)
+    refuse_overlap(fixed, moving, ct_from_spect, "after registration")
+
+
 def refuse_blank(volume: Volume, what: str) -> None:
     """Refuse an image with the same value everywhere; `what` is its name in the sentence."""
     if float(volume.values.max()) <= float(volume.values.min()):

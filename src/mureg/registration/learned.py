@@ -23,7 +23,7 @@ from torch import nn
 
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
-from mureg.registration.base import Registration, refuse_blank, refuse_implausible, refuse_overlap
+from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
 from mureg.spect import Acquisition
@@ -202,17 +202,14 @@ class Learned:
     ) -> Registration:
         """See `Registrar.register`; of the projections only the device is used. Float32, the same digits each time."""
         started = time.perf_counter()
-        refuse_blank(fixed, "SPECT")
-        refuse_blank(moving, "attenuation map")
-        refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        refuse_unusable(fixed, moving)
         device = fixed.values.device if acquisition is None else acquisition.counts.device
         module, card = _ready(self.weights, _stamp(self.weights), device)
         refuse_around(card, "field", self.weights.name)
         blanked = self.blanked or card.blanked
         ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm
-        refuse_implausible(ct_from_spect, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
-        refuse_overlap(fixed, moving, ct_from_spect, "after registration")
+        refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         evidence = {
             "passes": float(self.passes),
             "last_step_mm": sum(mm**2 for mm in steps[-1].six(centre_mm)[0]) ** 0.5,

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration, refuse_blank, refuse_implausible, refuse_overlap
+from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMaps
 
@@ -73,9 +73,7 @@ class MutualInformation:
     ) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
         started = time.perf_counter()
-        refuse_blank(fixed, "SPECT")
-        refuse_blank(moving, "attenuation map")
-        refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
         # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
         dimmed = without_hot_spots(fixed, self.brightest)
@@ -104,8 +102,7 @@ class MutualInformation:
         at_identity = self._mutual_information(smooth, RigidTransform.identity())
         moved = metric > at_identity
         ct_from_spect = best if moved else RigidTransform.identity()
-        refuse_implausible(ct_from_spect, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
-        refuse_overlap(fixed, moving, ct_from_spect, "after registration")
+        refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         meeting_point = before_finish.apply(
             centre_mm
         )  # starts are compared where all of them ended, on the coarser levels

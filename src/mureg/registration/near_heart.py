@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration, covariance_about, refuse_blank, refuse_implausible, refuse_overlap
+from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
+from mureg.registration.confidence import CALIBRATED
 from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Card, load_network, refuse_around, shipped
@@ -76,15 +77,12 @@ class NearHeart:
         where the looks disagree.
         """
         started = time.perf_counter()
-        refuse_blank(fixed, "SPECT")
-        refuse_blank(moving, "attenuation map")
-        refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        refuse_unusable(fixed, moving)
         module, card = _network(self.weights)
         start, warnings = started_by(self.mutual_information, fixed, moving)
         seen = look_at(fixed, moving, start, module, card, passes=self.passes, looks=self.looks, blanked=self.blanked)
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
-        refuse_implausible(pose, centre_mm, self.largest_shift_mm, self.largest_angle_deg)
-        refuse_overlap(fixed, moving, pose, "after registration")
+        refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
         covariance = card.covariance(spread_mm)
         evidence = {
@@ -92,7 +90,7 @@ class NearHeart:
             "moved_from_start_deg": float(np.linalg.norm(seen.step[3:])),
             "spread_of_looks_mm": spread_mm,
             "heart_confidence": seen.heart.confidence,
-            "calibrated": float(covariance is not None),
+            CALIBRATED: float(covariance is not None),
             **dict(zip(("heart_x_mm", "heart_y_mm", "heart_z_mm"), seen.heart.centre_mm, strict=True)),
         }
         if spread_mm > _SPREAD_MM:

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration, covariance_about, refuse_blank, refuse_implausible, refuse_overlap
+from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.heart import find_left_ventricle
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.newton import Step, Vector, newton_step
@@ -107,9 +107,7 @@ class ProfileLikelihood:
             RegistrationError: no projections, hardly a row near the heart that the CT covers, or an implausible pose.
         """
         started = time.perf_counter()
-        refuse_blank(fixed, "SPECT")
-        refuse_blank(moving, "attenuation map")
-        refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+        refuse_unusable(fixed, moving)
         if acquisition is None:
             raise RegistrationError(
                 "a reconstructed SPECT without its projections",
@@ -128,8 +126,7 @@ class ProfileLikelihood:
         )
         top = climb.run(start)
         pose = top.candidate.ct_from_spect
-        refuse_implausible(pose, fixed.grid.centre_mm, self.largest_shift_mm, self.largest_angle_deg)
-        refuse_overlap(fixed, moving, pose, "after registration")
+        refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         return Registration(
             pose,
             fixed.grid.centre_mm,

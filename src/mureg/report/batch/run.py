@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mureg import __version__
 from mureg.cohort.work import Done, prepare_process
-from mureg.cohort.workers import in_processes, on_cluster
+from mureg.cohort.workers import all_done
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.io.atomic import writing_folder
 from mureg.io.pair import Pair
@@ -139,7 +138,7 @@ def run_batch(
         work = Work(planned.pairs, planned.fingerprints, output, register)
         wanted = ("missing", "failed") if retry else ("missing",)
         missing = [index for index, state in enumerate(states) if state in wanted]
-        results = _all(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
+        results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None), work.remember)
         rows = rows_of(planned.pairs, output)
         files = write_summary(rows, output)
     made = sum(not one.problem for one in results)
@@ -180,9 +179,9 @@ class Work:
             return Done(index, pair.name, time.perf_counter() - started, failure.problem)
         return Done(index, pair.name, time.perf_counter() - started)
 
-    def lost(self, done: Done) -> None:
-        """Remember a failure that the worker could not write down, for its process died."""
-        if failure_of(self.output, self.pairs[done.index]) is None:
+    def remember(self, done: Done) -> None:
+        """Write down a failure that the worker could not, for its process died."""
+        if done.problem and failure_of(self.output, self.pairs[done.index]) is None:
             write_failure(self.output, done.name, Failure(done.problem, 1, self.fingerprints[done.index]))
 
     def _check_place(self) -> None:
@@ -208,26 +207,6 @@ def _failure(problem: Exception, fingerprint: str) -> Failure:
     if isinstance(problem, MuregError):
         return Failure(str(problem), problem.exit_code, fingerprint)
     return Failure(" ".join(f"{type(problem).__name__}: {problem}".split()), 1, fingerprint)
-
-
-def _all(work: Work, missing: list[int], jobs: int, scheduler: str | None, progress: Progress) -> list[Done]:
-    results: list[Done] = []
-    if not missing:
-        return results
-    with closing(_working(work, missing, jobs, scheduler)) as finished:
-        progress(0, len(missing))
-        for one in finished:
-            if one.problem:
-                work.lost(one)
-            results.append(one)
-            progress(len(results), len(missing))
-    return results
-
-
-def _working(work: Work, missing: list[int], jobs: int, scheduler: str | None) -> Generator[Done, None, None]:
-    if scheduler is not None:
-        return on_cluster(work, missing, scheduler)
-    return in_processes(work, missing, min(jobs, len(missing)))
 
 
 def _signed(pair: Pair) -> tuple[Pair, str]:
