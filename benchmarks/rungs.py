@@ -38,20 +38,11 @@ from phantom import CHEST, paint
 
 import mureg
 from mureg.errors import MuregError
-from mureg.evaluation import (
-    ACTION_LIMIT_MM,
-    Estimate,
-    bootstrap,
-    bootstrap_difference,
-    mean,
-    motion_errors,
-    percentile_95,
-    share_above,
-    target_registration_error_mm,
-)
+from mureg.evaluation import ACTION_LIMIT_MM, motion_errors, share_above, target_registration_error_mm
 from mureg.evaluation.measure import origin
 from mureg.evaluation.methods import KNOWN, ORACLE, Found, Method, register
 from mureg.evaluation.peers import PEERS, Ants, Elastix
+from mureg.evaluation.statistics import Estimate, bootstrap, bootstrap_difference, mean, percentile_95
 from mureg.evaluation.table import Line, Table
 from mureg.evaluation.work import shared_out
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume

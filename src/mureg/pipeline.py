@@ -52,6 +52,8 @@ class Outcome:
         spect_corrected: reconstruction with `mu_registered`; None where it was not asked for or cannot be made.
         warnings: what a reader should know, one sentence each.
         provenance: versions, settings, input hashes, seconds.
+        maps: body and table as they were registered, for what is made afterwards.
+        outline: label of where the emission comes from, for the same.
     """
 
     registration: Registration
@@ -61,6 +63,8 @@ class Outcome:
     spect_corrected: Volume | None
     warnings: tuple[str, ...]
     provenance: Provenance
+    maps: AttenuationMaps
+    outline: Volume
 
     @property
     def uncorrected_scale(self) -> float | None:
@@ -142,6 +146,8 @@ def run(
             str(device),
             registration.weights_sha256,
         ),
+        maps,
+        outline,
     )
 
 

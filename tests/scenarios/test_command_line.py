@@ -24,7 +24,7 @@ from mureg.simulate.sample import load_truth, sample_folder
 from support import dicom
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--near-heart.mutual-information.starts", "1", "--osem.iterations", "2"]
+QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,19 @@ def test_settings_read_back_give_the_same_run(results, tmp_path, capsys) -> None
     assert not (again / "spect_ac.nii.gz").exists()
 
 
+def test_a_fast_run_gives_pose_and_maps_without_pictures(results, tmp_path, capsys) -> None:
+    capsys.readouterr()
+    out = tmp_path / "fast"
+    assert main(["register", "--spect", SPECT, "--ct", CT, "-o", str(out), "--fast", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    left_out = {"qc.png", "report.html", "spect_ac.nii.gz"}
+    assert {f.name for f in out.iterdir()} == {f.name for f in results.iterdir()} - left_out
+    truth, pose = load_truth(), RigidTransform(np.array(said["ct_from_spect"]))
+    assert target_registration_error_mm(pose, truth.ct_from_spect, truth.heart_points_mm) < 6.8
+    assert said["decision"] in ("corrected", "review")
+    assert said["use"]
+
+
 def test_picture_is_a_whole_png(results) -> None:
     with Image.open(results / "qc.png") as picture:
         picture.verify()
@@ -244,6 +257,14 @@ class TestRefusals:
         code, sentence = refusal(capsys, "register", "--spect", SPECT, "-o", str(tmp_path / "out"), *extra)
         assert code == 2
         assert "--ct" in sentence
+
+    @pytest.mark.parametrize("slow", [["--registrar", "projection"], ["--dicom"], ["--pdf"]])
+    def test_a_fast_run_with_what_takes_time(self, slow, tmp_path, capsys) -> None:
+        out = tmp_path / "out"
+        code, sentence = refusal(capsys, "register", "--spect", SPECT, "--ct", CT, "-o", str(out), "--fast", *slow)
+        assert code == 2
+        assert slow[0] in sentence
+        assert not out.exists()
 
     def test_no_overlap(self, tmp_path, capsys) -> None:
         far = tmp_path / "far.nii"

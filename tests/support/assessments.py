@@ -14,6 +14,8 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import Outcome, Provenance, reconstruct
 from mureg.registration import Registration
 from mureg.spect import Acquisition, EnergyWindow
+from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
+from mureg.spect.body import emission_outline
 from mureg.study import Ct, Source, Study
 from support.hearts import CENTRE_MM, GRID, VENTRICLE, wall_volume, with_defect
 from support.phantoms import voxel_points
@@ -61,6 +63,8 @@ def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -
         defect if corrected else None,
         ("the CT does not reach 12 % of the SPECT field",),
         Provenance({"mureg": "0"}, {"registrar": {"kind": "x"}}, (Source("spect", 1, "ab" * 32),), {"a": 1.0}, "cpu"),
+        AttenuationMaps(mu, None, AttenuationMap()),
+        emission_outline(whole),
     )
     perfusion = None
     if corrected:

@@ -16,7 +16,7 @@ from mureg.io import Found, inspect
 from mureg.io.atomic import refuse_existing
 from mureg.pipeline import reconstruct
 from mureg.recon import Osem
-from mureg.report import thumbnail
+from mureg.report.figures import thumbnail
 from mureg.spect import Acquisition
 from mureg.spect.physics import WITHOUT
 

@@ -62,6 +62,8 @@ class Register:
         ct_series: which CT or map series of the folder.
         axis: left-ventricular long axis by hand: a point near its middle (mm), then the direction from base to apex,
             LPS+ in SPECT space (x to the patient's left, y to the back, z to the head).
+        fast: the learned prior alone without its last steps: pose, decision and maps in a few seconds; no corrected
+            image, polar maps or pictures.
         settings: TOML file of settings, as written beside each result; options given here go first.
     """
 
@@ -72,6 +74,7 @@ class Register:
     spect_series: str | None = None
     ct_series: str | None = None
     axis: tuple[float, float, float, float, float, float] | None = None
+    fast: bool = False
     settings: Path | None = None
     common: Annotated[Common, Flat] = field(default_factory=Common)
     manner: Annotated[Manner, Flat] = field(default_factory=Manner)
@@ -98,6 +101,8 @@ def _parsed(arguments: Sequence[str]) -> Register:
         raise UsageError(
             "both --ct and --mu" if options.ct else "neither --ct nor --mu", "one of them", "give the CT or a ready map"
         )
+    if options.fast:
+        _refuse_slow(options)
     return options
 
 
@@ -128,11 +133,11 @@ def carried_out(options: Register, device: str, report: Progress) -> tuple[Asses
     algorithms = manner.algorithms
     outcome = run(
         study,
-        algorithms.registrar(manner.registrar),
+        algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar),
         algorithms.osem,
         algorithms.physics,
         algorithms.attenuation,
-        correct=manner.reconstruction,
+        correct=manner.reconstruction and not options.fast,
         device=device,
         progress=report,
     )
@@ -141,15 +146,28 @@ def carried_out(options: Register, device: str, report: Progress) -> tuple[Asses
         outcome,
         algorithms.decision,
         axis=_by_hand(options),
+        seek_axis=not options.fast,
         reconstructor=algorithms.osem,
         physics=algorithms.physics,
-        attenuation=algorithms.attenuation,
         device=device,
         progress=report,
     )
     report("writing")
-    document = manner.document.of(study, options.spect, options.spect_series)
-    return assessment, write_folder(assessment, options.output, dicom, document, overwrite=overwrite)
+    document = None if options.fast else manner.document.of(study, options.spect, options.spect_series)
+    files = write_folder(assessment, options.output, dicom, document, pictures=not options.fast, overwrite=overwrite)
+    return assessment, files
+
+
+def _refuse_slow(options: Register) -> None:
+    manner = options.manner
+    asked = {
+        f"--registrar {manner.registrar}": manner.registrar != NearHeart.kind,
+        "--dicom or --moved-ct": manner.results.dicom or manner.results.moved_ct,
+        "--pdf or --names": manner.document.pdf or manner.document.names,
+        "--axis": options.axis is not None,
+    }
+    for what in (name for name, given in asked.items() if given):
+        raise UsageError(f"--fast with {what}", "the quick look alone", "leave one of the two out")
 
 
 def _by_hand(options: Register) -> HandAxis | None:

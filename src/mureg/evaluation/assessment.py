@@ -18,16 +18,18 @@ from mureg.evaluation.thresholds import Thresholds
 from mureg.evaluation.verdict import Assessment, Confidence, Perfusion
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.pipeline import Outcome, Progress, attenuation_maps, corrected_at
+from mureg.pipeline import Outcome, Progress, corrected_at
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import Registration
 from mureg.registration.confidence import CALIBRATED, half_widths, heart_bound_mm
 from mureg.registration.heart import find_left_ventricle
 from mureg.registration.profile import air_inside
 from mureg.spect import Acquisition, Physics
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
-from mureg.spect.body import emission_outline
+from mureg.spect.attenuation import AttenuationMaps
 from mureg.study import Study
+
+HEART = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
+"""Names under which a registrar and the figures of a decision say where the heart is."""
 
 _HEART_RADIUS_MM = 45.0
 _FEWEST_STARTS = 2.0
@@ -39,9 +41,9 @@ def assess(
     settings: Thresholds = Thresholds(),  # noqa: B008 (frozen settings)
     *,
     axis: HandAxis | None = None,
+    seek_axis: bool = True,
     reconstructor: Reconstructor = Osem(),  # noqa: B008
     physics: Physics = Physics(),  # noqa: B008
-    attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Assessment:
@@ -53,7 +55,8 @@ def assess(
         settings: where the lines are drawn.
         axis: the left-ventricular long axis by hand: a point near its middle (mm) and the direction from base to apex,
             both LPS+ in SPECT space.
-        reconstructor, physics, attenuation: those of the run.
+        seek_axis: look for it where it is not given; without an axis there are no polar maps and no mismatch index.
+        reconstructor, physics: those of the run.
         device: where the image corrected by the headers is made.
         progress: told the name of each step as it begins.
 
@@ -66,10 +69,10 @@ def assess(
     """
     if progress is not None:
         progress("decision")
-    maps, _ = attenuation_maps(study.attenuation, outcome.spect_uncorrected.grid, attenuation)
-    _refuse_without_lung(maps, settings.least_lung_ml)
-    header = _header_image(study, outcome, maps, reconstructor, physics, device)
-    found, doubt = _found_axis(outcome, axis, settings.least_axis_confidence)
+    _refuse_without_lung(outcome.maps, settings.least_lung_ml)
+    header = _header_image(study, outcome, reconstructor, physics, device)
+    sought = seek_axis or axis is not None
+    found, doubt = _found_axis(outcome, axis, settings.least_axis_confidence) if sought else (None, "")
     registered = outcome.spect_corrected
     heart = None
     if header is not None and registered is not None:
@@ -119,7 +122,6 @@ def _refuse_without_lung(maps: AttenuationMaps, least_ml: float) -> None:
 def _header_image(
     study: Study,
     outcome: Outcome,
-    maps: AttenuationMaps,
     reconstructor: Reconstructor,
     physics: Physics,
     device: torch.device | str,
@@ -128,9 +130,8 @@ def _header_image(
         return None
     if outcome.registration.ct_from_spect == RigidTransform.identity():
         return outcome.spect_corrected
-    outline = emission_outline(outcome.spect_uncorrected)
-    acquisition = study.spect.to(device)
-    return corrected_at(RigidTransform.identity(), acquisition, maps, outline, reconstructor, physics)[0]
+    parts = study.spect.to(device), outcome.maps, outcome.outline, reconstructor, physics
+    return corrected_at(RigidTransform.identity(), *parts)[0]
 
 
 def _found_axis(outcome: Outcome, axis: HandAxis | None, least: float) -> tuple[FoundAxis | None, str]:
@@ -150,6 +151,10 @@ def _found_axis(outcome: Outcome, axis: HandAxis | None, least: float) -> tuple[
 def _heart_mm(outcome: Outcome, found: FoundAxis | None) -> Triple:
     if found is not None:
         return found.ventricle.centre_mm
+    evidence = outcome.registration.evidence
+    if all(name in evidence for name in HEART):
+        x, y, z = (evidence[name] for name in HEART)
+        return x, y, z
     return find_left_ventricle(outcome.spect_uncorrected, outcome.mu_registered).centre_mm
 
 
@@ -222,7 +227,7 @@ def _figures(grounds: Grounds, centre_mm: Triple) -> dict[str, float]:
         "largest_segment_change": grounds.largest_change,
         "heart_mm_90": None if grounds.confidence is None else grounds.confidence.heart_mm,
     }
-    named = dict(zip(("heart_x_mm", "heart_y_mm", "heart_z_mm"), centre_mm, strict=True))
+    named = dict(zip(HEART, centre_mm, strict=True))
     return {
         "found_move_at_heart_mm": grounds.moved_mm,
         "found_turn_deg": grounds.turned_deg,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
-from scipy.stats import chi2, norm
+from scipy.special import gammainc, gammaincinv, ndtri
 
 from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
@@ -36,7 +36,7 @@ def half_widths(covariance: SixBySix, level: float = LEVEL) -> tuple[Triple, Tri
         Along x, y, z in mm; about x, y, z in degrees.
     """
     _check(covariance, level)
-    widths = norm.ppf(0.5 + level / 2) * np.sqrt(np.diag(covariance))
+    widths = ndtri(0.5 + level / 2) * np.sqrt(np.diag(covariance))
     x, y, z, rx, ry, rz = (float(width) for width in widths)
     return (x, y, z), (rx, ry, rz)
 
@@ -85,9 +85,9 @@ def chi_square_quantile(weights: Float[np.ndarray, " term"], level: float) -> fl
     degrees = len(terms) + 2.0 * np.arange(len(shares))
 
     def below(value: float) -> float:
-        return float(shares @ chi2.cdf(value / unit, degrees))
+        return float(shares @ gammainc(degrees / 2, value / unit / 2))
 
-    most = float(chi2.ppf(level, len(terms))) * largest
+    most = 2.0 * float(gammaincinv(len(terms) / 2, level)) * largest
     return rest + float(brentq(lambda value: below(value) - level, 0.0, 1.01 * most, xtol=1e-9 * most))
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.signal import fftconvolve
+from scipy import fft, ndimage
 
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
@@ -144,8 +143,7 @@ def _share_within(mask: Mask, radius_mm: float) -> Array:
     """Share of a ball around each voxel that a mask fills."""
     offsets_mm = np.linalg.norm(_offsets_mm(radius_mm), axis=-1)
     ball = (offsets_mm <= radius_mm).astype(np.float64)
-    share: Array = fftconvolve(mask.astype(np.float64), ball / ball.sum(), mode="same")
-    return share
+    return _Correlated(mask.astype(np.float64), len(ball)).with_kernel(ball / ball.sum())
 
 
 def _offsets_mm(reach_mm: float) -> Array:
@@ -197,20 +195,32 @@ def _likeness(image: Array, where: Mask, fade_per_mm: float) -> Array:
     padded = np.pad(image, _PAD, mode="edge")[around]
     best: Array = np.full(padded.shape, -1.0)
     floor = 1e-6 * float(image.max()) ** 2
-    for template, window in _cups(fade_per_mm):
+    cups = list(_cups(fade_per_mm))
+    values, squares = (_Correlated(image, len(cups[0][0])) for image in (padded, padded**2))
+    for template, window in cups:
         n = window.sum()
         contrast = (template - (template * window).sum() / n) * window
-        spread = _correlate(padded**2, window) - _correlate(padded, window) ** 2 / n
+        spread = squares.with_kernel(window) - values.with_kernel(window) ** 2 / n
         norm = np.sqrt((contrast**2).sum() * (np.maximum(spread, 0.0) + floor * n))
-        best = np.maximum(best, _correlate(padded, contrast) / norm)
+        best = np.maximum(best, values.with_kernel(contrast) / norm)
     likeness: Array = np.full(image.shape, -1.0)
     likeness[box] = best[_PAD:-_PAD, _PAD:-_PAD, _PAD:-_PAD]
     return np.where(where, likeness, -1.0)
 
 
-def _correlate(values: Array, kernel: Array) -> Array:
-    result: Array = fftconvolve(values, kernel[::-1, ::-1, ::-1], mode="same")
-    return result
+class _Correlated:
+    """An image to be correlated with many cubes of one odd size; 0 beside it. Its transform is made once."""
+
+    def __init__(self, image: Array, size: int) -> None:
+        self._shape, self._reach = image.shape, size // 2
+        self._room = [fft.next_fast_len(n + size - 1, real=True) for n in image.shape]
+        self._transform = fft.rfftn(image, self._room)
+
+    def with_kernel(self, kernel: Array) -> Array:
+        turned = fft.rfftn(kernel[::-1, ::-1, ::-1], self._room)
+        inside = tuple(slice(self._reach, self._reach + n) for n in self._shape)
+        result: Array = fft.irfftn(self._transform * turned, self._room)[inside]
+        return result
 
 
 def _soft_peak(likeness: Array) -> Array:

@@ -1,9 +1,8 @@
 """Figures and the files of a result."""
 
 from mureg.report.dicom import AsDicom
-from mureg.report.document import AsReport
-from mureg.report.figures import quality_picture, thumbnail
 from mureg.report.results import as_json, check_folder, describe, write_folder
+from mureg.report.wishes import AsReport
 
 __all__ = [
     "AsDicom",
@@ -11,7 +10,5 @@ __all__ = [
     "as_json",
     "check_folder",
     "describe",
-    "quality_picture",
-    "thumbnail",
     "write_folder",
 ]

@@ -6,17 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from matplotlib.image import imread
-
 from mureg.evaluation.verdict import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
 from mureg.io.dicom_results import FOLDER, Reconstructions, check_dicom_folder
-from mureg.report.canvas import CAUTION, Canvas
-
-_BANNER = "RESEARCH USE ONLY: NOT FOR DIAGNOSIS"
-_BANNER_PIXELS = 44
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +38,8 @@ class AsDicom:
             picture: the quality picture, which becomes the report.
             overwrite: replace that of an earlier run.
         """
+        from mureg.report.caption import captioned  # loads what draws
+
         outcome = assessment.outcome
         registration, settings = outcome.registration, outcome.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
@@ -66,14 +60,6 @@ class AsDicom:
             moved_ct=self.moved_ct,
             overwrite=overwrite,
         )
-
-
-def captioned(picture: Path) -> npt.NDArray[np.uint8]:
-    """A PNG as red, green, blue [row, column, 3], under a line that says what it is not for."""
-    pixels = np.rint(imread(picture)[..., :3] * 255).astype(np.uint8)
-    banner = Canvas(pixels.shape[1], _BANNER_PIXELS)
-    banner.text(pixels.shape[1] / 2, 10, _BANNER, ha="center", fontsize=17, fontweight="bold", color=CAUTION)
-    return np.vstack([banner.pixels(), pixels])
 
 
 def _in_words(settings: dict[str, object]) -> str:

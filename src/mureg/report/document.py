@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,9 +20,8 @@ from mureg.report.contents import Contents
 from mureg.report.heart_picture import Heart, draw_hearts
 from mureg.report.polar_picture import draw_polar_maps
 from mureg.report.sheets import INK, MOST_REASONS, PAPER, write_sheets
+from mureg.report.wishes import HTML, PDF
 from mureg.study import Study
-
-HTML, PDF = "report.html", "report.pdf"
 
 _MOST_LETTERS, _FEWEST_LETTERS = 2100, 400
 
@@ -31,29 +29,15 @@ Draw = Callable[[Canvas, float, float], None]
 """Draws a picture whose top left corner is at a place of a canvas."""
 
 
-@dataclass(frozen=True, eq=False)
-class AsReport:
-    """The wish for a report.
-
-    Attributes:
-        study: that is run, for the facts of its acquisition.
-        pdf: two pages of paper as well.
-        patient: who it is, shown at the top; "" keeps everything of the patient out of the file.
-    """
-
-    study: Study
-    pdf: bool = False
-    patient: str = ""
-
-    def write(self, assessment: Assessment, folder: Path) -> None:
-        """Write ``report.html``, and ``report.pdf`` where that is wanted, each whole or not at all."""
-        chest = ChestPicture(assessment.outcome)
-        contents = Contents.of(assessment, self.study, _heart_mm(assessment, chest), self.patient)
-        pictures = _pictures(assessment, chest)
-        with writing(folder / HTML) as scratch:
-            scratch.write_text(as_html(contents, pictures), "utf-8")
-        if self.pdf:
-            write_sheets(contents, pictures, folder / PDF)
+def write_document(assessment: Assessment, study: Study, folder: Path, *, pdf: bool, patient: str) -> None:
+    """Write ``report.html``, and ``report.pdf`` where that is wanted, each whole or not at all; see `AsReport`."""
+    chest = ChestPicture(assessment.outcome)
+    contents = Contents.of(assessment, study, _heart_mm(assessment, chest), patient)
+    pictures = _pictures(assessment, chest)
+    with writing(folder / HTML) as scratch:
+        scratch.write_text(as_html(contents, pictures), "utf-8")
+    if pdf:
+        write_sheets(contents, pictures, folder / PDF)
 
 
 def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:

@@ -18,8 +18,7 @@ from mureg.io.transforms import write_tfm
 from mureg.pipeline import Provenance
 from mureg.report.conclusion import conclusion, conclusion_lines
 from mureg.report.dicom import AsDicom
-from mureg.report.document import HTML, PDF, AsReport
-from mureg.report.figures import quality_picture
+from mureg.report.wishes import HTML, PDF, AsReport
 from mureg.report.wording import corrected_for
 
 FILES = (
@@ -51,25 +50,28 @@ def write_folder(
     dicom: AsDicom | None = None,
     document: AsReport | None = None,
     *,
+    pictures: bool = True,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write every file of a result into `folder`, all of them or none; return them.
 
-    A corrected image, report or DICOM results left over from an earlier run are removed when this run made none.
+    What is left over from an earlier run (corrected image, picture, report, DICOM) is removed when this run made none.
 
     Args:
         assessment: of one run.
         folder: made where it is missing.
         dicom: write the results as DICOM as well.
         document: write the report as well.
+        pictures: draw ``qc.png``; DICOM results need it.
         overwrite: DICOM results that are there may be replaced.
     """
     with staging(folder) as scratch:
-        _write_each(assessment, scratch, dicom, overwrite)
+        _write_each(assessment, scratch, dicom, pictures=pictures, overwrite=overwrite)
         if document is not None:
             document.write(assessment, scratch)
         remove_dicom_folder(folder / FOLDER)
     left_over = {
+        "qc.png": not pictures,
         "spect_ac.nii.gz": assessment.outcome.spect_corrected is None,
         HTML: document is None,
         PDF: document is None or not document.pdf,
@@ -79,7 +81,9 @@ def write_folder(
     return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
 
 
-def _write_each(assessment: Assessment, folder: Path, dicom: AsDicom | None, overwrite: bool) -> None:
+def _write_each(
+    assessment: Assessment, folder: Path, dicom: AsDicom | None, *, pictures: bool, overwrite: bool
+) -> None:
     outcome = assessment.outcome
     write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
@@ -88,7 +92,10 @@ def _write_each(assessment: Assessment, folder: Path, dicom: AsDicom | None, ove
         write_nifti(outcome.spect_corrected, folder / "spect_ac.nii.gz")
     registration = outcome.registration
     write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
-    quality_picture(assessment, folder / "qc.png")
+    if pictures:
+        from mureg.report.figures import quality_picture  # loads what draws
+
+        quality_picture(assessment, folder / "qc.png")
     written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png", overwrite)
     (folder / "settings.toml").write_text(settings_toml(outcome.provenance), "utf-8")
     (folder / "registration.json").write_text(

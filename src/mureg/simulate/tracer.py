@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as settings
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from mureg.geometry.rigid import Triple
 from mureg.simulate.ventricle import SEGMENTS, TERRITORIES
@@ -152,7 +152,7 @@ class TracerRange:
             deviate = with_early * early + with_passed * passed + left * own
             if organ == "liver":
                 deviate += 0.5 if state == "rest" else -0.5
-            uptake[organ] = _log_uniform(float(norm.cdf(deviate)), getattr(self, organ))
+            uptake[organ] = _log_uniform(float(ndtr(deviate)), getattr(self, organ))
         return Tracer(
             uptake,
             self._segments(generator),

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from mureg.evaluation.verdict import Assessment, Confidence
+from mureg.report import AsReport
 from mureg.report.canvas import Canvas
 from mureg.report.contents import Contents
-from mureg.report.document import AsReport, Draw, as_html, fitting
+from mureg.report.document import Draw, as_html, fitting
 from mureg.report.heart_picture import Heart, draw_hearts
 from mureg.report.polar_picture import draw_polar_maps
 from mureg.report.sheets import wrapped, write_sheets

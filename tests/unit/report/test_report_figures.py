@@ -12,6 +12,8 @@ from mureg.pipeline import Outcome, Provenance
 from mureg.registration import Registration
 from mureg.report.figures import compose_quality, quality_picture, thumbnail
 from mureg.report.wording import displacement_at, shortened
+from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
+from mureg.spect.body import emission_outline
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (5.0, -10.0, -200.0))
 HEART = np.array([47.0, -35.0, -195.0])
@@ -34,7 +36,9 @@ def _assessed(corrected: bool, warnings: tuple[str, ...] = (), reason: str = "En
     spect = Volume.from_numpy(emission, GRID, Quantity.ACTIVITY)
     moved = map_volume.resampled(GRID, POSE.inverse())
     provenance = Provenance({}, {}, (), {}, "cpu")
-    outcome = Outcome(REGISTRATION, moved, map_volume, spect, spect if corrected else None, warnings, provenance)
+    parts = AttenuationMaps(map_volume, None, AttenuationMap()), emission_outline(spect)
+    images = moved, map_volume, spect, spect if corrected else None
+    outcome = Outcome(REGISTRATION, *images, warnings, provenance, *parts)
     return Assessment(outcome, "review", reason)
 
 
