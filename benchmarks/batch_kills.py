@@ -29,9 +29,9 @@ from mureg.io.store import read_case
 from mureg.report.batch.page import CSV, HTML, TIMES
 
 QUICK = (
-    "--near-heart.mutual-information.starts",
+    "--near-heart.coarse.starts",
     "1",
-    "--near-heart.mutual-information.finish",
+    "--near-heart.coarse.finish",
     "1",
     "--no-reconstruction",
 )

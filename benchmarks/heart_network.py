@@ -2,15 +2,16 @@
 
     .venv/bin/python benchmarks/heart_network.py looks --cohort DIR [DIR ...] -o LOOKS --first 120 --n 480 --jobs 2
     .venv/bin/python benchmarks/heart_network.py train --looks LOOKS -o RUN --minutes 9
-    .venv/bin/python benchmarks/heart_network.py errors --cohort DIR --run RUN --n 49 -o errors.csv
+    .venv/bin/python benchmarks/heart_network.py card --run RUN -o FOLDER
+    .venv/bin/python benchmarks/heart_network.py errors --cohort DIR --weights FOLDER/near-heart.safetensors -o A.csv
     .venv/bin/python benchmarks/heart_network.py card --run RUN --rows A.csv B.csv --shares 0.3 0.7 -o FOLDER
 
 `looks` draws poses such as mutual information leaves (a millimetre across the body, half a degree, cm along it)
 and puts both images around the heart, as the registrar would see them: `--draws` looks at each case, one .npz a case.
 Every look is resampled from the whole CT, so that no edge tells of the drawn pose. `train` divides the patients (every
-eighth for validation) and trains with the settings near-heart, in sittings. `errors` registers cases that neither has
-seen; `card` writes the network (shipped: src/mureg/data/weights) with the covariance of what it left in every second
-case.
+eighth for validation) and trains with the settings near-heart, in sittings. `card` writes the network (shipped:
+src/mureg/data/weights), with the covariance of what it left in every second case where `errors` has registered cases
+that neither training nor its choice has seen.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import csv
 import hashlib
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -28,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from mureg.errors import MuregError
 from mureg.evaluation import target_registration_error_mm
@@ -37,12 +38,11 @@ from mureg.geometry.rigid import Triple
 from mureg.io.atomic import writing
 from mureg.io.store import CASES, open_case, read_case
 from mureg.pipeline import attenuation_maps
-from mureg.registration import MutualInformation
+from mureg.registration import NearHeart
 from mureg.registration.heart import find_left_ventricle
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import Card, load_network, save_network
-from mureg.registration.mutual_information import started_by
-from mureg.registration.near_heart import look_at
+from mureg.registration.learned import load_network, save_network
+from mureg.registration.near_heart import SHIPPED
 from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST
@@ -55,11 +55,11 @@ BELIEVED = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 """Only along the body: across it and in its angles mutual information is good to a fraction of a voxel."""
 MISPLACED_MM = 4.0
 COLUMNS = (
-    *("case", "headers_mm", "mutual_information_mm", "near_heart_mm"),
+    *("case", "headers_mm", "near_heart_mm"),
     *("left_x_mm", "left_y_mm", "left_z_mm", "left_x_deg", "left_y_deg", "left_z_deg"),
-    "spread_mm",
+    *("spread_mm", "disagreement_mm", "seconds"),
 )
-"""Errors over the heart, and the small motion about it that was left."""
+"""Errors over the heart, the small motion about it that was left, what the registrar says, seconds of a processor."""
 EVERY = 8
 
 
@@ -182,8 +182,6 @@ def fit(options: argparse.Namespace) -> None:
 def left(options: argparse.Namespace) -> None:
     """What the registrar leaves of cases that training has not seen, beside headers and mutual information."""
     torch.set_num_threads(1)
-    network, said = load_network(options.run / BEST)
-    told = replace(said, around="heart", believed=BELIEVED)
     chosen = slice(options.first, options.first + options.n, options.step)
     with options.output.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -191,42 +189,42 @@ def left(options: argparse.Namespace) -> None:
         for folder in sorted((options.cohort[0] / CASES).iterdir())[chosen]:
             case = read_case(folder)
             body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-            start, _ = started_by(MutualInformation(), case.uncorrected, body)
-            writer.writerow(row(folder.name, case, body, start, network, told))
+            try:
+                writer.writerow(row(folder.name, case, body, options.weights))
+            except MuregError as refusal:
+                print(f"{folder.name}: {refusal}", flush=True)
             file.flush()
 
 
-def row(name: str, case: Case, body: Volume, start: RigidTransform, network: nn.Module, card: Card) -> list[Any]:
-    seen = look_at(case.uncorrected, body, start, network, card, passes=2, looks=7)
+def row(name: str, case: Case, body: Volume, weights: str) -> list[Any]:
+    started = time.process_time()
+    found = NearHeart(weights=weights).register(case.uncorrected, body)
+    seconds, pose, said = time.process_time() - started, found.ct_from_spect, found.evidence
     truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
-    poses = RigidTransform.identity(), start, seen.ct_from_spect
-    errors = [target_registration_error_mm(pose, truth, points) for pose in poses]
-    shift, angles = (seen.ct_from_spect.inverse() @ truth).six(triple(points.mean(0)))
-    spread = float(np.linalg.norm(seen.spread[:3]))
-    return [name, *(round(float(x), 4) for x in (*errors, *shift, *angles, spread))]
+    errors = [target_registration_error_mm(one, truth, points) for one in (RigidTransform.identity(), pose)]
+    shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
+    figures = *errors, *shift, *angles, said["spread_of_looks_mm"], said["disagreement_mm"], seconds
+    return [name, *(round(float(x), 4) for x in figures)]
 
 
 def card(options: argparse.Namespace) -> None:
     network, said = load_network(options.run / BEST)
-    shares = np.array(options.shares or [1.0] * len(options.rows))
-    seconds = [second_moment(path, options.grow_mm) for path in options.rows]
-    second = np.tensordot(shares / shares.sum(), np.array(seconds), 1)
-    told = replace(
-        said,
-        around="heart",
-        believed=BELIEVED,
-        errors=tuple(tuple(round(float(x), 5) for x in line) for line in second),
-        errors_grow_mm=options.grow_mm,
-    )
+    told = replace(said, around="heart", believed=BELIEVED)
+    if options.rows:
+        shares = np.array(options.shares or [1.0] * len(options.rows))
+        seconds = [second_moment(path, options.grow_mm) for path in options.rows]
+        second = np.tensordot(shares / shares.sum(), np.array(seconds), 1)
+        errors = tuple(tuple(round(float(x), 5) for x in line) for line in second)
+        told = replace(told, errors=errors, errors_grow_mm=options.grow_mm)
+        print(f"standard deviations {np.round(np.sqrt(np.diag(second)), 2).tolist()} mm, degrees")
     options.output.mkdir(parents=True, exist_ok=True)
     save_network(options.output / "near-heart.safetensors", network, told)
-    print(f"standard deviations {np.round(np.sqrt(np.diag(second)), 2).tolist()} mm, degrees")
 
 
 def second_moment(path: Path, grow_mm: float) -> np.ndarray:
     """6x6, of what was left in every second case of a file, as it would be were the looks at one."""
     rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))[::2]
-    errors = np.array([[float(line[name]) for name in COLUMNS[4:10]] for line in rows])
+    errors = np.array([[float(line[name]) for name in COLUMNS[3:9]] for line in rows])
     grown = 1.0 + (np.array([float(line["spread_mm"]) for line in rows]) / grow_mm) ** 2
     found: np.ndarray = (errors.T / grown) @ errors / len(errors)
     return found
@@ -252,9 +250,11 @@ def main(arguments: list[str] | None = None) -> int:
             part.add_argument("--settings", default="near-heart")
             part.add_argument("--minutes", type=float, default=float("inf"))
             part.add_argument("--threads", type=int, default=1)
-        if name in ("errors", "card"):
-            part.add_argument("--run", type=Path, required=True)
+        if name == "errors":
+            part.add_argument("--weights", default=SHIPPED)
             part.add_argument("--step", type=int, default=1, help="every n-th case")
+        if name == "card":
+            part.add_argument("--run", type=Path, required=True)
             part.add_argument("--rows", type=Path, nargs="+")
             part.add_argument("--shares", type=float, nargs="+", help="weight of each file of rows")
             part.add_argument("--grow-mm", type=float, default=1.0, help="spread of the looks that doubles it")

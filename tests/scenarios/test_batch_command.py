@@ -16,9 +16,9 @@ from mureg.cli import main
 from support.dicom_study import study
 
 QUICK = [
-    "--near-heart.mutual-information.starts",
+    "--near-heart.coarse.starts",
     "1",
-    "--near-heart.mutual-information.finish",
+    "--near-heart.coarse.finish",
     "1",
     "--osem.iterations",
     "1",

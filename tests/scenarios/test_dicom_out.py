@@ -19,7 +19,7 @@ from mureg.io import read_spect, read_study, write_nifti
 from mureg.simulate.sample import load_truth, sample_folder
 
 SPECT, CT = sample_folder() / "spect.dcm", sample_folder() / "ct"
-QUICK = ["--near-heart.mutual-information.starts", "1", "--osem.iterations", "2", "--threads", "1"]
+QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from support.tiny_network import ALL
 
 TESTS = Path(__file__).resolve().parents[1]
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--near-heart.mutual-information.starts", "1", "--osem.iterations", "1"]
+QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "1"]
 TRAINING = {
     "network": {"kind": "tiny"},
     "grid": {"shape": [12, 12, 12], "spacing_mm": 30.0},

@@ -24,6 +24,8 @@ Optimum = tuple[float, RigidTransform]
 
 _AGREE_MM = 3.4
 _SAME_MM = 1.0
+_FREE, _ACROSS = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+"""Weights of three angles and three shifts, as ITK orders them: all, or all but the shift along the body."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -38,6 +40,7 @@ class MutualInformation:
         bins: histogram bins.
         brightest: quantile of the SPECT's values that is the brightest the metric tells apart. Gall bladder, gut and
             liver are so much hotter than the chest that without it body, lungs and air would share a bin.
+        voxel_mm: both images are averaged to voxels of this size first; 0 for those of the SPECT.
         seed: of the voxel sample.
         shrink_factors: of the SPECT grid, per level.
         smoothing_mm: Gaussian sigma on both images, per level.
@@ -51,6 +54,7 @@ class MutualInformation:
     sampling: Annotated[float, Field(gt=0, le=1)] = 0.2
     bins: Annotated[int, Field(ge=8, le=256)] = 32
     brightest: Annotated[float, Field(gt=0.5, le=1)] = 0.95
+    voxel_mm: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=1)] = 1
     shrink_factors: tuple[Annotated[int, Field(ge=1)], ...] = (4, 2, 1)
     smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (16.0, 10.0, 8.0)
@@ -75,9 +79,7 @@ class MutualInformation:
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
-        # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
-        dimmed = without_hot_spots(fixed, self.brightest)
-        fixed_image, moving_image = _to_itk(dimmed), _to_itk(moving.coarsened(min(fixed.grid.spacing_mm)))
+        fixed_image, moving_image = self._images(fixed, moving)
         finest_mm = self.smoothing_mm[-1]
         smooth = [
             sitk.SmoothingRecursiveGaussian(image, finest_mm) if finest_mm > 0 else image
@@ -126,6 +128,33 @@ class MutualInformation:
             warnings=_warnings(evidence, moved),
         )
 
+    def across(self, fixed: Volume, moving: Volume, start: RigidTransform) -> RigidTransform:
+        """The best pose near a start that keeps its shift along the body, through every level.
+
+        Mutual information slides along the body, over the ends of a scan above all; across it it does not.
+
+        Args:
+            fixed, moving: see `Registrar.register`.
+            start: ``ct_from_spect``; its shift of the SPECT's centre along z stays.
+
+        Raises:
+            RegistrationError: the two do not overlap there.
+        """
+        images = self._images(fixed, moving)
+        try:
+            return self._climb(*images, fixed.grid.centre_mm, start, slice(None), along=False)
+        except RuntimeError as problem:  # what SimpleITK raises for everything
+            raise RegistrationError(
+                f"no optimum near the start ({_reason(problem)})",
+                "a SPECT and a CT of the same chest",
+                "check that both belong to this patient and overlap",
+            ) from problem
+
+    def _images(self, fixed: Volume, moving: Volume) -> tuple[Image, Image]:
+        # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
+        dimmed = without_hot_spots(fixed, self.brightest).coarsened(self.voxel_mm)
+        return _to_itk(dimmed), _to_itk(moving.coarsened(min(dimmed.grid.spacing_mm)))
+
     def _metric_method(self) -> Any:
         method = sitk.ImageRegistrationMethod()
         # the sum over voxels is split by work units: one of them gives the same digits on every machine
@@ -152,7 +181,14 @@ class MutualInformation:
         return sorted(optima, key=lambda pair: -pair[0]), failures
 
     def _climb(
-        self, fixed: Image, moving: Image, centre_mm: Triple, start: RigidTransform, levels: slice
+        self,
+        fixed: Image,
+        moving: Image,
+        centre_mm: Triple,
+        start: RigidTransform,
+        levels: slice,
+        *,
+        along: bool = True,
     ) -> RigidTransform:
         method = self._metric_method()
         method.SetMetricSamplingStrategy(method.RANDOM)
@@ -165,6 +201,7 @@ class MutualInformation:
             gradientMagnitudeTolerance=1e-8,
         )
         method.SetOptimizerScalesFromPhysicalShift()
+        method.SetOptimizerWeights(_FREE if along else _ACROSS)
         method.SetShrinkFactorsPerLevel(self.shrink_factors[levels])
         method.SetSmoothingSigmasPerLevel(self.smoothing_mm[levels])
         method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()

@@ -1,4 +1,4 @@
-"""The learned prior: mutual information lays the chest, then a network looks at the heart alone.
+"""The learned prior: mutual information lays the chest across the body, a network looks at the heart along it.
 
 Mutual information of the whole images is good to half a millimetre across the body and a fraction of a degree, but
 slides along it: lungs and liver, which a breath moves by more than the heart, pull it by five to ten millimetres. The
@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
@@ -37,32 +39,53 @@ from mureg.spect.attenuation import AttenuationMaps
 Six = Float[np.ndarray, " 6"]
 
 SHIPPED = "shipped"
+_WAY = 3
+_MET_MM = 6.8
 _STEP_OFF_MM = 5.0
 _SPREAD_MM = 6.8
 
 
+_COARSE = MutualInformation(
+    starts=3, finish=1, sampling=0.5, voxel_mm=13.6, shrink_factors=(2, 1), smoothing_mm=(16.0, 10.0)
+)
+_FINE = MutualInformation(starts=1, finish=1, shrink_factors=(1,), smoothing_mm=(8.0,))
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class NearHeart:
-    """Mutual information, then a network that looks at the neighbourhood of the heart.
+    """Mutual information across the body, a network that looks at the neighbourhood of the heart along it.
+
+    Two ways lead to the heart: from where mutual information ends when it is free, and from the headers' place along
+    the body, which it keeps. From each the network goes on. Where the two do not meet, the one that moves the heart
+    less is taken, and the distance is told.
 
     Attributes:
         weights: path of a network trained by benchmarks/heart_network.py; "shipped" for the one in the package.
-        mutual_information: settings of the start.
-        passes: how often the network looks, each time through the pose found so far.
-        looks: in each pass, from so many places a few mm apart; their mean counts, and their spread tells of doubt.
+        coarse: settings of mutual information on the way there.
+        fine: its settings at the place found, across the body alone.
+        finish: whether that is done.
+        passes: how often the network looks at the end, each time through the pose found so far.
+        looks: in each of these passes, from so many places a few mm apart; their mean counts, and their spread tells of
+            doubt.
         blanked: show it ones instead of the SPECT.
         largest_shift_mm: a result that moves the map farther is refused as implausible.
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
     weights: str = SHIPPED
-    mutual_information: MutualInformation = MutualInformation()
+    coarse: MutualInformation = _COARSE
+    fine: MutualInformation = _FINE
+    finish: bool = True
     passes: Annotated[int, Field(ge=1, le=10)] = 2
     looks: Annotated[int, Field(ge=1, le=7)] = 7
     blanked: bool = False
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["near-heart"] = "near-heart"
+
+    def hurried(self) -> NearHeart:
+        """These settings without their last steps: one look, and across the body the coarse place."""
+        return replace(self, finish=False, passes=1, looks=1)
 
     def register(
         self,
@@ -79,15 +102,15 @@ class NearHeart:
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
         module, card = _network(self.weights)
-        start, warnings = started_by(self.mutual_information, fixed, moving)
-        seen = look_at(fixed, moving, start, module, card, passes=self.passes, looks=self.looks, blanked=self.blanked)
+        start, heart, apart_mm, warnings = self._start(fixed, moving, module, card)
+        settings: dict[str, Any] = {"passes": self.passes, "looks": self.looks, "blanked": self.blanked}
+        seen = look_at(fixed, moving, start, module, card, heart=heart, **settings)
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
         covariance = card.covariance(spread_mm)
         evidence = {
-            "moved_from_start_mm": float(np.linalg.norm(seen.step[:3])),
-            "moved_from_start_deg": float(np.linalg.norm(seen.step[3:])),
+            "disagreement_mm": apart_mm,
             "spread_of_looks_mm": spread_mm,
             "heart_confidence": seen.heart.confidence,
             CALIBRATED: float(covariance is not None),
@@ -107,6 +130,31 @@ class NearHeart:
             warnings=(*warnings, *(("the network was shown no SPECT",) if self.blanked else ())),
             weights_sha256=card.weights_sha256,
         )
+
+    def _start(
+        self, fixed: Volume, moving: Volume, module: nn.Module, card: Card
+    ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
+        """Where the last looks begin, the heart, how far the two ways there ended apart at it, and warnings."""
+        free, warnings = started_by(self.coarse, fixed, moving)
+        starts = [free]
+        try:
+            starts.append(self.coarse.across(fixed, moving, RigidTransform.identity()))
+        except RegistrationError as refusal:
+            warnings = (*warnings, f"no start at the headers' place along the body: {refusal}")
+        ends = [
+            look_at(fixed, moving, start, module, card, passes=_WAY, looks=1, blanked=self.blanked) for start in starts
+        ]
+        moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
+        nearest = ends[int(np.argmin(moves))]
+        apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)
+        # where both ways end at the same place, the one that was free knows better how the body lies across
+        taken = ends[0] if apart_mm <= _MET_MM else nearest
+        pose = taken.ct_from_spect
+        return self.fine.across(fixed, moving, pose) if self.finish else pose, taken.heart, apart_mm, warnings
+
+
+def _distance_mm(one: RigidTransform, other: RigidTransform, place_mm: Triple) -> float:
+    return float(np.linalg.norm(one.apply(place_mm) - other.apply(place_mm)))
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -144,6 +192,7 @@ def look_at(
     passes: int,
     looks: int,
     blanked: bool = False,
+    heart: HeartLocation | None = None,
 ) -> Seen:
     """Let a network correct a pose.
 
@@ -156,10 +205,11 @@ def look_at(
         card: of the network; its grid is laid around the heart.
         passes, looks: see `NearHeart`.
         blanked: show ones instead of the SPECT.
+        heart: where it is in the SPECT; found with the map as it lies at the start where it is not given.
     """
     spacing_mm = card.grid.spacing_mm
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
-    heart = find_left_ventricle(fixed, body.resampled(fixed.grid, start))
+    heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
     pose, spread = start, np.zeros(6)
     for _ in range(passes):
         said = []

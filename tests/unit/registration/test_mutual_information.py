@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import MutualInformation
+from mureg.registration.mutual_information import without_hot_spots
 from support.phantoms import chest, mu_volume, voxel_points
 
 SPECT_GRID = Grid.centred((28, 28, 28), (12.0, 12.0, 12.0))
@@ -74,6 +75,33 @@ def test_a_gall_bladder_a_hundred_times_hotter_than_the_chest_does_not_lead_astr
     calm = float(np.linalg.norm(undisturbed.apply((0.0, 0.0, 0.0)) - SHIFT.apply((0.0, 0.0, 0.0))))
     assert miss_mm(ONE_START) < calm + 2.0
     assert miss_mm(MutualInformation(starts=1, brightest=1.0)) > calm + 5.0
+
+
+def test_across_the_body_the_shift_along_it_stays_and_the_rest_is_found(spect) -> None:
+    """Given the true place along the body, what is across it is found; given none, it is not looked for."""
+    moving, settings = mu_volume(CT_GRID, SHIFT), MutualInformation(shrink_factors=(1,), smoothing_mm=(8.0,))
+    middle = np.asarray(SPECT_GRID.centre_mm)
+    for along_mm in (-18.0, 0.0):
+        start = RigidTransform.from_six((0.0, 0.0, along_mm), (0, 0, 0), SPECT_GRID.centre_mm)
+        found = settings.across(spect, moving, start).apply(middle) - middle
+        assert found[2] == pytest.approx(along_mm, abs=1e-6)
+        np.testing.assert_allclose(found[:2], [24.0, 0.0], atol=4.0)
+
+
+def test_coarse_voxels_are_those_of_both_images_averaged(spect) -> None:
+    """The setting does what averaging by hand does."""
+    moving = mu_volume(CT_GRID, SHIFT)
+    plain = {"starts": 1, "shrink_factors": (1,), "smoothing_mm": (12.0,)}
+    asked = MutualInformation(voxel_mm=24.0, **plain).register(spect, moving)
+    dimmed = without_hot_spots(spect, MutualInformation().brightest)
+    by_hand = MutualInformation(brightest=1.0, **plain).register(dimmed.coarsened(24.0), moving)
+    np.testing.assert_allclose(asked.ct_from_spect.matrix, by_hand.ct_from_spect.matrix, atol=1e-9)
+
+
+def test_no_place_without_overlap_is_looked_for_across(spect) -> None:
+    far = RigidTransform.from_six((0.0, 0.0, 900.0), (0, 0, 0), SPECT_GRID.centre_mm)
+    with pytest.raises(RegistrationError, match="near the start"):
+        MutualInformation().across(spect, mu_volume(CT_GRID, SHIFT), far)
 
 
 def test_finishing_every_optimum_is_never_worse_than_finishing_one(spect) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.registration import NearHeart
+from mureg.registration import MutualInformation, NearHeart, near_heart
 from mureg.registration.inputs import InputGrid
 from mureg.registration.learned import Card, save_network
 from mureg.registration.near_heart import look_at
@@ -92,3 +92,36 @@ def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree
     np.testing.assert_allclose(narrow, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]))
     np.testing.assert_allclose(wide, 2 * narrow)
     assert CARD.covariance(0.0) is None
+
+
+def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
+    """What is taken, and how far apart the ways ended, where mutual information ends at these and the network stays."""
+    monkeypatch.setattr(near_heart, "started_by", lambda *_: (free, ()))
+    monkeypatch.setattr(MutualInformation, "across", lambda *_: held)
+    spect, mu = pair()
+    pose, _, apart_mm, _ = NearHeart(finish=False)._start(spect, mu, Says(0, 0, 0, 0, 0, 0), CARD)
+    return pose, apart_mm
+
+
+def shifted(x: float, y: float, z: float) -> RigidTransform:
+    return RigidTransform.from_six((x, y, z), (0.0, 0.0, 0.0), GRID.centre_mm)
+
+
+def test_of_two_ways_that_do_not_meet_the_one_that_moves_the_heart_less_is_taken(monkeypatch) -> None:
+    for far, near in ((shifted(0, 0, 60), shifted(1, 0, 9)), (shifted(0, -40, 0), shifted(0, 12, 0))):
+        for free, held in ((far, near), (near, far)):
+            pose, apart_mm = two_ways(monkeypatch, free, held)
+            assert pose == near
+            expected = np.linalg.norm(np.asarray(far.matrix - near.matrix)[:3, 3])
+            assert apart_mm == pytest.approx(expected)
+
+
+def test_where_both_ways_meet_the_free_one_is_taken(monkeypatch) -> None:
+    pose, apart_mm = two_ways(monkeypatch, shifted(2, 0, 12), shifted(0, 0, 10))
+    assert pose == shifted(2, 0, 12)
+    assert apart_mm == pytest.approx(np.sqrt(8.0))
+
+
+def test_a_hurried_look_is_one_look_at_the_coarse_place() -> None:
+    quick = NearHeart(largest_shift_mm=50.0).hurried()
+    assert (quick.finish, quick.passes, quick.looks, quick.largest_shift_mm) == (False, 1, 1, 50.0)
