@@ -73,7 +73,7 @@ class Scale:
 PATIENTS = {"train": 200, "validation": 50, "test": 200}
 SCALES = {
     "full": Scale(PATIENTS, 0, 100),
-    "short": Scale({**PATIENTS, "test": 60}, 6000, 4, 16),
+    "short": Scale({**PATIENTS, "test": 60}, 6000, 16, 16),
     "tiny": Scale({"train": 2, "validation": 1, "test": 1}, 8, 1, 1),
 }
 
@@ -264,7 +264,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=1, help="networks trained beside each other; 6 on a large GPU")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then")
     parser.add_argument("--samples", type=int, help="another budget, of every network: cases seen")
-    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 4 or 1")
+    parser.add_argument("--images", type=int, help="test cases with corrected images; 100, 16 or 1")
     parser.add_argument("--classical", type=int, help="test cases for the slow registrars; all, 16 or 1")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="Python that has elastix and ANTs")
     parser.add_argument("--settings", type=Path, help="for mureg evaluate: tuned.toml of benchmarks/rungs.py --tune")
