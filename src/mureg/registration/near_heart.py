@@ -126,7 +126,7 @@ class NearHeart:
             evidence,
             None if covariance is None else covariance_about(pose, covariance, seen.heart.centre_mm, centre_mm),
             time.perf_counter() - started,
-            notes=(seen.note(card), *((seen.heart.note,) if seen.heart.note else ())),
+            notes=(seen.note(card, apart_mm), *((seen.heart.note,) if seen.heart.note else ())),
             warnings=(*warnings, *(("the network was shown no SPECT",) if self.blanked else ())),
             weights_sha256=card.weights_sha256,
         )
@@ -173,12 +173,12 @@ class Seen:
     step: Six
     spread: Six
 
-    def note(self, card: Card) -> str:
+    def note(self, card: Card, apart_mm: float) -> str:
         """In a sentence."""
-        x, y, z = self.step[:3]
         return (
-            f"mutual information, then {x:+.1f}, {y:+.1f}, {z:+.1f} mm by a {card.kind} network at the heart "
-            f"(weights {card.weights_sha256[:12]}), its looks {np.linalg.norm(self.spread[:3]):.1f} mm apart"
+            f"mutual information across the body, a {card.kind} network at the heart along it (weights "
+            f"{card.weights_sha256[:12]}); two ways there ended {apart_mm:.1f} mm apart, the last looks differ by "
+            f"{np.linalg.norm(self.spread[:3]):.1f} mm"
         )
 
 
