@@ -132,14 +132,13 @@ def main() -> int:
     summary |= {name: still(rows[name]) for name in STILL if rows[name]}
     with writing(EVIDENCE / "summary.json") as scratch:
         scratch.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    print(
-        "| rung | n | headers | MI | elastix | ANTs | default: found | 95th percentile | largest | given out | of the best peer |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    columns = ("rung", "n", "headers", "MI", "elastix", "ANTs", "found", "p95", "largest", "given out", "of best peer")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in (name for name in RUNGS if name in summary):
         one = summary[name]
         peers = [said(one["peers"].get(peer, {}).get("mean_mm", [])) for peer in ("headers", *PEERS)]
-        own = f"**{said(one['mean_mm'])}** | {said(one['p95_mm'])} | {one['largest_mm']} | {said(one['given_out_mean_mm'])}"
+        given = said(one["given_out_mean_mm"])
+        own = f"**{said(one['mean_mm'])}** | {said(one['p95_mm'])} | {one['largest_mm']} | {given}"
         print(f"| `{name}` | {one['n']} | {' | '.join(peers)} | {own} | {one.get('share_of_best_peer', '')} |")
     return 0
 
