@@ -17,10 +17,10 @@ from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
 from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
 from mureg.report.contents import Contents
+from mureg.report.file_names import HTML, PDF
 from mureg.report.heart_picture import Heart, draw_hearts
 from mureg.report.polar_picture import draw_polar_maps
 from mureg.report.sheets import INK, MOST_REASONS, PAPER, write_sheets
-from mureg.report.wishes import HTML, PDF
 from mureg.study import Study
 
 _MOST_LETTERS, _FEWEST_LETTERS = 2100, 400

@@ -18,7 +18,8 @@ from mureg.io.transforms import write_tfm
 from mureg.pipeline import Provenance
 from mureg.report.conclusion import conclusion, conclusion_lines
 from mureg.report.dicom import AsDicom
-from mureg.report.wishes import HTML, PDF, AsReport
+from mureg.report.file_names import HTML, PDF
+from mureg.report.wishes import AsReport
 from mureg.report.wording import corrected_for
 
 FILES = (

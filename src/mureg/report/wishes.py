@@ -11,8 +11,6 @@ from pathlib import Path
 from mureg.evaluation.verdict import Assessment
 from mureg.study import Study
 
-HTML, PDF = "report.html", "report.pdf"
-
 
 @dataclass(frozen=True, eq=False)
 class AsReport:

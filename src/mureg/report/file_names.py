@@ -1,0 +1,3 @@
+"""Names of the report's files."""
+
+HTML, PDF = "report.html", "report.pdf"
