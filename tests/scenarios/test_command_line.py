@@ -138,7 +138,7 @@ def test_images_are_on_the_spect_grid_in_ras_millimetres(results) -> None:
 
 def test_settings_read_back_give_the_same_run(results, tmp_path, capsys) -> None:
     settings = tomllib.loads((results / "settings.toml").read_text())
-    assert settings["registrar"]["mutual_information"]["starts"] == 1
+    assert settings["registrar"]["coarse"]["starts"] == 1
     assert settings["reconstructor"]["iterations"] == 2
     again = tmp_path / "again"
     arguments = ["--spect", SPECT, "--ct", CT, "-o", str(again), "--settings", str(results / "settings.toml")]
