@@ -50,7 +50,7 @@ class Row:
 
     Attributes:
         case: its name.
-        decision: aligned, corrected, review, refused or crashed.
+        decision: aligned, corrected, review or refused.
         reason: the weightiest.
         headers_mm, found_mm, taken_mm: mean error of the headers' pose, of that found and of that taken.
         found_rms_mm: root mean square error of the pose found, to be compared with the bound.

@@ -22,14 +22,11 @@ from mureg.pipeline import Outcome, Progress, corrected_at
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import Registration
 from mureg.registration.confidence import CALIBRATED, half_widths, heart_bound_mm
-from mureg.registration.heart import find_left_ventricle
+from mureg.registration.heart import HEART_MM, find_left_ventricle
 from mureg.registration.profile import air_inside
 from mureg.spect import Acquisition, Physics
 from mureg.spect.attenuation import AttenuationMaps
 from mureg.study import Study
-
-HEART = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
-"""Names under which a registrar and the figures of a decision say where the heart is."""
 
 _HEART_RADIUS_MM = 45.0
 _FEWEST_STARTS = 2.0
@@ -152,8 +149,8 @@ def _heart_mm(outcome: Outcome, found: FoundAxis | None) -> Triple:
     if found is not None:
         return found.ventricle.centre_mm
     evidence = outcome.registration.evidence
-    if all(name in evidence for name in HEART):
-        x, y, z = (evidence[name] for name in HEART)
+    if all(name in evidence for name in HEART_MM):
+        x, y, z = (evidence[name] for name in HEART_MM)
         return x, y, z
     return find_left_ventricle(outcome.spect_uncorrected, outcome.mu_registered).centre_mm
 
@@ -227,7 +224,7 @@ def _figures(grounds: Grounds, centre_mm: Triple) -> dict[str, float]:
         "largest_segment_change": grounds.largest_change,
         "heart_mm_90": None if grounds.confidence is None else grounds.confidence.heart_mm,
     }
-    named = dict(zip(HEART, centre_mm, strict=True))
+    named = dict(zip(HEART_MM, centre_mm, strict=True))
     return {
         "found_move_at_heart_mm": grounds.moved_mm,
         "found_turn_deg": grounds.turned_deg,

@@ -15,6 +15,9 @@ from mureg.geometry.rigid import Triple
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
+"""Names under which evidence and figures say where the heart is."""
+
 _SPACING_MM = 6.8
 _SMOOTHING_MM = 6.0
 _PAD = 8

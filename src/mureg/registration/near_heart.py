@@ -13,7 +13,7 @@ from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.confidence import CALIBRATED
-from mureg.registration.heart import HeartLocation, find_left_ventricle
+from mureg.registration.heart import HEART_MM, HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Card, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by
@@ -103,8 +103,17 @@ class NearHeart:
         refuse_unusable(fixed, moving)
         module, card = _network(self.weights)
         start, heart, apart_mm, warnings = self._start(fixed, moving, module, card)
-        settings: dict[str, Any] = {"passes": self.passes, "looks": self.looks, "blanked": self.blanked}
-        seen = look_at(fixed, moving, start, module, card, heart=heart, **settings)
+        seen = look_at(
+            fixed,
+            moving,
+            start,
+            module,
+            card,
+            passes=self.passes,
+            looks=self.looks,
+            blanked=self.blanked,
+            heart=heart,
+        )
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
@@ -114,7 +123,7 @@ class NearHeart:
             "spread_of_looks_mm": spread_mm,
             "heart_confidence": seen.heart.confidence,
             CALIBRATED: float(covariance is not None),
-            **dict(zip(("heart_x_mm", "heart_y_mm", "heart_z_mm"), seen.heart.centre_mm, strict=True)),
+            **dict(zip(HEART_MM, seen.heart.centre_mm, strict=True)),
         }
         if spread_mm > _SPREAD_MM:
             warnings = (*warnings, f"the looks at the heart disagree by {spread_mm:.0f} mm")

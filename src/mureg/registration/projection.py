@@ -20,7 +20,7 @@ from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
-from mureg.registration.heart import find_left_ventricle
+from mureg.registration.heart import HEART_MM, find_left_ventricle
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.newton import Step, Vector, newton_step
 from mureg.registration.profile import (
@@ -189,7 +189,7 @@ class _Climb:
             "rows_mm": rows_mm,
             "lung_per_cm": here.lung_per_cm,
             "table_share": here.table_share,
-            **dict(zip(("heart_x_mm", "heart_y_mm", "heart_z_mm"), self.heart_mm, strict=True)),
+            **dict(zip(HEART_MM, self.heart_mm, strict=True)),
         }
         used = np.ix_(free, free)
         covariance = np.linalg.inv(step.curvature[used])[:6, :6]

@@ -13,6 +13,7 @@ import mureg
 from mureg.evaluation.verdict import Assessment
 from mureg.geometry.rigid import Triple
 from mureg.io.atomic import writing
+from mureg.registration.heart import HEART_MM
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
 from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
@@ -79,9 +80,10 @@ def fitting(warnings: tuple[str, ...], taken: int = 0) -> tuple[int, bool]:
 
 def _heart_mm(assessment: Assessment, chest: ChestPicture) -> Triple:
     """Where the decision looked for the heart, so that one run has one shift; else the ventricle, else what is seen."""
-    figures, names = assessment.figures, ("heart_x_mm", "heart_y_mm", "heart_z_mm")
-    if all(name in figures for name in names):
-        return figures[names[0]], figures[names[1]], figures[names[2]]
+    figures = assessment.figures
+    if all(name in figures for name in HEART_MM):
+        x, y, z = (figures[name] for name in HEART_MM)
+        return x, y, z
     return chest.heart.centre_mm if assessment.perfusion is None else assessment.perfusion.ventricle.centre_mm
 
 
