@@ -1,6 +1,7 @@
 """Train the network of the registrar near-heart, and write down what it leaves on patients it has not seen.
 
     .venv/bin/python benchmarks/heart_network.py looks --cohort DIR [DIR ...] -o LOOKS --first 120 --n 480 --jobs 2
+    .venv/bin/python benchmarks/heart_network.py looks --simulate wide=700 easy=200 -o LOOKS --first 2000 --jobs 2
     .venv/bin/python benchmarks/heart_network.py train --looks LOOKS -o RUN --minutes 9
     .venv/bin/python benchmarks/heart_network.py card --run RUN -o FOLDER
     .venv/bin/python benchmarks/heart_network.py errors --cohort DIR --weights FOLDER/near-heart.safetensors -o A.csv
@@ -31,6 +32,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mureg.cohort.settings import load_settings as load_population
+from mureg.cohort.simulation import case_name, patient_name, simulate_case
 from mureg.errors import MuregError
 from mureg.evaluation import target_registration_error_mm
 from mureg.geometry import Grid, RigidTransform, Volume
@@ -47,10 +50,13 @@ from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST
 from mureg.training.loop import train
+from mureg.training.parallel import Team
 from mureg.training.settings import load_settings
 
-START_MM, START_DEG = ((-15.0, 30.0), 1.0, -0.3, 1.2), 0.5
+START_MM, START_DEG = ((-20.0, 30.0), 1.0, -0.3, 1.2), 0.5
 """What is left after mutual information: along z between these; normal across the body; every angle."""
+FARTHEST = 3.0
+"""Across the body and in the angles a look starts up to so many times as far off."""
 BELIEVED = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 """Only along the body: across it and in its angles mutual information is good to a fraction of a voxel."""
 MISPLACED_MM = 4.0
@@ -63,21 +69,24 @@ COLUMNS = (
 EVERY = 8
 
 
-def looks_at(work: tuple[Path, int, int, Path]) -> str:
-    """Draw the looks at one case."""
-    folder, index, draws, output = work
-    path = output / f"{folder.name}.npz"
+def looks_at(work: tuple[Path | str, int, int, Path]) -> str:
+    """Draw the looks at one case: of a cohort's folder, or simulated now, of a population of this name."""
+    where, index, draws, output = work
+    simulated = load_population(where) if isinstance(where, str) else None
+    name = case_name(simulated, index) if simulated else Path(where).name
+    path = output / f"{name}.npz"
     if path.exists():
         return ""
     torch.set_num_threads(1)
     settings = load_settings("near-heart")
-    case = open_case(folder)
     try:
-        body = attenuation_maps(case.ct, case.uncorrected.grid)[0].body.coarsened(settings.grid.spacing_mm)
+        case = simulate_case(simulated, index) if simulated else read_case(Path(where))
+        body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
     except MuregError as problem:
-        return f"{folder.name}: {problem}"
-    spect, true = case.uncorrected.coarsened(settings.grid.spacing_mm), case.ct_from_spect
-    points = case.array("truth.heart_points_mm")
+        return f"{name}: {problem}"
+    body = body.coarsened(settings.grid.spacing_mm)
+    spect, true = case.uncorrected.coarsened(settings.grid.spacing_mm), case.truth.ct_from_spect
+    points = case.truth.heart_points_mm
     chance = np.random.default_rng([7, index])
     found: dict[str, list[Any]] = {"s": [], "m": [], "r": [], "h": []}
     middle = points.mean(0)
@@ -93,17 +102,21 @@ def looks_at(work: tuple[Path, int, int, Path]) -> str:
         found["m"].append(mu.numpy())
         found["r"].append(RigidTransform.from_six(shift, angles, (0.0, 0.0, 0.0)).matrix)
         found["h"].append((points - place)[np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)])
+    patient = patient_name(simulated, index) if simulated else open_case(Path(where)).patient
     with writing(path) as scratch, scratch.open("wb") as file:
         arrays: dict[str, Any] = {name: np.array(values) for name, values in found.items()}
-        np.savez(file, **arrays, patient=case.patient)
+        np.savez(
+            file, **arrays, patient=patient_name(simulated, index) if simulated else open_case(Path(where)).patient
+        )
     return ""
 
 
 def left_over(chance: np.random.Generator, middle: Any) -> RigidTransform:
     """The small motion that a start of mutual information still needs."""
     (low, high), across_x, bias_y, across_y = START_MM
-    shift = chance.normal(0.0, across_x), chance.normal(bias_y, across_y), chance.uniform(low, high)
-    return RigidTransform.from_six(shift, triple(chance.normal(0.0, START_DEG, 3)), triple(middle))
+    far = float(np.exp(chance.uniform(0.0, np.log(FARTHEST))))
+    shift = chance.normal(0.0, far * across_x), chance.normal(bias_y, far * across_y), chance.uniform(low, high)
+    return RigidTransform.from_six(shift, triple(chance.normal(0.0, far * START_DEG, 3)), triple(middle))
 
 
 def triple(values: Any) -> Triple:
@@ -113,13 +126,17 @@ def triple(values: Any) -> Triple:
 
 def looks(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
-    cases = [
+    cases: list[tuple[Path | str, int]] = [
         (folder, index)
         for cohort in options.cohort
         for index, folder in enumerate(sorted((cohort / CASES).iterdir()))
         if options.first <= index < options.first + options.n
     ]
-    work = [(folder, index, options.draws, options.output) for folder, index in cases]
+    for population, n in (one.split("=") for one in options.simulate):
+        cases += [(population, options.first + k) for k in range(int(n))]
+    # by number, so that a run that is cut short has some of each
+    cases.sort(key=lambda case: case[1])
+    work = [(where, index, options.draws, options.output) for where, index in cases]
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         for said in filter(None, pool.map(looks_at, work)):
             print(said, flush=True)
@@ -175,7 +192,8 @@ def fit(options: argparse.Namespace) -> None:
         weights, changes = network.state_dict(), {"begin_from": said.weights_sha256}
     settings = load_settings(options.settings, changes)
     sets = (examples(files, settings.grid.spacing_mm) for files in divided(options.looks))
-    trained = train(settings, *sets, options.output, weights=weights, minutes=options.minutes, report=Said())
+    team = Team(device=options.device)
+    trained = train(settings, *sets, options.output, team=team, weights=weights, minutes=options.minutes, report=Said())
     print("finished" if trained.finished else "stopped; the same command goes on")
 
 
@@ -238,10 +256,11 @@ def main(arguments: list[str] | None = None) -> int:
         part.set_defaults(act=act)
         part.add_argument("-o", "--output", type=Path, required=True)
         if name in ("looks", "errors"):
-            part.add_argument("--cohort", type=Path, nargs="+", required=True)
+            part.add_argument("--cohort", type=Path, nargs="+", default=[], required=name == "errors")
             part.add_argument("--first", type=int, default=0)
             part.add_argument("--n", type=int, default=1_000_000)
         if name == "looks":
+            part.add_argument("--simulate", nargs="+", default=[], metavar="POPULATION=N", help="from --first on")
             part.add_argument("--draws", type=int, default=4)
             part.add_argument("--jobs", type=int, default=1)
         if name == "train":
@@ -250,6 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
             part.add_argument("--settings", default="near-heart")
             part.add_argument("--minutes", type=float, default=float("inf"))
             part.add_argument("--threads", type=int, default=1)
+            part.add_argument("--device", default="cpu")
         if name == "errors":
             part.add_argument("--weights", default=SHIPPED)
             part.add_argument("--step", type=int, default=1, help="every n-th case")

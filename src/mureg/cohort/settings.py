@@ -26,6 +26,9 @@ from mureg.simulate.tracer import TracerRange
 RUNGS = ("easy", "clinical", "hard", "real-ct")
 """The ladder of difficulty, shipped with the package."""
 
+SHIPPED = (*RUNGS, "wide")
+"""All populations that come with the package; the last is for training alone."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -82,19 +85,19 @@ class CohortSettings:
 
 
 def load_settings(name_or_path: str) -> CohortSettings:
-    """Read a rung of the ladder by its name, or a TOML file of one's own.
+    """Read a shipped population by its name, or a TOML file of one's own.
 
     Raises:
-        UsageError: neither a rung nor a readable file, or a setting that does not exist or fit.
+        UsageError: neither a shipped population nor a readable file, or a setting that does not exist or fit.
     """
-    if name_or_path in RUNGS:
+    if name_or_path in SHIPPED:
         text = (files("mureg") / "data" / "cohorts" / f"{name_or_path}.toml").read_text(encoding="utf-8")
     else:
         path = Path(name_or_path)
         if not path.is_file():
             raise UsageError(
                 f"no cohort named {name_or_path!r} and no such file",
-                f"one of {', '.join(RUNGS)}, or the path of a TOML file",
+                f"one of {', '.join(SHIPPED)}, or the path of a TOML file",
                 "start from a cohort.toml that mureg wrote",
             )
         text = path.read_text(encoding="utf-8")
@@ -123,7 +126,7 @@ def as_toml(settings: CohortSettings) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, nothing that TOML lacks."""
+    """Tuples as lists, nothing that TOML lacks: what is None is left out."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

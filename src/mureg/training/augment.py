@@ -14,6 +14,8 @@ from torch import Tensor
 
 from mureg.geometry.rigid import Triple
 
+_FAT_PER_CM, _SOFT_PER_CM = (0.127, 0.157), 0.157
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Augmentation:
@@ -26,6 +28,7 @@ class Augmentation:
         noise: standard deviation of noise added to the SPECT, in units of its mean and growing with the root of the
             value, as counting noise does.
         mu_scale: the attenuation map's scale changes by up to this share, up or down.
+        mu_fade: fat differs less from other soft tissue, by up to this share: a border that a CT hardly shows.
         shift_mm: both images move together by up to this, so that the place in the field tells nothing.
         flip: half of the cases are mirrored left to right, both images and the motion with them.
     """
@@ -34,6 +37,7 @@ class Augmentation:
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.0
     noise: Annotated[float, Field(ge=0)] = 0.0
     mu_scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mu_fade: Annotated[float, Field(ge=0, le=1)] = 0.0
     shift_mm: Triple = (0.0, 0.0, 0.0)
     flip: bool = False
 
@@ -50,7 +54,9 @@ class Augmentation:
         if chance.random() < 0.5 and self.flip:
             together = together @ np.diag((-1.0, 1.0, 1.0, 1.0))
         noise_seed = int(chance.integers(2**62))
-        return Change(1.0 + gain, float(np.exp(gamma)), self.noise, noise_seed, 1.0 + mu, torch.from_numpy(together))
+        fade = float(chance.uniform(0.0, 1.0)) * self.mu_fade
+        moved = torch.from_numpy(together)
+        return Change(1.0 + gain, float(np.exp(gamma)), self.noise, noise_seed, 1.0 + mu, fade, moved)
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -59,7 +65,7 @@ class Change:
 
     Attributes:
         gain, power, noise, noise_seed: of the SPECT.
-        mu_scale: of the attenuation map.
+        mu_scale, mu_fade: of the attenuation map.
         together: 4x4, old from new: both new images show at a point what the old ones show at ``together @ point``.
             A motion T between them becomes ``together^-1 @ T @ together``.
     """
@@ -69,7 +75,16 @@ class Change:
     noise: float
     noise_seed: int
     mu_scale: float
+    mu_fade: float
     together: Float[Tensor, "4 4"]
+
+
+def faded(mu: Float[Tensor, "x y z"], share: float) -> Float[Tensor, "x y z"]:
+    """An attenuation map in 1/cm in which fat lies nearer to other soft tissue by a share of what lies between."""
+    if share == 0.0:
+        return mu
+    soft = (mu > _FAT_PER_CM[0]) & (mu < _FAT_PER_CM[1])
+    return mu.where(~soft, mu + share * (_SOFT_PER_CM - mu))
 
 
 def recoloured(spect: Float[Tensor, "x y z"], change: Change) -> Float[Tensor, "x y z"]:

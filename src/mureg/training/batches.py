@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mureg.simulate.misalignment import CLINICAL
-from mureg.training.augment import Augmentation, Change, recoloured
+from mureg.training.augment import Augmentation, Change, faded, recoloured
 from mureg.training.examples import Examples
 from mureg.training.motion import AnyMotion, Redrawn
 from mureg.training.pose import apply, inverse
@@ -111,6 +111,7 @@ def batch_of(
     if augmentation.moves:
         mu = seen_through(mu, together, examples.spacing_mm)
     spect = torch.stack([recoloured(one, change) for one, change in zip(spect, changes, strict=True)])
+    mu = torch.stack([faded(one, change.mu_fade) for one, change in zip(mu, changes, strict=True)])
     scales = torch.tensor([change.mu_scale for change in changes], device=mu.device, dtype=mu.dtype)
     back = inverse(spect_moved @ together)
     batch = Batch(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mureg.cohort.settings import RUNGS, as_toml, from_toml, load_settings
+from mureg.cohort.settings import RUNGS, SHIPPED, as_toml, from_toml, load_settings
 from mureg.errors import UsageError
 from mureg.simulate.ct_anatomy import CtAnatomyRange
 from mureg.simulate.torso import TorsoRange
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_every_rung_reads_back_as_written(rung: str) -> None:
+@pytest.mark.parametrize("rung", SHIPPED)
+def test_every_population_reads_back_as_written(rung: str) -> None:
     settings = load_settings(rung)
     assert settings.name == rung
     assert from_toml(as_toml(settings)) == settings
@@ -28,6 +28,7 @@ def test_every_rung_reads_back_as_written(rung: str) -> None:
         ("clinical", "14e218ec48f476ec"),
         ("hard", "024ac92fc7af0a6b"),
         ("real-ct", "f416abd0695ca157"),
+        ("wide", "4a502a7821aca56a"),
     ],
 )
 def test_the_rungs_are_frozen(rung: str, fingerprint: str) -> None:
@@ -53,6 +54,7 @@ def test_the_rungs_are_what_their_names_say() -> None:
     assert isinstance(clinical.anatomy, TorsoRange)
     assert real.orbit == clinical.orbit
     assert len({settings.seed for settings in (easy, clinical, hard, real)}) == 4, "no patient in two rungs"
+    assert load_settings("wide").seed not in {settings.seed for settings in (easy, clinical, hard, real)}
 
 
 def test_the_camera_is_simulated_in_finer_voxels_than_any_reconstruction() -> None:

@@ -11,6 +11,7 @@ from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.anatomy import Anatomy, Breath
 from mureg.simulate.torso import TorsoRange
 from mureg.simulate.torso.body import lv_volumes_ml
+from mureg.simulate.torso.settings import HeartRange
 from mureg.simulate.tracer import TracerRange
 
 HERE = RigidTransform.identity()
@@ -294,3 +295,14 @@ def test_the_chest_rises_in_a_deep_breath_alone(torso):
     assert float((shallow - rest)[around].abs().max()) < 1e-2
     assert float((deep - rest)[around].max()) > 100.0
     assert float((shallow - rest)[~around].abs().max()) > 300.0
+
+
+def test_hearts_of_wider_variety_leave_the_others_as_they_were():
+    usual, same = drawn(11), drawn(11, hearts=HeartRange())
+    assert usual.body == same.body
+    wide = drawn(11, hearts=HeartRange(dome_gap_mm=(20.0, 25.0), rv_shift_mm=8.0, atria_shift_mm=10.0))
+    assert wide.body.ventricle == usual.body.ventricle
+    assert wide.body.dome_left < usual.body.dome_left - 10.0
+    moved = np.subtract(wide.heart.rv.centre, usual.heart.rv.centre)
+    np.testing.assert_allclose(moved, wide.body.rv_shift)
+    assert 1.0 < np.linalg.norm(moved) < 30.0

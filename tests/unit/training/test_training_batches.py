@@ -10,7 +10,7 @@ import torch
 
 from mureg.geometry import Quantity, RigidTransform, Volume
 from mureg.simulate.misalignment import MotionRange
-from mureg.training.augment import Augmentation
+from mureg.training.augment import Augmentation, faded
 from mureg.training.batches import as_they_are, batch_of, batches, order_of, seen_through
 from mureg.training.examples import Examples, prepared_pair
 from mureg.training.motion import AsInTheCase, Redrawn
@@ -177,3 +177,13 @@ def test_validation_gives_a_motion_to_aligned_pairs_alone_and_always_the_same() 
     assert torch.equal(batch.spect[1:], as_they_are(aligned, [1, 2], 1).spect)
     for k in range(3):
         assert true_pair(batch, k, torch.linalg.inv(batch.ct_from_spect[k])) > 0.97
+
+
+def test_fat_fades_into_soft_tissue_and_nothing_else_changes() -> None:
+    mu = torch.tensor([0.03, 0.137, 0.157, 0.25]).reshape(4, 1, 1)
+    half = faded(mu, 0.5).flatten()
+    torch.testing.assert_close(half, torch.tensor([0.03, 0.147, 0.157, 0.25]))
+    assert faded(mu, 0.0) is mu
+    drawn = {Augmentation(mu_fade=1.0).draw(np.random.default_rng(k)).mu_fade for k in range(4)}
+    assert len(drawn) == 4
+    assert all(0.0 <= share <= 1.0 for share in drawn)

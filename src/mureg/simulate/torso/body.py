@@ -38,6 +38,7 @@ class Body:
         ventricle: the undeformed left ventricle.
         rv: size of the right ventricle relative to the left.
         rv_wall, heart_fat: thickness.
+        rv_shift, atria_shift: how far the right ventricle and the atria lie off their usual place beside the left one.
         aorta: radius of the descending aorta.
         liver_length: from the right dome to the lowest edge; liver_left: x of the tip of the left lobe.
         stomach: radius of the fundus; stomach_wall: thickness; stomach_gas: share of the height filled with gas.
@@ -90,6 +91,8 @@ class Body:
     abdominal_fat: float
     cortex: float
     seed: int
+    rv_shift: Triple = (0.0, 0.0, 0.0)
+    atria_shift: Triple = (0.0, 0.0, 0.0)
 
     @property
     def half_width(self) -> float:

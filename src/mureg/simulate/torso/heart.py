@@ -94,7 +94,7 @@ class Heart:
         """The right ventricle: wraps the septum from the right and the front."""
         lv, size = self.body.ventricle, self.body.rv
         radius = lv.radius_mm
-        centre = self.at(0.05 * radius, -0.80 * radius, -0.10 * lv.length_mm)
+        centre = _shifted(self.at(0.05 * radius, -0.80 * radius, -0.10 * lv.length_mm), self.body.rv_shift)
         semi = (1.10 * size * radius, 0.98 * size * radius, 0.52 * size * lv.length_mm)
         # its apex leans to that of the left ventricle, its base to the right
         tilt = np.radians(14.0)
@@ -112,14 +112,16 @@ class Heart:
         front_of_spine = self.body.spine_y - self.body.spine_radius[1]
         depth = float(np.clip((front_of_spine - 9.0 - base[1]) / 2 + 4.0, 17.0, 26.0))
         y = float(min(base[1] + depth - 6.0, front_of_spine - 9.0 - depth))
-        return Ellipsoid((float(base[0]) - 10.0, y, float(base[2]) + 8.0), (34.0, depth, 27.0))
+        place = _shifted((float(base[0]) - 10.0, y, float(base[2]) + 8.0), self.body.atria_shift)
+        return Ellipsoid(place, (34.0, depth, 27.0))
 
     @cached_property
     def right_atrium(self) -> Ellipsoid:
         """The right border of the heart."""
         lv = self.body.ventricle
         place = self.at(-0.2 * lv.radius_mm, -1.15 * lv.radius_mm, -0.5 * lv.length_mm - 14.0)
-        return Ellipsoid((max(place[0], -34.0), place[1], place[2]), (25.0, 28.0, 33.0))
+        place = _shifted((max(place[0], -34.0), place[1], place[2]), self.body.atria_shift)
+        return Ellipsoid(place, (25.0, 28.0, 33.0))
 
     @cached_property
     def ventricle_box(self) -> Box:
@@ -167,6 +169,10 @@ def _egg(rho2: Tensor, along: Tensor, radius: float, cap: float, slope: float) -
     k0 = across + axial + 1e-6
     k1 = across.mul_(1.0 / radius**2).add_(axial.mul_(inverse)).add_(1e-9)
     return (k0.sqrt() - k0).mul_(k1.rsqrt_())
+
+
+def _shifted(place: Triple, by: Triple) -> Triple:
+    return place[0] + by[0], place[1] + by[1], place[2] + by[2]
 
 
 def _rows(axes: Points) -> tuple[Triple, Triple, Triple]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as settings
 
 from mureg.errors import UsageError
+from mureg.geometry.rigid import Triple
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, RIB_MM, Body, lv_volumes_ml
 from mureg.simulate.torso.motion import Motion
 from mureg.simulate.torso.patient import Torso
@@ -18,6 +20,26 @@ __all__ = ["Torso", "TorsoRange", "draw_body"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
+
+_BESIDE_STREAM = 1
+
+
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
+class HeartRange:
+    """What lies around the left ventricle.
+
+    Attributes:
+        dome_gap_mm: how far the left dome stands below the lower edge of the left ventricle.
+        fat_mm: thickness of the fat around the heart at an index of 22.
+        rv_size: of the right ventricle relative to the left.
+        rv_shift_mm, atria_shift_mm: standard deviation, along each axis, of how far they lie off their usual place.
+    """
+
+    dome_gap_mm: Range = (-3.0, 8.0)
+    fat_mm: Range = (3.0, 6.0)
+    rv_size: Range = (0.92, 1.1)
+    rv_shift_mm: float = 0.0
+    atria_shift_mm: float = 0.0
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
@@ -49,6 +71,7 @@ class TorsoRange:
         share_stomach_gas, share_colon_gas: patients with gas there.
         deformation_mm: twice the standard deviation of the smooth deformation laid over everything.
         deformation_wavelength_mm: distance over which it changes.
+        hearts: how the heart varies around the left ventricle; as usual where it is left out.
     """
 
     share_female: Share = 0.45
@@ -73,6 +96,7 @@ class TorsoRange:
     share_colon_gas: Share = 0.6
     deformation_mm: Range = (2.0, 7.0)
     deformation_wavelength_mm: Range = (110.0, 150.0)
+    hearts: HeartRange | None = None
     kind: Literal["torso"] = "torso"
 
     def draw(self, generator: np.random.Generator, patient: str) -> Torso:
@@ -93,6 +117,7 @@ class TorsoRange:
 def draw_body(ranges: TorsoRange, generator: np.random.Generator) -> Body:
     """Draw the numbers of one torso."""
     uniform, normal = generator.uniform, generator.standard_normal
+    hearts = ranges.hearts or HeartRange()
     female = bool(generator.random() < ranges.share_female)
     # most patients lie in the lower half of the range
     low, high = ranges.bmi
@@ -115,9 +140,9 @@ def draw_body(ranges: TorsoRange, generator: np.random.Generator) -> Body:
     place = (float(uniform(0.55, 0.72)) * cage_x, -(cage_y + 8.0) * float(uniform(0.78, 0.88)), float(uniform(5, 35)))
     ventricle = _draw_ventricle(ranges, generator, cage_y, female)
     below = ventricle.centre_mm[2] - ventricle.radius_mm
-    dome_left = below - float(uniform(-3.0, 8.0))
+    dome_left = below - float(uniform(*hearts.dome_gap_mm))
     dome_right = dome_left + float(uniform(*ranges.dome_difference_mm))
-    return Body(
+    body = Body(
         female=female, bmi=bmi, height_cm=height, scale=scale, cage_x=float(cage_x), cage_y=float(cage_y), fat=fat,
         muscle_side=14.0 * strong, muscle_front=9.0 * strong, muscle_back=27.0 * strong,
         belly=float(0.02 + 0.016 * (bmi - 22.0) + uniform(-0.05, 0.08)),
@@ -125,8 +150,8 @@ def draw_body(ranges: TorsoRange, generator: np.random.Generator) -> Body:
         arms_down=arms_down, arm_reach=reach, arm=float(arm), shoulder_x=(158.0 if female else 174.0) * scale**0.7,
         dome_right=dome_right, dome_left=dome_left, dome_drop=float(uniform(32.0, 50.0)),
         lung_density=float(uniform(*ranges.lung_density)),
-        ventricle=ventricle, rv=float(uniform(0.92, 1.1)), rv_wall=float(uniform(3.0, 5.0)),
-        heart_fat=float(uniform(3.0, 6.0)) + 0.15 * (bmi - 22.0), aorta=float(uniform(10.5, 14.0)),
+        ventricle=ventricle, rv=float(uniform(*hearts.rv_size)), rv_wall=float(uniform(3.0, 5.0)),
+        heart_fat=float(uniform(*hearts.fat_mm)) + 0.15 * (bmi - 22.0), aorta=float(uniform(10.5, 14.0)),
         liver_length=float(uniform(*ranges.liver_length_mm)) * scale, liver_left=float(uniform(25.0, 85.0)),
         stomach=float(uniform(28.0, 46.0)), stomach_wall=float(uniform(3.0, 5.0)),
         stomach_gas=float(uniform(0.2, 0.7)) * float(generator.random() < ranges.share_stomach_gas),
@@ -137,6 +162,14 @@ def draw_body(ranges: TorsoRange, generator: np.random.Generator) -> Body:
         abdominal_fat=float(np.clip(0.25 + 0.03 * (bmi - 19.0) + uniform(-0.1, 0.1), 0.15, 0.9)),
         cortex=float(uniform(0.75, 1.2)) * (0.9 if female else 1.0), seed=int(generator.integers(2**31)),
     )  # fmt: skip
+    # chance of its own: what was drawn above stays for those whose heart is the usual one
+    beside = np.random.default_rng([body.seed, _BESIDE_STREAM])
+    return replace(body, rv_shift=_off(beside, hearts.rv_shift_mm), atria_shift=_off(beside, hearts.atria_shift_mm))
+
+
+def _off(generator: np.random.Generator, sd_mm: float) -> Triple:
+    x, y, z = sd_mm * np.clip(generator.standard_normal(3), -2.0, 2.0)
+    return float(x), float(y), float(z)
 
 
 def _draw_ventricle(ranges: TorsoRange, generator: np.random.Generator, cage_y: float, female: bool) -> LeftVentricle:
