@@ -105,9 +105,7 @@ def looks_at(work: tuple[Path | str, int, int, Path]) -> str:
     patient = patient_name(simulated, index) if simulated else open_case(Path(where)).patient
     with writing(path) as scratch, scratch.open("wb") as file:
         arrays: dict[str, Any] = {name: np.array(values) for name, values in found.items()}
-        np.savez(
-            file, **arrays, patient=patient_name(simulated, index) if simulated else open_case(Path(where)).patient
-        )
+        np.savez(file, **arrays, patient=patient)
     return ""
 
 
