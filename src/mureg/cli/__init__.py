@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError, RefusedError
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mureg: found no verb {verb!r}; expected one of {', '.join(VERBS)}; see mureg --help.", file=sys.stderr)
         return 2
     try:
-        code: int = import_module(f"mureg.cli.{verb}").main(rest)
+        code: int = _loaded(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
         refused = "decision refused: " if isinstance(problem, RefusedError) else ""
         print(f"mureg: {refused}{problem}", file=sys.stderr)
@@ -53,6 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("mureg: stopped; nothing was written.", file=sys.stderr)
         return 130
     return code
+
+
+def _loaded(name: str) -> ModuleType:
+    """A module, loaded without a search for garbage, which finds none among all that torch sets up."""
+    if name not in sys.modules:
+        gc.disable()
+        try:
+            import_module(name)
+        finally:
+            gc.freeze()
+            gc.enable()
+    return sys.modules[name]
 
 
 def overview() -> str:
@@ -74,6 +88,8 @@ def entry() -> None:
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     keep_out_of_home()
+    # threads that wait sleep: awake, where another program has a core, they take four times as long for everything
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

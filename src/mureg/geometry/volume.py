@@ -17,7 +17,8 @@ from mureg.errors import GeometryError
 from mureg.geometry.grid import Grid
 from mureg.geometry.rigid import RigidTransform
 
-_SLAB_POINTS = 2_000_000
+_SLAB_POINTS = 250_000
+"""Few enough that what is made of them stays in the processor's own memory."""
 
 
 class Quantity(Enum):
@@ -34,16 +35,16 @@ class Quantity(Enum):
 
 
 def interpolate(
-    values: Float[Tensor, "x y z"],
+    values: Float[Tensor, "*image x y z"],
     source_from_target: Float[Tensor, "4 4"],
     shape: tuple[int, int, int],
     *,
     nearest: bool = False,
-) -> tuple[Float[Tensor, "u v w"], Bool[Tensor, "u v w"]]:
-    """Sample an image once on another lattice.
+) -> tuple[Float[Tensor, "*image u v w"], Bool[Tensor, "u v w"]]:
+    """Sample an image, or several on one lattice, once on another lattice.
 
     Args:
-        values: the source image, index order x, y, z.
+        values: the source, index order x, y, z.
         source_from_target: maps target voxel indices to source voxel indices (fractional). The result can be
             differentiated with respect to it and to `values`.
         shape: the target lattice.
@@ -55,30 +56,27 @@ def interpolate(
     """
     device, nx = values.device, shape[0]
     matrix = source_from_target.to(device=device, dtype=torch.float64)
-    sizes = torch.tensor(values.shape, device=device, dtype=torch.float64)
     v, w = (torch.arange(n, device=device, dtype=torch.float64) for n in shape[1:])
     rows_at_once = max(1, _SLAB_POINTS // (shape[1] * shape[2]))
     sampled, outside = [], []
     for start in range(0, nx, rows_at_once):
         u = torch.arange(start, min(start + rows_at_once, nx), device=device, dtype=torch.float64)
-        index = (
-            u[:, None, None, None] * matrix[:3, 0]
-            + v[:, None, None] * matrix[:3, 1]
-            + w[:, None] * matrix[:3, 2]
-            + matrix[:3, 3]
-        )
-        # 1e-6 of a voxel forgives rounding when two lattices share their edge
-        outside.append(((index < -0.5 - 1e-6) | (index > sizes - 0.5 + 1e-6)).any(-1))
-        normalised = (2 * index + 1) / sizes - 1
+        beyond, normalised = torch.zeros((), device=device, dtype=torch.bool), []
+        for (a, b, c, d), size in zip(matrix[:3], values.shape[-3:], strict=True):
+            index = (u * a)[:, None, None] + (v * b)[:, None] + w * c + d
+            # 1e-6 of a voxel forgives rounding when two lattices share their edge
+            beyond = beyond | (index < -0.5 - 1e-6) | (index > size - 0.5 + 1e-6)
+            normalised.append(((2 * index + 1) / size - 1).to(values.dtype))
         picked = torch.nn.functional.grid_sample(
-            values[None, None],
-            normalised.flip(-1)[None].to(values.dtype),
+            values.reshape(1, -1, *values.shape[-3:]),
+            torch.stack(normalised[::-1], -1)[None],
             mode="nearest" if nearest else "bilinear",
             padding_mode="border",
             align_corners=False,
-        )[0, 0]
-        sampled.append(picked.masked_fill(outside[-1], 0.0))
-    return torch.cat(sampled), torch.cat(outside)
+        )[0]
+        sampled.append(picked.masked_fill(beyond, 0.0))
+        outside.append(beyond)
+    return torch.cat(sampled, 1).reshape(*values.shape[:-3], *shape), torch.cat(outside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +159,12 @@ class Volume:
         self_from_onto = (through or RigidTransform.identity()).matrix
         index_matrix = torch.from_numpy(np.linalg.inv(self.grid.affine) @ self_from_onto @ onto.affine)
         nearest = self.quantity is Quantity.LABEL
-        known = self.values if self.outside is None else self.values.masked_fill(self.outside, 0.0)
-        values, outside = interpolate(known, index_matrix, onto.shape, nearest=nearest)
-        if self.outside is not None:
-            touched, _ = interpolate(self.outside.to(self.values.dtype), index_matrix, onto.shape, nearest=nearest)
-            outside = outside | (touched > 1e-4)
+        if self.outside is None:
+            values, outside = interpolate(self.values, index_matrix, onto.shape, nearest=nearest)
+        else:
+            both = torch.stack((self.values.masked_fill(self.outside, 0.0), self.outside.to(self.values.dtype)))
+            (values, touched), beyond = interpolate(both, index_matrix, onto.shape, nearest=nearest)
+            outside = beyond | (touched > 1e-4)
             values = values.masked_fill(outside, 0.0)
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
 

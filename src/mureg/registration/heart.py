@@ -14,6 +14,7 @@ from mureg.geometry.rigid import Triple
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Transform = npt.NDArray[np.complex128]
 
 HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
 """Names under which evidence and figures say where the heart is."""
@@ -203,7 +204,8 @@ def _likeness(image: Array, where: Mask, fade_per_mm: float) -> Array:
     for template, window in cups:
         n = window.sum()
         contrast = (template - (template * window).sum() / n) * window
-        spread = squares.with_kernel(window) - values.with_kernel(window) ** 2 / n
+        over = values.transformed(window)
+        spread = squares.with_transformed(over) - values.with_transformed(over) ** 2 / n
         norm = np.sqrt((contrast**2).sum() * (np.maximum(spread, 0.0) + floor * n))
         best = np.maximum(best, values.with_kernel(contrast) / norm)
     likeness: Array = np.full(image.shape, -1.0)
@@ -220,9 +222,16 @@ class _Correlated:
         self._transform = fft.rfftn(image, self._room)
 
     def with_kernel(self, kernel: Array) -> Array:
-        turned = fft.rfftn(kernel[::-1, ::-1, ::-1], self._room)
+        return self.with_transformed(self.transformed(kernel))
+
+    def transformed(self, kernel: Array) -> Transform:
+        """What `with_transformed` takes, of all images of this shape."""
+        transform: Transform = fft.rfftn(kernel[::-1, ::-1, ::-1], self._room)
+        return transform
+
+    def with_transformed(self, kernel: Transform) -> Array:
         inside = tuple(slice(self._reach, self._reach + n) for n in self._shape)
-        result: Array = fft.irfftn(self._transform * turned, self._room)[inside]
+        result: Array = fft.irfftn(self._transform * kernel, self._room)[inside]
         return result
 
 

@@ -16,6 +16,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition, SystemModel, stages
 from mureg.spect.attenuation import AttenuationMaps, with_repeated_slices
+from mureg.spect.body import filled
 from mureg.spect.collimator import Collimator
 from mureg.spect.corrections import MU_WATER_PER_CM
 from mureg.spect.expectation import (
@@ -124,8 +125,7 @@ def air_inside(body: Volume) -> Volume:
     """How much less than water lung attenuates, as a share: 1 for air, 0 outside the lungs."""
     mu = body.numpy()
     tissue = mu > _TISSUE_PER_CM
-    filled = np.stack([ndimage.binary_fill_holes(tissue[:, :, k]) for k in range(tissue.shape[2])], -1)
-    lung = ndimage.binary_erosion(filled, iterations=2) & (mu < _LUNG_BELOW_PER_CM)
+    lung = ndimage.binary_erosion(filled(tissue), iterations=2) & (mu < _LUNG_BELOW_PER_CM)
     share = np.where(lung, 1.0 - mu / MU_WATER_PER_CM, 0.0).astype(mu.dtype)
     return body.with_values(torch.from_numpy(share).to(body.values.device))
 

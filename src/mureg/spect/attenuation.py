@@ -287,8 +287,7 @@ def _nearest_known(known: Bool[Tensor, "x y z"], wanted: Tensor) -> tuple[Tensor
     as_numbers = known.to(torch.uint8)
     first = as_numbers.argmax(2, keepdim=True)
     last = n_slices - 1 - as_numbers.flip(2).argmax(2, keepdim=True)
-    source = wanted.expand(*known.shape[:2], -1).clamp(0, n_slices - 1)
-    source = torch.minimum(torch.maximum(source, first), last)
+    source = torch.clamp(wanted, first, last)
     often = known.sum(2, keepdim=True) >= _OFTEN_KNOWN * n_slices
     return source, known.gather(2, source) & often
 

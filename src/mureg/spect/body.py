@@ -13,9 +13,9 @@ from scipy.spatial import ConvexHull, QhullError
 
 from mureg.errors import UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
+from mureg.spect.near import Mask, deeper, grown, in_slices, within
 
 Array = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 TISSUE_ABOVE: dict[Quantity, float] = {Quantity.HU: -400.0, Quantity.MU_PER_CM: 0.06}
 _EMPTY_BELOW: dict[Quantity, float] = {Quantity.HU: -900.0, Quantity.MU_PER_CM: 0.005}
@@ -27,6 +27,8 @@ _LIMB_RADIUS_MM = 14.0
 _LIMB_ML = 40.0
 _EDGE_MM = 3.5
 _CAVITY_BORDER = 0.7
+_IN_SLICE = ndimage.generate_binary_structure(3, 1)
+_IN_SLICE[:, :, [0, 2]] = False
 
 
 @dataclass(frozen=True)
@@ -83,30 +85,24 @@ def find_body(volume: Volume) -> Mask:
     tissue = coarse > tissue_above
     trunk = _trunk_and_limbs(opened(tissue, _THIN_MM / 2, spacing), spacing)
     # once more with the lungs as solid, for a chest wall thinner than the disc
-    solid = tissue | _cavities(tissue, ndimage.binary_dilation(trunk))
+    solid = tissue | _cavities(tissue, within(trunk, 1.0, np.ones(3)))
     trunk = _trunk_and_limbs(opened(solid, _THIN_MM / 2, spacing), spacing)
-    inside = ndimage.binary_dilation(trunk) & solid
-    for k in range(inside.shape[2]):
-        inside[:, :, k] = ndimage.binary_fill_holes(inside[:, :, k])
+    inside = filled(within(trunk, 1.0, np.ones(3)) & solid)
     return _at_full_resolution(inside, factors, values, volume.quantity)
 
 
 def _cavities(tissue: Mask, trunk: Mask) -> Mask:
     """Holes in the tissue of a slice whose border is trunk for the most part: lungs, not what a table encloses."""
-    cavities = np.zeros_like(tissue)
-    for k in range(tissue.shape[2]):
-        flat = np.pad(tissue[:, :, k], 1)
-        holes, n = ndimage.label(ndimage.binary_fill_holes(flat) & ~flat)
-        border, of_trunk = np.zeros(n + 1), np.zeros(n + 1)
-        around = np.pad(trunk[:, :, k], 1)
-        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
-            touching = np.roll(holes, step, axis)
-            border += np.bincount(touching[flat], minlength=n + 1)
-            of_trunk += np.bincount(touching[flat & around], minlength=n + 1)
-        cavity = of_trunk > _CAVITY_BORDER * np.maximum(border, 1)
-        cavity[0] = False
-        cavities[:, :, k] = cavity[holes][1:-1, 1:-1]
-    return cavities
+    flat, around = (np.pad(mask, ((1, 1), (1, 1), (0, 0))) for mask in (tissue, trunk))
+    holes, n = ndimage.label(~flat, _IN_SLICE)
+    border, of_trunk = np.zeros(n + 1), np.zeros(n + 1)
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        touching = np.roll(holes, step, axis)
+        border += np.bincount(touching[flat], minlength=n + 1)
+        of_trunk += np.bincount(touching[flat & around], minlength=n + 1)
+    cavity = of_trunk > _CAVITY_BORDER * np.maximum(border, 1)
+    cavity[holes[0, 0]] = cavity[0] = False  # around the patient, and tissue
+    return np.asarray(cavity[holes][1:-1, 1:-1])
 
 
 def _trunk_and_limbs(thick: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
@@ -121,28 +117,24 @@ def _trunk_and_limbs(thick: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
     sizes_ml[0] = 0.0
     keep = np.zeros(n + 1, dtype=np.bool_)
     keep[sizes_ml.argmax()] = True
-    for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
-        if sizes_ml[piece] > _LIMB_ML and not keep[piece]:
-            # in its slices, not in space: a limb that the scan only just reaches is a thin disc
-            shape = np.pad(pieces[box] == piece, ((1, 1), (1, 1), (0, 0)))
-            depth = max(ndimage.distance_transform_edt(s, sampling=spacing[:2]).max() for s in np.moveaxis(shape, 2, 0))
-            keep[piece] = depth > _LIMB_RADIUS_MM
+    for piece in np.flatnonzero(sizes_ml > _LIMB_ML):
+        # in its slices, not in space: a limb that the scan only just reaches is a thin disc
+        shape = np.pad(pieces == piece, ((1, 1), (1, 1), (0, 0)))
+        keep[piece] |= deeper(shape, _LIMB_RADIUS_MM, in_slices(spacing)).any()
     return np.asarray(keep[pieces])
 
 
 def _at_full_resolution(inside: Mask, factors: tuple[int, int, int], values: Array, quantity: Quantity) -> Mask:
     """Sharpen the surface: beyond the eroded coarse mask, a voxel is body where it is tissue itself."""
-    in_plane = ndimage.generate_binary_structure(3, 1)
-    in_plane[:, :, [0, 2]] = False
     if factors == (1, 1, 1):
         tissue = inside
     else:
-        core = repeated(ndimage.binary_erosion(inside, in_plane, border_value=1), factors, values.shape)
-        near = repeated(ndimage.binary_dilation(inside, in_plane), factors, values.shape)
+        core = repeated(~grown(~inside), factors, values.shape)
+        near = repeated(grown(inside), factors, values.shape)
         tissue = core | (near & (values > TISSUE_ABOVE[quantity]))
     # the voxels that the skin only partly fills
     partly = (values > _EMPTY_BELOW[quantity]) & (values <= TISSUE_ABOVE[quantity])
-    return np.asarray(tissue | (ndimage.binary_dilation(tissue, in_plane) & partly))
+    return np.asarray(tissue | (grown(tissue) & partly))
 
 
 def find_truncation(volume: Volume, body: Mask) -> Truncation:
@@ -164,16 +156,14 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
     if volume.outside is None and within_circle:
         known[1:-1, 1:-1][beyond] = False
     field = known.sum((0, 1))
-    touched = outline = slices = shown = 0
-    for k in np.flatnonzero(field > 0.9 * field.max()):  # not where slices run out of the scan at a slant
-        filled = ndimage.binary_fill_holes(body[:, :, k])
-        edge = filled & ~ndimage.binary_erosion(filled)
-        if edge.any():
-            near = ndimage.binary_dilation(~known[:, :, k], iterations=reach)[1:-1, 1:-1]
-            here, length = int((edge & near).sum()), int(edge.sum())
-            touched, outline, shown = touched + here, outline + length, shown + 1
-            slices += here > 0.01 * length
-    return Truncation(touched / max(outline, 1), slices, shown)
+    seen = field > 0.9 * field.max()  # not where slices run out of the scan at a slant
+    solid, near = np.pad(filled(body[:, :, seen]), ((1, 1), (1, 1), (0, 0))), ~known[:, :, seen]
+    for _ in range(reach):
+        near = grown(near)
+    edge = solid & grown(~solid)
+    touched, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
+    slices = int((touched > 0.01 * outline).sum())
+    return Truncation(float(touched.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
 
 
 def emission_outline(spect: Volume) -> Volume:
@@ -205,14 +195,16 @@ def emission_outline(spect: Volume) -> Volume:
 
 def convex_hull(mask: Mask, spacing_mm: tuple[float, float], inset_mm: float = 0.0) -> Mask:
     """The pixels inside the convex hull of a flat mask, `inset_mm` or more from its edge; none for less than three."""
-    edge = np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing_mm
-    try:
-        hull = ConvexHull(edge)
-    except (QhullError, ValueError):  # too few points, or all in one line
-        return np.zeros_like(mask)
-    x, y = (np.arange(n) * s for n, s in zip(mask.shape, spacing_mm, strict=True))
-    sides = hull.equations[:, 0] * x[:, None, None] + hull.equations[:, 1] * y[:, None] + hull.equations[:, 2]
-    return np.asarray(sides.max(-1) <= 1e-9 - inset_mm, dtype=np.bool_)
+    hull = np.zeros(mask.shape, dtype=np.bool_)
+    for box in ndimage.find_objects(mask.astype(np.int8)):  # one, or none
+        edge = np.argwhere(mask[box] & ~ndimage.binary_erosion(mask[box])) + [s.start for s in box]
+        try:
+            a, b, c = ConvexHull(edge * spacing_mm).equations.T
+        except (QhullError, ValueError):  # too few points, or all in one line
+            continue
+        x, y = (np.arange(s.start, s.stop) * mm for s, mm in zip(box, spacing_mm, strict=True))
+        hull[box] = (a * x[:, None, None] + b * y[:, None] + c).max(-1) <= 1e-9 - inset_mm
+    return hull
 
 
 def in_patient_order(volume: Volume) -> Volume:
@@ -257,21 +249,16 @@ def repeated(mask: Mask, factors: tuple[int, int, int], shape: tuple[int, ...]) 
     return mask[: shape[0], : shape[1], : shape[2]]
 
 
-def ball(radius_mm: float, spacing_mm: npt.ArrayLike) -> Mask:
-    """The voxels within a distance of the middle one."""
-    axes = np.ogrid[tuple(slice(-int(radius_mm / s), int(radius_mm / s) + 1) for s in np.asarray(spacing_mm))]
-    squares = [(axis * s) ** 2 for axis, s in zip(axes, np.asarray(spacing_mm), strict=True)]
-    return np.asarray(sum(squares) <= radius_mm**2 + 1e-6)
+def filled(mask: Mask) -> Mask:
+    """With the holes of each slice: all that is not joined to the outside within it."""
+    pieces, n = ndimage.label(np.pad(~mask, ((1, 1), (1, 1), (0, 0)), constant_values=True), _IN_SLICE)
+    inside = np.ones(n + 1, dtype=np.bool_)
+    inside[pieces[0, 0]] = False
+    return np.asarray(inside[pieces[1:-1, 1:-1]])
 
 
 def opened(mask: Mask, radius_mm: float, spacing_mm: npt.NDArray[np.float64]) -> Mask:
     """Take away, slice by slice, what a disc of a radius does not fit into."""
-    result = np.zeros_like(mask)
-    for k in range(mask.shape[2]):
-        if mask[:, :, k].any():
-            padded = np.pad(mask[:, :, k], 1, mode="edge")
-            eroded = ndimage.distance_transform_edt(padded, sampling=spacing_mm[:2]) > radius_mm
-            if eroded.any():
-                near = ndimage.distance_transform_edt(~eroded, sampling=spacing_mm[:2]) <= radius_mm
-                result[:, :, k] = near[1:-1, 1:-1] & mask[:, :, k]
-    return result
+    spacing = in_slices(spacing_mm)
+    padded = np.pad(mask, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    return np.asarray(within(deeper(padded, radius_mm, spacing), radius_mm, spacing)[1:-1, 1:-1] & mask)

@@ -10,7 +10,8 @@ import torch
 from scipy import ndimage
 
 from mureg.geometry import Volume
-from mureg.spect.body import Array, Mask, ball, convex_hull, find_body, known_values, opened, repeated, shrunk
+from mureg.spect.body import Array, convex_hull, find_body, known_values, opened, repeated, shrunk
+from mureg.spect.near import Mask, ball, deeper, in_slices, within
 from mureg.spect.spine import Spine, find_spine
 
 SOFT_TISSUE_HU, BLOOD_HU = 45.0, 60.0
@@ -110,14 +111,15 @@ def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spac
     like_blood = between & spine.zone & (smooth > max(_BRIGHT_IN_CHEST_HU, _LIKE_BLOOD[0] * blood_hu))
     like_blood &= (smooth < _LIKE_BLOOD[1] * blood_hu) & ~spine.bone
     vessels = _even_core(smooth, like_blood, _CORE_MM, spacing)
-    vessels = _near(vessels, _CORE_MM + _EDGE_MM, spacing) & like_blood
+    vessels = within(vessels, _CORE_MM + _EDGE_MM, spacing) & like_blood
     bright = (smooth > _BRIGHT_HU) & inside
-    deep = bright & (_depth_from_skin(inside, spacing) > _ORGAN_DEPTH_MM)
+    body = np.pad(inside, ((1, 1), (1, 1), (0, 0)))
+    deep = bright & deeper(body, _ORGAN_DEPTH_MM, in_slices(spacing))[1:-1, 1:-1]
     deep[:, :, between.sum((0, 1)).argmax() :] = False  # above the widest slice of the chest there are shoulders
     cores = _even_core(smooth, deep, _ORGAN_CORE_MM, spacing) & ~spine.bone & ~between
-    organs = _near(cores & ~spine.zone, _ORGAN_REACH_MM, spacing) & deep & ~spine.zone
-    organs |= _near(cores, _ORGAN_CORE_MM + _EDGE_MM, spacing)
-    streaks = _near(opened(smooth > _DENSE_HU, _DENSE_CORE_MM, spacing) & inside, _DENSE_REACH_MM, spacing)
+    organs = within(cores & ~spine.zone, _ORGAN_REACH_MM, spacing) & deep & ~spine.zone
+    organs |= within(cores, _ORGAN_CORE_MM + _EDGE_MM, spacing)
+    streaks = within(opened(smooth > _DENSE_HU, _DENSE_CORE_MM, spacing) & inside, _DENSE_REACH_MM, spacing)
     return np.asarray(chest | vessels | (bright & ((organs & ~spine.bone) | streaks)))
 
 
@@ -125,26 +127,9 @@ def _too_little(mask: Mask, spacing: npt.NDArray[np.float64]) -> bool:
     return bool(mask.sum() * spacing.prod() / 1000.0 < _LEAST_ML)
 
 
-def _near(mask: Mask, reach_mm: float, spacing: npt.NDArray[np.float64]) -> Mask:
-    """Everything within a distance of a mask."""
-    if not mask.any():
-        return mask
-    close: Mask = ndimage.distance_transform_edt(~mask, sampling=spacing) <= reach_mm
-    return close
-
-
-def _depth_from_skin(inside: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Distance from the surface of the body within the slice, mm."""
-    padded = np.pad(inside, ((1, 1), (1, 1), (0, 0)))
-    depth = ndimage.distance_transform_edt(padded, sampling=(*spacing[:2], 1e6))
-    return np.asarray(depth[1:-1, 1:-1], dtype=np.float64)
-
-
 def _even_core(smooth: Array, bright: Mask, core_mm: float, spacing: npt.NDArray[np.float64]) -> Mask:
     """Deeper than `core_mm` inside what is bright, and even there."""
-    deep = ndimage.distance_transform_edt(bright, sampling=spacing) > core_mm
-    core: Mask = deep & _evenness(smooth, bright, spacing)
-    return core
+    return np.asarray(deeper(bright, core_mm, spacing) & _evenness(smooth, bright, spacing))
 
 
 def _evenness(smooth: Array, bright: Mask, spacing: npt.NDArray[np.float64]) -> Mask:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mureg.spect.body import Array, Mask
+from mureg.spect.body import Array
+from mureg.spect.near import Mask
 
 _STEP_MM = 3.6
 _CANAL_MM, _RING_MM = 6.0, (8.5, 16.0)
