@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -101,8 +102,12 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
     return tuple(places)
 
 
+@lru_cache(maxsize=2)
 def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
-    """The search grid, the smoothed image on it and its likeness to a ventricle; None where the image is blank."""
+    """The search grid, the smoothed image on it and its likeness to a ventricle; None where the image is blank.
+
+    Kept for who looks at the same pair next, as the axis and each picture do: not to be changed.
+    """
     grid = _search_grid(spect.grid)
     image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).numpy().astype(np.float64)
     image = ndimage.gaussian_filter(np.maximum(image, 0.0), _SMOOTHING_MM / _SPACING_MM)

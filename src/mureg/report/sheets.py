@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
@@ -43,6 +42,8 @@ def write_sheets(contents: Contents, pictures: Pictures, path: Path) -> None:
         pictures: height and drawing by name, as for the page.
         path: where to.
     """
+    from matplotlib.backends.backend_pdf import PdfPages  # a tenth of a second that a report without PDF does not need
+
     about = {"Title": f"mureg report: {contents.headline}", "Subject": contents.use, "Creator": "mureg"}
     about |= {"Producer": None, "CreationDate": None}  # type: ignore[dict-item]
     with writing(path) as scratch, warnings.catch_warnings():

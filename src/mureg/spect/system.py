@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,7 @@ from mureg.spect.acquisition import Acquisition
 from mureg.spect.collimator import Collimator
 
 _VIEWS_AT_ONCE = 6
+_BLURS_KEPT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,20 +250,40 @@ class SystemModel:
         assert radii is not None
         all_variances = collimator.sigma_mm(np.asarray(radii)[:, None] - frame.depths_mm()) ** 2
         nodes = stages.variance_nodes(all_variances)
-        # on a circular orbit every view has the same matrix
-        blurs = [stages.blur_of_view(frame, tuple(all_variances[view]), tuple(nodes)) for view in views]
-        collect = scipy.sparse.block_diag(blurs, format="csr")
-        bands = stages.gaussian_bands(tuple(nodes / self.grid.spacing_mm[2] ** 2), self.grid.shape[2])
-        return BlurBlock(
-            stages.SparseMatrix.from_scipy(collect, like),
-            stages.SparseMatrix.from_scipy(collect.T.tocsr(), like),
-            torch.tensor(bands).to(device=like.device, dtype=like.dtype),
-        )
+        variances = tuple(tuple(all_variances[view]) for view in views)
+        # on a circular orbit every view has the same matrix, and so has every block of so many views
+        make = _blur_block if len(set(variances)) == 1 else _blur_block.__wrapped__
+        grid = self.grid.shape[2], self.grid.spacing_mm[2]
+        block: BlurBlock = make(frame, variances, tuple(nodes), grid, like.device, like.dtype)
+        return block
 
     def view_chunks(self) -> list[list[int]]:
         """All views, a few at a time."""
         n_views = self.acquisition.n_views
         return [list(range(k, min(k + _VIEWS_AT_ONCE, n_views))) for k in range(0, n_views, _VIEWS_AT_ONCE)]
+
+
+@lru_cache(maxsize=_BLURS_KEPT)
+def _blur_block(
+    frame: stages.Frame,
+    variances_mm2: tuple[tuple[float, ...], ...],
+    nodes_mm2: tuple[float, ...],
+    slices: tuple[int, float],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> BlurBlock:
+    """The blur of views with these variances at each depth; `slices` are their number and spacing in mm."""
+    n_slices, spacing_mm = slices
+    like = torch.empty(0, device=device, dtype=dtype)
+    collect = scipy.sparse.block_diag(
+        [stages.blur_of_view(frame, of_view, nodes_mm2) for of_view in variances_mm2], format="csr"
+    )
+    bands = stages.gaussian_bands(tuple(np.asarray(nodes_mm2) / spacing_mm**2), n_slices)
+    return BlurBlock(
+        stages.SparseMatrix.from_scipy(collect, like),
+        stages.SparseMatrix.from_scipy(collect.T.tocsr(), like),
+        torch.tensor(bands).to(like),
+    )
 
 
 def _require_map(mu: Volume, grid: Grid) -> None:
