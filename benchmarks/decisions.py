@@ -1,12 +1,12 @@
 """Run the default of `mureg register` on virtual patients, and write down what it decided and whether that was right.
 
     .venv/bin/python benchmarks/decisions.py --cohort DIR --n 60 --jobs 2 -o rows.csv
-    .venv/bin/python benchmarks/decisions.py --cohort DIR --still --without 120 500 -o still.csv
+    .venv/bin/python benchmarks/decisions.py --cohort DIR --still --without 200 240 -o still.csv
 
 Each row is one study, registered and decided as on the command line: the decision and its grounds, the errors of the
 pose that was found and of the one that was taken, whether the stated 90 % bound held, and the corrected image beside
 the one corrected with the true map (NMSE over all voxels, mean over 17 segments). `--still` takes the studies whose
-patient did not move, `--without A B` leaves out cases A to B - 1, which training has seen. What is in the file already
+patient did not move, `--without A B` leaves out cases A to B - 1, which training or the interval has seen. What is in the file already
 is not done again.
 """
 
@@ -57,7 +57,7 @@ class Row:
         found_move_mm, found_turn_deg: how far the pose found moves the heart, and turns it.
         left_x_mm ... left_z_deg: small motion about the heart that it lacks.
         bound_mm: within which 90 % of such errors should lie.
-        spread_mm: of the looks, disagreement_mm: of the two ways to the heart.
+        spread_mm: of the looks, doubt_mm: with what they say across the body, disagreement_mm: of the two ways there.
         heart_confidence: of the heart finder, axis_confidence: of the long axis.
         largest_change: of relative uptake in a segment between both corrections, points.
         mismatch_header, mismatch_registered: index.
@@ -83,6 +83,7 @@ class Row:
     left_z_deg: float = NOT_MEASURED
     bound_mm: float = NOT_MEASURED
     spread_mm: float = NOT_MEASURED
+    doubt_mm: float = NOT_MEASURED
     disagreement_mm: float = NOT_MEASURED
     heart_confidence: float = NOT_MEASURED
     axis_confidence: float = NOT_MEASURED
@@ -133,6 +134,7 @@ def row_of(work: Work) -> Row:
         **dict(zip(LEFT, (*shift, *angles), strict=True)),
         "bound_mm": NOT_MEASURED if found.covariance is None else heart_bound_mm(found, points),
         "spread_mm": evidence.get("spread_of_looks_mm", NOT_MEASURED),
+        "doubt_mm": evidence.get("doubt_mm", NOT_MEASURED),
         "disagreement_mm": evidence.get("disagreement_mm", NOT_MEASURED),
         "heart_confidence": evidence.get("heart_confidence", NOT_MEASURED),
         "axis_confidence": NOT_MEASURED if heart is None else heart.axis_confidence,

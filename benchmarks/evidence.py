@@ -67,7 +67,6 @@ def moved(rung: str, rows: Table) -> dict[str, Any]:
     worst = [row for row in found if max(float(row["found_mm"]), float(row["taken_mm"])) > 10.0]
     far = [row for row in rows if float(row["headers_mm"]) > ACTION_LIMIT_MM]
     held = np.array([float(row["found_rms_mm"]) <= float(row["bound_mm"]) for row in found])
-    odd = np.array([float(row["found_rms_mm"]) <= float(row["bound_mm"]) for row in found[1::2]])
     six = np.array([[float(row[name]) for name in row if name.startswith("left_")] for row in found])
     said: dict[str, Any] = {
         "n": len(rows),
@@ -83,7 +82,7 @@ def moved(rung: str, rows: Table) -> dict[str, Any]:
         "peers": peers,
         "best_peer": best,
         "bound_held": [int(held.sum()), len(held)],
-        "bound_held_every_second": [int(odd.sum()), len(odd)],
+        "bound_10_to_90_mm": np.round(np.percentile(numbers(found, "bound_mm"), (10, 90)), 2).tolist(),
         "bound_median_mm": round(float(np.median(numbers(found, "bound_mm"))), 2),
         "decisions": counted(rows),
         "above_a_pixel_and_told": [sum(row["decision"] in TOLD for row in bad), len(bad)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import field, replace
 from functools import lru_cache
@@ -15,11 +16,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
@@ -40,6 +42,7 @@ class Card:
 
     Attributes:
         network: settings of the network, with its `kind`.
+        others: settings of further networks of the same kind in the file, trained apart; the mean of all counts.
         grid: lattice of its input.
         around: where the middle of its input lies: in that of the SPECT's field, or in the heart.
         blanked: it was trained on ones instead of the SPECT, and is shown ones whenever it is used.
@@ -49,13 +52,15 @@ class Card:
         believed: share of each of the six numbers that is added to the start, where the network looks at the heart.
         errors: 6x6 covariance of the six numbers (mm, degrees, about the heart) that was left on patients that neither
             training nor the choice of weights had seen; empty where nobody measured it.
-        errors_grow_mm: spread of several looks at which that covariance is to be doubled; 0 for never.
+        errors_grow_mm: doubt at which that covariance is to be four times as large, 0 for never: how far looks and
+            networks lie apart, and what they say of the numbers that are not believed.
         version: of mureg.
         weights_sha256: of the file of weights that this card belongs to.
     """
 
     network: Table
     grid: InputGrid
+    others: tuple[Table, ...] = ()
     around: Literal["field", "heart"] = "field"
     blanked: bool = False
     loss: Table = field(default_factory=dict)
@@ -72,15 +77,18 @@ class Card:
         """Of the network."""
         return str(self.network.get("kind", ""))
 
-    def covariance(self, spread_mm: float) -> npt.NDArray[np.float64] | None:
-        """Of the six numbers about the heart, where several looks lie `spread_mm` apart; None where nobody knows."""
+    def covariance(self, doubt_mm: float) -> npt.NDArray[np.float64] | None:
+        """Of the six numbers about the heart, with so much doubt; None where nobody knows."""
         if not self.errors:
             return None
-        grown = 1.0 + (spread_mm / self.errors_grow_mm) ** 2 if self.errors_grow_mm else 1.0
-        return grown * np.asarray(self.errors, dtype=np.float64)
+        grown = 1.0 + (doubt_mm / self.errors_grow_mm) ** 2 if self.errors_grow_mm else 1.0
+        return grown**2 * np.asarray(self.errors, dtype=np.float64)
 
-    def settings(self) -> NetworkSettings:
-        """The settings of the network. Raises `UnreadableInputError` for a network that this mureg does not have."""
+    def settings(self) -> tuple[NetworkSettings, ...]:
+        """The settings of each network. Raises `UnreadableInputError` for one that this mureg does not have."""
+        return tuple(map(self._settings, (self.network, *self.others)))
+
+    def _settings(self, network: Table) -> NetworkSettings:
         if self.kind not in NETWORKS:
             raise UnreadableInputError(
                 f"weights of a network named {self.kind!r}",
@@ -88,7 +96,7 @@ class Card:
                 "use the mureg that trained it",
             )
         try:
-            settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(self.network)
+            settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(network)
         except ValidationError as problem:
             raise UnreadableInputError(
                 f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",
@@ -99,6 +107,26 @@ class Card:
 
 
 _CARD = TypeAdapter(Card)
+
+
+class Together(nn.Module):
+    """Networks that were trained apart: the mean of what they say, and what each says."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(
+        self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
+    ) -> Float[Tensor, "batch 6"]:
+        """The mean of all."""
+        return self.each(spect, mu).mean(0)
+
+    def each(
+        self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
+    ) -> Float[Tensor, "member batch 6"]:
+        """One after the other."""
+        return torch.stack([member(spect, mu) for member in self.members])
 
 
 def shipped(name: str) -> Path:
@@ -125,7 +153,8 @@ def save_network(path: Path, module: nn.Module, card: Card) -> Card:
 
     Args:
         path: ends in .safetensors.
-        module: as made by the settings that `card.network` names; its parameters and buffers are stored.
+        module: as made by the settings on the card (several: `Together`); its parameters and buffers are stored in the
+            precision that they have, and come back in single precision.
         card: its `weights_sha256` is filled in.
 
     Returns:
@@ -161,7 +190,8 @@ def load_network(weights: Path) -> tuple[nn.Module, Card]:
             "weights with the hash on their card",
             "copy both files again",
         )
-    module = initialised(card.settings(), seed=0)
+    members = [initialised(settings, seed=0) for settings in card.settings()]
+    module = Together(members) if card.others else members[0]
     try:
         module.load_state_dict(load(content))
     except (SafetensorError, RuntimeError) as problem:

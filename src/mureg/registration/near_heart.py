@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from pydantic import ConfigDict, Field
@@ -30,7 +29,7 @@ from mureg.registration.base import Registration, covariance_about, refuse_resul
 from mureg.registration.confidence import CALIBRATED
 from mureg.registration.heart import HEART_MM, HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import Card, load_network, refuse_around, shipped
+from mureg.registration.learned import Card, Together, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.networks import UNIT_MM
 from mureg.spect import Acquisition
@@ -53,20 +52,20 @@ _FINE = MutualInformation(starts=1, finish=1, shrink_factors=(1,), smoothing_mm=
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class NearHeart:
-    """Mutual information across the body, a network that looks at the neighbourhood of the heart along it.
+    """Mutual information of the whole images, then networks that look at the neighbourhood of the heart.
 
     Two ways lead to the heart: from where mutual information ends when it is free, and from the headers' place along
     the body, which it keeps. From each the network goes on. Where the two do not meet, the one that moves the heart
     less is taken, and the distance is told.
 
     Attributes:
-        weights: path of a network trained by benchmarks/heart_network.py; "shipped" for the one in the package.
+        weights: path of networks trained by benchmarks/heart_network.py; "shipped" for those in the package.
         coarse: settings of mutual information on the way there.
         fine: its settings at the place found, across the body alone.
         finish: whether that is done.
         passes: how often the network looks at the end, each time through the pose found so far.
-        looks: in each of these passes, from so many places a few mm apart; their mean counts, and their spread tells of
-            doubt.
+        looks: in each of these passes, from so many places a few mm apart, along the body first; the mean of all looks
+            and networks counts, and their spread tells of doubt.
         blanked: show it ones instead of the SPECT.
         largest_shift_mm: a result that moves the map farther is refused as implausible.
         largest_angle_deg: a result that turns the map farther is refused as implausible.
@@ -77,7 +76,7 @@ class NearHeart:
     fine: MutualInformation = _FINE
     finish: bool = True
     passes: Annotated[int, Field(ge=1, le=10)] = 2
-    looks: Annotated[int, Field(ge=1, le=7)] = 7
+    looks: Annotated[int, Field(ge=1, le=7)] = 3
     blanked: bool = False
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
@@ -97,7 +96,7 @@ class NearHeart:
         """See `Registrar.register`; works on images alone. Two runs give the same digits.
 
         The covariance is what was left on patients that neither training nor choice had seen, as the card says, wider
-        where the looks disagree.
+        where the looks disagree with each other or, across the body, with mutual information.
         """
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
@@ -117,10 +116,12 @@ class NearHeart:
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
-        covariance = card.covariance(spread_mm)
+        doubt_mm = float(np.hypot(spread_mm, np.linalg.norm(seen.not_believed[:3])))
+        covariance = card.covariance(doubt_mm)
         evidence = {
             "disagreement_mm": apart_mm,
             "spread_of_looks_mm": spread_mm,
+            "doubt_mm": doubt_mm,
             "heart_confidence": seen.heart.confidence,
             CALIBRATED: float(covariance is not None),
             **dict(zip(HEART_MM, seen.heart.centre_mm, strict=True)),
@@ -150,8 +151,10 @@ class NearHeart:
             starts.append(self.coarse.across(fixed, moving, RigidTransform.identity()))
         except RegistrationError as refusal:
             warnings = (*warnings, f"no start at the headers' place along the body: {refusal}")
+        # one network is enough to see which way it goes
+        guide = module.members[0] if isinstance(module, Together) else module
         ends = [
-            look_at(fixed, moving, start, module, card, passes=_WAY, looks=1, blanked=self.blanked) for start in starts
+            look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, blanked=self.blanked) for start in starts
         ]
         moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
         nearest = ends[int(np.argmin(moves))]
@@ -174,20 +177,22 @@ class Seen:
         ct_from_spect: the pose.
         heart: where the ventricle was found, with the map as it lay at the start.
         step: small motion about the heart that was added to the start, mm and degrees.
-        spread: of the looks of the last pass, standard deviations, mm and degrees.
+        spread: of the looks and networks of the last pass, standard deviations, mm and degrees.
+        not_believed: what the last pass would have moved it further, were all six numbers believed, mm and degrees.
     """
 
     ct_from_spect: RigidTransform
     heart: HeartLocation
     step: Six
     spread: Six
+    not_believed: Six
 
     def note(self, card: Card, apart_mm: float) -> str:
         """In a sentence."""
+        networks = f"{1 + len(card.others)} {card.kind} networks" if card.others else f"a {card.kind} network"
         return (
-            f"mutual information across the body, a {card.kind} network at the heart along it (weights "
-            f"{card.weights_sha256[:12]}); two ways there ended {apart_mm:.1f} mm apart, the last looks differ by "
-            f"{np.linalg.norm(self.spread[:3]):.1f} mm"
+            f"mutual information of the images, {networks} at the heart (weights {card.weights_sha256[:12]}); two ways "
+            f"there ended {apart_mm:.1f} mm apart, the last looks differ by {np.linalg.norm(self.spread[:3]):.1f} mm"
         )
 
 
@@ -219,36 +224,42 @@ def look_at(
     spacing_mm = card.grid.spacing_mm
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
-    pose, spread = start, np.zeros(6)
+    pose, spread, not_believed = start, np.zeros(6), np.zeros(6)
     for _ in range(passes):
         said = []
         for middle in _places(heart.centre_mm, looks):
             grid = Grid.centred(card.grid.shape, (spacing_mm,) * 3, middle, fixed.grid.frame_of_reference)
             spect, mu = network_inputs(emission, body, grid, pose)
-            six = _six(module, torch.ones_like(spect) if blanked else spect, mu)
-            # all about one point, or they could not be averaged
-            small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
-            said.append(np.concatenate(small.six(heart.centre_mm)))
-        mean, spread = np.mean(said, axis=0) * card.believed, np.std(said, axis=0)
+            for six in _sixes(module, torch.ones_like(spect) if blanked else spect, mu):
+                # all about one point, or they could not be averaged
+                small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
+                said.append(np.concatenate(small.six(heart.centre_mm)))
+        all_six, spread = np.mean(said, axis=0), np.std(said, axis=0)
+        mean = all_six * card.believed
+        not_believed = all_six - mean
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
     step = np.concatenate((start.inverse() @ pose).six(heart.centre_mm))
-    return Seen(pose, heart, step, spread)
+    return Seen(pose, heart, step, spread, not_believed)
 
 
 def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
     """The heart, and places a little to all sides of it."""
-    offsets = [(0.0, 0.0, 0.0), *(sign * _STEP_OFF_MM * axis for axis in np.eye(3) for sign in (1, -1))]
+    offsets = [(0.0, 0.0, 0.0), *(sign * _STEP_OFF_MM * axis for axis in np.eye(3)[::-1] for sign in (1, -1))]
     for offset in offsets[:n]:
         x, y, z = np.asarray(heart_mm) + offset
         yield float(x), float(y), float(z)
 
 
-def _six(module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x y z"]) -> npt.NDArray[np.float64]:
+def _sixes(
+    module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x y z"]
+) -> Float[np.ndarray, "network 6"]:
+    """What each network says."""
     device = next((p.device for p in module.parameters()), spect.device)
+    pair = spect.to(device)[None, None], mu.to(device)[None, None]
     with torch.inference_mode():
-        six = module(spect.to(device)[None, None], mu.to(device)[None, None])[0]
-    answer: npt.NDArray[np.float64] = six.double().cpu().numpy()
-    return answer
+        answers = module.each(*pair)[:, 0] if isinstance(module, Together) else module(*pair)
+    sixes: Float[np.ndarray, "network 6"] = answers.double().cpu().numpy()
+    return sixes
 
 
 def weights_file(weights: str) -> Path:

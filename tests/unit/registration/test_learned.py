@@ -16,7 +16,7 @@ from mureg.errors import RegistrationError, UnreadableInputError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import Registrar
 from mureg.registration.inputs import InputGrid
-from mureg.registration.learned import Card, Learned, card_path, load_network, save_network
+from mureg.registration.learned import Card, Learned, Together, card_path, load_network, save_network
 from mureg.registration.networks import NETWORKS, UNIT_MM, initialised
 from mureg.study import Study
 from support.phantoms import chest, mu_volume, voxel_points
@@ -179,11 +179,26 @@ class TestWeights:
         )
         back, read = load_network(tmp_path / "a" / "w.safetensors")
         assert read == card
-        assert read.settings() == settings
+        assert read.settings() == (settings,)
         assert not back.training
         state = back.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
         assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["w.json", "w.safetensors"]
+
+    def test_several_networks_come_back_and_their_mean_counts(self, tmp_path) -> None:
+        settings = Tiny(norm=True)
+        members = [initialised(settings, seed) for seed in (3, 4, 5)]
+        for member in members:
+            member.eval()
+        card = Card(asdict(settings), InputGrid((12, 12, 12), 10.0), others=(asdict(settings),) * 2)
+        save_network(tmp_path / "w.safetensors", Together(members).half(), card)
+        back, read = load_network(tmp_path / "w.safetensors")
+        assert read.settings() == (settings,) * 3
+        pair = torch.rand(2, 1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(1))
+        each = [member.float()(*pair) for member in members]  # rounded to half precision, as stored
+        assert not torch.equal(each[0], each[1])
+        torch.testing.assert_close(back(*pair), sum(each) / 3)
+        torch.testing.assert_close(back.each(*pair), torch.stack(each))
 
     def test_refusals(self, tmp_path, spect) -> None:
         weights = stored(Tiny(), tmp_path / "w.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, near_heart
 from mureg.registration.inputs import InputGrid
-from mureg.registration.learned import Card, save_network
+from mureg.registration.learned import Card, Together, save_network
 from mureg.registration.near_heart import look_at
-from mureg.registration.networks import initialised, preset
+from mureg.registration.networks import initialised
 from mureg.training.settings import as_table, load_settings
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))
@@ -67,6 +68,22 @@ def test_turns_about_places_around_the_heart_average_to_a_turn_about_the_heart()
     assert np.linalg.norm(found.spread[:3]) == pytest.approx(apart * np.sqrt(4 / 7), rel=1e-3)
 
 
+def test_of_several_networks_the_mean_counts_and_their_differences_are_spread() -> None:
+    spect, mu = pair()
+    three = Together([Says(0, 0, z, 0, 0, 0) for z in (0.5, 1.0, 1.5)])
+    found = look_at(spect, mu, START, three, CARD, passes=1, looks=1)
+    np.testing.assert_allclose(found.step, [0, 0, 6.8, 0, 0, 0], atol=1e-9)
+    assert found.spread[2] == pytest.approx(6.8 * np.std([0.5, 1.0, 1.5]))
+
+
+def test_what_is_not_believed_is_no_step_but_doubt() -> None:
+    spect, mu = pair()
+    card = replace(CARD, believed=(0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
+    found = look_at(spect, mu, START, Says(1.0, 0.0, 1.0, 0.0, 0.0, 0.0), card, passes=2, looks=1)
+    np.testing.assert_allclose(found.step, [0, 0, 13.6, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(found.not_believed, [6.8, 0, 0, 0, 0, 0], atol=1e-9)
+
+
 def test_each_pass_goes_on_from_the_one_before() -> None:
     twice = seen((0.5, 0.0, 0.0, 0.0, 0.0, 0.0), passes=2, looks=1)
     np.testing.assert_allclose(twice.step[:3], [6.8, 0, 0], atol=1e-9)
@@ -74,10 +91,9 @@ def test_each_pass_goes_on_from_the_one_before() -> None:
 
 
 def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
-    settings = preset("densenet", "small")
-    table = as_table(load_settings("near-heart"))
-    card = Card(network=table["network"], grid=InputGrid((32, 32, 32), 6.8))
-    save_network(tmp_path / "whole.safetensors", initialised(settings, 1), card)
+    settings = load_settings("near-heart")
+    card = Card(network=as_table(settings)["network"], grid=settings.grid)
+    save_network(tmp_path / "whole.safetensors", initialised(settings.network, 1), card)
     spect, mu = pair()
     with pytest.raises(UsageError, match="looks at the whole field"):
         NearHeart(weights=str(tmp_path / "whole.safetensors")).register(spect, mu)
@@ -90,7 +106,7 @@ def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree
     assert narrow is not None
     assert wide is not None
     np.testing.assert_allclose(narrow, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]))
-    np.testing.assert_allclose(wide, 2 * narrow)
+    np.testing.assert_allclose(wide, 4 * narrow)
     assert CARD.covariance(0.0) is None
 
 
