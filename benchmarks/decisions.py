@@ -6,8 +6,8 @@
 Each row is one study, registered and decided as on the command line: the decision and its grounds, the errors of the
 pose that was found and of the one that was taken, whether the stated 90 % bound held, and the corrected image beside
 the one corrected with the true map (NMSE over all voxels, mean over 17 segments). `--still` takes the studies whose
-patient did not move, `--without A B` leaves out cases A to B - 1, which training or the interval has seen. What is in the file already
-is not done again.
+patient did not move, `--without A B` leaves out cases A to B - 1, which training or the interval has seen. What is in
+the file already is not done again.
 """
 
 from __future__ import annotations
