@@ -66,7 +66,7 @@ class NearHeart:
         passes: how often the network looks at the end, each time through the pose found so far.
         looks: in each of these passes, from so many places a few mm apart, along the body first; the mean of all looks
             and networks counts, and their spread tells of doubt.
-        blanked: show it ones instead of the SPECT.
+        blanked: show the networks ones instead of the SPECT. Those that were trained so are always shown ones.
         largest_shift_mm: a result that moves the map farther is refused as implausible.
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
@@ -101,7 +101,8 @@ class NearHeart:
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
         module, card = _network(self.weights)
-        start, heart, apart_mm, warnings = self._start(fixed, moving, module, card)
+        blanked = self.blanked or card.blanked
+        start, heart, apart_mm, warnings = self._start(fixed, moving, module, card, blanked)
         seen = look_at(
             fixed,
             moving,
@@ -110,7 +111,7 @@ class NearHeart:
             card,
             passes=self.passes,
             looks=self.looks,
-            blanked=self.blanked,
+            blanked=blanked,
             heart=heart,
         )
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
@@ -137,12 +138,12 @@ class NearHeart:
             None if covariance is None else covariance_about(pose, covariance, seen.heart.centre_mm, centre_mm),
             time.perf_counter() - started,
             notes=(seen.note(card, apart_mm), *((seen.heart.note,) if seen.heart.note else ())),
-            warnings=(*warnings, *(("the network was shown no SPECT",) if self.blanked else ())),
+            warnings=(*warnings, *(("the network was shown no SPECT",) if blanked else ())),
             weights_sha256=card.weights_sha256,
         )
 
     def _start(
-        self, fixed: Volume, moving: Volume, module: nn.Module, card: Card
+        self, fixed: Volume, moving: Volume, module: nn.Module, card: Card, blanked: bool
     ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
         """Where the last looks begin, the heart, how far the two ways there ended apart at it, and warnings."""
         free, warnings = started_by(self.coarse, fixed, moving)
@@ -153,9 +154,7 @@ class NearHeart:
             warnings = (*warnings, f"no start at the headers' place along the body: {refusal}")
         # one network is enough to see which way it goes
         guide = module.members[0] if isinstance(module, Together) else module
-        ends = [
-            look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, blanked=self.blanked) for start in starts
-        ]
+        ends = [look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, blanked=blanked) for start in starts]
         moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
         nearest = ends[int(np.argmin(moves))]
         apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)
