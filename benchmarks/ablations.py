@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ OTHERS: dict[str, Callable[[], Any]] = {
     "mutual-information": MutualInformation,
 }
 REGISTRARS = (LIKELIHOOD, *OTHERS)
+COLUMNS = ("changed", "n", "heart error, mm", "more than base", "largest", "lies off x, y, z, mm", "refused")
 SIX = ("x_mm", "y_mm", "z_mm", "x_deg", "y_deg", "z_deg")
 
 
@@ -188,12 +190,20 @@ def run(name: str, options: argparse.Namespace) -> None:
     table.tidy()
 
 
+def stayed(line: Measured) -> bool:
+    """Whether the likelihood found nothing better than where it began; not known of starts that are searched for."""
+    off_mm = math.hypot(line.x_mm, line.y_mm, line.z_mm)
+    begun = {NEAR: (off_mm, NEAR_MM), TRUE: (off_mm, 0.0), HEADERS: (line.heart_error_mm, line.headers_error_mm)}
+    start = ROWS[line.row].start
+    return start in begun and math.isclose(*begun[start], abs_tol=1e-3)
+
+
 def said(one: Estimate, form: str = ".1f") -> str:
     return f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
 
 
-def summary(lines: list[Measured]) -> Iterator[str]:
-    """A line of the table for each row that was measured; the last but one column compares on the same cases."""
+def summary(name: str, lines: list[Measured]) -> Iterator[str]:
+    """A line of the table for each row that was measured; what is compared with the base is so on the same cases."""
     nothing = {line.case: line.heart_error_mm for line in lines if line.row == BASE}
     for row, variant in ROWS.items():
         own = [line for line in lines if line.row == row]
@@ -213,6 +223,7 @@ def summary(lines: list[Measured]) -> Iterator[str]:
             f"{max(heart):.1f}",
             ", ".join(f"{value:+.1f}" for value in lies),
             str(sum(line.status != "done" for line in own)),
+            *([str(sum(stayed(line) for line in own))] if name == LIKELIHOOD else []),
         ]
         yield f"| {' | '.join(cells)} |"
 
@@ -221,17 +232,9 @@ def show(output: Path) -> None:
     for name in REGISTRARS:
         path = output / f"{name}.csv"
         if path.exists():
-            columns = (
-                "changed",
-                "n",
-                "heart error, mm",
-                "more than base",
-                "largest",
-                "lies off x, y, z, mm",
-                "refused",
-            )
+            columns = [*COLUMNS, *(["stayed"] if name == LIKELIHOOD else [])]
             print(f"\n{name}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-            print("\n".join(summary(Table(path, Measured).rows)))
+            print("\n".join(summary(name, Table(path, Measured).rows)))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -121,9 +121,19 @@ class TestLines:
             return ablations.Measured(row, case, "", "", status, "", error, 9.0, 1.0, -2.0, 3.0, *[0.0] * 5)
 
         measured = [line("base", "a", 2.0), line("base", "b", 4.0), line("no-scatter", "b", 7.0, "refused")]
-        nothing, without = ablations.summary(measured)
+        nothing, without = ablations.summary("near-heart", measured)
         assert nothing == "| nothing changed | 2 | 3.0 [2.0, 4.0] |  | 4.0 | +1.0, -2.0, +3.0 | 0 |"
         assert without == "| no scatter | 1 | 7.0 [7.0, 7.0] | +3.0 [+3.0, +3.0] | 7.0 | +1.0, -2.0, +3.0 | 1 |"
+
+    def test_a_pose_ten_millimetres_off_is_the_start(self) -> None:
+        def line(row: str, *off: float, error: float = 10.3):
+            return ablations.Measured(row, "a", "", "", "done", "", error, 22.0, *off, *[0.0] * 5)
+
+        assert ablations.stayed(line("base", 6.0, -8.0, 0.0))
+        assert not ablations.stayed(line("base", 6.0, -7.9, 0.0))
+        assert ablations.stayed(line("start-headers", 13.0, 13.0, 3.0, error=22.0))
+        assert not ablations.stayed(line("start-headers", 6.0, -8.0, 0.0))
+        assert not ablations.stayed(line("start-near-heart", 6.0, -8.0, 0.0))
 
 
 def test_a_line_that_stands_there_is_not_measured_again(tmp_path, monkeypatch) -> None:
