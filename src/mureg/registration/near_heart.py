@@ -1,8 +1,8 @@
-"""The learned prior: mutual information lays the chest across the body, a network looks at the heart along it.
+"""The learned prior: mutual information lays the chest across the body, networks look at the heart along it.
 
 Mutual information of the whole images is good to half a millimetre across the body and a fraction of a degree, but
 slides along it: lungs and liver, which a breath moves by more than the heart, pull it by five to ten millimetres. The
-network sees 22 cm around the heart of both images, as they lie after that, and says what is left.
+networks see 22 cm around the heart of both images, as they lie after that, and say what is left.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _distance_mm(one: RigidTransform, other: RigidTransform, place_mm: Triple) -
 
 @plain_dataclass(frozen=True, eq=False)
 class Seen:
-    """What a network said of the neighbourhood of a heart.
+    """What networks said of the neighbourhood of a heart.
 
     Attributes:
         ct_from_spect: the pose.
@@ -207,7 +207,7 @@ def look_at(
     blanked: bool = False,
     heart: HeartLocation | None = None,
 ) -> Seen:
-    """Let a network correct a pose.
+    """Let a network, or several together, correct a pose.
 
     Args:
         fixed: uncorrected SPECT.
