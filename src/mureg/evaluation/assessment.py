@@ -77,7 +77,11 @@ def assess(
     mismatch = _mismatch(outcome, found)
     centre_mm = _heart_mm(outcome, found)
     sure = confidence_of(outcome.registration, heart_points_mm(centre_mm))
-    grounds = _grounds(outcome.registration, centre_mm, sure, heart, mismatch, doubt)
+    doubts = (
+        *_faint_heart(outcome.registration.evidence, settings.least_heart_confidence),
+        *([doubt] if doubt else []),
+    )
+    grounds = _grounds(outcome.registration, centre_mm, sure, heart, mismatch, doubts)
     decision, reasons = decide(grounds, settings)
     if decision == "aligned":
         outcome, heart, mismatch = _put_back(outcome, header, heart, mismatch)
@@ -174,7 +178,7 @@ def _grounds(
     sure: Confidence | None,
     heart: Perfusion | None,
     mismatch: Mapping[str, float],
-    doubt: str,
+    doubts: tuple[str, ...],
 ) -> Grounds:
     evidence = registration.evidence
     moved_mm = float(np.linalg.norm(registration.ct_from_spect.apply(centre_mm) - np.asarray(centre_mm)))
@@ -188,8 +192,16 @@ def _grounds(
         change,
         0 if heart is None else len(heart.changed),
         dict(mismatch),
-        (*_lonely_start(evidence), *([doubt] if doubt else [])),
+        (*_lonely_start(evidence), *doubts),
     )
+
+
+def _faint_heart(evidence: Mapping[str, float], least: float) -> tuple[str, ...]:
+    """A doubt where the registrar looked at a heart that it could hardly tell from its surroundings."""
+    confidence = evidence.get("heart_confidence", 1.0)
+    if confidence >= least:
+        return ()
+    return (f"The left ventricle was hard to find in the SPECT (confidence {confidence:.2f}, {least:g} asked for).",)
 
 
 def _lonely_start(evidence: Mapping[str, float]) -> tuple[str, ...]:

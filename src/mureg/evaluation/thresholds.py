@@ -24,6 +24,7 @@ class Thresholds:
         implausible_mm: a move of more at the heart is not believed unseen.
         implausible_deg: a turn of more is not believed unseen.
         disagreement_mm: two methods or starts that differ by more at the heart disagree.
+        least_heart_confidence: with less the ventricle was hard to find, and the registrar may have looked beside it.
         least_axis_confidence: with less the long axis of the ventricle has to be looked at.
         least_lung_ml: of lung that the attenuation map has to show to be that of a chest.
     """
@@ -36,6 +37,7 @@ class Thresholds:
     implausible_mm: Positive = 50.0
     implausible_deg: Positive = 20.0
     disagreement_mm: Positive = 10.0
+    least_heart_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
     least_axis_confidence: Annotated[float, Field(ge=0, le=1)] = 0.3
     least_lung_ml: Annotated[float, Field(ge=0)] = 100.0
     kind: Literal["decision"] = "decision"

@@ -35,10 +35,13 @@ class Told:
 
     pose: RigidTransform
     covariance: np.ndarray | None = None
+    evidence: tuple[tuple[str, float], ...] = ()
     kind: str = "told"
 
     def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
-        return Registration(self.pose, fixed.grid.centre_mm, self.kind, "moved", covariance=self.covariance)
+        return Registration(
+            self.pose, fixed.grid.centre_mm, self.kind, "moved", dict(self.evidence), covariance=self.covariance
+        )
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,14 @@ def test_intervals_come_from_the_covariance_and_a_wide_one_is_reviewed(study) ->
     assert not said.confidence.calibrated
     assert said.decision == "review"
     assert "pixel" in said.reason
+
+
+def test_a_heart_that_was_hard_to_find_is_reviewed(study) -> None:
+    limits = Thresholds(least_axis_confidence=0.0)
+    for confidence, faint in ((0.49, True), (0.51, False)):
+        _, said = assessed(study, MOTION, limits, evidence=(("heart_confidence", confidence),))
+        assert any("hard to find" in reason for reason in said.reasons) == faint
+        assert said.decision == "review" or not faint
 
 
 def test_a_map_without_lungs_is_no_chest(study) -> None:
