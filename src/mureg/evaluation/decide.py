@@ -74,7 +74,7 @@ def _why_none(grounds: Grounds, limits: Thresholds) -> str:
             f"(log-likelihood {grounds.gain:+.0f}, {limits.least_gain:g} asked for)."
         )
     sure = grounds.confidence
-    if sure is not None and sure.calibrated and moved <= sure.heart_mm:
+    if sure is not None and sure.calibrated and moved <= sure.heart_mm <= limits.action_limit_mm:
         return (
             f"The best pose lies {moved:.1f} mm at the heart from that of the headers, within its own 90 % interval of "
             f"{sure.heart_mm:.1f} mm."

@@ -48,6 +48,8 @@ def test_a_move_within_its_own_interval_is_none_only_where_the_interval_is_known
     wide = Confidence((3.0, 3.0, 3.0), (1.0, 1.0, 1.0), 6.5, calibrated=True)
     assert word(replace(MOVED, moved_mm=6.0, confidence=wide)) == "aligned"
     assert word(replace(MOVED, moved_mm=6.0, confidence=replace(wide, calibrated=False))) == "corrected"
+    wider = replace(wide, heart_mm=10.0)
+    assert word(replace(MOVED, moved_mm=6.0, confidence=wider)) == "review", "nobody knows whether it lies right"
 
 
 @pytest.mark.parametrize(
