@@ -16,7 +16,7 @@ that neither training nor its choice has seen.
 
 The shipped three: looks of `--simulate wide=1100 clinical=350 easy=450 hard=300 --first 2000 --draws 8` (wide ended at
 588 when the time was over), `train --seed N` with settings near-heart for N = 1, 2 and, with `--growth 16`, 3; then
-`--settings near-heart-2 --begin-from RUN --seed N+21`; half an hour of an H200 and 16 cores at most.
+`--settings near-heart-2 --begin-from RUN --seed N+21`; a quarter of an hour of an H200 and 16 cores.
 """
 
 from __future__ import annotations
