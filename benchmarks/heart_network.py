@@ -48,7 +48,7 @@ from mureg.pipeline import attenuation_maps
 from mureg.registration import NearHeart
 from mureg.registration.heart import find_left_ventricle
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import Together, load_network, save_network
+from mureg.registration.learned import Together, growth, load_network, save_network
 from mureg.registration.near_heart import SHIPPED
 from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
@@ -258,8 +258,8 @@ def second_moment(path: Path, grow_mm: float) -> np.ndarray:
     """6x6, of what was left in the cases of a file, as it would be without doubt."""
     rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
     errors = np.array([[float(line[name]) for name in COLUMNS[3:9]] for line in rows])
-    grown = 1.0 + (np.array([float(line["doubt_mm"]) for line in rows]) / grow_mm) ** 2
-    found: np.ndarray = (errors.T / grown**2) @ errors / len(errors)
+    grown = [growth(float(line["doubt_mm"]), grow_mm) for line in rows]
+    found: np.ndarray = (errors.T / grown) @ errors / len(errors)
     return found
 
 

@@ -81,8 +81,8 @@ class Card:
         """Of the six numbers about the heart, with so much doubt; None where nobody knows."""
         if not self.errors:
             return None
-        grown = 1.0 + (doubt_mm / self.errors_grow_mm) ** 2 if self.errors_grow_mm else 1.0
-        return grown**2 * np.asarray(self.errors, dtype=np.float64)
+        grown = growth(doubt_mm, self.errors_grow_mm) if self.errors_grow_mm else 1.0
+        return grown * np.asarray(self.errors, dtype=np.float64)
 
     def settings(self) -> tuple[NetworkSettings, ...]:
         """The settings of each network. Raises `UnreadableInputError` for one that this mureg does not have."""
@@ -107,6 +107,11 @@ class Card:
 
 
 _CARD = TypeAdapter(Card)
+
+
+def growth(doubt_mm: float, grow_mm: float) -> float:
+    """By which a covariance grows with doubt: 1 without any, 4 at `grow_mm`."""
+    return (1.0 + (doubt_mm / grow_mm) ** 2) ** 2
 
 
 class Together(nn.Module):

@@ -117,10 +117,10 @@ def _trunk_and_limbs(thick: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
     sizes_ml[0] = 0.0
     keep = np.zeros(n + 1, dtype=np.bool_)
     keep[sizes_ml.argmax()] = True
-    for piece in np.flatnonzero(sizes_ml > _LIMB_ML):
+    for piece in np.flatnonzero((sizes_ml > _LIMB_ML) & ~keep):
         # in its slices, not in space: a limb that the scan only just reaches is a thin disc
         shape = np.pad(pieces == piece, ((1, 1), (1, 1), (0, 0)))
-        keep[piece] |= deeper(shape, _LIMB_RADIUS_MM, in_slices(spacing)).any()
+        keep[piece] = deeper(shape, _LIMB_RADIUS_MM, in_slices(spacing)).any()
     return np.asarray(keep[pieces])
 
 

@@ -111,7 +111,8 @@ def batch_of(
     if augmentation.moves:
         mu = seen_through(mu, together, examples.spacing_mm)
     spect = torch.stack([recoloured(one, change) for one, change in zip(spect, changes, strict=True)])
-    mu = torch.stack([faded(one, change.mu_fade) for one, change in zip(mu, changes, strict=True)])
+    if augmentation.mu_fade:
+        mu = torch.stack([faded(one, change.mu_fade) for one, change in zip(mu, changes, strict=True)])
     scales = torch.tensor([change.mu_scale for change in changes], device=mu.device, dtype=mu.dtype)
     back = inverse(spect_moved @ together)
     batch = Batch(
