@@ -42,7 +42,7 @@ _WAY = 3
 _MET_MM = 6.8
 _STEP_OFF_MM = 5.0
 _SPREAD_MM = 6.8
-
+_ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
 
 _COARSE = MutualInformation(
     starts=3, finish=1, sampling=0.5, voxel_mm=13.6, shrink_factors=(2, 1), smoothing_mm=(16.0, 10.0)
@@ -154,7 +154,10 @@ class NearHeart:
             warnings = (*warnings, f"no start at the headers' place along the body: {refusal}")
         # one network is enough to see which way it goes
         guide = module.members[0] if isinstance(module, Together) else module
-        ends = [look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, blanked=blanked) for start in starts]
+        ends = [
+            look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, across=False, blanked=blanked)
+            for start in starts
+        ]
         moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
         nearest = ends[int(np.argmin(moves))]
         apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)
@@ -204,10 +207,14 @@ def look_at(
     *,
     passes: int,
     looks: int,
+    across: bool = True,
     blanked: bool = False,
     heart: HeartLocation | None = None,
 ) -> Seen:
     """Let a network, or several together, correct a pose.
+
+    Every pass but the last moves it along the body alone: what the networks say across it holds for where mutual
+    information has laid the map, and a second look from elsewhere would correct the same again.
 
     Args:
         fixed: uncorrected SPECT.
@@ -217,6 +224,7 @@ def look_at(
             sees: ``ct_from_spect = start @ small``.
         card: of the network; its grid is laid around the heart.
         passes, looks: see `NearHeart`.
+        across: whether the last pass moves it across the body and turns it too, as far as the card believes.
         blanked: show ones instead of the SPECT.
         heart: where it is in the SPECT; found with the map as it lies at the start where it is not given.
     """
@@ -224,7 +232,7 @@ def look_at(
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
     pose, spread, not_believed = start, np.zeros(6), np.zeros(6)
-    for _ in range(passes):
+    for last in [*[False] * (passes - 1), True]:
         said = []
         for middle in _places(heart.centre_mm, looks):
             grid = Grid.centred(card.grid.shape, (spacing_mm,) * 3, middle, fixed.grid.frame_of_reference)
@@ -234,7 +242,7 @@ def look_at(
                 small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
                 said.append(np.concatenate(small.six(heart.centre_mm)))
         all_six, spread = np.mean(said, axis=0), np.std(said, axis=0)
-        mean = all_six * card.believed
+        mean = all_six * (card.believed if last and across else _ALONG)
         not_believed = all_six - mean
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
     step = np.concatenate((start.inverse() @ pose).six(heart.centre_mm))

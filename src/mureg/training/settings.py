@@ -21,7 +21,7 @@ from mureg.training.augment import Augmentation
 from mureg.training.losses import AnyLoss, Displacement
 from mureg.training.motion import AnyMotion, AsInTheCase
 
-SHIPPED = ("small", "paper", "near-heart", "near-heart-2")
+SHIPPED = ("small", "paper", "near-heart")
 """Settings that come with the package, by name."""
 
 FINETUNE = "finetune"

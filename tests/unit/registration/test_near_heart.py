@@ -84,10 +84,16 @@ def test_what_is_not_believed_is_no_step_but_doubt() -> None:
     np.testing.assert_allclose(found.not_believed, [6.8, 0, 0, 0, 0, 0], atol=1e-9)
 
 
-def test_each_pass_goes_on_from_the_one_before() -> None:
-    twice = seen((0.5, 0.0, 0.0, 0.0, 0.0, 0.0), passes=2, looks=1)
-    np.testing.assert_allclose(twice.step[:3], [6.8, 0, 0], atol=1e-9)
-    assert not twice.spread.any()
+def test_each_pass_goes_on_along_the_body_and_the_last_alone_moves_across_it() -> None:
+    thrice = seen((0.5, -0.25, 0.5, 0.0, 0.0, 0.0), passes=3, looks=1)
+    np.testing.assert_allclose(thrice.step[:3], [3.4, -1.7, 10.2], atol=1e-9)
+    assert not thrice.spread.any()
+
+
+def test_the_ways_to_the_heart_move_along_the_body_alone() -> None:
+    spect, mu = pair()
+    found = look_at(spect, mu, START, Says(1.0, 1.0, 0.5, 0.0, 5.0, 0.0), CARD, passes=3, looks=1, across=False)
+    np.testing.assert_allclose(found.step, [0, 0, 10.2, 0, 0, 0], atol=1e-9)
 
 
 def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
