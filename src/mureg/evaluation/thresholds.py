@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from mureg.registration.heart import HARD_TO_FIND
+
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -37,7 +39,7 @@ class Thresholds:
     implausible_mm: Positive = 50.0
     implausible_deg: Positive = 20.0
     disagreement_mm: Positive = 10.0
-    least_heart_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
+    least_heart_confidence: Annotated[float, Field(ge=0, le=1)] = HARD_TO_FIND
     least_axis_confidence: Annotated[float, Field(ge=0, le=1)] = 0.3
     least_lung_ml: Annotated[float, Field(ge=0)] = 100.0
     kind: Literal["decision"] = "decision"

@@ -19,6 +19,8 @@ Transform = npt.NDArray[np.complex128]
 
 HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
 """Names under which evidence and figures say where the heart is."""
+HARD_TO_FIND = 0.5
+"""With less confidence the ventricle is said to be hard to tell from its surroundings."""
 
 _SPACING_MM = 6.8
 _SMOOTHING_MM = 6.0
@@ -78,7 +80,7 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     index = _soft_peak(_likeness(image, near, _FADE_PER_MM))
     x, y, z = grid.points(index)
     confidence = _confidence(peak, rival)
-    note = "" if confidence >= 0.3 else "the left ventricle was hard to tell from its surroundings"
+    note = "" if confidence >= HARD_TO_FIND else "the left ventricle was hard to tell from its surroundings"
     return HeartLocation((float(x), float(y), float(z)), confidence, note)
 
 
