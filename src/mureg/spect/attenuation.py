@@ -36,6 +36,9 @@ class AttenuationMap:
             or take every HU as it is (`keep`). Nothing happens to a CT without contrast, or to a ready map.
         table: whether the patient table attenuates. It stays where the scanner has it; only the body moves.
         body: whether the body attenuates.
+        below_water: the line below 0 HU. `to-air` ends at no attenuation at -1000 HU: what is lighter than water in a
+            patient is lung and fat, tissue and air in some mixture, whose HU and attenuation both follow its density.
+            `scanner` is the published line of the scanner, which ends at about -930 HU and makes lung a fifth too thin.
         beyond: what attenuates where the CT does not reach. `slices`: its last slices, repeated; and water inside the
             outline of the emission where there are none. `water`: only that. `none`: nothing. It stays marked as
             unknown in any case.
@@ -44,6 +47,7 @@ class AttenuationMap:
     contrast: Literal["clip", "keep"] = "clip"
     table: Literal["keep", "drop"] = "keep"
     body: Literal["keep", "drop"] = "keep"
+    below_water: Literal["to-air", "scanner"] = "to-air"
     beyond: Literal["slices", "water", "none"] = "slices"
     kind: Literal["attenuation"] = "attenuation"
 
@@ -79,7 +83,7 @@ class AttenuationMap:
             if self.contrast == "clip":
                 attenuation, clipped = without_contrast_and_metal(attenuation, mask)
                 notes += _clipping_notes(clipped)
-            attenuation = mu_map(attenuation, conversion)
+            attenuation = mu_map(attenuation, conversion.to_air() if self.below_water == "to-air" else conversion)
         body, table = separate_table(attenuation, mask)
         return AttenuationMaps(
             body if self.body == "keep" else body.with_values(torch.zeros_like(body.values)),

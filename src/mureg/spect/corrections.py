@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mureg.errors import UnitsError
 from mureg.geometry import Quantity, Volume
@@ -23,6 +23,10 @@ class HuToMu:
     name: str
     below: float
     above: float
+
+    def to_air(self) -> HuToMu:
+        """The same above water, and below it the line to no attenuation at -1000 HU."""
+        return replace(self, below=MU_WATER_PER_CM / 1000.0)
 
 
 # (manufacturer, model words, kVp) -> slopes; the table that PyTomography ships (MIT licence), measured per scanner.

@@ -52,9 +52,9 @@ def outcome(study) -> Outcome:
 
 
 def in_hounsfield(mu: Volume) -> Ct:
-    """The CT whose attenuation by the table for GE Infinia, 140 kVp, is the given map."""
+    """The CT whose attenuation is the given map: the line to air, and that of GE Infinia, 140 kVp, above water."""
     above_water = mu.values - 0.1538
-    hu = torch.where(above_water < 0, above_water / 1.631e-4, above_water / 1.155e-4)
+    hu = torch.where(above_water < 0, above_water / 1.538e-4, above_water / 1.155e-4)
     return Ct(Volume(hu, mu.grid, Quantity.HU), "GE MEDICAL SYSTEMS", "Infinia", 140.0, notes=("read by hand",))
 
 

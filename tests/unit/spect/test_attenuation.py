@@ -16,7 +16,7 @@ from mureg.spect.corrections import choose_conversion, mu_map
 from support import supine
 from support.phantoms import voxel_points
 
-CONVERSION = choose_conversion("GE MEDICAL SYSTEMS", "Optima CT540", 120.0)[0]
+CONVERSION = choose_conversion("GE MEDICAL SYSTEMS", "Optima CT540", 120.0)[0].to_air()
 GRID = supine.ct_grid((105, 90, 24), (4.0, 4.0, 5.0))
 SPECT = Grid.centred((64, 64, 40), (6.0, 6.0, 6.0))
 FORWARD = RigidTransform.from_six((0.0, -12.0, 0.0), (0, 0, 0), (0, 0, 0))
