@@ -2,12 +2,13 @@
 
     .venv/bin/python benchmarks/decisions.py --cohort DIR --n 60 --jobs 2 -o rows.csv
     .venv/bin/python benchmarks/decisions.py --cohort DIR --still --without 200 240 -o still.csv
+    .venv/bin/python benchmarks/decisions.py --cohort DIR --n 60 --true-pose -o true-pose.csv
 
 Each row is one study, registered and decided as on the command line: the decision and its grounds, the errors of the
 pose that was found and of the one that was taken, whether the stated 90 % bound held, and the corrected image beside
 the one corrected with the true map (NMSE over all voxels, mean over 17 segments). `--still` takes the studies whose
 patient did not move, `--without A B` leaves out cases A to B - 1, which training or the interval has seen. What is in
-the file already is not done again.
+the file already is not done again. `--true-pose` registers nothing: what it leaves in the image is what no pose mends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import csv
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -150,15 +151,29 @@ def row_of(work: Work) -> Row:
 def images_of(case: Case, outcome: Outcome, said: Assessment) -> dict[str, float]:
     """What is left in the image that was given out, and what the headers would have left."""
     true = Images(case, outcome.maps, outcome.outline, Osem(), Physics()).reference()
+    given = said.spect_header, said.outcome.spect_corrected
+    return compared(case, true, dict(zip(("headers", "taken"), given, strict=True)))
+
+
+def compared(case: Case, true: Volume, images: Mapping[str, Volume | None]) -> dict[str, float]:
+    """NMSE and error of segments of each image."""
     ventricle = axis_from_wall(case.truth.lv_wall)
     polar = polar_map(true, ventricle)
-
-    def compared(image: Volume | None, name: str) -> Iterator[tuple[str, float]]:
+    figures = {}
+    for name, image in images.items():
         if image is not None:
-            yield f"nmse_{name}", nmse_percent(image.values, true.values)
-            yield f"segments_{name}", segment_error_percent(polar_map(image, ventricle), polar)
+            figures[f"nmse_{name}"] = nmse_percent(image.values, true.values)
+            figures[f"segments_{name}"] = segment_error_percent(polar_map(image, ventricle), polar)
+    return figures
 
-    return {**dict(compared(said.spect_header, "headers")), **dict(compared(said.outcome.spect_corrected, "taken"))}
+
+def at_true_pose(work: Work) -> Row:
+    """The image corrected with the CT's map where it belongs."""
+    case = read_case(work.folder)
+    images, points, truth = Images.of(case), case.truth.heart_points_mm, case.truth.ct_from_spect
+    headers_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
+    figures = compared(case, images.reference(), {"taken": images.corrected_at(truth)})
+    return Row(case.name, "true pose", "", headers_mm, found_mm=0.0, taken_mm=0.0, **figures)
 
 
 def moved(folder: Path) -> bool:
@@ -176,6 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--still", action="store_true", help="only patients who did not move")
     parser.add_argument("--without", type=int, nargs=2, default=(0, 0), metavar=("A", "B"))
     parser.add_argument("--images", action="store_true", help="compare with the image corrected with the true map")
+    parser.add_argument("--true-pose", action="store_true", help="the image with the CT's map where it belongs, alone")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args(arguments)
     folders = sorted((options.cohort / CASES).iterdir())[options.first : options.first + options.n]
@@ -195,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
         if not known:
             writer.writeheader()
-        for row in shared_out(row_of, work, options.jobs):
+        for row in shared_out(at_true_pose if options.true_pose else row_of, work, options.jobs):
             writer.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()})
             file.flush()
             print(f"{row.case} {row.decision} {row.headers_mm:.1f} {row.taken_mm:.1f} mm: {row.reason}", flush=True)

@@ -100,6 +100,10 @@ def moved(rung: str, rows: Table) -> dict[str, Any]:
         values = numbers(rows, name)
         if len(values):
             said[name] = {"n": len(values), "mean_percent": estimate(values)}
+    for name in ("nmse", "segments"):
+        values = numbers(read(EVIDENCE / "decisions" / f"true-pose-{rung}.csv"), f"{name}_taken")
+        if len(values):
+            said[f"{name}_true_pose"] = {"n": len(values), "mean_percent": estimate(values)}
     return said
 
 
