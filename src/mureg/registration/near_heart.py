@@ -1,8 +1,8 @@
-"""The learned prior: mutual information lays the chest across the body, networks look at the heart along it.
+"""The learned prior: mutual information lays the chest across the body, networks look at the heart.
 
-Mutual information of the whole images is good to half a millimetre across the body and a fraction of a degree, but
-slides along it: lungs and liver, which a breath moves by more than the heart, pull it by five to ten millimetres. The
-networks see 22 cm around the heart of both images, as they lie after that, and say what is left.
+Mutual information of the whole images is good across the body, for the chest, but slides along it: lungs and liver,
+which a breath moves by more than the heart, pull it by five to ten millimetres. And a breath turns the heart in the
+chest. The networks see 22 cm around the heart of both images, as they lie after that, and say what is left.
 """
 
 from __future__ import annotations
