@@ -151,8 +151,7 @@ def row_of(work: Work) -> Row:
 def images_of(case: Case, outcome: Outcome, said: Assessment) -> dict[str, float]:
     """What is left in the image that was given out, and what the headers would have left."""
     true = Images(case, outcome.maps, outcome.outline, Osem(), Physics()).reference()
-    given = said.spect_header, said.outcome.spect_corrected
-    return compared(case, true, dict(zip(("headers", "taken"), given, strict=True)))
+    return compared(case, true, {"headers": said.spect_header, "taken": said.outcome.spect_corrected})
 
 
 def compared(case: Case, true: Volume, images: Mapping[str, Volume | None]) -> dict[str, float]:

@@ -10,6 +10,7 @@ taken: where the decision is "aligned", that of the headers. Intervals are 95 %,
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -96,14 +97,12 @@ def moved(rung: str, rows: Table) -> dict[str, Any]:
         both = [(float(row["found_mm"]), theirs[row["case"]]) for row in found if row["case"] in theirs]
         said["share_of_best_peer"] = round(float(np.mean([a for a, _ in both]) / np.mean([b for _, b in both])), 3)
         said["wilcoxon_p"] = float(f"{wilcoxon_test(*zip(*both, strict=True)).p:.2g}")
-    for name in ("nmse_headers", "nmse_taken", "segments_headers", "segments_taken"):
-        values = numbers(rows, name)
+    at_truth = read(EVIDENCE / "decisions" / f"true-pose-{rung}.csv")
+    images = (("headers", rows, "headers"), ("taken", rows, "taken"), ("true_pose", at_truth, "taken"))
+    for figure, (name, table, column) in itertools.product(("nmse", "segments"), images):
+        values = numbers(table, f"{figure}_{column}")
         if len(values):
-            said[name] = {"n": len(values), "mean_percent": estimate(values)}
-    for name in ("nmse", "segments"):
-        values = numbers(read(EVIDENCE / "decisions" / f"true-pose-{rung}.csv"), f"{name}_taken")
-        if len(values):
-            said[f"{name}_true_pose"] = {"n": len(values), "mean_percent": estimate(values)}
+            said[f"{figure}_{name}"] = {"n": len(values), "mean_percent": estimate(values)}
     return said
 
 

@@ -211,13 +211,12 @@ def fit(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     settings, weights = load_settings("near-heart"), None
     if options.begin_from:
-        file, _, member = options.begin_from.partition(":")
-        path = Path(file)
+        file, _, number = options.begin_from.partition(":")
+        path, k = Path(file), int(number or 0)
         loaded, said = load_network(path / BEST if path.is_dir() else path)
-        chosen = loaded.members[int(member)] if isinstance(loaded, Together) else loaded
+        chosen = loaded.members[k] if isinstance(loaded, Together) else loaded
         weights = {name: values.float() for name, values in chosen.state_dict().items()}
-        network = said.settings()[int(member or 0)]
-        settings = replace(settings, begin_from=said.weights_sha256, network=network)
+        settings = replace(settings, begin_from=said.weights_sha256, network=said.settings()[k])
     elif options.growth:
         dense = replace(settings.network.dense, growth=options.growth)
         settings = replace(settings, network=replace(settings.network, dense=dense))
@@ -316,7 +315,9 @@ def main(arguments: list[str] | None = None) -> int:
             part.add_argument("--jobs", type=int, default=1)
         if name == "train":
             part.add_argument("--looks", type=Path, required=True, nargs="+")
-            part.add_argument("--begin-from", metavar="RUN|FILE[:K]", help="weights to go on from, of several the K-th")
+            part.add_argument(
+                "--begin-from", metavar="RUN|FILE[:K]", help="weights to go on from, the K-th of several, from 0"
+            )
             part.add_argument("--samples", type=int, help="this and the next three: instead of those in the settings")
             part.add_argument("--learning-rate", type=float)
             part.add_argument("--decay", type=float)

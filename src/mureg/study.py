@@ -49,7 +49,11 @@ class Ct:
         return choose_conversion(self.manufacturer, self.model, self.kvp)
 
     def mu(self) -> tuple[Volume, str]:
-        """The CT's voxels as attenuation (1/cm at 140.5 keV), table and contrast medium included; and that sentence."""
+        """The CT's voxels as attenuation (1/cm at 140.5 keV), table and contrast medium included; and that sentence.
+
+        By the published lines of the scanner as they are; `AttenuationMap`, which makes the maps that are registered,
+        takes the line to air below water.
+        """
         conversion, note = self.conversion()
         return mu_map(self.volume, conversion), note
 

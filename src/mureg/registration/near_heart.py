@@ -232,7 +232,7 @@ def look_at(
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
     pose, spread, not_believed = start, np.zeros(6), np.zeros(6)
-    for last in [*[False] * (passes - 1), True]:
+    for left in reversed(range(passes)):
         said = []
         for middle in _places(heart.centre_mm, looks):
             grid = Grid.centred(card.grid.shape, (spacing_mm,) * 3, middle, fixed.grid.frame_of_reference)
@@ -242,7 +242,7 @@ def look_at(
                 small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
                 said.append(np.concatenate(small.six(heart.centre_mm)))
         all_six, spread = np.mean(said, axis=0), np.std(said, axis=0)
-        mean = all_six * (card.believed if last and across else _ALONG)
+        mean = all_six * (card.believed if across and left == 0 else _ALONG)
         not_believed = all_six - mean
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
     step = np.concatenate((start.inverse() @ pose).six(heart.centre_mm))
