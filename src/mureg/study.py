@@ -15,7 +15,7 @@ from mureg.errors import UsageError
 from mureg.geometry import Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
-from mureg.spect.corrections import HuToMu, choose_conversion, mu_map
+from mureg.spect.corrections import HuToMu, choose_conversion
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,6 @@ class Ct:
     def conversion(self) -> tuple[HuToMu, str]:
         """How HU become attenuation for this scanner and voltage, and a sentence on the guess made, "" for none."""
         return choose_conversion(self.manufacturer, self.model, self.kvp)
-
-    def mu(self) -> tuple[Volume, str]:
-        """The CT's voxels as attenuation (1/cm at 140.5 keV), table and contrast medium included; and that sentence.
-
-        By the published lines of the scanner as they are; `AttenuationMap`, which makes the maps that are registered,
-        takes the line to air below water.
-        """
-        conversion, note = self.conversion()
-        return mu_map(self.volume, conversion), note
 
 
 @dataclass(frozen=True)

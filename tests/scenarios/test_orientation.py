@@ -8,7 +8,7 @@ import torch
 
 from mureg import Study, read_study
 from support import dicom
-from support.balls import AXIS_MM, BALLS, PIXEL_MM, SHAPE, overlay_distances, place_of, write_ct, write_spect
+from support.balls import AXIS_MM, BALLS, PIXEL_MM, SHAPE, mu_of, overlay_distances, place_of, write_ct, write_spect
 
 
 def distances_of(folder, **acquisition) -> dict[str, float]:
@@ -69,7 +69,7 @@ def test_resampling_through_a_transform_goes_the_stated_way(tmp_path) -> None:
     write_ct(tmp_path / "ct")
     study = read_study(tmp_path / "spect.dcm", ct=tmp_path / "ct")
     assert isinstance(study, Study)
-    mu = study.attenuation.mu()[0]
+    mu = mu_of(study.attenuation)
     to_the_left = RigidTransform.from_six((20.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     place = np.array(BALLS["left-front-head"][0])
     looked_up = mu.resampled(study.spect.grid(), to_the_left)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mureg import Volume, read_study, reconstruct
+from mureg.spect.corrections import mu_map
+from mureg.study import Ct
 from support import dicom
 
 PIXEL_MM = 6.8
@@ -141,11 +143,16 @@ def place_of(volume: Volume, near, background: float) -> np.ndarray:
     return (points * weights[..., None]).sum((0, 1, 2)) / max(weights.sum(), 1e-12)
 
 
+def mu_of(ct: Ct) -> Volume:
+    """Every voxel of a CT as attenuation, the table too, by the scanner's published lines."""
+    return mu_map(ct.volume, ct.conversion()[0])
+
+
 def overlay_distances(spect_file: Path, ct_folder: Path) -> dict[str, float]:
     """Read both objects, reconstruct, lay the CT's map onto the SPECT grid, compare the balls; in voxels."""
     study = read_study(spect_file, ct=ct_folder)
     spect = reconstruct(study.spect)
-    mu = study.attenuation.mu()[0].coarsened(PIXEL_MM / 2).resampled(spect.grid)
+    mu = mu_of(study.attenuation).coarsened(PIXEL_MM / 2).resampled(spect.grid)
     brightest = float(spect.values.max())
     distances = {}
     for name, (place, brightness) in BALLS.items():

@@ -7,6 +7,7 @@ import torch
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, Volume
+from mureg.spect.corrections import mu_map
 from mureg.study import Ct, Study
 
 GRID = Grid.centred((2, 2, 2), (5.0, 5.0, 5.0))
@@ -35,6 +36,6 @@ def test_emission_and_attenuation_make_a_study(quantity) -> None:
 
 
 def test_a_ct_of_water_becomes_a_map_of_water() -> None:
-    mu, note = Ct(volume(Quantity.HU), "SIEMENS", "Symbia T16", 130.0).mu()
-    torch.testing.assert_close(mu.values, torch.full((2, 2, 2), 0.1538))
+    conversion, note = Ct(volume(Quantity.HU), "SIEMENS", "Symbia T16", 130.0).conversion()
+    torch.testing.assert_close(mu_map(volume(Quantity.HU), conversion).values, torch.full((2, 2, 2), 0.1538))
     assert note == ""
