@@ -53,7 +53,8 @@ class Card:
         errors: 6x6 covariance of the six numbers (mm, degrees, about the heart) that was left on patients that neither
             training nor the choice of weights had seen; empty where nobody measured it.
         errors_grow_mm: doubt at which that covariance is to be four times as large, 0 for never: how far looks and
-            networks lie apart, and what they say of the numbers that are not believed.
+            networks lie apart, and how far they turn the heart in its chest.
+        errors_hurried, errors_hurried_grow_mm: the same two of a hurried look.
         version: of mureg.
         weights_sha256: of the file of weights that this card belongs to.
     """
@@ -69,6 +70,8 @@ class Card:
     believed: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     errors: tuple[tuple[float, ...], ...] = ()
     errors_grow_mm: float = 0.0
+    errors_hurried: tuple[tuple[float, ...], ...] = ()
+    errors_hurried_grow_mm: float = 0.0
     version: str = ""
     weights_sha256: str = ""
 
@@ -77,12 +80,15 @@ class Card:
         """Of the network."""
         return str(self.network.get("kind", ""))
 
-    def covariance(self, doubt_mm: float) -> npt.NDArray[np.float64] | None:
+    def covariance(self, doubt_mm: float, hurried: bool = False) -> npt.NDArray[np.float64] | None:
         """Of the six numbers about the heart, with so much doubt; None where nobody knows."""
-        if not self.errors:
+        errors, grow_mm = (
+            (self.errors_hurried, self.errors_hurried_grow_mm) if hurried else (self.errors, self.errors_grow_mm)
+        )
+        if not errors:
             return None
-        grown = growth(doubt_mm, self.errors_grow_mm) if self.errors_grow_mm else 1.0
-        return grown * np.asarray(self.errors, dtype=np.float64)
+        grown = growth(doubt_mm, grow_mm) if grow_mm else 1.0
+        return grown * np.asarray(errors, dtype=np.float64)
 
     def settings(self) -> tuple[NetworkSettings, ...]:
         """The settings of each network. Raises `UnreadableInputError` for one that this mureg does not have."""

@@ -42,6 +42,8 @@ _WAY = 3
 _MET_MM = 6.8
 _STEP_OFF_MM = 5.0
 _SPREAD_MM = 6.8
+_TURN_MM_PER_DEG = 0.4
+"""What a degree by which the heart lies turned in its chest adds to the doubt (docs/decisions, 14)."""
 _ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
 
 _COARSE = MutualInformation(
@@ -96,7 +98,7 @@ class NearHeart:
         """See `Registrar.register`; works on images alone. Two runs give the same digits.
 
         The covariance is what was left on patients that neither training nor choice had seen, as the card says, wider
-        where the looks disagree with each other or, across the body, with mutual information.
+        where the looks disagree with each other or turn the heart against its chest; another one for a hurried look.
         """
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
@@ -117,11 +119,12 @@ class NearHeart:
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
-        doubt_mm = float(np.hypot(spread_mm, np.linalg.norm(seen.not_believed[:3])))
-        covariance = card.covariance(doubt_mm)
+        doubt_mm = float(np.hypot(spread_mm, _TURN_MM_PER_DEG * seen.turned_deg))
+        covariance = card.covariance(doubt_mm, hurried=not self.finish)
         evidence = {
             "disagreement_mm": apart_mm,
             "spread_of_looks_mm": spread_mm,
+            "turned_deg": seen.turned_deg,
             "doubt_mm": doubt_mm,
             "heart_confidence": seen.heart.confidence,
             CALIBRATED: float(covariance is not None),
@@ -178,16 +181,14 @@ class Seen:
     Attributes:
         ct_from_spect: the pose.
         heart: where the ventricle was found, with the map as it lay at the start.
-        step: small motion about the heart that was added to the start, mm and degrees.
         spread: of the looks and networks of the last pass, standard deviations, mm and degrees.
-        not_believed: what the last pass would have moved it further, were all six numbers believed, mm and degrees.
+        turned_deg: by which the last pass turned the map against how it lay at the start.
     """
 
     ct_from_spect: RigidTransform
     heart: HeartLocation
-    step: Six
     spread: Six
-    not_believed: Six
+    turned_deg: float
 
     def note(self, card: Card, apart_mm: float) -> str:
         """In a sentence."""
@@ -231,7 +232,7 @@ def look_at(
     spacing_mm = card.grid.spacing_mm
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
-    pose, spread, not_believed = start, np.zeros(6), np.zeros(6)
+    pose, spread, turned_deg = start, np.zeros(6), 0.0
     for left in reversed(range(passes)):
         said = []
         for middle in _places(heart.centre_mm, looks):
@@ -241,12 +242,11 @@ def look_at(
                 # all about one point, or they could not be averaged
                 small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
                 said.append(np.concatenate(small.six(heart.centre_mm)))
-        all_six, spread = np.mean(said, axis=0), np.std(said, axis=0)
-        mean = all_six * (card.believed if across and left == 0 else _ALONG)
-        not_believed = all_six - mean
+        spread = np.std(said, axis=0)
+        mean = np.mean(said, axis=0) * (card.believed if across and left == 0 else _ALONG)
+        turned_deg = float(np.linalg.norm(mean[3:]))
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
-    step = np.concatenate((start.inverse() @ pose).six(heart.centre_mm))
-    return Seen(pose, heart, step, spread, not_believed)
+    return Seen(pose, heart, spread, turned_deg)
 
 
 def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:

@@ -15,7 +15,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, near_heart
 from mureg.registration.inputs import InputGrid
 from mureg.registration.learned import Card, Together, save_network
-from mureg.registration.near_heart import look_at
+from mureg.registration.near_heart import Seen, look_at
 from mureg.registration.networks import initialised
 from mureg.training.settings import as_table, load_settings
 
@@ -42,6 +42,11 @@ def pair() -> tuple[Volume, Volume]:
     return spect, Volume(0.15 * torch.rand(GRID.shape, generator=chance), GRID, Quantity.MU_PER_CM)
 
 
+def step(found: Seen) -> np.ndarray:
+    """The small motion about the heart that was added to the start, mm and degrees."""
+    return np.concatenate((START.inverse() @ found.ct_from_spect).six(found.heart.centre_mm))
+
+
 def seen(six: tuple[float, ...], passes: int = 1, looks: int = 7):  # type: ignore[no-untyped-def]
     spect, mu = pair()
     return look_at(spect, mu, START, Says(*six), CARD, passes=passes, looks=looks)
@@ -53,7 +58,7 @@ def test_a_shift_is_taken_in_spect_space_before_the_start() -> None:
     np.testing.assert_allclose(
         found.ct_from_spect.apply(heart), START.apply(heart + np.array([0.0, 0.0, 6.8])), atol=1e-9, rtol=0
     )
-    np.testing.assert_allclose(found.step, [0, 0, 6.8, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(step(found), [0, 0, 6.8, 0, 0, 0], atol=1e-9)
 
 
 def test_turns_about_places_around_the_heart_average_to_a_turn_about_the_heart() -> None:
@@ -72,28 +77,32 @@ def test_of_several_networks_the_mean_counts_and_their_differences_are_spread() 
     spect, mu = pair()
     three = Together([Says(0, 0, z, 0, 0, 0) for z in (0.5, 1.0, 1.5)])
     found = look_at(spect, mu, START, three, CARD, passes=1, looks=1)
-    np.testing.assert_allclose(found.step, [0, 0, 6.8, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(step(found), [0, 0, 6.8, 0, 0, 0], atol=1e-9)
     assert found.spread[2] == pytest.approx(6.8 * np.std([0.5, 1.0, 1.5]))
 
 
-def test_what_is_not_believed_is_no_step_but_doubt() -> None:
+def test_what_is_not_believed_is_no_step() -> None:
     spect, mu = pair()
-    card = replace(CARD, believed=(0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
-    found = look_at(spect, mu, START, Says(1.0, 0.0, 1.0, 0.0, 0.0, 0.0), card, passes=2, looks=1)
-    np.testing.assert_allclose(found.step, [0, 0, 13.6, 0, 0, 0], atol=1e-9)
-    np.testing.assert_allclose(found.not_believed, [6.8, 0, 0, 0, 0, 0], atol=1e-9)
+    card = replace(CARD, believed=(0.0, 0.5, 1.0, 0.0, 0.0, 0.0))
+    found = look_at(spect, mu, START, Says(1.0, 1.0, 1.0, 0.0, 0.0, 3.0), card, passes=2, looks=1)
+    np.testing.assert_allclose(step(found), [0, 3.4, 13.6, 0, 0, 0], atol=1e-9)
+    assert found.turned_deg == 0.0
+
+
+def test_how_far_the_heart_was_turned_is_told() -> None:
+    assert seen((0.0, 0.0, 1.0, 3.0, 0.0, 4.0), passes=2, looks=1).turned_deg == pytest.approx(5.0)
 
 
 def test_each_pass_goes_on_along_the_body_and_the_last_alone_moves_across_it() -> None:
     thrice = seen((0.5, -0.25, 0.5, 0.0, 0.0, 0.0), passes=3, looks=1)
-    np.testing.assert_allclose(thrice.step[:3], [3.4, -1.7, 10.2], atol=1e-9)
+    np.testing.assert_allclose(step(thrice)[:3], [3.4, -1.7, 10.2], atol=1e-9)
     assert not thrice.spread.any()
 
 
 def test_the_ways_to_the_heart_move_along_the_body_alone() -> None:
     spect, mu = pair()
     found = look_at(spect, mu, START, Says(1.0, 1.0, 0.5, 0.0, 5.0, 0.0), CARD, passes=3, looks=1, across=False)
-    np.testing.assert_allclose(found.step, [0, 0, 10.2, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(step(found), [0, 0, 10.2, 0, 0, 0], atol=1e-9)
 
 
 def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
@@ -114,6 +123,15 @@ def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree
     np.testing.assert_allclose(narrow, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]))
     np.testing.assert_allclose(wide, 4 * narrow)
     assert CARD.covariance(0.0) is None
+    assert card.covariance(0.0, hurried=True) is None
+
+
+def test_a_hurried_look_has_its_own_errors() -> None:
+    one, four = (tuple(map(tuple, (k * np.eye(6)).tolist())) for k in (1.0, 4.0))
+    grid = InputGrid((32, 32, 32), 6.8)
+    card = Card(network={}, grid=grid, errors=one, errors_hurried=four, errors_hurried_grow_mm=3.0)
+    np.testing.assert_allclose(card.covariance(3.0), np.eye(6))
+    np.testing.assert_allclose(card.covariance(3.0, hurried=True), 16 * np.eye(6))
 
 
 def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
