@@ -58,7 +58,7 @@ class Row:
         found_move_mm, found_turn_deg: how far the pose found moves the heart, and turns it.
         left_x_mm ... left_z_deg: small motion about the heart that it lacks.
         bound_mm: within which 90 % of such errors should lie.
-        spread_mm: of the looks, doubt_mm: with what they say across the body, disagreement_mm: of the two ways there.
+        spread_mm: of the looks, doubt_mm: with how far they turn the heart, disagreement_mm: of the two ways there.
         heart_confidence: of the heart finder, axis_confidence: of the long axis.
         largest_change: of relative uptake in a segment between both corrections, points.
         mismatch_header, mismatch_registered: index.
