@@ -32,10 +32,8 @@ import csv
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +44,7 @@ from mureg.cohort.settings import load_settings as load_population
 from mureg.cohort.simulation import case_name, patient_name, simulate_case
 from mureg.errors import MuregError
 from mureg.evaluation import target_registration_error_mm
+from mureg.evaluation.work import shared_out
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.io.atomic import writing
@@ -91,7 +90,6 @@ def looks_at(work: tuple[Path | str, int, int, Path]) -> str:
     path = output / f"{name}.npz"
     if path.exists():
         return ""
-    torch.set_num_threads(1)
     settings = load_settings("near-heart")
     try:
         case = simulate_case(simulated, index) if simulated else read_case(Path(where))
@@ -112,19 +110,36 @@ def looks_at(work: tuple[Path | str, int, int, Path]) -> str:
         start = beside(chance, across, true, middle, draw)
         if draw == 0:
             heart = np.asarray(find_left_ventricle(case.uncorrected, body.resampled(spect.grid, start)).centre_mm)
-        place = heart + MISPLACED_MM * chance.standard_normal(3) * (draw > 0)
-        grid = Grid.centred(settings.grid.shape, (settings.grid.spacing_mm,) * 3, triple(place))
+        place = misplaced(chance, heart, draw)
+        grid = Grid.centred(settings.grid.shape, (settings.grid.spacing_mm,) * 3, place)
         emission, mu = network_inputs(spect, body, grid, start)
-        shift, angles = (start.inverse() @ true).six(triple(place))
         found["s"].append(emission.numpy())
         found["m"].append(mu.numpy())
-        found["r"].append(RigidTransform.from_six(shift, angles, (0.0, 0.0, 0.0)).matrix)
-        found["h"].append((points - place)[np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)])
+        for key, values in zip("rh", asked_for(start, true, points, place), strict=True):
+            found[key].append(values)
     patient = patient_name(simulated, index) if simulated else open_case(Path(where)).patient
-    with writing(path) as scratch, scratch.open("wb") as file:
-        arrays: dict[str, Any] = {name: np.array(values) for name, values in found.items()}
-        np.savez(file, **arrays, patient=patient)
+    keep(path, {key: np.array(values) for key, values in found.items()}, patient=patient)
     return ""
+
+
+def misplaced(chance: np.random.Generator, heart: np.ndarray, draw: int) -> Triple:
+    """Where a look is laid: around the heart at first, then a few mm beside it."""
+    return triple(heart + MISPLACED_MM * chance.standard_normal(3) * (draw > 0))
+
+
+def asked_for(
+    start: RigidTransform, true: RigidTransform, points: np.ndarray, place: Triple
+) -> tuple[np.ndarray, np.ndarray]:
+    """The small motion that is missing at a start, and points of the heart, both about the middle of a look."""
+    shift, angles = (start.inverse() @ true).six(place)
+    some = np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)
+    return RigidTransform.from_six(shift, angles, (0.0, 0.0, 0.0)).matrix, (points - place)[some]
+
+
+def keep(path: Path, arrays: dict[str, Any], **facts: str) -> None:
+    """Write the looks at a case."""
+    with writing(path) as scratch, scratch.open("wb") as file:
+        np.savez(file, **arrays, **facts)
 
 
 def laid(
@@ -159,14 +174,20 @@ def looks(options: argparse.Namespace) -> None:
         for index, folder in enumerate(sorted((cohort / CASES).iterdir()))
         if options.first <= index < options.first + options.n
     ]
-    for population, n in (one.split("=") for one in options.simulate):
-        cases += [(population, options.first + k) for k in range(int(n))]
-    # by number, so that a run that is cut short has some of each
-    cases.sort(key=lambda case: case[1])
-    work = [(where, index, options.draws, options.output) for where, index in cases]
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        for said in filter(None, pool.map(looks_at, work)):
-            print(said, flush=True)
+    draw_all(options, looks_at, [*cases, *populations(options)])
+
+
+def populations(options: argparse.Namespace) -> list[tuple[str, int]]:
+    """The cases that are to be simulated: population and number."""
+    asked = (one.split("=") for one in options.simulate)
+    return [(population, options.first + k) for population, n in asked for k in range(int(n))]
+
+
+def draw_all(options: argparse.Namespace, draw: Callable[[Any], str], cases: Sequence[tuple[Path | str, int]]) -> None:
+    """Draw the looks at each case, by number, so that a run that is cut short has some of each."""
+    work = [(*case, options.draws, options.output) for case in sorted(cases, key=lambda case: case[1])]
+    for said in filter(None, shared_out(draw, work, options.jobs)):
+        print(said, flush=True)
 
 
 def examples(files: Sequence[Path], spacing_mm: float) -> Examples:
@@ -283,9 +304,9 @@ def card(options: argparse.Namespace) -> None:
         others = tuple(one.network for one in cards[1:])
         told = replace(told, others=others, trained_on=several, validation=figures)
     if options.rows:
-        told = replace(told, errors=stated(options, options.rows), errors_grow_mm=options.grow_mm)
+        told = replace(told, errors=stated(options.rows, options.grow_mm), errors_grow_mm=options.grow_mm)
     if options.hurried_rows:
-        hurried = stated(options, options.hurried_rows)
+        hurried = stated(options.hurried_rows, options.grow_mm)
         told = replace(told, errors_hurried=hurried, errors_hurried_grow_mm=options.grow_mm)
     options.output.mkdir(parents=True, exist_ok=True)
     # half precision, for the size of the package: three decimals of every weight
@@ -293,21 +314,21 @@ def card(options: argparse.Namespace) -> None:
     save_network(options.output / "near-heart.safetensors", network.half(), told)
 
 
-def stated(options: argparse.Namespace, paths: Sequence[Path]) -> tuple[tuple[float, ...], ...]:
+def stated(paths: Sequence[Path], grow_mm: float) -> tuple[tuple[float, ...], ...]:
     """The covariance that goes to the card: what was left in the cases of files, as it would be without doubt.
 
     Made larger or smaller until the bound over the heart that follows from it holds in nine of ten of these cases, and
     in 85 % of those of each file at the least.
     """
-    cases = [Left.of(path, options.grow_mm) for path in paths]
+    cases = [Left.of(path, grow_mm) for path in paths]
     second = np.mean([some.second_moment for some in cases], axis=0)
     ratios = [some.ratios(second) for some in cases]
     least = max(np.quantile(some, LEAST) for some in ratios)
-    second *= max(float(np.quantile(np.concatenate(ratios), LEVEL)), float(least)) ** 2
-    for path, some in zip(paths, cases, strict=True):
-        found = some.ratios(second)
-        bound_mm, held = np.median(some.rms_mm / found), np.mean(found <= 1)
-        print(f"{path.stem}: n {len(found)}, held {held:.2f}, bound {bound_mm:.1f} mm")
+    wider = max(float(np.quantile(np.concatenate(ratios), LEVEL)), float(least))
+    second *= wider**2
+    for path, some, ratio in zip(paths, cases, ratios, strict=True):
+        bound_mm, held = np.median(wider * some.rms_mm / ratio), np.mean(ratio <= wider)
+        print(f"{path.stem}: n {len(ratio)}, held {held:.2f}, bound {bound_mm:.1f} mm")
     print(f"standard deviations {np.round(np.sqrt(np.diag(second)), 2).tolist()} mm, degrees")
     return tuple(tuple(round(float(x), 6) for x in line) for line in second)
 

@@ -23,15 +23,13 @@ import csv
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from heart_network import beside, divided, laid, triple
+from heart_network import asked_for, beside, divided, draw_all, keep, laid, misplaced, populations, triple
 from scipy.optimize import least_squares
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,7 +41,6 @@ from mureg.evaluation import target_registration_error_mm
 from mureg.evaluation.statistics import bootstrap, mean
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing
 from mureg.io.store import CASES, read_case
 from mureg.pipeline import attenuation_maps, corrected_at
 from mureg.recon import Osem
@@ -56,13 +53,11 @@ from mureg.spect import Physics
 from mureg.spect.attenuation import AttenuationMaps
 from mureg.spect.body import emission_outline
 from mureg.study import Case
-from mureg.training.examples import HEART_POINTS
 from mureg.training.pose import displacement_mm, matrices
 from mureg.training.settings import load_settings
 
 PRIORS = ("pose", "map", "corrected")
-SHAPE, SPACING_MM = (32, 32, 32), 6.8
-MISPLACED_MM = 4.0
+LOOK = load_settings("near-heart").grid
 PASSES = 3
 ALONG_MM = (0.0, -14.0, 14.0)
 """Where the search for the place of the map begins, along the body."""
@@ -94,7 +89,7 @@ class Patient:
     def of(cls, case: Case) -> Patient:
         """Both images at the voxels of the networks."""
         maps, _ = attenuation_maps(case.study.attenuation, case.uncorrected.grid)
-        spect, body = case.uncorrected.coarsened(SPACING_MM), maps.body.coarsened(SPACING_MM)
+        spect, body = case.uncorrected.coarsened(LOOK.spacing_mm), maps.body.coarsened(LOOK.spacing_mm)
         return cls(case, maps, emission_outline(case.uncorrected), spect, body)
 
     @property
@@ -114,7 +109,7 @@ class Patient:
     def corrected(self, pose: RigidTransform) -> Volume:
         """The SPECT corrected for attenuation with the map at a pose."""
         image, _ = corrected_at(pose, self.case.study.spect, self.maps, self.outline, QUICK, PLAIN)  # type: ignore[arg-type]
-        return image.coarsened(SPACING_MM)
+        return image.coarsened(LOOK.spacing_mm)
 
     def error_mm(self, pose: RigidTransform) -> float:
         """Mean over the heart."""
@@ -122,7 +117,7 @@ class Patient:
 
 
 def window(place: Triple) -> Grid:
-    return Grid.centred(SHAPE, (SPACING_MM,) * 3, place)
+    return Grid.centred(LOOK.shape, (LOOK.spacing_mm,) * 3, place)
 
 
 class MapNetwork(nn.Module):
@@ -172,7 +167,6 @@ def looks_at(work: tuple[str, int, int, Path]) -> str:
     path = output / f"{case_name(settings, index)}.npz"
     if path.exists():
         return ""
-    torch.set_num_threads(1)
     chance = np.random.default_rng([11, index])
     found: dict[str, list[Any]] = {name: [] for name in ("s", "m", "c", "t", "r", "h")}
     try:
@@ -182,31 +176,22 @@ def looks_at(work: tuple[str, int, int, Path]) -> str:
         heart = np.asarray(patient.heart(across).centre_mm)
         for draw in range(draws):
             start = beside(chance, across, true, patient.middle, draw)
-            place = triple(heart + MISPLACED_MM * chance.standard_normal(3) * (draw > 0))
+            place = misplaced(chance, heart, draw)
             grid = window(place)
             spect, mu = network_inputs(patient.spect, patient.body, grid, start)
             corrected, target = network_inputs(patient.corrected(start), patient.body, grid, true)
-            shift, angles = (start.inverse() @ true).six(place)
-            for name, values in zip("smct", (spect, mu, corrected, target), strict=True):
-                found[name].append(values.numpy())
-            found["r"].append(RigidTransform.from_six(shift, angles, (0.0, 0.0, 0.0)).matrix)
-            found["h"].append((points - place)[np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)])
+            shown = (spect.numpy(), mu.numpy(), corrected.numpy(), target.numpy())
+            for name, values in zip("smctrh", (*shown, *asked_for(start, true, points, place)), strict=True):
+                found[name].append(values)
     except MuregError as problem:
         return f"{path.stem}: {problem}"
-    with writing(path) as scratch, scratch.open("wb") as file:
-        arrays: dict[str, Any] = {name: np.array(values, np.float32) for name, values in found.items()}
-        np.savez(file, **arrays)
+    keep(path, {name: np.array(values, np.float32) for name, values in found.items()})
     return ""
 
 
 def pairs(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
-    asked = (one.split("=") for one in options.simulate)
-    work = [(name, options.first + k, options.draws, options.output) for name, n in asked for k in range(int(n))]
-    work.sort(key=lambda one: one[1])
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        for said in filter(None, pool.map(looks_at, work)):
-            print(said, flush=True)
+    draw_all(options, looks_at, populations(options))
 
 
 def tensors(files: Sequence[Path]) -> dict[str, Tensor]:
@@ -223,8 +208,8 @@ def loss_of(prior: str, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     if prior == "pose":
         six = network(batch["s"][:, None], batch["m"][:, None])
         return displacement_mm(matrices(six), batch["r"], batch["h"])
-    mean, log_variance = network(batch["s" if prior == "map" else "c"][:, None])
-    off = (batch["t"] / UNIT_PER_CM - mean) ** 2
+    expected, log_variance = network(batch["s" if prior == "map" else "c"][:, None])
+    off = (batch["t"] / UNIT_PER_CM - expected) ** 2
     return (0.5 * (off * (-log_variance).exp() + log_variance)).flatten(1).mean(1)
 
 
@@ -270,7 +255,7 @@ def loaded(run: Path, prior: str) -> nn.Module:
     return network.eval()
 
 
-def laid_on(body: Volume, grid: Grid, mean: np.ndarray, sd: np.ndarray, start: RigidTransform) -> RigidTransform:
+def laid_on(body: Volume, grid: Grid, expected: np.ndarray, sd: np.ndarray, start: RigidTransform) -> RigidTransform:
     """The pose near a start in which a map looks most like one that was predicted, by weighted least squares."""
     middle = grid.centre_mm
 
@@ -279,7 +264,7 @@ def laid_on(body: Volume, grid: Grid, mean: np.ndarray, sd: np.ndarray, start: R
 
     def residuals(six: np.ndarray) -> np.ndarray:
         laid_map = body.resampled(grid, pose_of(six))
-        off = (laid_map.numpy() / UNIT_PER_CM - mean) / sd
+        off = (laid_map.numpy() / UNIT_PER_CM - expected) / sd
         # what the CT does not show says nothing
         return (off if laid_map.outside is None else np.where(laid_map.outside.numpy(), 0.0, off)).ravel()
 
@@ -315,8 +300,8 @@ def by_map(
     for _ in range(passes):
         seen, _ = network_inputs(image(pose) if image else patient.spect, patient.body, grid, pose)
         with torch.inference_mode():
-            mean, log_variance = network(seen[None, None])
-        pose = laid_on(patient.body, grid, mean[0].numpy(), (0.5 * log_variance[0]).exp().numpy(), pose)
+            expected, log_variance = network(seen[None, None])
+        pose = laid_on(patient.body, grid, expected[0].numpy(), (0.5 * log_variance[0]).exp().numpy(), pose)
     return pose
 
 
