@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from mureg.errors import MuregError
-from mureg.evaluation.axis import axis_from_image, axis_from_wall
 from mureg.evaluation.images import Images
-from mureg.evaluation.polar import polar_map
 from mureg.geometry import Volume
+from mureg.heart.axis import axis_from_image, axis_from_wall
+from mureg.heart.polar import polar_map
 from mureg.io.store import Cohort, read_case
 
 COLUMNS = (

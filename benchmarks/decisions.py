@@ -23,15 +23,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.assessment.assess import assess
+from mureg.assessment.result import Assessment
 from mureg.errors import MuregError
-from mureg.evaluation.assessment import assess
-from mureg.evaluation.axis import axis_from_wall
 from mureg.evaluation.images import Images, nmse_percent
 from mureg.evaluation.metrics import target_registration_error_mm
-from mureg.evaluation.polar import polar_map, segment_error_percent
-from mureg.evaluation.verdict import Assessment
 from mureg.evaluation.work import shared_out
 from mureg.geometry import RigidTransform, Volume
+from mureg.heart.axis import axis_from_wall
+from mureg.heart.polar import polar_map, segment_error_percent
 from mureg.io.store import CASES, open_case, read_case
 from mureg.pipeline import Outcome, run
 from mureg.recon import Osem

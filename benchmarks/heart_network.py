@@ -47,12 +47,12 @@ from mureg.evaluation import target_registration_error_mm
 from mureg.evaluation.work import shared_out
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.find import find_left_ventricle
 from mureg.io.atomic import writing
 from mureg.io.store import CASES, open_case, read_case
 from mureg.pipeline import attenuation_maps
 from mureg.registration import NearHeart
 from mureg.registration.confidence import LEVEL, chi_square_quantile, heart_bound_mm
-from mureg.registration.heart import find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Together, growth, load_network, save_network
 from mureg.registration.near_heart import SHIPPED

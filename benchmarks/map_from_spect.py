@@ -41,10 +41,10 @@ from mureg.evaluation import target_registration_error_mm
 from mureg.evaluation.statistics import bootstrap, mean
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.find import HeartLocation, find_left_ventricle
 from mureg.io.store import CASES, read_case
 from mureg.pipeline import attenuation_maps, corrected_at
 from mureg.recon import Osem
-from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import load_network
 from mureg.registration.near_heart import SHIPPED, look_at, weights_file

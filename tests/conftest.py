@@ -16,11 +16,13 @@ import support.shapes  # noqa: F401 (the hook below finds it by name)
 install_import_hook(
     [
         "mureg.geometry",
+        "mureg.heart",
         "mureg.spect",
         "mureg.study",
         "mureg.recon",
         "mureg.registration",
         "mureg.simulate",
+        "mureg.assessment",
         "mureg.pipeline",
         "mureg.evaluation",
         "mureg.training",

@@ -10,7 +10,7 @@ RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
 
 _PUBLIC = {
     "Acquisition": "mureg.spect",
-    "Assessment": "mureg.evaluation.verdict",
+    "Assessment": "mureg.assessment.result",
     "Ct": "mureg.study",
     "Grid": "mureg.geometry",
     "MuregError": "mureg.errors",
@@ -23,9 +23,9 @@ _PUBLIC = {
     "RigidTransform": "mureg.geometry",
     "Study": "mureg.study",
     "SystemModel": "mureg.spect",
-    "Thresholds": "mureg.evaluation.thresholds",
+    "Thresholds": "mureg.assessment.thresholds",
     "Volume": "mureg.geometry",
-    "assess": "mureg.evaluation.assessment",
+    "assess": "mureg.assessment.assess",
     "inspect": "mureg.io",
     "read_ct": "mureg.io",
     "read_mu": "mureg.io",

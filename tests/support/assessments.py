@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mureg.evaluation.axis import axis_from_image
-from mureg.evaluation.polar import polar_map
-from mureg.evaluation.verdict import Assessment, Confidence, Perfusion
+from mureg.assessment.result import Assessment, Confidence, Perfusion
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.heart.axis import axis_from_image
+from mureg.heart.polar import polar_map
 from mureg.pipeline import Outcome, Provenance, reconstruct
 from mureg.registration import Registration
 from mureg.spect import Acquisition, EnergyWindow

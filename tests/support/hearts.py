@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.simulate.ventricle import LeftVentricle
+from mureg.heart.ventricle import LeftVentricle
 from support.phantoms import voxel_points
 
 APEX = np.array([0.70, -0.50, -0.45]) / np.linalg.norm([0.70, -0.50, -0.45])

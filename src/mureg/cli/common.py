@@ -27,8 +27,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mureg.assessment.thresholds import Thresholds
 from mureg.errors import UsageError, printable
-from mureg.evaluation.thresholds import Thresholds
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from mureg.assessment.assess import assess
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
 from mureg.cli.report import ReportOut
 from mureg.evaluation import target_registration_error_mm
-from mureg.evaluation.assessment import assess
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
 from mureg.pipeline import run

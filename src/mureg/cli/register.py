@@ -10,6 +10,9 @@ from typing import Annotated
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.assessment.assess import assess
+from mureg.assessment.perfusion import HandAxis
+from mureg.assessment.result import Assessment
 from mureg.cli.common import (
     Algorithms,
     Common,
@@ -24,9 +27,6 @@ from mureg.cli.common import (
 from mureg.cli.dicom import DicomOut
 from mureg.cli.report import ReportOut
 from mureg.errors import RefusedError, UsageError
-from mureg.evaluation.assessment import assess
-from mureg.evaluation.perfusion import HandAxis
-from mureg.evaluation.verdict import Assessment
 from mureg.io import read_study
 from mureg.pipeline import Progress, run
 from mureg.registration import NearHeart

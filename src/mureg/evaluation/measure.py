@@ -10,16 +10,16 @@ import numpy as np
 
 import mureg
 from mureg.errors import MuregError, RefusedError
-from mureg.evaluation.axis import axis_from_image, axis_from_wall
 from mureg.evaluation.images import Images, mean_normalised, nmae_percent, nmse_percent
 from mureg.evaluation.methods import KNOWN, ORACLE, Found, Method, register
 from mureg.evaluation.metrics import mean_motion_errors, motion_errors, target_registration_error_mm
-from mureg.evaluation.polar import PolarMap, polar_map, segment_error_percent
 from mureg.evaluation.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, Row
 from mureg.geometry import RigidTransform
+from mureg.heart.axis import axis_from_image, axis_from_wall
+from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
+from mureg.heart.ventricle import LeftVentricle
 from mureg.io.store import open_case, read_case
 from mureg.registration.learned import Learned
-from mureg.simulate.ventricle import LeftVentricle
 from mureg.spect import Acquisition
 from mureg.study import Case
 

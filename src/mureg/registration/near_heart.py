@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.confidence import CALIBRATED
-from mureg.registration.heart import HEART_MM, HeartLocation, find_left_ventricle
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Card, Together, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by

@@ -19,8 +19,8 @@ from pydantic.dataclasses import dataclass
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.find import HEART_MM, find_left_ventricle
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
-from mureg.registration.heart import HEART_MM, find_left_ventricle
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.newton import Step, Vector, newton_step
 from mureg.registration.profile import (

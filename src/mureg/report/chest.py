@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.heart import HeartLocation
+from mureg.heart.find import HeartLocation
 from mureg.report.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values
 from mureg.report.planes import Plane, View
 

@@ -7,8 +7,8 @@ from matplotlib.patheffects import withStroke
 
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.find import HeartLocation, find_left_ventricle
 from mureg.pipeline import Outcome
-from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.report.canvas import AFTER, BEFORE, Canvas, draw_outline
 from mureg.report.chest import (
     LUNG_EDGE_PER_CM,

@@ -12,14 +12,14 @@ import numpy as np
 from matplotlib import colormaps
 
 from mureg.errors import MuregError
-from mureg.evaluation.axis import axis_from_image, axis_from_wall
 from mureg.evaluation.images import Images
 from mureg.evaluation.markdown import name_of
-from mureg.evaluation.polar import PolarMap, polar_map, segment_error_percent
 from mureg.evaluation.protocol import Comparison
 from mureg.evaluation.rows import Measurement, Row
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.axis import axis_from_image, axis_from_wall
+from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.io.store import read_case
 from mureg.report.bullseye import draw_bullseye
 from mureg.report.canvas import AFTER, CAUTION, FAINT, GREY, HEAT, Canvas, draw_glow, draw_outline, draw_values

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mureg.evaluation.verdict import Assessment, Confidence, Perfusion
+from mureg.assessment.result import Assessment, Confidence, Perfusion
 
 LEVEL_90 = "interval_90"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.evaluation.verdict import Assessment, Perfusion
+from mureg.assessment.result import Assessment, Perfusion
+from mureg.heart.ventricle import SEGMENTS, TERRITORIES
 from mureg.report.facts import Facts, acquisition_facts
 from mureg.report.wording import displacement_at, six_numbers
-from mureg.simulate.ventricle import SEGMENTS, TERRITORIES
 from mureg.study import Study
 
 MISMATCH_LIMIT_PERCENT = 3.0

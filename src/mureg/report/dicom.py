@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mureg.evaluation.verdict import Assessment
+from mureg.assessment.result import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
 from mureg.io.dicom_results import FOLDER, Reconstructions, check_dicom_folder
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 import mureg
-from mureg.evaluation.verdict import Assessment
+from mureg.assessment.result import Assessment
 from mureg.geometry.rigid import Triple
+from mureg.heart.find import HEART_MM
 from mureg.io.atomic import writing
-from mureg.registration.heart import HEART_MM
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
 from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture

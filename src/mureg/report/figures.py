@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mureg.evaluation.verdict import Assessment
+from mureg.assessment.result import Assessment
 from mureg.geometry import Quantity, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.heart import HeartLocation, find_left_ventricle
+from mureg.heart.find import HeartLocation, find_left_ventricle
 from mureg.report.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
 from mureg.report.chest import brightest_in_heart, chest_centre, draw_fused, smoothed
 from mureg.report.planes import VIEWS, plane

@@ -9,12 +9,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from mureg.errors import MuregError
-from mureg.evaluation.polar import polar_map, short_axis
 from mureg.geometry import Volume
+from mureg.heart.polar import polar_map, short_axis
+from mureg.heart.ventricle import LeftVentricle
 from mureg.report.canvas import HEAT, Canvas
 from mureg.report.chest import smoothed
 from mureg.report.chest_picture import WIDTH
-from mureg.simulate.ventricle import LeftVentricle
 
 Array = npt.NDArray[np.float32]
 

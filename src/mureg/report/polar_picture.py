@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Wedge
 
-from mureg.evaluation.verdict import Perfusion
+from mureg.assessment.result import Perfusion
 from mureg.report.bullseye import wedges
 from mureg.report.canvas import HEAT, Canvas
 from mureg.report.chest_picture import WIDTH

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.evaluation.verdict import Assessment
+from mureg.assessment.result import Assessment
 from mureg.io import DicomResult, write_nifti
 from mureg.io.atomic import refuse_existing, require_writable, staging
 from mureg.io.dicom_results import FOLDER, remove_dicom_folder

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mureg.evaluation.verdict import Assessment
+from mureg.assessment.result import Assessment
 from mureg.study import Study
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.tracer import Tracer
-from mureg.simulate.ventricle import LeftVentricle
 
 Points = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass as settings
 from scipy.special import ndtr
 
 from mureg.geometry.rigid import Triple
-from mureg.simulate.ventricle import SEGMENTS, TERRITORIES
+from mureg.heart.ventricle import SEGMENTS, TERRITORIES
 
 ORGANS = (
     "soft_tissue", "fat", "breast", "bone", "lung", "blood", "lv_wall", "rv_wall", "liver", "gallbladder", "spleen",

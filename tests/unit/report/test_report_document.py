@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mureg.evaluation.verdict import Assessment, Confidence
+from mureg.assessment.result import Assessment, Confidence
 from mureg.report import AsReport
 from mureg.report.canvas import Canvas
 from mureg.report.contents import Contents

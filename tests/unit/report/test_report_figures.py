@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 from scipy import ndimage
 
-from mureg.evaluation.verdict import Assessment
+from mureg.assessment.result import Assessment
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import Outcome, Provenance
 from mureg.registration import Registration

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import spearmanr
 
 from mureg.errors import UsageError
+from mureg.heart.ventricle import SEGMENTS, TERRITORIES, LeftVentricle
 from mureg.simulate.tracer import NEIGHBOURS, ORGANS, TracerRange
-from mureg.simulate.ventricle import SEGMENTS, TERRITORIES, LeftVentricle
 
 VENTRICLE = LeftVentricle(
     (40.0, -30.0, 0.0), (0.7453559924999299, -0.5962847939999439, -0.29814239699997197), 85, 32, 10

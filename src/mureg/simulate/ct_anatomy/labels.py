@@ -17,8 +17,8 @@ from scipy import ndimage
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
-from mureg.simulate.ventricle import LeftVentricle
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.ct_anatomy.base import AIR_HU, LATTICE_MM, CtBase
 from mureg.simulate.ct_anatomy.labels import CODE, ventricle_between
@@ -26,7 +27,6 @@ from mureg.simulate.ct_anatomy.sampling import Places, averaged, denser, share_i
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.fields import SmoothField
 from mureg.simulate.tracer import Tracer
-from mureg.simulate.ventricle import LeftVentricle
 
 _BODY_MM = (480.0, 360.0, 560.0)
 _NODES_MM = 12.0

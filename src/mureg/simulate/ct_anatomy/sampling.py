@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mureg.geometry import Grid
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.ct_anatomy.labels import TISSUE_NAMES
 from mureg.simulate.tracer import Tracer
-from mureg.simulate.ventricle import LeftVentricle
 
 _LEAST_DENSITY, _MOST_DENSITY = 0.5, 2.0
 _SUBSAMPLE_MM = 3.0

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mureg.simulate.ventricle import LeftVentricle
+from mureg.heart.ventricle import LeftVentricle
 
 _WIDEST = 0.3
 """Where the ventricle is widest, as a share of its length from the base plane."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mureg.geometry.rigid import Triple
-from mureg.simulate.ventricle import LeftVentricle
+from mureg.heart.ventricle import LeftVentricle
 
 RIB_MM = 8.0
 """Thickness of the rib cage."""

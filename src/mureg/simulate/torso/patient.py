@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.tissues import TISSUES, Tissue
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, Body, lv_volumes_ml
@@ -22,7 +23,6 @@ from mureg.simulate.torso.motion import Motion
 from mureg.simulate.torso.scene import Scene, Texture
 from mureg.simulate.torso.shapes import cover
 from mureg.simulate.tracer import Tracer
-from mureg.simulate.ventricle import LeftVentricle
 
 _MATERIALS: Mapping[str, tuple[str, str, float]] = {
     # painted as: (tissue, organ of the tracer, share of its uptake)

@@ -11,10 +11,10 @@ from pydantic.dataclasses import dataclass as settings
 
 from mureg.errors import UsageError
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, RIB_MM, Body, lv_volumes_ml
 from mureg.simulate.torso.motion import Motion
 from mureg.simulate.torso.patient import Torso
-from mureg.simulate.ventricle import LeftVentricle
 
 __all__ = ["Torso", "TorsoRange", "draw_body"]
 

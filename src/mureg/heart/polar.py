@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Volume
-from mureg.simulate.ventricle import SEGMENTS, TERRITORIES, LeftVentricle
+from mureg.heart.ventricle import SEGMENTS, TERRITORIES, LeftVentricle
 
 N_ANGLES = 60
 _PER_RING = 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mureg.evaluation.thresholds import Thresholds
-from mureg.evaluation.verdict import Confidence, Decision
+from mureg.assessment.result import Confidence, Decision
+from mureg.assessment.thresholds import Thresholds
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import torch
 from scipy import ndimage
 
 from mureg.errors import RefusedError, UsageError
-from mureg.evaluation.axis import axis_by_hand, axis_from_image, axis_from_wall
-from mureg.evaluation.polar import (
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.heart.axis import axis_by_hand, axis_from_image, axis_from_wall
+from mureg.heart.polar import (
     N_ANGLES,
     PolarMap,
     polar_map,
@@ -21,10 +22,9 @@ from mureg.evaluation.polar import (
     short_axis,
     short_axis_grid,
 )
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.heart.ventricle import SEGMENTS
 from mureg.simulate.anatomy import Breath
 from mureg.simulate.torso import TorsoRange
-from mureg.simulate.ventricle import SEGMENTS
 from support.hearts import APEX, GRID, TOWARD, VENTRICLE, wall_share, wall_volume, with_defect
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mureg.evaluation.polar import PolarMap
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.polar import PolarMap
+from mureg.heart.ventricle import LeftVentricle
 from mureg.pipeline import Outcome
-from mureg.simulate.ventricle import LeftVentricle
 
 Decision = Literal["aligned", "corrected", "review", "refused"]
 """No correction needed; moved; moved but to be looked at; no answer."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mureg.evaluation.decide import Grounds, decide
-from mureg.evaluation.thresholds import Thresholds
-from mureg.evaluation.verdict import Confidence
+from mureg.assessment.decision import Grounds, decide
+from mureg.assessment.result import Confidence
+from mureg.assessment.thresholds import Thresholds
 
 LIMITS = Thresholds()
 SURE = Confidence((1.0, 1.0, 1.0), (0.5, 0.5, 0.5), 1.5, calibrated=True)

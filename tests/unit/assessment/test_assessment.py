@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from mureg.assessment.assess import assess
+from mureg.assessment.mismatch import mismatch_percent, myocardium
+from mureg.assessment.thresholds import Thresholds
 from mureg.errors import RefusedError
-from mureg.evaluation.assessment import assess
-from mureg.evaluation.mismatch import mismatch_percent, myocardium
-from mureg.evaluation.thresholds import Thresholds
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import reconstruct, run
 from mureg.recon import Osem

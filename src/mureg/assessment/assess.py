@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mureg.assessment.decision import Grounds, decide
+from mureg.assessment.mismatch import mismatch_percent, myocardium
+from mureg.assessment.perfusion import HandAxis, changes, find_axis, try_perfusion
+from mureg.assessment.result import Assessment, Confidence, Perfusion
+from mureg.assessment.thresholds import Thresholds
 from mureg.errors import MuregError, RefusedError
-from mureg.evaluation.axis import FoundAxis
-from mureg.evaluation.decide import Grounds, decide
-from mureg.evaluation.mismatch import mismatch_percent, myocardium
-from mureg.evaluation.perfusion import HandAxis, changes, find_axis, try_perfusion
-from mureg.evaluation.thresholds import Thresholds
-from mureg.evaluation.verdict import Assessment, Confidence, Perfusion
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.axis import FoundAxis
+from mureg.heart.find import HEART_MM, find_left_ventricle
 from mureg.pipeline import Outcome, Progress, corrected_at
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import Registration
 from mureg.registration.confidence import CALIBRATED, half_widths, heart_bound_mm
-from mureg.registration.heart import HEART_MM, find_left_ventricle
 from mureg.registration.profile import air_inside
 from mureg.spect import Acquisition, Physics
 from mureg.spect.attenuation import AttenuationMaps

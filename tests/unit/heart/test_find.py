@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.registration.heart import find_left_ventricle
+from mureg.heart.find import find_left_ventricle
 
 FINE = Grid.centred((64, 64, 64), (6.8, 6.8, 6.8), (0.0, 0.0, -170.0))
 FRONT_LEFT_DOWN = np.array([0.7, -0.55, -0.3]) / np.linalg.norm([0.7, -0.55, -0.3])

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from scipy.optimize import least_squares
 
 from mureg.errors import RefusedError, UsageError
-from mureg.evaluation.axis_search import Cup, Drawn, base_mm, draw
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.heart import ventricle_places
-from mureg.simulate.ventricle import LeftVentricle
+from mureg.heart.axis_search import Cup, Drawn, base_mm, draw
+from mureg.heart.find import ventricle_places
+from mureg.heart.ventricle import LeftVentricle
 
 Points = Float[np.ndarray, "point 3"]
 Weights = Float[np.ndarray, " point"]

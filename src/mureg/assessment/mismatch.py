@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mureg.evaluation.axis import off_wall_mm
 from mureg.geometry import Volume
-from mureg.simulate.ventricle import LeftVentricle
+from mureg.heart.axis import off_wall_mm
+from mureg.heart.ventricle import LeftVentricle
 
 _UPTAKE = 0.5
 _BESIDE_MM = 4.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from mureg.assessment.result import Perfusion
 from mureg.errors import MuregError
-from mureg.evaluation.axis import FoundAxis, axis_by_hand, axis_from_image
-from mureg.evaluation.polar import PolarMap, polar_map
-from mureg.evaluation.verdict import Perfusion
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.axis import FoundAxis, axis_by_hand, axis_from_image
+from mureg.heart.polar import PolarMap, polar_map
 
 HandAxis = tuple[Triple, Triple]
 """A point near the middle of the long axis (mm) and the direction from base to apex, both LPS+ in SPECT space."""

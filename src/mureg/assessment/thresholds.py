@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from mureg.registration.heart import HARD_TO_FIND
+from mureg.heart.find import HARD_TO_FIND
 
 Positive = Annotated[float, Field(gt=0)]
 
