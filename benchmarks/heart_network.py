@@ -33,7 +33,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,13 @@ from mureg.heart.find import find_left_ventricle
 from mureg.io.atomic import writing
 from mureg.io.store import CASES, open_case, read_case
 from mureg.pipeline import attenuation_maps
+from mureg.recon import Osem
 from mureg.registration import NearHeart
-from mureg.registration.confidence import LEVEL, chi_square_quantile, heart_bound_mm
+from mureg.registration.confidence import LEVEL, chi_square_quantile, heart_bound_mm, settings_sha256
 from mureg.registration.inputs import network_inputs
 from mureg.registration.learned import Together, growth, load_network, save_network
 from mureg.registration.near_heart import SHIPPED
+from mureg.spect.attenuation import AttenuationMap
 from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST
@@ -308,10 +310,21 @@ def card(options: argparse.Namespace) -> None:
     if options.hurried_rows:
         hurried = stated(options.hurried_rows, options.grow_mm)
         told = replace(told, errors_hurried=hurried, errors_hurried_grow_mm=options.grow_mm)
+    told = replace(told, calibrated_for=shipped_settings() if told.errors else {})
     options.output.mkdir(parents=True, exist_ok=True)
     # half precision, for the size of the package: three decimals of every weight
     network = Together(networks) if len(networks) > 1 else networks[0]
     save_network(options.output / "near-heart.safetensors", network.half(), told)
+
+
+def shipped_settings() -> dict[str, str]:
+    """Fingerprints of the settings that the rows were made with: those that the program ships."""
+    return {
+        "default": NearHeart().settings_sha256(),
+        "quick": NearHeart().hurried().settings_sha256(),
+        "attenuation": settings_sha256(asdict(AttenuationMap())),
+        "reconstructor": settings_sha256(asdict(Osem())),
+    }
 
 
 def stated(paths: Sequence[Path], grow_mm: float) -> tuple[tuple[float, ...], ...]:

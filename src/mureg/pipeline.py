@@ -1,80 +1,38 @@
-"""The path of the data, straight down one page: from a study to a registered map and a corrected heart."""
+"""The path of one study, straight down one page: prepare, register, reconstruct, assess."""
 
 from __future__ import annotations
 
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import mureg
-from mureg.errors import RefusedError
+from mureg.assessment.assess import assess
+from mureg.assessment.data_checks import coverage_notes, motion_notes, refuse_without_lung
+from mureg.assessment.identity import require_one_patient
+from mureg.assessment.perfusion import HandAxis
+from mureg.assessment.result import Assessment, Examination, MapAtPose, Provenance, Settings
+from mureg.assessment.thresholds import Thresholds
+from mureg.errors import RefusedError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
+from mureg.heart.find import find_left_ventricle
+from mureg.notes import Note, Rank, by_rank
 from mureg.recon import Osem, Reconstructor
 from mureg.registration import NearHeart, Registrar, Registration
+from mureg.registration.base import refuse_overlap
 from mureg.spect import Acquisition, Physics
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps, extended_share
+from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
 from mureg.spect.body import emission_outline
-from mureg.spect.patient_motion import largest_jump
 from mureg.spect.physics import WITHOUT
-from mureg.study import Ct, Source, Study
+from mureg.study import Ct, Study
 
 Progress = Callable[[str], None]
-Settings = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What made a result: enough to make it again."""
-
-    versions: dict[str, str]
-    settings: dict[str, Settings]
-    sources: tuple[Source, ...]
-    seconds: dict[str, float]
-    device: str
-    weights_sha256: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """All of one run.
-
-    Attributes:
-        registration: where the map belongs, and how sure that is.
-        mu_header: attenuation map on the SPECT grid by the headers alone, 1/cm.
-        mu_registered: attenuation map on the SPECT grid after registration, 1/cm.
-        spect_uncorrected: reconstruction without attenuation, or the volume that was given.
-        spect_corrected: reconstruction with `mu_registered`; None where it was not asked for or cannot be made.
-        warnings: what a reader should know, one sentence each.
-        provenance: versions, settings, input hashes, seconds.
-        maps: body and table as they were registered, for what is made afterwards.
-        outline: label of where the emission comes from, for the same.
-    """
-
-    registration: Registration
-    mu_header: Volume
-    mu_registered: Volume
-    spect_uncorrected: Volume
-    spect_corrected: Volume | None
-    warnings: tuple[str, ...]
-    provenance: Provenance
-    maps: AttenuationMaps
-    outline: Volume
-
-    @property
-    def uncorrected_scale(self) -> float | None:
-        """Factor that brings the uncorrected image to the total of the corrected one, so that the two compare.
-
-        Both are in counts per voxel and view, but without correction only what got out of the body is seen.
-        """
-        if self.spect_corrected is None:
-            return None
-        return float(self.spect_corrected.values.sum() / self.spect_uncorrected.values.sum().clamp_min(1e-30))
+Notes = tuple[str, ...]
 
 
 def run(
@@ -83,27 +41,39 @@ def run(
     reconstructor: Reconstructor = Osem(),  # noqa: B008
     physics: Physics = Physics(),  # noqa: B008
     attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008
+    limits: Thresholds = Thresholds(),  # noqa: B008
     *,
     correct: bool = True,
+    axis: HandAxis | None = None,
+    seek_axis: bool = True,
+    allow_different_patients: bool = False,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
-) -> Outcome:
-    """Register the attenuation map of a study to its SPECT and reconstruct the corrected image.
+) -> Assessment:
+    """Register the attenuation map of a study to its SPECT, reconstruct, and decide: the one answer to a study.
 
     Args:
         study: one visit.
-        registrar: how to find the pose; mutual information and a network at the heart by default.
+        registrar: how to find the pose; mutual information and networks at the heart by default.
         reconstructor: how to reconstruct; OSEM, 12 iterations of 10 subsets, by default.
         physics: which effects of the camera the corrected reconstruction models.
         attenuation: how the map is made from the CT, and what stands where the CT does not reach.
-        correct: reconstruct with the registered map as well; otherwise stop after the registration.
+        limits: of the decision.
+        correct: reconstruct with the map as well; otherwise stop after the registration.
+        axis: long axis of the left ventricle by hand: a point near its middle (mm) and the direction from base to apex,
+            LPS+ in SPECT space.
+        seek_axis: look for the axis where it is not given; without one there are no polar maps.
+        allow_different_patients: let a SPECT and a CT through whose headers name two patients (phantoms).
         device: where reconstructions run.
-        progress: told the name of each step as it begins.
+        progress: receives the name of each step as it begins.
 
     Raises:
-        RegistrationError: no transform that could be trusted was found.
+        RefusedError: two patients, no counts, a map that is not of a chest, no overlap, or no pose that can be trusted.
     """
     clock = _Clock(progress)
+    identity_notes = require_one_patient(
+        study.spect_patient, study.attenuation_patient, allow_different=allow_different_patients
+    )
     acquisition = study.spect.to(device) if isinstance(study.spect, Acquisition) else None
 
     clock.begin("uncorrected SPECT")
@@ -111,44 +81,44 @@ def run(
 
     clock.begin("attenuation map")
     grid, outline = uncorrected.grid, emission_outline(uncorrected)
-    maps, notes = attenuation_maps(study.attenuation, grid, attenuation)
+    maps, map_notes = attenuation_maps(study.attenuation, grid, attenuation)
+    refuse_without_lung(maps, limits.least_lung_ml)
 
     clock.begin("registration")
     registration = registrar.register(uncorrected, maps.body, acquisition, maps)
-    ct_from_spect = registration.ct_from_spect
-    header = maps.on_spect(grid, outline=outline)
-    registered = maps.on_spect(grid, ct_from_spect, outline)
 
-    corrected = None
-    if correct and acquisition is not None:
-        clock.begin("corrected SPECT")
-        corrected, said = corrected_at(ct_from_spect, acquisition, maps, outline, reconstructor, physics)
-        notes = (*notes, *said)
-
-    clock.end()
-    return Outcome(
-        registration,
-        header,
-        registered,
-        uncorrected,
-        corrected,
-        (*study.notes, *notes, *_warnings(study, uncorrected, maps.body, registered, correct), *registration.warnings),
-        Provenance(
-            versions(),
-            {
-                "registrar": _settings(registrar),
-                "reconstructor": _settings(reconstructor),
-                "physics": asdict(physics),
-                "attenuation": asdict(attenuation),
-            },
-            study.sources,
-            clock.seconds,
-            str(device),
-            registration.weights_sha256,
-        ),
-        maps,
-        outline,
+    notes: Notes = (*identity_notes, *study.notes, *_acquisition_notes(study.spect, correct), *map_notes)
+    images: dict[RigidTransform, Volume | None] = {}
+    for pose in (RigidTransform.identity(), registration.ct_from_spect):
+        if correct and acquisition is not None and pose not in images:
+            clock.begin("corrected SPECT")
+            images[pose], physics_notes = corrected_at(pose, acquisition, maps, outline, reconstructor, physics)
+            notes = (*notes, *physics_notes)
+    header, found = (
+        MapAtPose(pose, maps.on_spect(grid, pose, outline), images.get(pose))
+        for pose in (RigidTransform.identity(), registration.ct_from_spect)
     )
+
+    clock.begin("decision")
+    provenance = Provenance(
+        versions(),
+        {
+            "registrar": _settings(registrar),
+            "reconstructor": _settings(reconstructor),
+            "physics": asdict(physics),
+            "attenuation": asdict(attenuation),
+        },
+        study.sources,
+        clock.seconds,
+        str(device),
+        registration.weights_sha256,
+    )
+    examination = Examination(
+        study, registration, uncorrected, header, found, maps, outline, tuple(dict.fromkeys(notes)), provenance
+    )
+    assessment = assess(examination, limits, axis=axis, seek_axis=seek_axis)
+    clock.end()
+    return assessment
 
 
 def register(
@@ -156,7 +126,7 @@ def register(
     attenuation: Ct | Volume,
     registrar: Registrar = NearHeart(),  # noqa: B008
 ) -> Registration:
-    """Find ``ct_from_spect`` and nothing else.
+    """Find ``ct_from_spect`` and nothing else: the pose found, whatever `run` would decide about giving it out.
 
     Args:
         spect: projections, or an uncorrected reconstruction.
@@ -194,6 +164,47 @@ def reconstruct_and_say(
     on_grid = None if mu is None else mu if _fits(mu.grid, grid) else finer_than(mu, grid).resampled(onto=grid)
     system, notes = physics.system(acquisition, on_grid)
     return reconstructor.reconstruct(acquisition, system).to("cpu"), notes
+
+
+def reconstruct_at(
+    study: Study,
+    ct_from_spect: RigidTransform,
+    reconstructor: Reconstructor = Osem(),  # noqa: B008
+    physics: Physics = Physics(),  # noqa: B008
+    attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008
+    limits: Thresholds = Thresholds(),  # noqa: B008
+    *,
+    allow_different_patients: bool = False,
+) -> tuple[Volume, tuple[Note, ...]]:
+    """Reconstruct a study with its map at a pose that is known, under the safety checks and with the warnings of `run`.
+
+    Args:
+        study: with projections; their device is used.
+        ct_from_spect: where the map belongs; identity for the scanner position.
+        reconstructor, physics, attenuation, limits, allow_different_patients: see `run`.
+
+    Returns:
+        Activity in main memory, and notes by rank.
+
+    Raises:
+        UsageError: a study without projections.
+        RefusedError: two patients, no counts, a map that is not of a chest, or no overlap at this pose.
+    """
+    if not isinstance(study.spect, Acquisition):
+        raise UsageError("a reconstructed SPECT volume", "projections", "give the acquisition")
+    identity_notes = require_one_patient(
+        study.spect_patient, study.attenuation_patient, allow_different=allow_different_patients
+    )
+    uncorrected = _uncorrected(study.spect, study.spect, reconstructor)
+    maps, map_notes = attenuation_maps(study.attenuation, uncorrected.grid, attenuation)
+    refuse_without_lung(maps, limits.least_lung_ml)
+    refuse_overlap(uncorrected, maps.body, ct_from_spect, "at the pose given")
+    outline = emission_outline(uncorrected)
+    image, physics_notes = corrected_at(ct_from_spect, study.spect, maps, outline, reconstructor, physics)
+    mu = maps.on_spect(uncorrected.grid, ct_from_spect, outline)
+    heart = find_left_ventricle(image, mu)
+    checks = (*motion_notes(study.spect), *coverage_notes(uncorrected, mu, heart.centre_mm, limits))
+    return image, by_rank((*identity_notes, *study.notes, *study.spect.notes, *map_notes, *physics_notes, *checks))
 
 
 def corrected_at(
@@ -266,26 +277,13 @@ def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, r
     return reconstruct(acquisition, None, reconstructor, WITHOUT)
 
 
-def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, correct: bool) -> list[str]:
-    warnings = list(study.spect.notes) if isinstance(study.spect, Acquisition) else []
-    jump = largest_jump(study.spect) if isinstance(study.spect, Acquisition) else None
-    if jump is not None and jump.is_motion:
-        warnings.append(f"the patient seems to have moved during the scan: the projections jump {jump.words()}")
-    frames = (spect.grid.frame_of_reference, mu.grid.frame_of_reference)
-    if all(frames) and frames[0] != frames[1]:
-        warnings.append(
-            "SPECT and CT name different frames of reference: their header positions need not agree before registration"
-        )
-    if registered.outside is not None:
-        counts = float(spect.values[registered.outside].sum() / spect.values.sum().clamp_min(1e-30))
-        warnings.append(
-            f"the CT does not reach {100 * (1 - registered.known_share):.0f} % of the SPECT field, from which "
-            f"{100 * counts:.0f} % of the counts come; {100 * extended_share(registered):.0f} % of the map's "
-            "attenuation is an extension of the CT"
-        )
-    if correct and isinstance(study.spect, Volume):
-        warnings.append("no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given")
-    return warnings
+def _acquisition_notes(spect: Acquisition | Volume, correct: bool) -> Notes:
+    if isinstance(spect, Acquisition):
+        return spect.notes
+    if not correct:
+        return ()
+    sentence = "no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given"
+    return (Note(sentence, Rank.RECORD),)
 
 
 class _Clock:
@@ -303,4 +301,5 @@ class _Clock:
 
     def end(self) -> None:
         if self._step:
-            self.seconds[self._step] = round(time.perf_counter() - self._since, 3)
+            spent = time.perf_counter() - self._since
+            self.seconds[self._step] = round(self.seconds.get(self._step, 0.0) + spent, 3)

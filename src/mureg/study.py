@@ -28,6 +28,27 @@ class Source:
 
 
 @dataclass(frozen=True)
+class PatientIdentity:
+    """What a DICOM header says of who the patient is, as it stands there; never written to logs or results.
+
+    Attributes:
+        identifier, issuer: PatientID and IssuerOfPatientID.
+        name: PatientName, its alphabetic part.
+        birth_date: PatientBirthDate, YYYYMMDD.
+        sex: PatientSex.
+    """
+
+    identifier: str = ""
+    issuer: str = ""
+    name: str = ""
+    birth_date: str = ""
+    sex: str = ""
+
+    def __repr__(self) -> str:
+        return "PatientIdentity(...)"
+
+
+@dataclass(frozen=True)
 class Ct:
     """A CT volume and what its header says of the tube.
 
@@ -59,6 +80,7 @@ class Study:
         patient: pseudonym that keeps all visits of one person together in a split, "" where unknown.
         sources: what was read.
         notes: guesses made while reading that belong to neither side alone, one sentence each.
+        spect_patient, attenuation_patient: who the headers of each side name; None where there are no headers.
     """
 
     spect: Acquisition | Volume
@@ -66,6 +88,8 @@ class Study:
     patient: str = ""
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+    spect_patient: PatientIdentity | None = None
+    attenuation_patient: PatientIdentity | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.attenuation, Volume) and self.attenuation.quantity is not Quantity.MU_PER_CM:

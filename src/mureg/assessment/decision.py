@@ -1,11 +1,14 @@
-"""The decision: from figures of a run to one word and its reasons."""
+"""The decision: from the figures of a run to one word and its reasons."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mureg.assessment.move import Move
 from mureg.assessment.result import Confidence, Decision
 from mureg.assessment.thresholds import Thresholds
+from mureg.notes import Note, Rank
 
 
 @dataclass(frozen=True)
@@ -13,53 +16,76 @@ class Grounds:
     """What the decision rests on.
 
     Attributes:
-        moved_mm: how far the pose that was found moves the heart against the headers.
-        turned_deg: by which angle it turns.
-        gain: of the log-likelihood of the projections over the headers' pose; None where nobody knows.
+        move: of the pose found, at the heart, against the scanner position.
+        gain: of the log-likelihood of the projections over the scanner position; None where it is not known.
         disagreement_mm: of a second method at the heart, or how far the starts ended apart; None where there is none.
         confidence: None where the registrar states none.
         largest_change: of relative uptake in a segment between the corrected images, points; None without both.
-        changed: number of segments that changed by more than the threshold.
+        changed: number of segments that changed by more than the limit.
         mismatch: index in percent by "header" and "registered"; empty where unknown.
-        doubts: whatever else speaks against the pose, one sentence each.
+        warnings: notes on the study with their rank.
+        objections: whatever else speaks against the pose found, one sentence each.
     """
 
-    moved_mm: float
-    turned_deg: float
+    move: Move
     gain: float | None = None
     disagreement_mm: float | None = None
     confidence: Confidence | None = None
     largest_change: float | None = None
     changed: int = 0
-    mismatch: dict[str, float] = field(default_factory=dict)
-    doubts: tuple[str, ...] = ()
+    mismatch: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Note, ...] = ()
+    objections: tuple[str, ...] = ()
+
+    @property
+    def first_rank(self) -> tuple[str, ...]:
+        """Warnings that change the answer."""
+        return tuple(str(note) for note in self.warnings if note.rank is Rank.CHANGES_ANSWER)
 
 
 def decide(grounds: Grounds, limits: Thresholds) -> tuple[Decision, tuple[str, ...]]:
-    """The decision ("aligned", "corrected" or "review") and its reasons, the weightiest first.
+    """The decision ("aligned", "moved" or "review") and its reasons, the weightiest first.
 
-    A move too small to matter is none, whatever else there is: the headers' pose stays. A move that matters is reviewed
-    where it is not believable, not certain to a pixel, contradicted, or makes the fit of heart and map worse.
+    A warning of the first rank means review, however small the move. A move too small to matter is "aligned", unless it
+    changes segments or turns the heart implausibly. A move that matters is reviewed where it is implausible, not known
+    to a pixel, contradicted, or worsens the fit of heart and map.
     """
-    against_moving = _why_none(grounds, limits)
-    doubts = _doubts(grounds, limits)
-    if against_moving and not (doubts and grounds.moved_mm > limits.action_limit_mm):
-        return "aligned", (against_moving, *_facts(grounds, limits, aligned=True))
-    moved = f"The map was moved by {grounds.moved_mm:.1f} mm at the heart{_gained(grounds)}{_effect(grounds, limits)}."
-    if doubts:
-        return "review", (*doubts, moved, *_facts(grounds, limits, aligned=False))
-    return "corrected", (moved, *_facts(grounds, limits, aligned=False))
+    none_needed = _reason_against_moving(grounds, limits)
+    objections = _objections(grounds, limits)
+    moved = (
+        f"The pose found moves the map by {grounds.move.rms_mm:.1f} mm at the heart{_gained(grounds)}"
+        f"{_effect(grounds, limits)}."
+    )
+    if grounds.first_rank:
+        return "review", (*_sentences(grounds.first_rank), *objections, moved, *_facts(grounds, limits, aligned=False))
+    if none_needed:
+        contradiction = _contradiction(grounds, limits)
+        if contradiction:
+            return "review", (contradiction, *objections, moved, *_facts(grounds, limits, aligned=False))
+        if not (objections and grounds.move.rms_mm > limits.action_limit_mm):
+            return "aligned", (none_needed, *_facts(grounds, limits, aligned=True))
+    if objections:
+        return "review", (*objections, moved, *_facts(grounds, limits, aligned=False))
+    return "moved", (moved, *_facts(grounds, limits, aligned=False))
 
 
-def _why_none(grounds: Grounds, limits: Thresholds) -> str:
+def is_released(decision: Decision, grounds: Grounds, limits: Thresholds) -> bool:
+    """Whether the pose found is given out: under review only where it is known to two pixels and nothing of rank 1."""
+    if decision != "review":
+        return decision == "moved"
+    bound = grounds.confidence
+    return bound is not None and bound.heart_mm < limits.release_limit_mm and not grounds.first_rank
+
+
+def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
     """Why the map need not move; "" where it has to."""
-    moved = grounds.moved_mm
+    moved = grounds.move.rms_mm
     if moved == 0.0:
-        return "No pose was better than that of the headers."
+        return "No pose was better than the scanner position."
     if moved <= limits.aligned_mm:
         return (
-            f"The best pose lies {moved:.1f} mm at the heart from that of the headers, within the "
-            f"{limits.aligned_mm:g} mm that registration cannot tell from none."
+            f"The best pose lies {moved:.1f} mm at the heart from the scanner position, within the "
+            f"{limits.aligned_mm:g} mm that registration cannot tell from no move."
         )
     if moved > limits.action_limit_mm:
         return ""
@@ -70,34 +96,53 @@ def _why_none(grounds: Grounds, limits: Thresholds) -> str:
         )
     if grounds.gain is not None and grounds.gain < limits.least_gain:
         return (
-            f"The best pose, {moved:.1f} mm away at the heart, explains the projections hardly better than the headers "
-            f"(log-likelihood {grounds.gain:+.0f}, {limits.least_gain:g} asked for)."
+            f"The best pose, {moved:.1f} mm away at the heart, explains the projections hardly better than the scanner "
+            f"position (log-likelihood {grounds.gain:+.0f}, at least {limits.least_gain:g} asked for)."
         )
-    sure = grounds.confidence
-    if sure is not None and sure.calibrated and moved <= sure.heart_mm <= limits.action_limit_mm:
+    bound = grounds.confidence
+    if bound is not None and bound.calibrated and moved <= bound.heart_mm <= limits.action_limit_mm:
         return (
-            f"The best pose lies {moved:.1f} mm at the heart from that of the headers, within its own 90 % interval of "
-            f"{sure.heart_mm:.1f} mm."
+            f"The best pose lies {moved:.1f} mm at the heart from the scanner position, within its own 90 % bound of "
+            f"{bound.heart_mm:.1f} mm."
         )
     return ""
 
 
-def _doubts(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
+def _contradiction(grounds: Grounds, limits: Thresholds) -> str:
+    """Why a small move is not simply "aligned"; "" where nothing speaks against that."""
+    move, bound = grounds.move, grounds.confidence
+    if move.turn_deg > limits.implausible_deg:
+        return f"The pose found turns the map by {move.turn_deg:.0f} degrees, more than patients usually turn."
+    if grounds.changed:
+        return (
+            f"The pose found lies only {move.rms_mm:.1f} mm at the heart from the scanner position, and yet changes "
+            f"{_segments(grounds.changed)} by up to {grounds.largest_change or 0.0:.0f} points."
+        )
+    if bound is not None and bound.heart_mm > limits.release_limit_mm:
+        return (
+            f"The pose found lies near the scanner position, but is only known to within {bound.heart_mm:.1f} mm at "
+            "the heart (90 %), more than two pixels."
+        )
+    return ""
+
+
+def _objections(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
     found = []
-    if grounds.moved_mm > limits.implausible_mm or grounds.turned_deg > limits.implausible_deg:
+    move = grounds.move
+    if move.rms_mm > limits.implausible_mm or move.turn_deg > limits.implausible_deg:
         found.append(
-            f"A move of {grounds.moved_mm:.0f} mm at the heart and {grounds.turned_deg:.0f} degrees is more than "
-            f"patients usually move ({limits.implausible_mm:g} mm, {limits.implausible_deg:g} degrees)."
+            f"A move of {move.rms_mm:.0f} mm at the heart and {move.turn_deg:.0f} degrees is more than patients "
+            f"usually move ({limits.implausible_mm:g} mm, {limits.implausible_deg:g} degrees)."
         )
     if grounds.gain is not None and grounds.gain < limits.least_gain:
         found.append(
-            f"The projections are explained hardly better than by the headers (log-likelihood {grounds.gain:+.0f}, "
-            f"{limits.least_gain:g} asked for)."
+            f"The projections are explained hardly better than at the scanner position (log-likelihood "
+            f"{grounds.gain:+.0f}, at least {limits.least_gain:g} asked for)."
         )
-    sure = grounds.confidence
-    if sure is not None and sure.heart_mm > limits.action_limit_mm:
+    bound = grounds.confidence
+    if bound is not None and bound.heart_mm > limits.action_limit_mm:
         found.append(
-            f"The pose is only known to within {sure.heart_mm:.1f} mm at the heart (90 %), more than a pixel of "
+            f"The pose is only known to within {bound.heart_mm:.1f} mm at the heart (90 %), more than the limit of "
             f"{limits.action_limit_mm:g} mm."
         )
     apart = grounds.disagreement_mm
@@ -106,32 +151,32 @@ def _doubts(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
     before, after = (grounds.mismatch.get(name) for name in ("header", "registered"))
     if before is not None and after is not None and after > limits.mismatch_percent and after > before:
         found.append(
-            f"More of the myocardium lies outside the mediastinum of the registered map ({after:.1f} %) than by the "
-            f"headers ({before:.1f} %)."
+            f"More of the myocardium lies outside the mediastinum of the map at the pose found ({after:.1f} %) than at "
+            f"the scanner position ({before:.1f} %)."
         )
-    return (*found, *grounds.doubts)
+    return (*found, *grounds.objections)
 
 
 def _facts(grounds: Grounds, limits: Thresholds, *, aligned: bool) -> tuple[str, ...]:
     """What else a reader wants to know, for any decision."""
-    said = []
+    facts = []
     shown = ("header",) if aligned else ("header", "registered")
     if all(name in grounds.mismatch for name in shown):
         values = " before and ".join(f"{grounds.mismatch[name]:.1f} %" for name in shown)
-        said.append(
+        facts.append(
             f"Mismatch of myocardium and mediastinum: {values}{'' if aligned else ' after'} "
             f"(acceptable up to {limits.mismatch_percent:g} %)."
         )
-    sure = grounds.confidence
-    if sure is not None and not aligned:
-        kind = "" if sure.calibrated else ", noise of the counts alone, not checked on patients"
-        said.append(f"The heart is placed to within {sure.heart_mm:.1f} mm (90 %{kind}).")
-    if aligned and grounds.largest_change is not None and grounds.changed:
-        said.append(
-            f"The pose that was not taken would have changed {_segments(grounds.changed)} by up to "
-            f"{grounds.largest_change:.0f} points."
-        )
-    return tuple(said)
+    bound = grounds.confidence
+    if bound is not None:
+        kind = "" if bound.calibrated else ", not calibrated for these settings"
+        facts.append(f"The pose found is known to within {bound.heart_mm:.1f} mm at the heart (90 %{kind}).")
+    return tuple(facts)
+
+
+def _sentences(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Notes as sentences: a capital at the beginning, a full stop at the end."""
+    return tuple(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in notes)
 
 
 def _gained(grounds: Grounds) -> str:

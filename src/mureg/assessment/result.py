@@ -1,37 +1,112 @@
-"""What is concluded from a run: whether the map had to move, how sure that is, and what it does to the heart."""
+"""What one run makes of a study, and what is concluded from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from mureg.geometry import Volume
+from mureg.assessment.move import Move
+from mureg.assessment.thresholds import Thresholds
+from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.polar import PolarMap
 from mureg.heart.ventricle import LeftVentricle
-from mureg.pipeline import Outcome
+from mureg.notes import Note
+from mureg.registration import Registration
+from mureg.spect.attenuation import AttenuationMaps
+from mureg.study import Source, Study
 
-Decision = Literal["aligned", "corrected", "review", "refused"]
-"""No correction needed; moved; moved but to be looked at; no answer."""
+Decision = Literal["aligned", "moved", "review", "by-hand"]
+"""No move needed; moved; to be looked at; a pose set by a reader. A refusal raises `RefusedError` instead."""
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result: enough to make it again."""
+
+    versions: dict[str, str]
+    settings: dict[str, Settings]
+    sources: tuple[Source, ...]
+    seconds: dict[str, float]
+    device: str
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class MapAtPose:
+    """The attenuation map at one pose, and the image corrected with it.
+
+    Attributes:
+        ct_from_spect: the pose.
+        mu: attenuation map on the SPECT grid, 1/cm.
+        spect: reconstruction with this map; None where it was not asked for or cannot be made.
+    """
+
+    ct_from_spect: RigidTransform
+    mu: Volume
+    spect: Volume | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """All that one run made of a study, before anything is concluded.
+
+    Attributes:
+        study: as it was read.
+        registration: of the registrar; never rewritten.
+        uncorrected: reconstruction without attenuation, or the volume that was given.
+        header: the map at the scanner position.
+        found: the map at the pose that the registrar found.
+        maps: body and table apart, as they were registered.
+        outline: label of where the emission comes from.
+        notes: on the way here, one sentence each.
+        provenance: versions, settings, input hashes, seconds.
+    """
+
+    study: Study
+    registration: Registration
+    uncorrected: Volume
+    header: MapAtPose
+    found: MapAtPose
+    maps: AttenuationMaps
+    outline: Volume
+    notes: tuple[str, ...]
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """How far the pose can be trusted, at 90 %.
+    """How far the pose that was found can be trusted, at 90 %, at the heart.
 
     Attributes:
-        shift_mm: half-widths of the intervals of the translation about the centre of the SPECT grid.
+        shift_mm: half-widths of the intervals of the place of the heart's centre along x, y, z.
         angles_deg: half-widths of the intervals of the angles.
-        heart_mm: the target registration error over the heart stays below this.
-        calibrated: whether virtual patients have shown that such statements hold; `Registration.covariance` of
-            registrars that know the noise of the counts alone does not.
+        heart_mm: the root mean square error over the heart points stays below this.
+        calibrated: whether held-out patients have shown, with these settings and weights, that such bounds hold.
     """
 
     shift_mm: Triple
     angles_deg: Triple
     heart_mm: float
     calibrated: bool
+
+
+@dataclass(frozen=True)
+class HeartPlace:
+    """Where the heart is in SPECT space, and how far the ways to locate it differ.
+
+    Attributes:
+        centre_mm: LPS+; moves and bounds are stated about this point.
+        method: "axis", "registrar" or "image".
+        apart_mm: largest distance between the three, 0 where there is one only.
+    """
+
+    centre_mm: Triple
+    method: str
+    apart_mm: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +118,9 @@ class Perfusion:
         axis_confidence: 0 to 1; 1 where the axis was given by hand.
         axis_by_hand: whether it was given.
         uncorrected: polar map without attenuation correction.
-        header: polar map corrected with the map where the headers have it.
-        registered: polar map corrected with the registered map.
-        changed: segments (1 to 17) whose relative uptake differs by more than 5 points between the corrected images.
+        header: polar map of the image corrected with the map at the scanner position.
+        registered: polar map of the image corrected with the map at the pose found.
+        changed: segments (1 to 17) whose relative uptake differs by more than the limit between the corrected images.
     """
 
     ventricle: LeftVentricle
@@ -59,27 +134,108 @@ class Perfusion:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """A run and what is concluded from it.
+    """One study, one answer: the command line, a batch and `mureg.run` all give this.
 
     Attributes:
-        outcome: of the run; where the decision is "aligned", its pose is exactly that of the headers.
+        examination: images, maps and the registration that the answer rests on.
         decision: in one word.
-        reason: in one sentence.
         reasons: everything that spoke for or against it, one sentence each, the weightiest first.
-        confidence: None where the registrar states no covariance.
+        released: whether the pose found is the pose given out; otherwise that is the scanner position.
+        heart: where moves are measured.
+        move_found: move at the heart of the pose found.
+        limits: the thresholds that were used.
+        confidence: of the pose found; None where the registrar states no covariance.
         perfusion: None where there is no corrected image, or no ventricle was found in it.
-        spect_header: reconstruction corrected with the map by the headers; None where there is no corrected image.
-        mismatch_percent: published myocardium-to-mediastinum mismatch index, by "header" and "registered"; empty
-            where it cannot be told.
-        figures: what the decision rests on, by name.
+        mismatch_percent: published myocardium-to-mediastinum mismatch index, by "header" and "registered" (the pose
+            found); empty where it cannot be told.
+        warnings: one sentence each, by rank.
+        figures: further numbers that the decision rests on, by name.
     """
 
-    outcome: Outcome
+    examination: Examination
     decision: Decision
-    reason: str
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...]
+    released: bool
+    heart: HeartPlace
+    move_found: Move
+    limits: Thresholds = field(default_factory=Thresholds)
     confidence: Confidence | None = None
     perfusion: Perfusion | None = None
-    spect_header: Volume | None = None
     mismatch_percent: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Note, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """The weightiest reason."""
+        return self.reasons[0]
+
+    @property
+    def registration(self) -> Registration:
+        """What the registrar found; `ct_from_spect` here is the pose given out."""
+        return self.examination.registration
+
+    @property
+    def given(self) -> MapAtPose:
+        """Map and corrected image at the pose that is given out."""
+        return self.examination.found if self.released else self.examination.header
+
+    @property
+    def shown(self) -> MapAtPose:
+        """Map and corrected image to show beside the scanner position: a pose under review is shown, given or not."""
+        return self.examination.header if self.decision == "aligned" else self.examination.found
+
+    @property
+    def withheld(self) -> bool:
+        """Whether a pose was found that is shown but not given out."""
+        return self.decision == "review" and not self.released
+
+    @property
+    def ct_from_spect(self) -> RigidTransform:
+        """The pose that is given out: every file and object is written for it."""
+        return self.given.ct_from_spect
+
+    @property
+    def mu_registered(self) -> Volume:
+        """Attenuation map at the pose given out, on the SPECT grid, 1/cm."""
+        return self.given.mu
+
+    @property
+    def mu_header(self) -> Volume:
+        """Attenuation map at the scanner position, on the SPECT grid, 1/cm."""
+        return self.examination.header.mu
+
+    @property
+    def spect_uncorrected(self) -> Volume:
+        """Reconstruction without attenuation correction (NAC)."""
+        return self.examination.uncorrected
+
+    @property
+    def spect_corrected(self) -> Volume | None:
+        """Reconstruction with the map at the pose given out (AC)."""
+        return self.given.spect
+
+    @property
+    def spect_header(self) -> Volume | None:
+        """Reconstruction with the map at the scanner position."""
+        return self.examination.header.spect
+
+    @property
+    def move(self) -> Move:
+        """Move at the heart of the pose given out."""
+        return self.move_found if self.released else Move.of(RigidTransform.identity(), self.heart.centre_mm)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What made this result."""
+        return self.examination.provenance
+
+    @property
+    def uncorrected_scale(self) -> float | None:
+        """Factor that brings the uncorrected image to the total of the corrected one, so that the two compare.
+
+        Both are in counts per voxel and view, but without correction only what got out of the body is seen.
+        """
+        if self.spect_corrected is None:
+            return None
+        return float(self.spect_corrected.values.sum() / self.spect_uncorrected.values.sum().clamp_min(1e-30))

@@ -1,7 +1,8 @@
-"""Where the decision draws its lines."""
+"""The limits of the decision, each written once; they travel with every result that used them."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -9,37 +10,55 @@ from pydantic.dataclasses import dataclass
 
 from mureg.heart.find import HARD_TO_FIND
 
-Positive = Annotated[float, Field(gt=0)]
+Millimetres = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Degrees = Annotated[float, Field(gt=0, le=180, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Thresholds:
-    """Settings of the decision; see docs/concepts/decision.md.
+    """Limits of the decision; see docs/concepts/decision.md.
 
     Attributes:
-        aligned_mm: a move of less at the heart is none: the pose of the headers stays.
-        least_gain: of the log-likelihood over the pose of the headers, where the registrar states it; with less, a
-            move of up to `action_limit_mm` is none.
-        action_limit_mm: an error of more than this, one pixel, spoils the correction.
+        aligned_mm: moves of the heart points (root mean square) up to this count as aligned.
+        least_gain: smallest gain of log-likelihood over the scanner position, where the registrar states it, that
+            justifies a move of up to `action_limit_mm`.
+        action_limit_mm: largest acceptable error at the heart: one pixel (Chen et al., J Nucl Cardiol 2006).
+        release_limit_mm: a study under review gives out the pose found only where its 90 % bound is below this (mm).
         changed_percent: a segment whose relative uptake differs by more points between two images has changed.
         mismatch_percent: published threshold of the mismatch index (Chen et al., J Nucl Cardiol 2006).
-        implausible_mm: a move of more at the heart is not believed unseen.
-        implausible_deg: a turn of more is not believed unseen.
-        disagreement_mm: two methods or starts that differ by more at the heart disagree.
-        least_heart_confidence: with less the ventricle was hard to find, and the registrar may have looked beside it.
-        least_axis_confidence: with less the long axis of the ventricle has to be looked at.
-        least_lung_ml: of lung that the attenuation map has to show to be that of a chest.
+        implausible_mm: moves at the heart above this are flagged for review.
+        implausible_deg: turns above this are flagged for review.
+        disagreement_mm: two methods or starts that end farther apart at the heart are flagged for review.
+        heart_apart_mm: two ways to locate the heart that differ by more are flagged for review.
+        outside_counts_percent: share of the SPECT counts from outside the CT above which the study is flagged.
+        extension_percent: share of the attenuation in the slices of the heart, from beyond the CT, above which the
+            study is flagged.
+        least_heart_confidence: review if the confidence of the ventricle detection is below this.
+        least_axis_confidence: review if the confidence of the ventricle's long axis is below this.
+        least_lung_ml: smallest volume of lung in an attenuation map of a chest (ml).
     """
 
-    aligned_mm: Positive = 4.5
-    least_gain: Annotated[float, Field(ge=0)] = 10.0
-    action_limit_mm: Positive = 6.8
-    changed_percent: Positive = 5.0
-    mismatch_percent: Positive = 3.0
-    implausible_mm: Positive = 50.0
-    implausible_deg: Positive = 20.0
-    disagreement_mm: Positive = 10.0
-    least_heart_confidence: Annotated[float, Field(ge=0, le=1)] = HARD_TO_FIND
-    least_axis_confidence: Annotated[float, Field(ge=0, le=1)] = 0.3
-    least_lung_ml: Annotated[float, Field(ge=0)] = 100.0
+    aligned_mm: Millimetres = 4.5
+    least_gain: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 10.0
+    action_limit_mm: Millimetres = 6.8
+    release_limit_mm: Millimetres = 13.6
+    changed_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 5.0
+    mismatch_percent: Percent = 3.0
+    implausible_mm: Millimetres = 50.0
+    implausible_deg: Degrees = 20.0
+    disagreement_mm: Millimetres = 10.0
+    heart_apart_mm: Millimetres = 20.0
+    outside_counts_percent: Percent = 10.0
+    extension_percent: Percent = 10.0
+    least_heart_confidence: Share = HARD_TO_FIND
+    least_axis_confidence: Share = 0.3
+    least_lung_ml: Annotated[float, Field(ge=0, le=10000, allow_inf_nan=False)] = 100.0
     kind: Literal["decision"] = "decision"
+
+    def changed_from_shipped(self) -> tuple[str, ...]:
+        """Each limit that differs from the shipped one: "aligned_mm = 6 (shipped: 4.5)"."""
+        shipped = Thresholds()
+        pairs = ((one.name, getattr(self, one.name), getattr(shipped, one.name)) for one in fields(self))
+        return tuple(f"{name} = {mine:g} (shipped: {theirs:g})" for name, mine, theirs in pairs if mine != theirs)

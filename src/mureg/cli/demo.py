@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from mureg.assessment.assess import assess
+from mureg.assessment.move import Move
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
 from mureg.cli.report import ReportOut
@@ -16,6 +16,7 @@ from mureg.geometry import RigidTransform
 from mureg.io import read_study
 from mureg.pipeline import run
 from mureg.report import as_json, check_folder, describe, write_folder
+from mureg.report.conclusion import move_as_json, move_words
 from mureg.simulate.sample import load_truth, sample_folder
 
 
@@ -44,34 +45,30 @@ def main(arguments: Sequence[str]) -> int:
     with progress(options.common.json) as report:
         report("reading")
         study = read_study(spect, ct=ct)
-        outcome = run(study, device=device, progress=report)
-        assessment = assess(study, outcome, device=device, progress=report)
+        assessment = run(study, device=device, progress=report)
         report("writing")
         write_folder(assessment, options.output, dicom, options.document.of(study, spect), overwrite=overwrite)
-    outcome = assessment.outcome
-    registration = outcome.registration
-    found = registration.ct_from_spect
-    error_mm = target_registration_error_mm(found, truth.ct_from_spect, truth.heart_points_mm)
+    given = assessment.ct_from_spect
+    error_mm = target_registration_error_mm(given, truth.ct_from_spect, truth.heart_points_mm)
     by_headers_mm = target_registration_error_mm(RigidTransform.identity(), truth.ct_from_spect, truth.heart_points_mm)
-    true_shift, true_angles = truth.ct_from_spect.six(registration.centre_mm)
+    true_shift, true_angles = truth.ct_from_spect.six(assessment.registration.centre_mm)
+    move_true = Move.of(truth.ct_from_spect, assessment.heart.centre_mm)
     comparison = {
+        "move_true_at_heart": move_as_json(move_true),
         "shift_true_mm": list(true_shift),
         "angles_true_deg": list(true_angles),
         "heart_error_by_headers_mm": by_headers_mm,
         "heart_error_mm": error_mm,
     }
+    grid = assessment.spect_uncorrected.grid
     lines = [
         *describe(assessment),
         "",
-        f"shift found  {_triple(registration.shift_mm)} mm, angles {_triple(registration.angles_deg)} degrees",
-        f"shift true   {_triple(true_shift)} mm, angles {_triple(true_angles)} degrees",
-        f"target registration error of the heart: {error_mm:.1f} mm (by headers alone {by_headers_mm:.1f} mm; "
-        f"one pixel is {outcome.spect_uncorrected.grid.spacing_mm[0]:.1f} mm)",
+        f"move given  {move_words(assessment.move, grid)}",
+        f"move true   {move_words(move_true, grid)}",
+        f"target registration error of the heart: {error_mm:.1f} mm (at the scanner position {by_headers_mm:.1f} mm; "
+        f"one pixel is {grid.spacing_mm[0]:.1f} mm)",
         f"results in {options.output}: open report.html first",
     ]
     emit(options.common, as_json(assessment) | comparison, lines)
     return 0
-
-
-def _triple(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:+.1f}" for value in values) + ")"

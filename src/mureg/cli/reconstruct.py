@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.geometry import RigidTransform, Volume
-from mureg.io import read_ct, read_gates, read_mu, read_spect, read_transform, write_nifti
+from mureg.geometry import RigidTransform
+from mureg.io import read_gates, read_spect, read_study, read_transform, write_nifti
 from mureg.io.atomic import refuse_existing
-from mureg.pipeline import attenuation_maps, reconstruct, reconstruct_and_say, versions
+from mureg.notes import by_rank
+from mureg.pipeline import reconstruct_and_say, reconstruct_at, versions
 from mureg.recon import Osem
 from mureg.spect import Acquisition, Physics
 from mureg.spect.attenuation import AttenuationMap
-from mureg.spect.body import emission_outline
-from mureg.spect.physics import WITHOUT
-from mureg.study import Ct, Source
+from mureg.study import Source, Study
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,12 @@ class Reconstruct:
         output: NIfTI file for the image (.nii or .nii.gz).
         mu: attenuation map in SPECT space, DICOM or NIfTI.
         ct: CT instead of a map, DICOM or NIfTI in HU.
-        transform: where the CT or map belongs: ct_from_spect as .tfm or registration.json; by headers when left out.
+        transform: where the CT or map belongs: ct_from_spect as .tfm or registration.json; the scanner position when
+            left out.
         series: which series of the folder holds the projections.
         gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
         ct_series: which CT or map series of its folder.
+        allow_different_patients: go on although the headers of SPECT and CT name different patients (phantom studies).
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
         attenuation: how the map is made.
@@ -48,6 +49,7 @@ class Reconstruct:
     series: str | None = None
     gate: int | None = None
     ct_series: str | None = None
+    allow_different_patients: bool = False
     common: Annotated[Common, Flat] = field(default_factory=Common)
     osem: Osem = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
@@ -66,23 +68,34 @@ def main(arguments: Sequence[str]) -> int:
     if not options.common.overwrite:
         refuse_existing([options.output])
     device = options.common.prepare()
+    corrected = options.ct is not None or options.mu is not None
     with progress(options.common.json) as report:
         report("reading")
-        acquisition, spect_source = _projections(options)
-        acquisition = acquisition.to(device)
-        mu, notes, sources = _attenuation(options, acquisition)
+        acquisition, study, sources = _inputs(options, device)
         report("reconstruction")
-        image, said = reconstruct_and_say(acquisition, mu, options.osem, options.physics)
+        if study is None:
+            image, notes = reconstruct_and_say(acquisition, None, options.osem, options.physics)
+            warnings = by_rank((*acquisition.notes, *notes))
+        else:
+            ct_from_spect, transform_sources = _transform(options)
+            sources = (*sources, *transform_sources)
+            image, warnings = reconstruct_at(
+                study,
+                ct_from_spect,
+                options.osem,
+                options.physics,
+                options.attenuation,
+                allow_different_patients=options.allow_different_patients,
+            )
         report("writing")
         write_nifti(image, options.output)
-    warnings = [*acquisition.notes, *notes, *said]
     answer = {
         "output": options.output.name,
-        "attenuation_corrected": mu is not None,
+        "attenuation_corrected": corrected,
         "counts": float(acquisition.photopeak_counts.sum()),
         "shape": list(image.grid.shape),
         "spacing_mm": list(image.grid.spacing_mm),
-        "warnings": warnings,
+        "warnings": [{"rank": note.rank.words, "text": str(note)} for note in warnings],
         "provenance": {
             "versions": versions(),
             "settings": {
@@ -90,14 +103,14 @@ def main(arguments: Sequence[str]) -> int:
                 "physics": asdict(options.physics),
                 "attenuation": asdict(options.attenuation),
             },
-            "sources": [vars(source) for source in (spect_source, *sources)],
+            "sources": [vars(source) for source in sources],
         },
         "use": RESEARCH_USE_ONLY,
     }
     lines = [
-        f"{'with' if mu is not None else 'without'} attenuation correction, {acquisition.n_views} views over "
+        f"{'with' if corrected else 'without'} attenuation correction, {acquisition.n_views} views over "
         f"{acquisition.arc_deg:.0f} degrees, {answer['counts']:.0f} counts",
-        *(f"warning    {warning}" for warning in warnings),
+        *(f"warning    {note} [{note.rank.words}]" for note in warnings),
         RESEARCH_USE_ONLY,
         f"image in {options.output}",
     ]
@@ -105,38 +118,41 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _projections(options: Reconstruct) -> tuple[Acquisition, Source]:
-    """The projections, summed over gates or of one gate."""
-    spect, source = read_spect(options.projections, options.series)
+def _inputs(options: Reconstruct, device: str) -> tuple[Acquisition, Study | None, tuple[Source, ...]]:
+    """The projections, summed over gates or of one gate; with a map also the study that both make."""
+    study = None
+    if options.ct is None and options.mu is None:
+        spect, source = read_spect(options.projections, options.series)
+        sources: tuple[Source, ...] = (source,)
+    else:
+        study = read_study(
+            options.projections,
+            ct=options.ct,
+            mu=options.mu,
+            spect_series=options.series,
+            ct_series=options.ct_series,
+        )
+        spect, sources = study.spect, study.sources
     if not isinstance(spect, Acquisition):
         raise UnreadableInputError(
             "a reconstructed volume", "projections (NM TOMO)", "give the acquisition, not its reconstruction"
         )
-    if options.gate is None:
-        return spect, source
+    acquisition = (spect if options.gate is None else _gate(options)).to(device)
+    return acquisition, None if study is None else replace(study, spect=acquisition), sources
+
+
+def _gate(options: Reconstruct) -> Acquisition:
+    """One gate of a gated acquisition."""
     gates = read_gates(options.projections, options.series)
+    assert options.gate is not None
     if not 1 <= options.gate <= len(gates):
         raise UsageError(f"gate {options.gate} of {len(gates)}", f"1 to {len(gates)}", "choose another gate")
-    return gates[options.gate - 1], source
+    return gates[options.gate - 1]
 
 
-def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume | None, list[str], list[Source]]:
-    """The attenuation map in SPECT space, what to say about it and where it came from."""
-    notes: list[str] = []
-    attenuation: Ct | Volume
-    if options.ct is not None:
-        attenuation, source = read_ct(options.ct, options.ct_series)
-    elif options.mu is not None:
-        attenuation, said, source = read_mu(options.mu, options.ct_series)
-        notes += said
-    else:
-        return None, notes, []
-    sources, ct_from_spect = [source], RigidTransform.identity()
-    if options.transform is not None:
-        ct_from_spect, transform_source = read_transform(options.transform)
-        sources.append(transform_source)
-    grid = acquisition.grid()
-    maps, guesses = attenuation_maps(attenuation, grid, options.attenuation)
-    outline = emission_outline(reconstruct(acquisition, None, options.osem, WITHOUT))
-    wide = maps.attenuation_grid(grid, ct_from_spect)
-    return maps.on_spect(wide, ct_from_spect, outline), [*notes, *guesses], sources
+def _transform(options: Reconstruct) -> tuple[RigidTransform, tuple[Source, ...]]:
+    """Where the map belongs: the transform given, else the scanner position."""
+    if options.transform is None:
+        return RigidTransform.identity(), ()
+    ct_from_spect, source = read_transform(options.transform)
+    return ct_from_spect, (source,)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.assessment.assess import assess
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment
 from mureg.cli.common import (
@@ -40,10 +39,13 @@ class Manner:
     Attributes:
         registrar: how the pose is found.
         reconstruction: stop after the registration, without the corrected reconstruction.
+        allow_different_patients: go on although the headers of SPECT and CT name different patients (phantom studies);
+            the decision is then review at best.
     """
 
     registrar: RegistrarKind = NearHeart.kind
     reconstruction: bool = True
+    allow_different_patients: bool = False
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
@@ -118,7 +120,7 @@ def _register(options: Register) -> int:
 def manner_from(settings: Path, given: Manner) -> Manner:
     """What a TOML file of settings says, as the default for options; what it does not say as `given`."""
     kind, algorithms = algorithms_from(settings)
-    return Manner(kind or given.registrar, algorithms=algorithms)
+    return replace(given, registrar=kind or given.registrar, algorithms=algorithms)
 
 
 def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
@@ -131,24 +133,17 @@ def carried_out(options: Register, device: str, report: Progress) -> tuple[Asses
         options.spect, ct=options.ct, mu=options.mu, spect_series=options.spect_series, ct_series=options.ct_series
     )
     algorithms = manner.algorithms
-    outcome = run(
+    assessment = run(
         study,
         algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar),
         algorithms.osem,
         algorithms.physics,
         algorithms.attenuation,
-        correct=manner.reconstruction and not options.fast,
-        device=device,
-        progress=report,
-    )
-    assessment = assess(
-        study,
-        outcome,
         algorithms.decision,
+        correct=manner.reconstruction and not options.fast,
         axis=_by_hand(options),
         seek_axis=not options.fast,
-        reconstructor=algorithms.osem,
-        physics=algorithms.physics,
+        allow_different_patients=manner.allow_different_patients,
         device=device,
         progress=report,
     )

@@ -18,14 +18,15 @@ from typing import Any, Literal
 import torch
 
 from mureg.errors import MuregError
-from mureg.evaluation.metrics import ACTION_LIMIT_MM, target_registration_error_mm
+from mureg.evaluation.metrics import target_registration_error_mm
 from mureg.io import read_study
 from mureg.pipeline import run
-from mureg.recon import Osem
-from mureg.registration import MutualInformation
 from mureg.registration.learned import load_network
 from mureg.simulate.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
+
+_MOST_MM = 4.0
+"""The default leaves 2.8 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
 
 State = Literal["ok", "warn", "fail"]
 
@@ -154,7 +155,7 @@ def _device(device: str) -> Check:
 
 
 def _sample_offline(device: str) -> Iterator[Check]:
-    """Register the sample study quickly, with the network closed: two lines."""
+    """Register the sample study as `mureg register` does, with the network closed: two lines."""
     with closed_network() as attempts:
         yield _guarded("sample", lambda: _sample(device))
     if attempts:
@@ -169,15 +170,17 @@ def _sample(device: str) -> Check:
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
     assert isinstance(study.spect, Acquisition)
     counts = float(study.spect.photopeak_counts.sum())
-    outcome = run(study, MutualInformation(starts=1), Osem(iterations=2), device=device)
+    assessment = run(study, correct=False, seek_axis=False, device=device)
     error_mm = target_registration_error_mm(
-        outcome.registration.ct_from_spect, truth.ct_from_spect, truth.heart_points_mm
+        assessment.registration.ct_from_spect, truth.ct_from_spect, truth.heart_points_mm
     )
     seconds = time.perf_counter() - begun
-    found = f"registered in {seconds:.0f} s, the heart {error_mm:.1f} mm off (at most {ACTION_LIMIT_MM})"
+    found = (
+        f"the default registrar took {seconds:.0f} s and is {error_mm:.1f} mm off at the heart (at most {_MOST_MM:g})"
+    )
     if counts != truth.photopeak_counts:
         return Check("sample", "fail", f"{counts:.0f} counts read of {truth.photopeak_counts}", "install mureg again")
-    if error_mm > ACTION_LIMIT_MM:
+    if not error_mm <= _MOST_MM:
         return Check("sample", "fail", found, "report this, with the output of mureg doctor --json")
     return Check("sample", "ok", found)
 

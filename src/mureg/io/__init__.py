@@ -7,17 +7,18 @@ from pathlib import Path
 from mureg.errors import UsageError
 from mureg.geometry import Volume
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
-from mureg.io.dicom_files import patient_of, require_path
+from mureg.io.dicom_files import require_path
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
 from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
 from mureg.io.dicom_results import DicomResult, write_dicom_results
 from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
 from mureg.io.inspection import Found, Inspection, inspect
 from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
+from mureg.io.patient_identity import identity_of
 from mureg.io.sources import source_of
 from mureg.io.transforms import read_transform, write_tfm
 from mureg.spect.acquisition import Acquisition
-from mureg.study import Ct, Source, Study
+from mureg.study import Ct, PatientIdentity, Source, Study
 
 __all__ = [
     "DicomInputs",
@@ -108,8 +109,8 @@ def read_study(
 ) -> Study:
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
-    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. Where the two name
-    different patients a note says so: copies may carry different pseudonyms of one person.
+    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. The study carries
+    whom each header names; `mureg.run` refuses two different patients.
     """
     if (ct is None) == (mu is None):
         raise UsageError(
@@ -125,45 +126,51 @@ def read_study(
         assert mu is not None
         attenuation, notes_of_map, source, other = _read_mu(Path(mu), ct_series)
         notes += notes_of_map
-    if patient and other and patient != other:
-        what = "CT" if ct is not None else "attenuation map"
-        notes += (f"the SPECT and the {what} name different patients: make sure that they belong together",)
-    return Study(emission, attenuation, sources=(emission_source, source), notes=notes)
+    return Study(
+        emission,
+        attenuation,
+        sources=(emission_source, source),
+        notes=notes,
+        spect_patient=patient,
+        attenuation_patient=other,
+    )
 
 
-# each of these also returns the patient's identifier, "" where there is none
+# each of these also returns whom the header names, None for a NIfTI file
 
 
-def _read_spect(path: Path, series: str | None) -> tuple[Acquisition | Volume, tuple[str, ...], Source, str]:
+def _read_spect(
+    path: Path, series: str | None
+) -> tuple[Acquisition | Volume, tuple[str, ...], Source, PatientIdentity | None]:
     """`read_spect`, and the guesses made on a volume (an acquisition carries its own)."""
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "spect")
-        return volume, notes, source_of("spect", [path]), ""
+        return volume, notes, source_of("spect", [path]), None
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
     notes = notes if isinstance(spect, Volume) else ()
-    return spect, notes, source_of("spect", [file.path]), patient_of(file)
+    return spect, notes, source_of("spect", [file.path]), identity_of([file])
 
 
-def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, str]:
+def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, PatientIdentity | None]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "ct")
-        return Ct(volume, notes=notes), source_of("ct", [path]), ""
+        return Ct(volume, notes=notes), source_of("ct", [path]), None
     chosen, notes = choose_ct_series(path, series)
     source = source_of("ct", [f.path for f in chosen.files])
-    return read_ct_series(chosen, notes), source, patient_of(chosen.files[0])
+    return read_ct_series(chosen, notes), source, identity_of(chosen.files)
 
 
-def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, str]:
+def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, PatientIdentity | None]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
-        return volume, notes, source_of("mu", [path]), ""
+        return volume, notes, source_of("mu", [path]), None
     file = choose_map(path, series)
     volume, notes = load_nm_map(file)
-    return volume, notes, source_of("mu", [file.path]), patient_of(file)
+    return volume, notes, source_of("mu", [file.path]), identity_of([file])
 
 
 def _nifti(path: Path) -> bool:

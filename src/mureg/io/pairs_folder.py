@@ -139,16 +139,6 @@ def _pair(name: str, where: str, root: Path, found: _Candidates, *, alone: bool)
         seen += _listed("map", found.maps) if found.maps and not found.cts else _listed("CT", found.cts)
         return _refused(name, where, root, seen, "one SPECT and one CT", "name the two that belong together in a list")
     spect, attenuation = found.spects[0], found.attenuations[0]
-    patients = {patient_of(spect.files[0]), *map(patient_of, attenuation.files)} - {""}
-    if len(patients) > 1:
-        return _refused(
-            name,
-            where,
-            root,
-            f"SPECT and CT in {where} name {len(patients)} different patients (PatientID)",
-            "one patient",
-            "name them in a list if they belong together",
-        )
     place = _common_folder([file.path for file in attenuation.files])
     ct, mu = (place, None) if found.cts else (None, attenuation.files[0].path)
     choice = None if alone or mu is not None else attenuation.uid or None

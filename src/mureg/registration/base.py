@@ -33,6 +33,8 @@ class Registration:
         decision: whether the map has to move at all.
         evidence: what the decision rests on, by name (metrics, spreads).
         covariance: 6x6 of translation (mm) and angles (degrees) about `centre_mm`; None where the registrar has none.
+        calibrated_for: fingerprints of the settings of the other steps (`attenuation`, `reconstructor`) with which
+            held-out patients have shown that the covariance holds; empty where nobody measured it for these settings.
         seconds: time it took.
         notes: what was found on the way, one sentence each.
         warnings: reasons for doubt, one sentence each.
@@ -49,6 +51,7 @@ class Registration:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     weights_sha256: str = ""
+    calibrated_for: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shift_mm(self) -> Triple:

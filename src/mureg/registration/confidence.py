@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
@@ -17,9 +22,6 @@ SixBySix = Float[np.ndarray, "6 6"]
 Points = Float[np.ndarray, "point 3"]
 
 LEVEL = 0.9
-CALIBRATED = "calibrated"
-"""Entry of `Registration.evidence`: 1 where virtual patients have shown that the stated intervals hold."""
-
 _STEP = 1e-3
 _SMALL = 0.02
 _LEFT_OVER, _MOST_SHARES = 1e-6, 3000
@@ -66,6 +68,30 @@ def heart_bound_mm(registration: Registration, points_mm: Points, level: float =
     # the form in independent numbers of variance one
     root = _root(covariance)
     return float(np.sqrt(chi_square_quantile(np.linalg.eigvalsh(root @ form @ root), level)))
+
+
+def place_half_widths_mm(registration: Registration, place_mm: Triple, level: float = LEVEL) -> Triple:
+    """Half-widths of the intervals of where a point of SPECT space lies, along x, y, z, each taken alone.
+
+    To the first order the place moves in proportion to an error of the pose, so its covariance is that of the pose seen
+    through these slopes; unlike the translation about a distant centre it holds at the place itself.
+
+    Raises:
+        UsageError: a registration without a covariance.
+    """
+    covariance = registration.covariance
+    if covariance is None:
+        raise UsageError("a registration without a covariance", "one that states it", "choose another registrar")
+    _check(covariance, level)
+    shift, angles = registration.ct_from_spect.six(registration.centre_mm)
+    slopes = _slopes(np.array([*shift, *angles]), registration.centre_mm, np.array([place_mm]))[0]
+    x, y, z = ndtri(0.5 + level / 2) * np.sqrt(np.diag(slopes @ covariance @ slopes.T))
+    return float(x), float(y), float(z)
+
+
+def settings_sha256(settings: Mapping[str, Any]) -> str:
+    """A fingerprint of settings, whatever their order: equal for equal settings alone."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def chi_square_quantile(weights: Float[np.ndarray, " term"], level: float) -> float:

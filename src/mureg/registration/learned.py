@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
+from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
@@ -32,6 +33,7 @@ from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMaps
 
 Table = dict[str, Any]
+ABLATED = Note("the SPECT input of the network was ablated: the pose does not depend on the SPECT", Rank.CHANGES_ANSWER)
 _READY = 16
 """Networks that are kept ready."""
 
@@ -55,6 +57,8 @@ class Card:
         errors_grow_mm: doubt at which that covariance is to be four times as large, 0 for never: how far looks and
             networks lie apart, and how far they turn the heart in its chest.
         errors_hurried, errors_hurried_grow_mm: the same two of a hurried look.
+        calibrated_for: fingerprints of the settings that the covariances were measured with, by name: `default` and
+            `quick` of the registrar without its weights, `attenuation`, `reconstructor`.
         version: of mureg.
         weights_sha256: of the file of weights that this card belongs to.
     """
@@ -72,6 +76,7 @@ class Card:
     errors_grow_mm: float = 0.0
     errors_hurried: tuple[tuple[float, ...], ...] = ()
     errors_hurried_grow_mm: float = 0.0
+    calibrated_for: dict[str, str] = field(default_factory=dict)
     version: str = ""
     weights_sha256: str = ""
 
@@ -264,7 +269,7 @@ class Learned:
             evidence,
             seconds=time.perf_counter() - started,
             notes=_notes(card, blanked),
-            warnings=("the network was shown no SPECT",) if blanked else (),
+            warnings=(ABLATED,) if blanked else (),
             weights_sha256=card.weights_sha256,
         )
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,10 +26,11 @@ from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle
+from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
-from mureg.registration.confidence import CALIBRATED
+from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import Card, Together, load_network, refuse_around, shipped
+from mureg.registration.learned import ABLATED, Card, Together, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.networks import UNIT_MM
 from mureg.spect import Acquisition
@@ -44,6 +45,8 @@ _STEP_OFF_MM = 5.0
 _SPREAD_MM = 6.8
 _TURN_MM_PER_DEG = 0.4
 """What a degree by which the heart lies turned in its chest adds to the doubt (docs/decisions, 14)."""
+_IDENTICAL_MM = 0.001
+"""Answers of several networks and crops that differ by less are copies of one another."""
 _ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
 
 _COARSE = MutualInformation(
@@ -127,11 +130,17 @@ class NearHeart:
             "turned_deg": seen.turned_deg,
             "doubt_mm": doubt_mm,
             "heart_confidence": seen.heart.confidence,
-            CALIBRATED: float(covariance is not None),
             **dict(zip(HEART_MM, seen.heart.centre_mm, strict=True)),
         }
+        identical = seen.answers > 1 and spread_mm < _IDENTICAL_MM
+        if identical:
+            sentence = (
+                f"{seen.answers} network answers are identical to {_IDENTICAL_MM:g} mm: the weights may be damaged"
+            )
+            warnings = (*warnings, Note(sentence, Rank.CHANGES_ANSWER))
         if spread_mm > _SPREAD_MM:
-            warnings = (*warnings, f"the looks at the heart disagree by {spread_mm:.0f} mm")
+            sentence = f"the network predictions at the heart differ by {spread_mm:.0f} mm"
+            warnings = (*warnings, Note(sentence, Rank.CHANGES_ANSWER))
         return Registration(
             pose,
             centre_mm,
@@ -141,9 +150,23 @@ class NearHeart:
             None if covariance is None else covariance_about(pose, covariance, seen.heart.centre_mm, centre_mm),
             time.perf_counter() - started,
             notes=(seen.note(card, apart_mm), *((seen.heart.note,) if seen.heart.note else ())),
-            warnings=(*warnings, *(("the network was shown no SPECT",) if blanked else ())),
+            warnings=(*warnings, *((ABLATED,) if blanked else ())),
             weights_sha256=card.weights_sha256,
+            calibrated_for={} if covariance is None or identical else self._calibrated_for(card),
         )
+
+    def settings_sha256(self) -> str:
+        """Fingerprint of these settings without the weights, which have a hash of their own."""
+        settings = asdict(self)
+        del settings["weights"]
+        return settings_sha256(settings)
+
+    def _calibrated_for(self, card: Card) -> dict[str, str]:
+        """The settings of the other steps that the card's covariance was measured with; empty for other settings."""
+        mode = "default" if self.finish else "quick"
+        if card.calibrated_for.get(mode) != self.settings_sha256():
+            return {}
+        return {name: sha256 for name, sha256 in card.calibrated_for.items() if name not in ("default", "quick")}
 
     def _start(
         self, fixed: Volume, moving: Volume, module: nn.Module, card: Card, blanked: bool
@@ -183,12 +206,14 @@ class Seen:
         heart: where the ventricle was found, with the map as it lay at the start.
         spread: of the looks and networks of the last pass, standard deviations, mm and degrees.
         turned_deg: by which the last pass turned the map against how it lay at the start.
+        answers: of networks and crops in the last pass.
     """
 
     ct_from_spect: RigidTransform
     heart: HeartLocation
     spread: Six
     turned_deg: float
+    answers: int
 
     def note(self, card: Card, apart_mm: float) -> str:
         """In a sentence."""
@@ -232,7 +257,7 @@ def look_at(
     spacing_mm = card.grid.spacing_mm
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
-    pose, spread, turned_deg = start, np.zeros(6), 0.0
+    pose, spread, turned_deg, said = start, np.zeros(6), 0.0, list[Six]()
     for left in reversed(range(passes)):
         said = []
         for middle in _places(heart.centre_mm, looks):
@@ -246,7 +271,7 @@ def look_at(
         mean = np.mean(said, axis=0) * (card.believed if across and left == 0 else _ALONG)
         turned_deg = float(np.linalg.norm(mean[3:]))
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
-    return Seen(pose, heart, spread, turned_deg)
+    return Seen(pose, heart, spread, turned_deg, len(said))
 
 
 def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:

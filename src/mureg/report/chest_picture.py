@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
+from mureg.assessment.result import Assessment
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation, find_left_ventricle
-from mureg.pipeline import Outcome
 from mureg.report.canvas import AFTER, BEFORE, Canvas, draw_outline
 from mureg.report.chest import (
     LUNG_EDGE_PER_CM,
@@ -26,7 +26,8 @@ FUSED_HEIGHT, CHECKERBOARD_HEIGHT = 418, 142
 
 _SIZE_MM: Triple = (380.0, 260.0, 260.0)
 _GAP, _TITLE = 6, 17
-_ROWS = ("Before: the map where the headers have it", "After: the map where it was registered")
+_BEFORE, _AFTER = "Before: the map at its scanner position", "After: the map at the pose given out"
+_WITHHELD = "Pose found, not given out"
 
 
 def name(canvas: Canvas, left: float, bottom: float, words: str) -> None:
@@ -46,18 +47,19 @@ def name(canvas: Canvas, left: float, bottom: float, words: str) -> None:
 class ChestPicture:
     """The emission and the maps of one run, made ready once and drawn wherever they are wanted."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        self._maps = (outcome.mu_header, outcome.mu_registered)
-        self._spect = smoothed(outcome.spect_uncorrected)
-        clearest = outcome.spect_corrected or outcome.spect_uncorrected
-        self.heart: HeartLocation = find_left_ventricle(clearest, outcome.mu_registered)
+    def __init__(self, assessment: Assessment) -> None:
+        self._maps = (assessment.mu_header, assessment.shown.mu)
+        self._spect = smoothed(assessment.spect_uncorrected)
+        self._rows = (_BEFORE, _WITHHELD if assessment.withheld else _AFTER)
+        clearest = assessment.shown.spect or assessment.spect_uncorrected
+        self.heart: HeartLocation = find_left_ventricle(clearest, assessment.shown.mu)
         self._bright = brightest_in_heart(self._spect, self.heart)
 
     def fused(self, canvas: Canvas, left: float, top: float) -> None:
         """Draw two rows, before and after: transaxial, coronal and sagittal planes through the left ventricle."""
         per_mm = (WIDTH - 2 * _GAP) / sum(_SIZE_MM[view.across] for view in VIEWS)
         height = _SIZE_MM[1] * per_mm
-        for row, (mu, title, colour) in enumerate(zip(self._maps, _ROWS, (BEFORE, AFTER), strict=True)):
+        for row, (mu, title, colour) in enumerate(zip(self._maps, self._rows, (BEFORE, AFTER), strict=True)):
             y = top + row * (_TITLE + height + 4)
             canvas.text(left, y, title, fontsize=8.5, fontweight="bold")
             x = left

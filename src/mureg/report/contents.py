@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Perfusion
+from mureg.assessment.thresholds import Thresholds
 from mureg.heart.ventricle import SEGMENTS, TERRITORIES
+from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
-from mureg.report.wording import displacement_at, six_numbers
+from mureg.report.wording import six_numbers
 from mureg.study import Study
 
-MISMATCH_LIMIT_PERCENT = 3.0
 TERRITORY_NAMES = {"LAD": "left anterior descending", "LCX": "left circumflex", "RCA": "right coronary"}
 
 _HEADLINES = {
-    "aligned": ("ALIGNED", "no correction needed: the map stays where the headers have it", "✓"),
-    "corrected": ("CORRECTED", "the map was moved onto the heart", "→"),
+    "aligned": ("ALIGNED", "no move needed: the map stays at its scanner position", "✓"),
+    "moved": ("MOVED", "the map was moved onto the heart", "→"),
     "review": ("REVIEW", "look at the pictures before you use this result", "!"),
-    "refused": ("REFUSED", "do not use this result", "×"),
+    "by-hand": ("BY HAND", "the pose was set by a reader", "→"),
 }
 _AXES = ("left - right", "front - back", "head - foot")
-_UNCERTAIN_AXIS = 0.3
 _HASH = 20
 
 
@@ -59,6 +59,8 @@ class Contents:
         shifts, turned, shift_notes: how the map was moved at the heart, and how sure that is.
         mismatch: index by name, percent, and whether it is above the limit.
         territories, changed: what the registration does to the perfusion; empty where there is no polar map.
+        changed_limit, mismatch_limit: that were used, in words.
+        withheld: whether the pose shown is not given out.
         perfusion_note: which axis, or why there is no polar map.
         warnings: one sentence each.
         facts: of the acquisition.
@@ -82,22 +84,24 @@ class Contents:
     warnings: tuple[str, ...]
     facts: Facts
     provenance: Facts
+    changed_limit: str = ""
+    mismatch_limit: str = ""
+    withheld: bool = False
     patient: str = ""
     use: str = RESEARCH_USE_ONLY
 
     @classmethod
-    def of(cls, assessment: Assessment, study: Study, heart_mm: tuple[float, float, float], patient: str) -> Contents:
+    def of(cls, assessment: Assessment, study: Study, patient: str) -> Contents:
         """Put an assessment into words.
 
         Args:
             assessment: of one run.
             study: that was run.
-            heart_mm: where the SPECT shows the heart, LPS+.
             patient: what may be said of who it is.
         """
-        outcome, perfusion = assessment.outcome, assessment.perfusion
+        perfusion = assessment.perfusion
         headline, meaning, sign = _HEADLINES[assessment.decision]
-        shifts, turned, notes = _shifts(assessment, heart_mm)
+        shifts, turned, notes = _shifts(assessment)
         return cls(
             assessment.decision,
             headline,
@@ -112,9 +116,12 @@ class Contents:
             () if perfusion is None else _territories(perfusion),
             () if perfusion is None else _changed(perfusion),
             _perfusion_note(assessment),
-            tuple(dict.fromkeys(outcome.warnings)),
-            acquisition_facts(study, outcome),
+            tuple(f"{note} ({note.rank.words})" for note in assessment.warnings),
+            acquisition_facts(study, assessment),
             _provenance(assessment),
+            f"{assessment.limits.changed_percent:g} points",
+            f"{assessment.limits.mismatch_percent:g} %",
+            assessment.withheld,
             patient,
         )
 
@@ -128,47 +135,53 @@ class Contents:
         return (
             "Four polar maps of 17 segments: uncorrected, corrected with the map by the headers, corrected with the "
             f"registered map, and the change. Territory means in that order: {means}. "
-            f"Segments that change by more than 5 points: {changed}."
+            f"Segments that change by more than {self.changed_limit}: {changed}."
         )
+
+    @property
+    def move_title(self) -> str:
+        """Over the table of the move."""
+        return "Pose found, not given out: move at the heart" if self.withheld else "Move of the map at the heart"
 
     @property
     def moved_words(self) -> str:
         """How the map was moved, in one sentence."""
         parts = ", ".join(f"{s.mm} mm {s.toward}" for s in self.shifts if s.toward)
+        if self.withheld:
+            return f"The pose found would move the map by {parts}; it is not given out."
         return f"The map was moved by {parts}." if parts else "The map was not moved."
 
 
-def _shifts(
-    assessment: Assessment, heart_mm: tuple[float, float, float]
-) -> tuple[tuple[Shift, ...], str, tuple[str, ...]]:
-    registration, confidence = assessment.outcome.registration, assessment.confidence
-    by_headers = registration.ct_from_spect.apply(heart_mm)
-    moved = displacement_at(registration, by_headers, assessment.outcome.spect_uncorrected.grid)
+def _shifts(assessment: Assessment) -> tuple[tuple[Shift, ...], str, tuple[str, ...]]:
+    """The move that is given out, or the one found where that is withheld, at the heart."""
+    confidence = assessment.confidence
+    move = assessment.move_found if assessment.withheld else assessment.move
+    grid = assessment.spect_uncorrected.grid
     rows = []
     for number, axis in enumerate(_AXES):
-        mm, pixels = moved.mm[number], moved.pixels[number]
-        toward = "" if abs(mm) < 0.05 else moved.toward[number]
+        mm = move.mean_mm[number]
+        toward = "" if abs(mm) < 0.05 else move.toward[number]
         interval = "not stated" if confidence is None else f"± {confidence.shift_mm[number]:.1f} mm"
-        rows.append(Shift(axis, toward, f"{abs(mm):.1f}", f"{abs(pixels):.1f}", interval))
-    turned = f"{registration.ct_from_spect.rotation_deg:.1f}°"
-    notes = [f"In all {moved.length_mm:.1f} mm ({moved.length_pixels:.1f} pixels) at the heart, turned by {turned}."]
+        rows.append(Shift(axis, toward, f"{abs(mm):.1f}", f"{abs(mm) / grid.spacing_mm[number]:.1f}", interval))
+    turn = f"{move.turn_deg:.1f}°"
+    notes = [f"In all {move.rms_mm:.1f} mm ({pixels(move, grid):.1f} pixels) at the heart, turned by {turn}."]
+    if assessment.withheld:
+        notes.append("This pose is not given out: all files hold the map at its scanner position.")
     if confidence is None:
         notes.append("This registrar states no uncertainty.")
     else:
         angle = max(confidence.angles_deg)
-        notes.append(f"Over the heart the error stays below {confidence.heart_mm:.1f} mm with 90 % confidence.")
-        notes.append(f"±: 90 % interval, for the middle of the SPECT field; angles ± {angle:.1f}° or less.")
+        notes.append(f"Over the heart the error of the pose found stays below {confidence.heart_mm:.1f} mm (90 %).")
+        notes.append(f"±: 90 % interval at the heart; angles ± {angle:.1f}° or less.")
         if not confidence.calibrated:
-            notes.append("These intervals know the noise of the counts alone; the true error may be larger.")
-    return tuple(rows), turned, tuple(notes)
+            notes.append("These intervals were not calibrated for these settings; the true error may be larger.")
+    return tuple(rows), turn, tuple(notes)
 
 
 def _mismatch(assessment: Assessment) -> tuple[tuple[str, str, bool], ...]:
     names = (("header", "before"), ("registered", "after"))
-    found = assessment.mismatch_percent
-    return tuple(
-        (said, f"{found[name]:.1f} %", found[name] > MISMATCH_LIMIT_PERCENT) for name, said in names if name in found
-    )
+    index, limit = assessment.mismatch_percent, assessment.limits.mismatch_percent
+    return tuple((when, f"{index[name]:.1f} %", index[name] > limit) for name, when in names if name in index)
 
 
 def _territories(perfusion: Perfusion) -> tuple[Territory, ...]:
@@ -188,26 +201,28 @@ def _changed(perfusion: Perfusion) -> tuple[str, ...]:
 
 def _perfusion_note(assessment: Assessment) -> str:
     perfusion = assessment.perfusion
-    if assessment.outcome.spect_corrected is None:
+    if assessment.spect_corrected is None:
         return "No corrected image was made, so there are no slices of the heart and no polar maps."
     if perfusion is None:
         return "No left ventricle was found that slices and polar maps could be made along."
     if perfusion.axis_by_hand:
         return "The long axis was given by hand."
-    doubt = ": doubtful, check the slices" if perfusion.axis_confidence < _UNCERTAIN_AXIS else ""
+    uncertain = perfusion.axis_confidence < assessment.limits.least_axis_confidence
+    doubt = ": doubtful, check the slices" if uncertain else ""
     return f"The long axis was found automatically, confidence {perfusion.axis_confidence:.2f} of 1{doubt}."
 
 
 def _provenance(assessment: Assessment) -> Facts:
-    registration, provenance = assessment.outcome.registration, assessment.outcome.provenance
+    registration, provenance = assessment.registration, assessment.provenance
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
     seconds = ", ".join(f"{step} {time:.1f}" for step, time in provenance.seconds.items())
     return (
         ("Made by", f"{versions}; on {provenance.device}"),
-        ("Registrar", f"{registration.registrar}, {registration.seconds:.1f} s; map {registration.decision}"),
+        ("Registrar", f"{registration.registrar}, {registration.seconds:.1f} s"),
         (
             "Pose",
-            "ct_from_spect, as registration.json: " + "; ".join(" ".join(s.split()) for s in six_numbers(registration)),
+            "ct_from_spect, as registration.json: "
+            + "; ".join(" ".join(s.split()) for s in six_numbers(assessment.ct_from_spect, registration.centre_mm)),
         ),
         *(
             (f"Input {s.kind}", f"{s.files} file{'s' if s.files != 1 else ''}, SHA-256 {s.sha256[:_HASH]}…")
@@ -215,7 +230,18 @@ def _provenance(assessment: Assessment) -> Facts:
         ),
         *((("Weights", f"SHA-256 {provenance.weights_sha256[:_HASH]}…"),) if provenance.weights_sha256 else ()),
         ("Seconds", seconds or "not measured"),
+        ("Limits", _limits(assessment.limits)),
         ("Settings", "in settings.toml beside this report"),
+    )
+
+
+def _limits(limits: Thresholds) -> str:
+    """The limits that were used, and whether they are the shipped ones."""
+    changed = limits.changed_from_shipped()
+    return (
+        f"aligned up to {limits.aligned_mm:g} mm, pose known to {limits.action_limit_mm:g} mm, segments "
+        f"{limits.changed_percent:g} points, mismatch {limits.mismatch_percent:g} %; "
+        + (f"NOT the shipped ones: {', '.join(changed)}" if changed else "all as shipped")
     )
 
 

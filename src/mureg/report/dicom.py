@@ -40,17 +40,16 @@ class AsDicom:
         """
         from mureg.report.caption import captioned  # loads what draws
 
-        outcome = assessment.outcome
-        registration, settings = outcome.registration, outcome.provenance.settings
+        registration, settings = assessment.registration, assessment.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
         return write_dicom_results(
             folder / FOLDER,
             self.inputs,
-            registration.ct_from_spect,
-            outcome.mu_registered,
+            assessment.ct_from_spect,
+            assessment.mu_registered,
             Reconstructions(
-                outcome.spect_uncorrected if self.inputs.from_projections else None,
-                outcome.spect_corrected,
+                assessment.spect_uncorrected if self.inputs.from_projections else None,
+                assessment.spect_corrected,
                 _in_words(settings.get("reconstructor", {})),
                 ("ATTN", "SCAT") if scatter else ("ATTN",),
             ),

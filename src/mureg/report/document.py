@@ -11,8 +11,6 @@ from jinja2 import Environment, StrictUndefined
 
 import mureg
 from mureg.assessment.result import Assessment
-from mureg.geometry.rigid import Triple
-from mureg.heart.find import HEART_MM
 from mureg.io.atomic import writing
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
@@ -32,8 +30,8 @@ Draw = Callable[[Canvas, float, float], None]
 
 def write_document(assessment: Assessment, study: Study, folder: Path, *, pdf: bool, patient: str) -> None:
     """Write ``report.html``, and ``report.pdf`` where that is wanted, each whole or not at all; see `AsReport`."""
-    chest = ChestPicture(assessment.outcome)
-    contents = Contents.of(assessment, study, _heart_mm(assessment, chest), patient)
+    chest = ChestPicture(assessment)
+    contents = Contents.of(assessment, study, patient)
     pictures = _pictures(assessment, chest)
     with writing(folder / HTML) as scratch:
         scratch.write_text(as_html(contents, pictures), "utf-8")
@@ -78,28 +76,19 @@ def fitting(warnings: tuple[str, ...], taken: int = 0) -> tuple[int, bool]:
     return len(warnings), total > room // 2
 
 
-def _heart_mm(assessment: Assessment, chest: ChestPicture) -> Triple:
-    """Where the decision looked for the heart, so that one run has one shift; else the ventricle, else what is seen."""
-    figures = assessment.figures
-    if all(name in figures for name in HEART_MM):
-        x, y, z = (figures[name] for name in HEART_MM)
-        return x, y, z
-    return chest.heart.centre_mm if assessment.perfusion is None else assessment.perfusion.ventricle.centre_mm
-
-
 def _pictures(assessment: Assessment, chest: ChestPicture) -> dict[str, tuple[int, Draw]]:
     """What can be shown of this run."""
     found: dict[str, tuple[int, Draw]] = {
         "fused": (FUSED_HEIGHT, chest.fused),
         "checkerboard": (CHECKERBOARD_HEIGHT, chest.checkerboard),
     }
-    outcome, perfusion = assessment.outcome, assessment.perfusion
-    if perfusion is None or outcome.spect_corrected is None or assessment.spect_header is None:
+    perfusion, shown = assessment.perfusion, assessment.shown.spect
+    if perfusion is None or shown is None or assessment.spect_header is None:
         return found
     images = {
-        "Uncorrected": outcome.spect_uncorrected,
-        "Corrected,\nmap by headers": assessment.spect_header,
-        "Corrected,\nmap registered": outcome.spect_corrected,
+        "NAC": assessment.spect_uncorrected,
+        "AC,\nheader map": assessment.spect_header,
+        "AC, map at\npose found" if assessment.withheld else "AC,\nregistered map": shown,
     }
     hearts = {name: Heart.of(image, perfusion.ventricle) for name, image in images.items()}
     found["hearts"] = (

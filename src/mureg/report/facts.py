@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mureg.assessment.result import Assessment
 from mureg.geometry import Volume
-from mureg.pipeline import Outcome
 from mureg.report.wording import corrected_for
 from mureg.spect import Acquisition
 from mureg.spect.attenuation import extended_share
@@ -15,11 +15,11 @@ from mureg.study import Ct, Study
 Facts = tuple[tuple[str, str], ...]
 
 
-def acquisition_facts(study: Study, outcome: Outcome) -> Facts:
+def acquisition_facts(study: Study, assessment: Assessment) -> Facts:
     """Camera, scan, map and motion, as pairs of a name and a few words."""
     spect = study.spect
     named = _camera(spect) if isinstance(spect, Acquisition) else _volume(spect)
-    return (*named, *_map(study.attenuation, outcome.mu_registered), ("Corrected for", corrected_for(outcome)))
+    return (*named, *_map(study.attenuation, assessment.shown.mu), ("Corrected for", corrected_for(assessment)))
 
 
 def _camera(acquisition: Acquisition) -> Facts:

@@ -14,17 +14,17 @@ from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation, find_left_ventricle
 from mureg.report.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
 from mureg.report.chest import brightest_in_heart, chest_centre, draw_fused, smoothed
+from mureg.report.conclusion import pixels
 from mureg.report.planes import VIEWS, plane
-from mureg.report.wording import corrected_for, displacement_at, shortened, six_numbers
+from mureg.report.wording import corrected_for, shortened
 
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (160.0, 160.0, 160.0)
-_ACTION_LIMIT_PIXELS = 1.0
 _WORDS = {
-    "aligned": "the map lies right by its headers",
-    "corrected": "the map was moved",
+    "aligned": "the map stays at its scanner position",
+    "moved": "the map was moved",
     "review": "look at this one",
-    "refused": "no answer",
+    "by-hand": "the pose was set by a reader",
 }
 
 
@@ -59,14 +59,13 @@ def quality_picture(assessment: Assessment, path: Path) -> None:
 
 def compose_quality(assessment: Assessment) -> Canvas:
     """The quality picture before it is written; see `quality_picture`."""
-    outcome = assessment.outcome
     layout = _Layout()
     canvas = Canvas(layout.width, layout.height)
-    clearest = outcome.spect_corrected or outcome.spect_uncorrected
-    heart = find_left_ventricle(clearest, outcome.mu_registered)
+    shown = assessment.shown
+    heart = find_left_ventricle(shown.spect or assessment.spect_uncorrected, shown.mu)
     canvas.text(layout.left, 16, "Attenuation map on SPECT", fontsize=17, fontweight="bold")
     legend = "colour: uncorrected SPECT     grey: attenuation map     line: edge of its lungs and body"
-    if outcome.mu_header.outside is not None or outcome.mu_registered.outside is not None:
+    if assessment.mu_header.outside is not None or shown.mu.outside is not None:
         legend += "     dark blue: outside the map"
     canvas.text(
         layout.width - layout.margin,
@@ -75,10 +74,11 @@ def compose_quality(assessment: Assessment) -> Canvas:
         ha="right",
         color=FAINT,
     )
-    uncorrected = smoothed(outcome.spect_uncorrected)
-    corrected = None if outcome.spect_corrected is None else smoothed(outcome.spect_corrected)
-    _chest_row(canvas, layout, 0, outcome.mu_header, uncorrected, heart, BEFORE)
-    _chest_row(canvas, layout, 1, outcome.mu_registered, uncorrected, heart, AFTER)
+    uncorrected = smoothed(assessment.spect_uncorrected)
+    corrected = None if shown.spect is None else smoothed(shown.spect)
+    _chest_row(canvas, layout, 0, (assessment.mu_header, "BEFORE  (scanner position)"), uncorrected, heart, BEFORE)
+    after = "FOUND  (not given out)" if assessment.withheld else "AFTER  (pose given out)"
+    _chest_row(canvas, layout, 1, (shown.mu, after), uncorrected, heart, AFTER)
     _heart_row(canvas, layout, 0, uncorrected, heart)
     _heart_row(canvas, layout, 1, corrected, heart)
     _words(canvas, layout, assessment, heart)
@@ -86,11 +86,17 @@ def compose_quality(assessment: Assessment) -> Canvas:
 
 
 def _chest_row(
-    canvas: Canvas, layout: _Layout, row: int, mu: Volume, spect: Volume, heart: HeartLocation, colour: str
+    canvas: Canvas,
+    layout: _Layout,
+    row: int,
+    named_mu: tuple[Volume, str],
+    spect: Volume,
+    heart: HeartLocation,
+    colour: str,
 ) -> None:
+    mu, label = named_mu
     height = _CHEST_MM[1] * layout.per_mm
     top = layout.chest_top + row * (height + layout.gap + 6)
-    label = ("BEFORE  (by headers)", "AFTER  (registered)")[row]
     canvas.text(
         34, top + height / 2, label, color=colour, fontsize=14, fontweight="bold", rotation=90, va="center", ha="center"
     )
@@ -120,15 +126,12 @@ def _heart_row(canvas: Canvas, layout: _Layout, row: int, spect: Volume | None, 
 
 
 def _words(canvas: Canvas, layout: _Layout, assessment: Assessment, heart: HeartLocation) -> None:
-    outcome = assessment.outcome
-    registration = outcome.registration
-    grid = outcome.spect_uncorrected.grid
-    header_heart_mm = registration.ct_from_spect.apply(heart.centre_mm)
-    moved = displacement_at(registration, header_heart_mm, grid)
-    large = moved.length_pixels > _ACTION_LIMIT_PIXELS
+    registration, grid = assessment.registration, assessment.spect_uncorrected.grid
+    move = assessment.move_found if assessment.withheld else assessment.move
+    large = move.rms_mm > assessment.limits.action_limit_mm
     x = layout.left + 3 * (layout.heart_side + layout.gap) + 30.0
     y = float(layout.heart_top)
-    colour = {"aligned": AFTER, "corrected": AFTER, "review": CAUTION, "refused": CAUTION}[assessment.decision]
+    colour = CAUTION if assessment.decision == "review" else AFTER
     canvas.text(
         x,
         y - 6,
@@ -140,30 +143,35 @@ def _words(canvas: Canvas, layout: _Layout, assessment: Assessment, heart: Heart
     wrapped = textwrap.wrap(shortened(assessment.reason, 164), 84)
     canvas.text(x, y + 28, "\n".join(wrapped), fontsize=10.5, linespacing=1.25)
     y += 28 + 18 * len(wrapped) + 8
-    if registration.decision == "moved":
-        turned = f"turned by {registration.ct_from_spect.rotation_deg:.1f}°"
-        title = f"Map moved {moved.length_mm:.1f} mm = {moved.length_pixels:.1f} pixels at the heart, {turned}"
-    else:
-        title = "Map left as it was"
+    verb = "Pose found, not given out:" if assessment.withheld else "Map moved"
+    title = (
+        f"{verb} {move.rms_mm:.1f} mm = {pixels(move, grid):.1f} pixels at the heart, turned by {move.turn_deg:.1f}°"
+    )
+    if move.rms_mm == 0.0:
+        title = "Map not moved"
     canvas.text(x, y, title, fontsize=14, fontweight="bold", color=CAUTION if large else AFTER)
-    lines = moved.words()
+    lines = [
+        f"{abs(mm):.1f} mm {toward} ({abs(mm) / spacing:.1f} pixels)"
+        for mm, toward, spacing in zip(move.mean_mm, move.toward, grid.spacing_mm, strict=True)
+    ]
     for number, line in enumerate(lines):
         canvas.text(x, y + 26 + 21 * number, line, fontsize=12)
     y += 26 + 21 * len(lines) + 10
-    canvas.text(x, y, "ct_from_spect about the centre of the SPECT grid, as in registration.json", color=FAINT)
-    for number, line in enumerate(six_numbers(registration)):
-        canvas.text(x, y + 22 + 19 * number, line, family="monospace")
-    y += 22 + 19 * 3 + 10
+    bound = assessment.confidence
+    if bound is not None:
+        words = f"error of the pose found below {bound.heart_mm:.1f} mm at the heart (90 %)"
+        canvas.text(x, y, words if bound.calibrated else f"{words}, not calibrated for these settings", fontsize=12)
+        y += 28
     canvas.text(
         x,
         y,
-        f"registrar {registration.registrar}, {registration.seconds:.1f} s; the map was {registration.decision}",
+        f"registrar {registration.registrar}, {registration.seconds:.1f} s",
         color=FAINT,
     )
     y += 20
-    canvas.text(x, y, f"corrected for {corrected_for(outcome)}", color=FAINT)
+    canvas.text(x, y, f"corrected for {corrected_for(assessment)}", color=FAINT)
     y += 28
-    remarks = [remark for remark in (*outcome.warnings, heart.note) if remark]
+    remarks = [remark for remark in (*assessment.warnings, heart.note) if remark]
     for remark in remarks[:2]:
         wrapped = textwrap.wrap(shortened(remark, 180), 94)
         canvas.text(x, y, "!", color=CAUTION, fontweight="bold")

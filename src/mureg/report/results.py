@@ -10,21 +10,24 @@ from typing import Any
 import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.assessment.result import Assessment
+from mureg.assessment.result import Assessment, Provenance
 from mureg.io import DicomResult, write_nifti
 from mureg.io.atomic import refuse_existing, require_writable, staging
 from mureg.io.dicom_results import FOLDER, remove_dicom_folder
 from mureg.io.transforms import write_tfm
-from mureg.pipeline import Provenance
-from mureg.report.conclusion import conclusion, conclusion_lines
+from mureg.report.conclusion import conclusion, conclusion_lines, move_as_json
 from mureg.report.dicom import AsDicom
 from mureg.report.file_names import HTML, PDF
 from mureg.report.wishes import AsReport
 from mureg.report.wording import corrected_for
 
+FOUND_TFM = "ct_from_spect_found.tfm"
+"""The pose found, where another one is given out."""
+
 FILES = (
     "registration.json",
     "ct_from_spect.tfm",
+    FOUND_TFM,
     "mu_registered.nii.gz",
     "mu_header.nii.gz",
     "spect_nac.nii.gz",
@@ -73,7 +76,8 @@ def write_folder(
         remove_dicom_folder(folder / FOLDER)
     left_over = {
         "qc.png": not pictures,
-        "spect_ac.nii.gz": assessment.outcome.spect_corrected is None,
+        FOUND_TFM: assessment.released,
+        "spect_ac.nii.gz": assessment.spect_corrected is None,
         HTML: document is None,
         PDF: document is None or not document.pdf,
     }
@@ -85,20 +89,21 @@ def write_folder(
 def _write_each(
     assessment: Assessment, folder: Path, dicom: AsDicom | None, *, pictures: bool, overwrite: bool
 ) -> None:
-    outcome = assessment.outcome
-    write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
-    write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
-    write_nifti(outcome.spect_uncorrected, folder / "spect_nac.nii.gz")
-    if outcome.spect_corrected is not None:
-        write_nifti(outcome.spect_corrected, folder / "spect_ac.nii.gz")
-    registration = outcome.registration
-    write_tfm(registration.ct_from_spect, registration.centre_mm, folder / "ct_from_spect.tfm")
+    centre_mm = assessment.registration.centre_mm
+    write_nifti(assessment.mu_registered, folder / "mu_registered.nii.gz")
+    write_nifti(assessment.mu_header, folder / "mu_header.nii.gz")
+    write_nifti(assessment.spect_uncorrected, folder / "spect_nac.nii.gz")
+    if assessment.spect_corrected is not None:
+        write_nifti(assessment.spect_corrected, folder / "spect_ac.nii.gz")
+    write_tfm(assessment.ct_from_spect, centre_mm, folder / "ct_from_spect.tfm")
+    if not assessment.released:
+        write_tfm(assessment.registration.ct_from_spect, centre_mm, folder / FOUND_TFM)
     if pictures:
         from mureg.report.figures import quality_picture  # loads what draws
 
         quality_picture(assessment, folder / "qc.png")
     written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png", overwrite)
-    (folder / "settings.toml").write_text(settings_toml(outcome.provenance), "utf-8")
+    (folder / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
     (folder / "registration.json").write_text(
         json.dumps(as_json(assessment) | _as_dicom(written), indent=2) + "\n", "utf-8"
     )
@@ -119,23 +124,26 @@ def settings_toml(provenance: Provenance) -> str:
 
 
 def as_json(assessment: Assessment) -> dict[str, Any]:
-    """The decision, the registration and everything needed to make it again, ready for JSON."""
-    outcome = assessment.outcome
-    registration, provenance = outcome.registration, outcome.provenance
+    """The decision, the pose given out, the pose found and everything needed to make them again, ready for JSON."""
+    registration, provenance = assessment.registration, assessment.provenance
+    shift_mm, angles_deg = assessment.ct_from_spect.six(registration.centre_mm)
     return {
         **conclusion(assessment),
-        "ct_from_spect": registration.ct_from_spect.matrix.tolist(),
+        "ct_from_spect": assessment.ct_from_spect.matrix.tolist(),
         "space": "LPS, mm; maps a point in SPECT space to the place in CT space where that anatomy lies",
-        "shift_mm": list(registration.shift_mm),
-        "angles_deg": list(registration.angles_deg),
+        "shift_mm": list(shift_mm),
+        "angles_deg": list(angles_deg),
         "centre_mm": list(registration.centre_mm),
+        "found": {
+            "ct_from_spect": registration.ct_from_spect.matrix.tolist(),
+            "move_at_heart": move_as_json(assessment.move_found),
+            "covariance": None if registration.covariance is None else registration.covariance.tolist(),
+            "covariance_of": "translation (mm) and angles (degrees) of this pose about centre_mm",
+            "evidence": dict(registration.evidence),
+        },
         "registrar": registration.registrar,
-        "pose_was": registration.decision,
-        "evidence": dict(registration.evidence),
-        "uncorrected_scale": outcome.uncorrected_scale,
-        "covariance": None if registration.covariance is None else registration.covariance.tolist(),
+        "uncorrected_scale": assessment.uncorrected_scale,
         "seconds": round(registration.seconds, 3),
-        "warnings": list(outcome.warnings),
         "notes": list(registration.notes),
         "provenance": {
             "versions": provenance.versions,
@@ -151,20 +159,12 @@ def as_json(assessment: Assessment) -> dict[str, Any]:
 
 def describe(assessment: Assessment) -> list[str]:
     """The same for people, in a few lines."""
-    outcome = assessment.outcome
-    registration = outcome.registration
-    spacing = outcome.spect_uncorrected.grid.spacing_mm
-    shift = registration.shift_mm
-    pixels = [s / mm for s, mm in zip(shift, spacing, strict=True)]
-    x, y, z = (f"{mm:+.1f} mm ({pixel:+.2f} pixels)" for mm, pixel in zip(shift, pixels, strict=True))
-    angles = ", ".join(f"{axis} {angle:+.1f}" for axis, angle in zip("xyz", registration.angles_deg, strict=True))
+    registration = assessment.registration
     lines = [
         *conclusion_lines(assessment),
-        f"registrar  {registration.registrar}, {registration.seconds:.1f} s; the map was {registration.decision}",
-        f"shift      x {x}, y {y}, z {z}",
-        f"angles     {angles} degrees about the centre of the SPECT field",
-        f"corrected  {corrected_for(outcome)}",
+        f"registrar  {registration.registrar}, {registration.seconds:.1f} s",
+        f"corrected  {corrected_for(assessment)}",
         *(f"note       {note}" for note in registration.notes),
-        *(f"warning    {warning}" for warning in outcome.warnings),
+        *(f"warning    {note} [{note.rank.words}]" for note in assessment.warnings),
     ]
     return [*lines, RESEARCH_USE_ONLY]

@@ -25,8 +25,8 @@ MOST_REASONS = 3
 _A4 = (827, 1169)
 _LEFT, _TOP, _BOTTOM = 39.5, 30.0, 1145.0
 _FAINT, _LINE = "#50575f", "#c9ced4"
-_TONES = {"aligned": "#17663a", "corrected": "#0b4f9e", "review": "#8a4b00", "refused": "#9b1c1f"}
-_WASHES = {"aligned": "#e9f5ed", "corrected": "#eaf2fb", "review": "#fff4dc", "refused": "#fdecec"}
+_TONES = {"aligned": "#17663a", "moved": "#0b4f9e", "by-hand": "#0b4f9e", "review": "#8a4b00"}
+_WASHES = {"aligned": "#e9f5ed", "moved": "#eaf2fb", "by-hand": "#eaf2fb", "review": "#fff4dc"}
 _COLUMN = (WIDTH - 24) / 2
 
 Pictures = dict[str, tuple[int, Callable[[Canvas, float, float], None]]]
@@ -143,7 +143,11 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
     canvas, y = _sheet("Attenuation map on cardiac SPECT", contents)
     y = _decision(canvas, contents, y)
     left = _Column(canvas, _LEFT, y, _COLUMN + 40)
-    left.heading("How far the map was moved at the heart")
+    left.heading(
+        "Pose found, not given out: move at the heart"
+        if contents.withheld
+        else "How far the map was moved at the heart"
+    )
     edges = (0.0, 80.0, -255.0, -310.0, -(_COLUMN + 40))
     left.row(("Axis", "To where", "mm", "pixels", "interval"), edges, bold=(True,) * 5)
     for s in contents.shifts:
@@ -158,7 +162,8 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
     right.bottom = _BOTTOM
     right.heading("Mismatch index, myocardium to mediastinum")
     parts = [f"{when} {index}{' (above the limit)' if above else ''}" for when, index, above in contents.mismatch]
-    right.write(", ".join(parts) + ". The published limit is 3 %." if parts else "It cannot be told for this study.")
+    limit = f". The limit used is {contents.mismatch_limit}."
+    right.write(", ".join(parts) + limit if parts else "Not available for this study.")
     y = max(left.y, right.y) + 8
     for name, caption in (
         (
@@ -190,7 +195,7 @@ def _second(contents: Contents, pictures: Pictures) -> Canvas:
         left.row(("Artery", "uncorrected", "by headers", "registered", "change"), edges, bold=(True,) * 5)
         for t in contents.territories:
             left.row((t.name, t.uncorrected, t.header, t.registered, t.change), edges, bold=(False,) * 4 + (True,))
-        right.heading("Segments that change by more than 5 points")
+        right.heading(f"Segments that change by more than {contents.changed_limit}")
         right.write(", ".join(contents.changed) or "None.", 7.0)
         right.write(contents.perfusion_note, 6.5, colour=_FAINT)
         y = max(left.y, right.y)

@@ -31,9 +31,11 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "study": lambda row: row.study,
     "decision": lambda row: row.decision,
     "reason": lambda row: row.reason,
-    **{f"shift_{axis}_mm": (lambda row, k=k: row.shift_mm[k]) for k, axis in enumerate("xyz")},  # type: ignore[misc]
-    **{f"angle_{axis}_deg": (lambda row, k=k: row.angles_deg[k]) for k, axis in enumerate("xyz")},  # type: ignore[misc]
-    "heart_shift_mm": lambda row: row.heart_shift_mm,
+    "move_at_heart_mm": lambda row: row.heart_shift_mm,
+    "to_left_mm": lambda row: row.move_mm[0],
+    "to_back_mm": lambda row: row.move_mm[1],
+    "to_head_mm": lambda row: row.move_mm[2],
+    "turn_deg": lambda row: row.turn_deg,
     "heart_interval_90_mm": lambda row: row.heart_interval_mm,
     "interval_calibrated": lambda row: {None: None, True: "yes", False: "no"}[row.interval_calibrated],
     "mismatch_header_percent": lambda row: row.mismatch_header,

@@ -16,7 +16,9 @@ from mureg.io.pair import Pair
 from mureg.report.batch.folder import STUDIES, failure_of, read_study_record
 
 FAILED, REFUSED = "failed", "refused"
-_WORST_FIRST = (FAILED, REFUSED, "review", "corrected", "aligned")
+_WORST_FIRST = (FAILED, REFUSED, "review", "moved", "by-hand", "aligned")
+_FORMER_WORDS = {"corrected": "moved"}
+"""Decisions that version 0.1.0 wrote under another name."""
 _PAGES = ("report.html", "qc.png", "failure.json")
 
 Table = Mapping[str, Any]
@@ -28,11 +30,11 @@ class Row:
 
     Attributes:
         study: its name.
-        decision: failed, refused, review, corrected or aligned; what the registrar said where nothing was concluded.
+        decision: failed, refused, review, moved, by-hand or aligned.
         reason: one sentence.
-        shift_mm: translation about the centre of the SPECT grid, left, back, head, mm.
-        angles_deg: angles about x, y, z.
-        heart_shift_mm: how far the heart moved.
+        move_mm: mean displacement of the map at the heart, to the left, back and head, mm.
+        turn_deg: by how much the map was turned.
+        heart_shift_mm: root mean square displacement of the map at the heart, the one number for a move.
         heart_interval_mm: the error over the heart stays below this, at 90 %.
         interval_calibrated: whether virtual patients have shown that it does.
         mismatch_header, mismatch_registered: mismatch index before and after, %.
@@ -48,8 +50,8 @@ class Row:
     study: str
     decision: str
     reason: str = ""
-    shift_mm: tuple[float | None, ...] = (None, None, None)
-    angles_deg: tuple[float | None, ...] = (None, None, None)
+    move_mm: tuple[float | None, ...] = (None, None, None)
+    turn_deg: float | None = None
     heart_shift_mm: float | None = None
     heart_interval_mm: float | None = None
     interval_calibrated: bool | None = None
@@ -73,12 +75,12 @@ class Row:
         """How far the heart moved; where that is not told, the map."""
         if self.heart_shift_mm is not None:
             return self.heart_shift_mm
-        known = [mm for mm in self.shift_mm if mm is not None]
+        known = [mm for mm in self.move_mm if mm is not None]
         return math.hypot(*known) if known else None
 
     @property
     def _order(self) -> tuple[int, float, str]:
-        decision = self.decision if self.decision in _WORST_FIRST else "corrected"
+        decision = self.decision if self.decision in _WORST_FIRST else "moved"
         largest = max(self.heart_interval_mm or 0.0, self.length_mm or 0.0)
         return _WORST_FIRST.index(decision), -largest, self.study
 
@@ -110,20 +112,23 @@ def row_of(pair: Pair, output: Path) -> Row:
 
 def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> Row:
     mismatch, interval = found.get("mismatch_percent") or {}, found.get("interval_90") or {}
-    decision = str(found.get("decision", ""))
+    written = str(found.get("decision", ""))
+    decision = _FORMER_WORDS.get(written, written)
+    move = found.get("move_at_heart") or {}
+    mean = move.get("mean_mm") or {}
     return Row(
         name,
         decision,
         str(found.get("reason") or ""),
-        _triple(found.get("shift_mm")),
-        _triple(found.get("angles_deg")),
-        _length(found.get("shift_at_heart_mm")),
+        tuple(_number(mean.get(way)) for way in ("left", "back", "head")),
+        _number(move.get("turn_deg")),
+        _length(move.get("rms_mm", found.get("shift_at_heart_mm"))),
         _number(interval.get("heart_mm")),
         interval.get("calibrated"),
         _number(mismatch.get("header")),
         _number(mismatch.get("registered")),
         tuple(int(one) for one in (found.get("perfusion") or {}).get("changed") or ()),
-        tuple(map(str, found.get("warnings") or ())),
+        tuple(map(_warning, found.get("warnings") or ())),
         str(found.get("registrar") or ""),
         RefusedError.exit_code if decision == REFUSED else 0,
         where,
@@ -132,16 +137,16 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
     )
 
 
+def _warning(written: Any) -> str:
+    """A warning with its rank; version 0.1.0 wrote the sentence alone."""
+    return f"{written['text']} ({written['rank']})" if isinstance(written, dict) else str(written)
+
+
 def _number(value: Any) -> float | None:
     """Rounded to a thousandth, without a sign on zero."""
     if value is None or not math.isfinite(value):
         return None
     return round(float(value), 3) + 0.0
-
-
-def _triple(values: Any) -> tuple[float | None, ...]:
-    x, y, z = values if values is not None else (None, None, None)
-    return _number(x), _number(y), _number(z)
 
 
 def _length(value: Any) -> float | None:

@@ -1,0 +1,107 @@
+"""What the data themselves say against an answer: coverage, motion during the scan, positions that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mureg.assessment.move import HEART_RADIUS_MM
+from mureg.assessment.result import Examination, HeartPlace
+from mureg.assessment.thresholds import Thresholds
+from mureg.errors import RefusedError
+from mureg.geometry import Grid, Volume
+from mureg.geometry.rigid import Triple
+from mureg.notes import Note, Rank
+from mureg.registration.profile import air_inside
+from mureg.spect import Acquisition
+from mureg.spect.attenuation import AttenuationMaps, extended_share
+from mureg.spect.patient_motion import largest_jump
+
+
+def data_notes(examination: Examination, heart_mm: Triple, limits: Thresholds) -> Iterator[Note]:
+    """Notes on the study at the pose found, each with its rank; `heart_mm` is where the heart is in SPECT space."""
+    study = examination.study
+    if isinstance(study.spect, Acquisition):
+        yield from motion_notes(study.spect)
+    yield from frame_notes(examination.uncorrected, examination.maps.body)
+    yield from coverage_notes(examination.uncorrected, examination.found.mu, heart_mm, limits)
+
+
+def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
+    """A patient who moved along the body while the camera turned."""
+    jump = largest_jump(acquisition)
+    if jump is not None and jump.is_motion:
+        yield Note(
+            f"the patient seems to have moved during the scan: the projections jump {jump.words()}",
+            Rank.CHANGES_ANSWER,
+        )
+
+
+def frame_notes(spect: Volume, body: Volume) -> Iterator[Note]:
+    """Different frames of reference."""
+    frames = (spect.grid.frame_of_reference, body.grid.frame_of_reference)
+    if all(frames) and frames[0] != frames[1]:
+        yield Note(
+            "SPECT and CT name different frames of reference: their header positions need not agree before registration"
+        )
+
+
+def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Thresholds) -> Iterator[Note]:
+    """What of the SPECT the map does not reach: of the first rank above the limits.
+
+    Photons of the heart cross its own slices alone, so the extension counts there.
+
+    Args:
+        spect: uncorrected SPECT.
+        mu: attenuation map at the pose in question, on the grid of `spect`.
+        heart_mm: centre of the heart in SPECT space.
+        limits: of the decision.
+    """
+    if mu.outside is None:
+        return
+    counts = 100 * float(spect.values[mu.outside].sum() / spect.values.sum().clamp_min(1e-30))
+    extension = 100 * extended_share(mu)
+    at_heart = 100 * extended_share(_heart_slices(mu, heart_mm))
+    large = counts > limits.outside_counts_percent or at_heart > limits.extension_percent
+    yield Note(
+        f"the CT does not reach {100 * (1 - mu.known_share):.0f} % of the SPECT field, from which {counts:.0f} % of "
+        f"the counts come; {extension:.0f} % of the map's attenuation is an extension of the CT, {at_heart:.0f} % in "
+        "the slices of the heart",
+        Rank.CHANGES_ANSWER if large else Rank.RECORD,
+    )
+
+
+def _heart_slices(mu: Volume, heart_mm: Triple) -> Volume:
+    """The slices of a map, along the patient axes, that hold the heart."""
+    heights_mm = mu.grid.points(np.array([(0, 0, k) for k in range(mu.grid.shape[2])]))[:, 2]
+    slices = np.flatnonzero(np.abs(heights_mm - heart_mm[2]) <= HEART_RADIUS_MM)
+    if not len(slices):
+        return mu
+    first, last = int(slices[0]), int(slices[-1]) + 1
+    affine = mu.grid.affine.copy()
+    affine[:3, 3] = mu.grid.points((0.0, 0.0, float(first)))
+    grid = Grid((mu.grid.shape[0], mu.grid.shape[1], last - first), affine, mu.grid.frame_of_reference)
+    outside = None if mu.outside is None else mu.outside[:, :, first:last]
+    return Volume(mu.values[:, :, first:last], grid, mu.quantity, outside)
+
+
+def heart_notes(heart: HeartPlace, limits: Thresholds) -> Iterator[Note]:
+    """Ways to locate the heart that differ."""
+    if heart.apart_mm > limits.heart_apart_mm:
+        yield Note(
+            f"the ways to locate the heart differ by {heart.apart_mm:.0f} mm (limit {limits.heart_apart_mm:g} mm)",
+            Rank.CHANGES_ANSWER,
+        )
+
+
+def refuse_without_lung(maps: AttenuationMaps, least_ml: float) -> None:
+    """Refuse, before any registration, a map that is not of a chest."""
+    dx, dy, dz = maps.body.grid.spacing_mm
+    lung_ml = float((air_inside(maps.body).values > 0).sum()) * dx * dy * dz / 1000.0
+    if lung_ml < least_ml:
+        raise RefusedError(
+            f"an attenuation map with {lung_ml:.0f} ml of lung",
+            f"that of a chest, with {least_ml:g} ml at least",
+            "check that the CT is of this patient's chest",
+        )

@@ -1,0 +1,147 @@
+"""Whether two headers name one person."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from mureg.errors import RefusedError
+from mureg.notes import Note, Rank
+from mureg.study import PatientIdentity
+
+Comparison = Literal["same", "unknown", "contradictory", "different"]
+"""One person; at least one header names nobody; some entries agree and others differ; two persons."""
+
+_PLACEHOLDERS = frozenset(
+    [
+        "anon",
+        "anonym",
+        "anonymous",
+        "anonymized",
+        "anonymised",
+        "deidentified",
+        "de",
+        "identified",
+        "removed",
+        "deleted",
+        "none",
+        "null",
+        "na",
+        "n",
+        "a",
+        "nobody",
+        "no",
+        "name",
+        "noname",
+        "id",
+        "noid",
+        "unknown",
+        "unnamed",
+        "patient",
+        "test",
+    ]
+)
+"""What de-identification leaves in place of a name or identifier."""
+
+
+def require_one_patient(
+    spect: PatientIdentity | None, attenuation: PatientIdentity | None, *, allow_different: bool = False
+) -> tuple[Note, ...]:
+    """Refuse a SPECT and a CT or map whose headers name two persons; names themselves are never repeated.
+
+    Args:
+        spect, attenuation: from the headers; None where there are none (NIfTI, arrays).
+        allow_different: let two persons through with a note of the first rank, for phantoms.
+
+    Returns:
+        Notes on entries that do not agree.
+
+    Raises:
+        RefusedError: two different persons.
+    """
+    comparison, entries = compare(spect, attenuation)
+    if comparison == "different" and not allow_different:
+        raise RefusedError(
+            f"the headers of SPECT and CT (or attenuation map) name different patients ({entries})",
+            "one patient",
+            "choose the CT of this patient; for a phantom study give --allow-different-patients",
+        )
+    if comparison == "different":
+        sentence = f"the headers of SPECT and CT name different patients ({entries}), which was allowed"
+        return (Note(sentence, Rank.CHANGES_ANSWER),)
+    if comparison == "contradictory":
+        sentence = f"the headers of SPECT and CT may name different patients ({entries}): make sure that they are one"
+        return (Note(sentence, Rank.CHANGES_ANSWER),)
+    return ()
+
+
+def compare(one: PatientIdentity | None, other: PatientIdentity | None) -> tuple[Comparison, str]:
+    """Compare two headers, trimmed and without regard to capitals; also which entries agree and which differ.
+
+    Identifiers count only within one issuer, and placeholders name nobody. Different identifiers are two persons,
+    unless name and birth date both agree: one person may have two numbers, and that is contradictory.
+    """
+    if one is None or other is None:
+        return "unknown", ""
+    said = {
+        "identifier": _identifiers_agree(one, other),
+        "name": _names_agree(one.name, other.name),
+        "birth date": _entries_agree(_digits(one.birth_date), _digits(other.birth_date)),
+        "sex": _entries_agree(_sex(one.sex), _sex(other.sex)),
+    }
+    agree = [entry for entry, same in said.items() if same is True]
+    differ = [entry for entry, same in said.items() if same is False]
+    parts = [f"{' and '.join(entries)} {word}" for entries, word in ((differ, "differ"), (agree, "agree")) if entries]
+    words = "; ".join(parts)
+    if not differ:
+        return ("same" if {"identifier", "name"} & set(agree) else "unknown"), words
+    person = said["name"] is True and said["birth date"] is True
+    if said["identifier"] is False:
+        return ("contradictory" if person else "different"), words
+    if said["name"] is False and said["identifier"] is None:
+        return ("contradictory" if said["birth date"] is True else "different"), words
+    if said["identifier"] is True and said["name"] is False and said["birth date"] is False:
+        return "different", words
+    return "contradictory", words
+
+
+def _identifiers_agree(one: PatientIdentity, other: PatientIdentity) -> bool | None:
+    issuers = _entries_agree(_plain(one.issuer), _plain(other.issuer))
+    if issuers is False:
+        return None
+    return _entries_agree(_named(one.identifier), _named(other.identifier))
+
+
+def _names_agree(one: str, other: str) -> bool | None:
+    """Names agree where one holds all words of the other: middle names and titles are often left out."""
+    words = [set(re.findall(r"\w+", _named(name.split("=")[0]))) for name in (one, other)]
+    if not all(words):
+        return None
+    return words[0] <= words[1] or words[1] <= words[0]
+
+
+def _entries_agree(one: str, other: str) -> bool | None:
+    """None where one of them is empty."""
+    return one == other if one and other else None
+
+
+def _named(entry: str) -> str:
+    """The entry for comparison, "" for a placeholder."""
+    plain = _plain(entry)
+    words = re.findall(r"[^\W_]+", plain)
+    nobody = all(word in _PLACEHOLDERS or set(word) <= {"0"} or set(word) <= {"x"} for word in words)
+    return "" if nobody else plain
+
+
+def _plain(entry: str) -> str:
+    return " ".join(entry.replace("\0", " ").split()).casefold()
+
+
+def _digits(date: str) -> str:
+    digits = re.sub(r"\D", "", date)
+    return digits if len(digits) == 8 and digits[:4] not in ("0000", "1900") else ""
+
+
+def _sex(sex: str) -> str:
+    plain = _plain(sex)
+    return plain if plain in ("m", "f") else ""
