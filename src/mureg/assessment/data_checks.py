@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mureg.assessment.move import HEART_RADIUS_MM
+from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.result import Examination, HeartPlace
 from mureg.assessment.thresholds import Thresholds
 from mureg.errors import RefusedError
@@ -24,6 +25,8 @@ def data_notes(examination: Examination, heart_mm: Triple, limits: Thresholds) -
     study = examination.study
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
+        parts = examination.maps, examination.outline, examination.registration.ct_from_spect, heart_mm
+        yield from projection_notes(projection_evidence(study.spect, *parts), limits)
     yield from frame_notes(examination.uncorrected, examination.maps.body)
     yield from coverage_notes(examination.uncorrected, examination.found.mu, heart_mm, limits)
 

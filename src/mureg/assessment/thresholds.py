@@ -35,6 +35,10 @@ class Thresholds:
         outside_counts_percent: share of the SPECT counts from outside the CT above which the study is flagged.
         extension_percent: share of the attenuation in the slices of the heart, from beyond the CT, above which the
             study is flagged.
+        least_map_gain: review if the map explains the projections better than water in the outline of the emission by
+            less than this (log-likelihood per thousand counts).
+        largest_stretch_gain: review if the map stretched along the body explains them better by more than this.
+        rotation_centre_mm: review if the projections fit best farther than this from the stated centre of rotation.
         least_heart_confidence: review if the confidence of the ventricle detection is below this.
         least_axis_confidence: review if the confidence of the ventricle's long axis is below this.
         least_lung_ml: smallest volume of lung in an attenuation map of a chest (ml).
@@ -52,6 +56,9 @@ class Thresholds:
     heart_apart_mm: Millimetres = 20.0
     outside_counts_percent: Percent = 10.0
     extension_percent: Percent = 10.0
+    least_map_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
+    largest_stretch_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
+    rotation_centre_mm: Millimetres = 3.0
     least_heart_confidence: Share = HARD_TO_FIND
     least_axis_confidence: Share = 0.3
     least_lung_ml: Annotated[float, Field(ge=0, le=10000, allow_inf_nan=False)] = 100.0
