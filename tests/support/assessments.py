@@ -1,4 +1,4 @@
-"""Assessments to report on: one of a real run, one that costs nothing to make."""
+"""An assessment to report on that costs nothing to make."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mureg.assessment.result import Assessment, Confidence, Perfusion
+from mureg.assessment.move import Move
+from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Perfusion, Provenance
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.heart.axis import axis_from_image
 from mureg.heart.polar import polar_map
-from mureg.pipeline import Outcome, Provenance, reconstruct
+from mureg.notes import Note, Rank
 from mureg.registration import Registration
 from mureg.spect import Acquisition, EnergyWindow
 from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
@@ -23,28 +23,6 @@ from support.phantoms import voxel_points
 POSE = RigidTransform.from_six((9.0, -7.0, 10.0), (1.5, -2.0, 3.0), GRID.centre_mm)
 
 
-def assessed(study: Study, outcome: Outcome) -> Assessment:
-    """What the report shows of a run, with a decision that is only there to be shown."""
-    header = reconstruct(study.spect, outcome.mu_header)
-    ventricle = axis_from_image(outcome.spect_corrected, outcome.mu_registered)
-    maps = [polar_map(image, ventricle) for image in (outcome.spect_uncorrected, header, outcome.spect_corrected)]
-    changed = np.flatnonzero(np.abs(maps[2].relative - maps[1].relative) > 5.0) + 1
-    return Assessment(
-        outcome,
-        "corrected",
-        "the map was moved by 1.4 pixels at the heart, and 5 of 17 segments change by more than 5 %",
-        (
-            "at the heart the map moved 9.6 mm, more than one pixel (6.8 mm)",
-            "the projections are explained better at the new place: log-likelihood +412",
-            "5 of 17 segments change by more than 5 % between the two corrections",
-        ),
-        Confidence((0.8, 0.7, 1.4), (0.3, 0.3, 0.2), 2.6, True),
-        Perfusion(ventricle, 0.83, False, *maps, tuple(int(n) for n in changed)),
-        header,
-        {"header": 6.4, "registered": 1.1},
-    )
-
-
 def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -> Assessment:
     """A ventricle with a defect in one wall of the registered image alone, in a body with lungs; no physics."""
     grid = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (5.0, -10.0, 0.0))
@@ -54,17 +32,16 @@ def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -
     far = np.linalg.norm(voxel_points(grid) - np.asarray(CENTRE_MM), axis=-1) > 50
     mu = Volume.from_numpy(np.where(body, np.where(lungs & far, 0.04, 0.15), 0.0), grid, Quantity.MU_PER_CM)
     whole, defect = wall_volume(), with_defect(wall)
-    registration = Registration(POSE, grid.centre_mm, "mutual-information", "moved", seconds=4.2)
-    outcome = Outcome(
-        registration,
-        mu.resampled(grid, POSE.inverse()),
-        mu,
+    examination = Examination(
+        drawn_study(),
+        Registration(POSE, grid.centre_mm, "mutual-information", "moved", seconds=4.2),
         whole,
-        defect if corrected else None,
-        ("the CT does not reach 12 % of the SPECT field",),
-        Provenance({"mureg": "0"}, {"registrar": {"kind": "x"}}, (Source("spect", 1, "ab" * 32),), {"a": 1.0}, "cpu"),
+        MapAtPose(RigidTransform.identity(), mu.resampled(grid, POSE.inverse()), whole if corrected else None),
+        MapAtPose(POSE, mu, defect if corrected else None),
         AttenuationMaps(mu, None, AttenuationMap()),
         emission_outline(whole),
+        (),
+        Provenance({"mureg": "0"}, {"registrar": {"kind": "x"}}, (Source("spect", 1, "ab" * 32),), {"a": 1.0}, "cpu"),
     )
     perfusion = None
     if corrected:
@@ -72,14 +49,15 @@ def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -
         changed = np.flatnonzero(np.abs(maps[2].relative - maps[1].relative) > 5.0) + 1
         perfusion = Perfusion(VENTRICLE, 1.0, True, *maps, tuple(int(n) for n in changed))
     plain = Assessment(
-        outcome,
+        examination,
         "review",
-        "two methods disagree by 9 mm",
         ("two methods disagree by 9 mm", "the move is larger than patients move"),
-        None,
-        perfusion,
-        whole if corrected else None,
-        {"header": 6.4, "registered": 1.1} if corrected else {},
+        True,
+        HeartPlace(CENTRE_MM, "axis"),
+        Move.of(POSE, CENTRE_MM),
+        perfusion=perfusion,
+        mismatch_percent={"header": 6.4, "registered": 1.1} if corrected else {},
+        warnings=(Note("the CT does not reach 12 % of the SPECT field", Rank.RECORD),),
     )
     return replace(plain, **changes)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mureg.errors import GeometryError, RegistrationError
 from mureg.io.pair import Pair
 
-DECISIONS = ("aligned", "corrected", "review")
+DECISIONS = ("aligned", "moved", "review")
 
 
 def pairs(base: Path, n: int) -> tuple[Pair, ...]:
@@ -63,13 +63,15 @@ def write_result(name: str, folder: Path) -> None:
     found = {
         "decision": DECISIONS[k % 3],
         "reason": f"study {k} <&> as it is",
-        "shift_mm": chance.normal(0.0, 5.0, 3).tolist(),
-        "angles_deg": chance.normal(0.0, 2.0, 3).tolist(),
-        "shift_at_heart_mm": [3.0 * k, 4.0 * k, 0.0],
+        "move_at_heart": {
+            "rms_mm": 5.0 * k,
+            "mean_mm": {"left": 3.0 * k, "back": -4.0 * k, "head": 0.0},
+            "turn_deg": 0.5 * k,
+        },
         "interval_90": {"heart_mm": 2.0, "calibrated": k > 3} if k % 2 else None,
         "mismatch_percent": {"header": 4.0, "registered": 1.0},
         "perfusion": {"changed": [7, 10]},
-        "warnings": ["one", "two"],
+        "warnings": [{"rank": "changes the answer", "text": "one"}, {"rank": "for the record", "text": "two"}],
         "registrar": "pretended",
     }
     (folder / "registration.json").write_text(json.dumps(found))

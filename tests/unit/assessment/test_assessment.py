@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
-from mureg.assessment.assess import assess
+from mureg.assessment.confidence import FLOOR_MM
 from mureg.assessment.mismatch import mismatch_percent, myocardium
+from mureg.assessment.result import Assessment
 from mureg.assessment.thresholds import Thresholds
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.pipeline import reconstruct, run
+from mureg.notes import Note, Rank
+from mureg.pipeline import reconstruct, reconstruct_at, run
 from mureg.recon import Osem
 from mureg.registration import Registration
+from mureg.registration.confidence import settings_sha256
 from mureg.spect import Physics
-from mureg.study import Study
+from mureg.spect.attenuation import AttenuationMap
+from mureg.study import PatientIdentity, Study
 from support.hearts import GRID as HEART_GRID
 from support.hearts import TOWARD, VENTRICLE, wall_volume
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
@@ -26,6 +30,8 @@ OSEM, PHYSICS = Osem(iterations=2, subsets=6), Physics(resolution=False, scatter
 CAMERA = camera(orbit(24, 360), rows=28, columns=34, pixel_mm=(12.0, 12.0))
 GRID = CAMERA.grid()
 CT_GRID = Grid.centred((56, 46, 46), (9.0, 9.0, 9.0))
+QUIET = Thresholds(heart_apart_mm=500.0, least_map_gain=-1000.0, rotation_centre_mm=100.0, largest_stretch_gain=100.0)
+"""This small chest is no patient: what its projections and ventricle look like is tested elsewhere."""
 MOTION = RigidTransform.from_six((22.0, -16.0, 20.0), (4.0, -3.0, 5.0), GRID.centre_mm)
 
 
@@ -36,11 +42,18 @@ class Told:
     pose: RigidTransform
     covariance: np.ndarray | None = None
     evidence: tuple[tuple[str, float], ...] = ()
+    calibrated_for: tuple[tuple[str, str], ...] = ()
     kind: str = "told"
 
     def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
         return Registration(
-            self.pose, fixed.grid.centre_mm, self.kind, "moved", dict(self.evidence), covariance=self.covariance
+            self.pose,
+            fixed.grid.centre_mm,
+            self.kind,
+            "moved",
+            dict(self.evidence),
+            covariance=self.covariance,
+            calibrated_for=dict(self.calibrated_for),
         )
 
 
@@ -51,67 +64,137 @@ def study() -> Study:
     return Study(replace(exact, counts=exact.counts.float()), mu_volume(CT_GRID, MOTION))
 
 
-def assessed(study, pose: RigidTransform, limits: Thresholds = Thresholds(), **told):  # noqa: B008
-    outcome = run(study, Told(pose, **told), OSEM, PHYSICS)
-    return outcome, assess(study, outcome, limits, reconstructor=OSEM, physics=PHYSICS)
+def assessed(study, pose: RigidTransform, limits: Thresholds = QUIET, **told) -> Assessment:
+    return run(study, Told(pose, **told), OSEM, PHYSICS, limits=limits)
 
 
-def test_an_aligned_study_keeps_pose_map_and_image_of_its_headers(study) -> None:
+def test_an_aligned_study_gives_out_the_scanner_position(study) -> None:
     small = RigidTransform.from_six((2.0, 1.0, -1.0), (0.0, 0.0, 0.0), GRID.centre_mm)
-    outcome, said = assessed(study, small)
-    assert said.decision == "aligned"
-    assert said.outcome.registration.ct_from_spect == RigidTransform.identity()
-    assert said.outcome.registration.shift_mm == (0.0, 0.0, 0.0)
-    assert torch.equal(said.outcome.mu_registered.values, outcome.mu_header.values)
-    assert torch.equal(said.outcome.spect_corrected.values, said.spect_header.values)
-    assert not torch.equal(outcome.spect_corrected.values, said.spect_header.values)
-    assert said.figures["found_move_at_heart_mm"] == pytest.approx(np.sqrt(6.0), abs=1e-6)
+    answer = assessed(study, small)
+    assert answer.decision == "aligned"
+    assert answer.ct_from_spect == RigidTransform.identity()
+    assert answer.registration.ct_from_spect == small, "what was found is never rewritten"
+    assert answer.move.rms_mm == 0.0
+    assert answer.move_found.rms_mm == pytest.approx(np.sqrt(6.0), abs=1e-6)
+    assert answer.mu_registered is answer.mu_header
+    assert answer.spect_corrected is answer.spect_header
+    assert not torch.equal(answer.examination.found.spect.values, answer.spect_header.values)
 
 
-def test_a_corrected_study_keeps_the_pose_and_shows_what_the_headers_would_have_given(study) -> None:
-    limits = Thresholds(least_axis_confidence=0.0)
-    outcome, said = assessed(study, MOTION, limits)
-    assert said.outcome.registration.ct_from_spect == MOTION
-    assert said.outcome.spect_corrected is outcome.spect_corrected
+def test_a_moved_study_gives_out_the_pose_found(study) -> None:
+    limits = replace(QUIET, least_axis_confidence=0.0)
+    answer = assessed(study, MOTION, limits)
+    assert answer.decision == "moved"
+    assert answer.ct_from_spect == MOTION
+    assert answer.spect_corrected is answer.examination.found.spect
     # the same image by another door: the map on the emission field alone, which holds all of this chest but its ends
-    other = reconstruct(study.spect, outcome.mu_header, OSEM, PHYSICS)
-    apart = (said.spect_header.values - other.values).abs().max() / other.values.max()
+    other = reconstruct(study.spect, answer.mu_header, OSEM, PHYSICS)
+    apart = (answer.spect_header.values - other.values).abs().max() / other.values.max()
     assert float(apart) < 0.05
-    assert said.outcome.provenance.settings["decision"]["aligned_mm"] == limits.aligned_mm
+    assert answer.provenance.settings["decision"]["aligned_mm"] == limits.aligned_mm
 
 
-def test_intervals_come_from_the_covariance_and_a_wide_one_is_reviewed(study) -> None:
-    matrix = np.diag([25.0, 25.0, 25.0, 1.0, 1.0, 1.0])
-    _, said = assessed(study, MOTION, covariance=matrix)
-    assert said.confidence is not None
-    assert said.confidence.shift_mm == pytest.approx((5 * 1.6449,) * 3, rel=1e-3)
-    assert not said.confidence.calibrated
-    assert said.decision == "review"
-    assert "pixel" in said.reason
+def test_a_review_that_is_not_known_to_two_pixels_gives_out_the_scanner_position(study) -> None:
+    for variance, released in ((16.0, True), (100.0, False)):
+        covariance = np.diag([variance] * 3 + [0.01] * 3)
+        answer = assessed(study, MOTION, covariance=covariance)
+        assert answer.decision == "review"
+        assert answer.released is released
+        assert answer.ct_from_spect == (MOTION if released else RigidTransform.identity())
+        assert answer.registration.ct_from_spect == MOTION
+        assert answer.move_found.rms_mm > 20.0
+        assert answer.withheld is not released
+
+
+def test_intervals_are_those_at_the_heart(study) -> None:
+    """Errors of the angles about the middle of the field move a heart beside it: variance plus arm squared."""
+    matrix = np.diag([25.0, 25.0, 25.0, 0.0, 0.0, 1.0])
+    still = RigidTransform.from_six((30.0, 0.0, 0.0), (0, 0, 0), GRID.centre_mm)
+    answer = assessed(study, still, covariance=matrix)
+    x, y, _ = np.asarray(answer.heart.centre_mm) - GRID.centre_mm
+    expected = 1.6449 * np.sqrt([25.0 + np.radians(y) ** 2, 25.0 + np.radians(x) ** 2, 25.0])
+    np.testing.assert_allclose(answer.confidence.shift_mm, expected, rtol=1e-3)
+    assert not answer.confidence.calibrated
+    assert answer.decision == "review"
+
+
+def test_no_bound_is_stated_below_the_floor(study) -> None:
+    answer = assessed(study, MOTION, covariance=np.diag([1e-9] * 6))
+    assert answer.confidence.heart_mm == FLOOR_MM
+
+
+def test_a_bound_is_calibrated_only_for_the_settings_it_was_measured_with(study) -> None:
+    used = {"attenuation": settings_sha256(asdict(AttenuationMap()))}
+    image = assessed(study, MOTION).spect_uncorrected
+    by_volume = Study(image, study.attenuation)
+    covariance = np.diag([4.0] * 6)
+    for calibrated_for, expected in (((), False), (tuple(used.items()), True), ((("attenuation", "other"),), False)):
+        answer = assessed(by_volume, MOTION, covariance=covariance, calibrated_for=calibrated_for)
+        assert answer.confidence.calibrated is expected
+    with_projections = assessed(study, MOTION, covariance=covariance, calibrated_for=tuple(used.items()))
+    assert not with_projections.confidence.calibrated, "nothing is known for this reconstruction"
 
 
 def test_a_heart_that_was_hard_to_find_is_reviewed(study) -> None:
-    limits = Thresholds(least_axis_confidence=0.0)
+    limits = replace(QUIET, least_axis_confidence=0.0)
     for confidence, faint in ((0.49, True), (0.51, False)):
-        _, said = assessed(study, MOTION, limits, evidence=(("heart_confidence", confidence),))
-        assert any("hard to find" in reason for reason in said.reasons) == faint
-        assert said.decision == "review" or not faint
+        answer = assessed(study, MOTION, limits, evidence=(("heart_confidence", confidence),))
+        assert any("hard to find" in reason for reason in answer.reasons) == faint
+        assert answer.decision == "review" or not faint
+
+
+def test_ways_to_locate_the_heart_that_differ_are_reviewed(study) -> None:
+    """The registrar crops 20 cm away from where axis and image see the ventricle."""
+    small = RigidTransform.from_six((2.0, 1.0, -1.0), (0.0, 0.0, 0.0), GRID.centre_mm)
+    far = (("heart_x_mm", -150.0), ("heart_y_mm", 50.0), ("heart_z_mm", 0.0))
+    answer = assessed(study, small, replace(QUIET, heart_apart_mm=20.0), evidence=far)
+    assert answer.decision == "review"
+    assert answer.heart.apart_mm > 100.0
+    assert answer.warnings[0].rank is Rank.CHANGES_ANSWER
+    assert "differ by" in answer.warnings[0]
+    assert answer.ct_from_spect == RigidTransform.identity()
+
+
+def test_warnings_stand_by_rank(study) -> None:
+    notes = Note("recorded", Rank.RECORD), "guessed", Note("changes", Rank.CHANGES_ANSWER), "guessed"
+    answer = assessed(replace(study, notes=notes), MOTION)
+    shown = [note for note in answer.warnings if note in ("recorded", "guessed", "changes")]
+    assert shown == ["changes", "guessed", "recorded"]
+    assert [note.rank for note in answer.warnings] == sorted(note.rank for note in answer.warnings)
+    assert answer.decision == "review"
+
+
+def test_two_patients_are_refused_before_any_work(study) -> None:
+    other = replace(study, spect_patient=PatientIdentity("1"), attenuation_patient=PatientIdentity("2"))
+    with pytest.raises(RefusedError, match="different patients"):
+        run(other, Told(MOTION), OSEM, PHYSICS, progress=lambda step: pytest.fail(step))
+    with pytest.raises(RefusedError, match="different patients"):
+        reconstruct_at(other, MOTION, OSEM, PHYSICS)
+    answer = run(other, Told(MOTION), OSEM, PHYSICS, limits=QUIET, allow_different_patients=True)
+    assert answer.decision == "review"
 
 
 def test_a_map_without_lungs_is_no_chest(study) -> None:
     belly = study.attenuation.with_values(torch.where(study.attenuation.values > 0.02, 0.15, 0.0))
     other = replace(study, attenuation=belly)
-    outcome = run(other, Told(MOTION), OSEM, PHYSICS)
     with pytest.raises(RefusedError, match="ml of lung"):
-        assess(other, outcome, reconstructor=OSEM, physics=PHYSICS)
+        run(other, Told(MOTION), OSEM, PHYSICS)
+    with pytest.raises(RefusedError, match="ml of lung"):
+        reconstruct_at(other, MOTION, OSEM, PHYSICS)
+
+
+def test_a_pose_without_overlap_is_refused_on_every_path(study) -> None:
+    far = RigidTransform.from_six((0.0, 0.0, 700.0), (0, 0, 0), GRID.centre_mm)
+    with pytest.raises(RefusedError, match="no overlap"):
+        reconstruct_at(study, far, OSEM, PHYSICS)
 
 
 def test_a_reconstructed_volume_is_decided_upon_without_polar_maps(study) -> None:
     image = run(study, Told(RigidTransform.identity()), OSEM, PHYSICS, correct=False).spect_uncorrected
-    _, said = assessed(Study(image, study.attenuation), MOTION)
-    assert said.perfusion is None
-    assert said.spect_header is None
-    assert said.decision in ("corrected", "review")
+    answer = assessed(Study(image, study.attenuation), MOTION)
+    assert answer.perfusion is None
+    assert answer.spect_header is None
+    assert answer.decision in ("moved", "review")
 
 
 @pytest.mark.parametrize(("depth_mm", "expected"), [(-200.0, 100.0), (200.0, 0.0), (0.0, 50.0)])

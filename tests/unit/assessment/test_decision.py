@@ -1,4 +1,4 @@
-"""What the decision has to be where nobody would doubt it."""
+"""What the decision has to be where it is plain."""
 
 from __future__ import annotations
 
@@ -6,85 +6,170 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from mureg.assessment.decision import Grounds, decide
+from mureg.assessment.decision import Grounds, decide, is_released
+from mureg.assessment.move import Move
 from mureg.assessment.result import Confidence
 from mureg.assessment.thresholds import Thresholds
+from mureg.notes import Note, Rank
 
 LIMITS = Thresholds()
-SURE = Confidence((1.0, 1.0, 1.0), (0.5, 0.5, 0.5), 1.5, calibrated=True)
-MOVED = Grounds(12.0, 3.0, gain=300.0, confidence=SURE, largest_change=9.0, changed=4)
+SURE = Confidence((1.0, 1.0, 1.0), (0.5, 0.5, 0.5), 2.5, calibrated=True)
+WARNING = Note("the patient seems to have moved during the scan", Rank.CHANGES_ANSWER)
 
 
-def word(grounds: Grounds) -> str:
-    return decide(grounds, LIMITS)[0]
+def move(rms_mm: float, turn_deg: float = 3.0) -> Move:
+    return Move(rms_mm, (0.0, 0.0, rms_mm), turn_deg)
+
+
+MOVED = Grounds(move(12.0), gain=300.0, confidence=SURE, largest_change=9.0, changed=4)
+SMALL = replace(MOVED, move=move(2.0), largest_change=2.0, changed=0)
+
+
+def word(grounds: Grounds, limits: Thresholds = LIMITS) -> str:
+    return decide(grounds, limits)[0]
 
 
 def test_a_large_sure_move_is_made() -> None:
     decision, reasons = decide(MOVED, LIMITS)
-    assert decision == "corrected"
+    assert decision == "moved"
     assert "12.0 mm" in reasons[0]
     assert "4 segments" in reasons[0]
 
 
 @pytest.mark.parametrize("gain", [None, -5.0, 500.0])
 def test_a_move_too_small_to_matter_is_none(gain) -> None:
-    assert word(replace(MOVED, moved_mm=2.0, gain=gain)) == "aligned"
-    assert word(Grounds(0.0, 0.0)) == "aligned"
+    assert word(replace(SMALL, gain=gain)) == "aligned"
+    assert word(Grounds(move(0.0, 0.0))) == "aligned"
 
 
 def test_a_move_below_a_pixel_that_explains_nothing_is_none() -> None:
-    assert word(replace(MOVED, moved_mm=6.0, gain=2.0)) == "aligned"
-    assert word(replace(MOVED, moved_mm=6.0)) == "corrected"
+    assert word(replace(SMALL, move=move(6.0), gain=2.0, largest_change=None)) == "aligned"
+    assert word(replace(MOVED, move=move(6.0))) == "moved"
 
 
 def test_a_move_below_a_pixel_that_changes_no_segment_is_none() -> None:
-    assert word(replace(MOVED, moved_mm=6.0, largest_change=2.0, changed=0)) == "aligned"
-    assert word(replace(MOVED, moved_mm=7.5, largest_change=2.0, changed=0)) == "corrected"
-    assert word(replace(MOVED, moved_mm=6.0, largest_change=None, changed=0)) == "corrected", "nobody knows"
+    assert word(replace(SMALL, move=move(6.0))) == "aligned"
+    assert word(replace(SMALL, move=move(7.5))) == "moved"
+    assert word(replace(SMALL, move=move(6.0), largest_change=None)) == "moved", "no images to compare"
 
 
-def test_a_move_within_its_own_interval_is_none_only_where_the_interval_is_known_to_hold() -> None:
+def test_a_move_within_its_own_bound_is_none_only_where_the_bound_is_calibrated() -> None:
     wide = Confidence((3.0, 3.0, 3.0), (1.0, 1.0, 1.0), 6.5, calibrated=True)
-    assert word(replace(MOVED, moved_mm=6.0, confidence=wide)) == "aligned"
-    assert word(replace(MOVED, moved_mm=6.0, confidence=replace(wide, calibrated=False))) == "corrected"
-    wider = replace(wide, heart_mm=10.0)
-    assert word(replace(MOVED, moved_mm=6.0, confidence=wider)) == "review", "nobody knows whether it lies right"
+    within = replace(SMALL, move=move(6.0), largest_change=None, confidence=wide)
+    assert word(within) == "aligned"
+    assert word(replace(within, confidence=replace(wide, calibrated=False))) == "moved"
+    assert word(replace(within, confidence=replace(wide, heart_mm=10.0))) == "review"
+
+
+class TestAlignedStandsAlone:
+    """No study is "aligned" beside changed segments, an implausible turn or a warning of the first rank."""
+
+    def test_changed_segments(self) -> None:
+        decision, reasons = decide(replace(SMALL, largest_change=7.0, changed=6), LIMITS)
+        assert decision == "review"
+        assert "6 segments" in reasons[0]
+
+    def test_a_turn_about_the_heart(self) -> None:
+        assert word(replace(SMALL, move=move(3.0, turn_deg=25.0))) == "review"
+
+    @pytest.mark.parametrize("rms_mm", [0.0, 2.0, 12.0])
+    def test_a_warning_of_the_first_rank_whatever_the_move(self, rms_mm) -> None:
+        decision, reasons = decide(replace(SMALL, move=move(rms_mm), warnings=(WARNING,)), LIMITS)
+        assert decision == "review"
+        assert reasons[0] == "The patient seems to have moved during the scan."
+
+    def test_lower_ranks_change_nothing(self) -> None:
+        notes = Note("kVp was guessed", Rank.GUESSED), Note("gates were summed", Rank.RECORD)
+        assert word(replace(SMALL, warnings=notes)) == "aligned"
+        assert word(replace(MOVED, warnings=notes)) == "moved"
+
+    def test_a_pose_known_to_two_pixels_at_worst(self) -> None:
+        wide = Confidence((9.0,) * 3, (3.0,) * 3, 14.0, calibrated=True)
+        assert word(replace(SMALL, confidence=wide)) == "review"
+
+    def test_random_grounds(self) -> None:
+        chance = np.random.default_rng(5)
+        for _ in range(500):
+            some = Grounds(
+                move(chance.uniform(0, 30), chance.uniform(0, 40)),
+                confidence=replace(SURE, heart_mm=chance.uniform(2, 20)),
+                largest_change=10.0,
+                changed=int(chance.integers(0, 2)),
+                warnings=(WARNING,) if chance.random() < 0.3 else (),
+            )
+            if word(some) == "aligned":
+                assert not some.changed
+                assert some.move.turn_deg <= LIMITS.implausible_deg
+                assert not some.warnings
 
 
 @pytest.mark.parametrize(
-    ("doubt", "words"),
+    ("objection", "words"),
     [
-        ({"moved_mm": 80.0}, "80 mm"),
-        ({"turned_deg": 35.0}, "35 degrees"),
+        ({"move": move(80.0)}, "80 mm"),
+        ({"move": move(12.0, turn_deg=35.0)}, "35 degrees"),
         ({"gain": 1.0}, "hardly better"),
         ({"gain": -40.0}, "hardly better"),
         ({"confidence": Confidence((5.0,) * 3, (2.0,) * 3, 9.0, calibrated=True)}, "9.0 mm"),
         ({"disagreement_mm": 25.0}, "25 mm apart"),
         ({"mismatch": {"header": 1.0, "registered": 12.0}}, "12.0 %"),
-        ({"doubts": ("No left ventricle was found in the SPECT.",)}, "No left ventricle"),
+        ({"objections": ("No left ventricle was found in the SPECT.",)}, "No left ventricle"),
     ],
 )
-def test_whatever_speaks_against_a_large_move_has_it_reviewed_and_comes_first(doubt, words) -> None:
-    decision, reasons = decide(replace(MOVED, **doubt), LIMITS)
+def test_whatever_speaks_against_a_large_move_has_it_reviewed_and_comes_first(objection, words) -> None:
+    decision, reasons = decide(replace(MOVED, **objection), LIMITS)
     assert decision == "review"
     assert words in reasons[0]
 
 
-def test_a_better_fit_of_heart_and_map_is_no_doubt() -> None:
-    assert word(replace(MOVED, mismatch={"header": 12.0, "registered": 4.0})) == "corrected"
+def test_a_better_fit_of_heart_and_map_is_no_objection() -> None:
+    assert word(replace(MOVED, mismatch={"header": 12.0, "registered": 4.0})) == "moved"
 
 
 def test_no_clear_motion_of_more_than_a_pixel_is_called_aligned() -> None:
-    rng = np.random.default_rng(3)
-    for moved in rng.uniform(6.81, 60.0, 200):
-        some = replace(MOVED, moved_mm=float(moved), gain=float(rng.choice([-50.0, 0.0, 50.0, 1000.0])))
-        assert word(some) in ("corrected", "review")
+    chance = np.random.default_rng(3)
+    for moved in chance.uniform(6.81, 60.0, 200):
+        some = replace(MOVED, move=move(float(moved)), gain=float(chance.choice([-50.0, 0.0, 50.0, 1000.0])))
+        assert word(some) in ("moved", "review")
 
 
 def test_every_reason_is_one_sentence() -> None:
-    for some in (MOVED, replace(MOVED, moved_mm=1.0), replace(MOVED, gain=0.0, disagreement_mm=30.0)):
+    cases = (MOVED, SMALL, replace(MOVED, gain=0.0, disagreement_mm=30.0), replace(MOVED, warnings=(WARNING,)))
+    for some in cases:
         for reason in decide(some, LIMITS)[1]:
             assert reason[0].isupper()
             assert reason.endswith(".")
             assert "\n" not in reason
+
+
+class TestWhatIsGivenOut:
+    """Under review the pose found is given out only where it is known to two pixels and nothing is of rank 1."""
+
+    @pytest.mark.parametrize(
+        ("bound_mm", "warnings", "expected"),
+        [(9.0, (), True), (13.5, (), True), (13.7, (), False), (9.0, (WARNING,), False)],
+    )
+    def test_review(self, bound_mm, warnings, expected) -> None:
+        grounds = replace(MOVED, confidence=replace(SURE, heart_mm=bound_mm), warnings=warnings)
+        assert is_released("review", grounds, LIMITS) is expected
+
+    def test_a_review_without_any_bound_keeps_the_scanner_position(self) -> None:
+        assert not is_released("review", replace(MOVED, confidence=None), LIMITS)
+
+    def test_other_decisions(self) -> None:
+        assert is_released("moved", replace(MOVED, confidence=None), LIMITS)
+        assert not is_released("aligned", SMALL, LIMITS)
+
+
+class TestLimits:
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e6])
+    def test_limits_are_finite_and_bounded(self, value) -> None:
+        for name in ("aligned_mm", "action_limit_mm", "changed_percent", "implausible_deg", "release_limit_mm"):
+            with pytest.raises(ValidationError):
+                Thresholds(**{name: value})
+
+    def test_limits_that_differ_from_the_shipped_ones_are_named(self) -> None:
+        assert Thresholds().changed_from_shipped() == ()
+        assert Thresholds(aligned_mm=6.0).changed_from_shipped() == ("aligned_mm = 6 (shipped: 4.5)",)

@@ -104,5 +104,5 @@ class Knows:
 def test_images_are_those_of_the_pipeline(images) -> None:
     pose = images.case.truth.ct_from_spect
     outcome = run(images.case.study, Knows(pose), **FAST)
-    assert torch.equal(outcome.mu_registered.values, images.map_at(pose).values)
-    assert torch.equal(outcome.spect_corrected.values, images.corrected_at(pose).values)
+    assert torch.equal(outcome.examination.found.mu.values, images.map_at(pose).values)
+    assert torch.equal(outcome.examination.found.spect.values, images.corrected_at(pose).values)

@@ -12,10 +12,10 @@ from pydicom import dcmread
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import read_study, write_nifti
 from mureg.io.patient_label import patient_label
+from mureg.notes import by_rank
 from mureg.report.contents import Contents
 from mureg.simulate.sample import sample_folder
 from support.assessments import drawn_assessment
-from support.hearts import CENTRE_MM
 
 SECRETS = {
     "PatientName": "ROE^RICHARD^Q",
@@ -71,8 +71,8 @@ def test_the_words_of_a_report_hold_nothing_of_a_header_full_of_names(named: Pat
     study = read_study(named, ct=sample_folder() / "ct")
     drawn = drawn_assessment()
     warned = (*study.notes, *study.spect.notes, *study.attenuation.notes)
-    drawn = replace(drawn, outcome=replace(drawn.outcome, warnings=warned))
-    words = repr(Contents.of(drawn, study, CENTRE_MM, "")).lower()
+    drawn = replace(drawn, warnings=by_rank(warned))
+    words = repr(Contents.of(drawn, study, "")).lower()
     for value in SECRETS.values():
         for part in value.lower().split("^"):
             assert part not in words or len(part) < 2, part

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from mureg.assessment.result import Assessment
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.pipeline import Outcome, reconstruct, register, run
+from mureg.pipeline import reconstruct, register, run
 from mureg.recon import Osem
 from mureg.registration import MutualInformation
 from mureg.spect import Acquisition
@@ -47,7 +48,7 @@ def study(acquisition) -> Study:
 
 
 @pytest.fixture(scope="module")
-def outcome(study) -> Outcome:
+def outcome(study) -> Assessment:
     return run(study, MUTUAL_INFORMATION, OSEM)
 
 
@@ -66,7 +67,7 @@ def distance(volume: Volume, truth: np.ndarray) -> float:
 
 
 def test_the_map_lies_closer_to_the_truth_than_by_its_headers(outcome) -> None:
-    assert distance(outcome.mu_registered, TRUE_MU) < 0.5 * distance(outcome.mu_header, TRUE_MU)
+    assert distance(outcome.examination.found.mu, TRUE_MU) < 0.5 * distance(outcome.mu_header, TRUE_MU)
 
 
 def test_the_pose_is_the_motion_that_was_given(outcome) -> None:
@@ -76,20 +77,26 @@ def test_the_pose_is_the_motion_that_was_given(outcome) -> None:
 
 
 def test_correction_brings_the_activity_closer_to_the_truth(study, acquisition, outcome) -> None:
-    assert outcome.spect_corrected is not None
+    assert outcome.examination.found.spect is not None
     with_header_map = reconstruct(acquisition, outcome.mu_header, OSEM)
     registered, header, none = (
-        distance(one, TRUE_ACTIVITY) for one in (outcome.spect_corrected, with_header_map, outcome.spect_uncorrected)
+        distance(one, TRUE_ACTIVITY)
+        for one in (outcome.examination.found.spect, with_header_map, outcome.spect_uncorrected)
     )
     assert registered < header
     assert registered < 0.6 * none
 
 
 def test_everything_lies_on_the_grid_of_the_projections(outcome) -> None:
-    for volume in (outcome.mu_header, outcome.mu_registered, outcome.spect_uncorrected, outcome.spect_corrected):
+    for volume in (
+        outcome.mu_header,
+        outcome.examination.found.mu,
+        outcome.spect_uncorrected,
+        outcome.examination.found.spect,
+    ):
         assert volume.grid == GRID
-    assert outcome.mu_registered.quantity is Quantity.MU_PER_CM
-    assert outcome.spect_corrected.quantity is Quantity.ACTIVITY
+    assert outcome.examination.found.mu.quantity is Quantity.MU_PER_CM
+    assert outcome.examination.found.spect.quantity is Quantity.ACTIVITY
     assert outcome.registration.centre_mm == GRID.centre_mm
 
 
@@ -105,16 +112,23 @@ def test_the_result_tells_how_it_was_made(study, outcome) -> None:
 def test_two_runs_are_equal_bit_for_bit(study, outcome) -> None:
     again = run(study, MUTUAL_INFORMATION, OSEM)
     assert again.registration.ct_from_spect == outcome.registration.ct_from_spect
-    for name in ("mu_header", "mu_registered", "spect_uncorrected", "spect_corrected"):
+    for name in ("mu_header", "mu_registered", "spect_uncorrected", "spect_corrected", "spect_header"):
         assert torch.equal(getattr(again, name).values, getattr(outcome, name).values)
+    assert (again.decision, again.reasons, again.move, again.confidence) == (
+        outcome.decision,
+        outcome.reasons,
+        outcome.move,
+        outcome.confidence,
+    )
     assert again.warnings == outcome.warnings
 
 
 def test_each_step_is_told_when_it_begins_and_timed(study) -> None:
     told: list[str] = []
     outcome = run(study, MutualInformation(starts=1), Osem(iterations=1, subsets=4), progress=told.append)
-    assert told == ["uncorrected SPECT", "attenuation map", "registration", "corrected SPECT"]
-    assert list(outcome.provenance.seconds) == told
+    steps = ["uncorrected SPECT", "attenuation map", "registration", "corrected SPECT", "decision"]
+    assert list(dict.fromkeys(told)) == steps
+    assert list(outcome.provenance.seconds) == steps
 
 
 def test_a_ct_gives_what_its_own_map_gives(study, outcome) -> None:
@@ -169,7 +183,7 @@ class TestCoverage:
         outcome = run(Study(outcome.spect_uncorrected, short), MutualInformation(starts=1), OSEM)
         # 28 slices of SPECT, 20 of CT of the same thickness about the same middle
         assert outcome.mu_header.known_share == pytest.approx(20 / 28)
-        missing = 100 * (1 - outcome.mu_registered.known_share)
+        missing = 100 * (1 - outcome.examination.found.mu.known_share)
         assert any(f"the CT does not reach {missing:.0f} % of the SPECT field" in said for said in outcome.warnings)
 
 

@@ -103,7 +103,7 @@ def test_a_blanked_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> N
     )
     assert seen.ct_from_spect != seen_other.ct_from_spect
     assert blank.ct_from_spect == blank_other.ct_from_spect
-    assert "shown no SPECT" in blank.warnings[0]
+    assert "was ablated" in blank.warnings[0]
 
 
 def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spect) -> None:
@@ -115,7 +115,7 @@ def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spec
         learned.register(spect, mu_volume(CT_GRID)) for learned in (Learned(weights, blanked=True), Learned(without))
     )
     assert always.ct_from_spect == blanked.ct_from_spect
-    assert "shown no SPECT" in always.warnings[0]
+    assert "was ablated" in always.warnings[0]
     assert "blanked, in training too" in always.notes[0]
 
 

@@ -71,15 +71,20 @@ def test_a_failing_study_stops_no_other_and_says_why(uninterrupted) -> None:
 def test_the_table_has_the_worst_first(uninterrupted) -> None:
     (columns, *lines), _ = summary(uninterrupted)
     assert columns == [name for name in COLUMNS if name not in TIMES]
-    # hearts move by 5 k mm; study k is aligned, corrected, review for k = 0, 1, 2 and so on
+    # hearts move by 5 k mm; study k is aligned, moved, review for k = 0, 1, 2 and so on
     assert [(line[0], line[1]) for line in lines] == [
         ("s02", "failed"), ("s04", "failed"), ("s01", "refused"), ("s05", "review"), ("s03", "aligned"),
         ("s00", "aligned"),
     ]  # fmt: skip
     named = dict(zip(columns, lines[3], strict=True))
-    assert named["heart_shift_mm"] == "25.0"
+    assert named["move_at_heart_mm"] == "25.0"
+    assert (named["to_left_mm"], named["to_back_mm"], named["to_head_mm"]) == ("15.0", "-20.0", "0.0")
     assert (named["heart_interval_90_mm"], named["interval_calibrated"]) == ("2.0", "yes")
-    assert (named["changed_segments"], named["warnings"], named["folder"]) == ("7 10", "one | two", "studies/s05")
+    assert (named["changed_segments"], named["warnings"], named["folder"]) == (
+        "7 10",
+        "one (changes the answer) | two (for the record)",
+        "studies/s05",
+    )
 
 
 def test_the_page_needs_nothing_from_outside(uninterrupted) -> None:
@@ -123,6 +128,18 @@ def test_what_a_result_does_not_say_is_left_blank(found, tmp_path) -> None:
     (row,) = rows_of([pair], tmp_path / "out")
     assert (row.heart_shift_mm, row.heart_interval_mm, row.mismatch_header, row.reason) == (None, None, None, "")
     assert not row.is_failed
+
+
+def test_results_of_the_first_version_are_still_read(tmp_path) -> None:
+    """Version 0.1.0 wrote "corrected", warnings as plain sentences and the move under another name."""
+    (pair,) = pairs(tmp_path, 1)
+    folder = tmp_path / "out" / "studies" / "s00"
+    folder.mkdir(parents=True)
+    former = {"decision": "corrected", "shift_at_heart_mm": 9.6, "warnings": ["one"], "shift_mm": [1.0, 2.0, 3.0]}
+    (folder / "registration.json").write_text(json.dumps(former))
+    (folder / "study.json").write_text("{}")
+    (row,) = rows_of([pair], tmp_path / "out")
+    assert (row.decision, row.heart_shift_mm, row.warnings) == ("moved", 9.6, ("one",))
 
 
 def test_two_processes_say_the_same(uninterrupted, tmp_path) -> None:

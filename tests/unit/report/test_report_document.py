@@ -14,7 +14,10 @@ import pytest
 from PIL import Image
 
 from mureg.assessment.result import Assessment, Confidence
-from mureg.report import AsReport
+from mureg.assessment.thresholds import Thresholds
+from mureg.io import read_transform
+from mureg.notes import Note
+from mureg.report import AsReport, as_json, describe, write_folder
 from mureg.report.canvas import Canvas
 from mureg.report.contents import Contents
 from mureg.report.document import Draw, as_html, fitting
@@ -74,12 +77,12 @@ def pictures_of(assessment: Assessment) -> dict[str, tuple[int, Draw]]:
 
 
 def html_of(assessment: Assessment, study: Study | None = None, patient: str = "") -> str:
-    contents = Contents.of(assessment, study or drawn_study(), CENTRE_MM, patient)
+    contents = Contents.of(assessment, study or drawn_study(), patient)
     return as_html(contents, pictures_of(assessment))
 
 
 def pdf_of(assessment: Assessment, path: Path, patient: str = "") -> bytes:
-    write_sheets(Contents.of(assessment, drawn_study(), CENTRE_MM, patient), pictures_of(assessment), path)
+    write_sheets(Contents.of(assessment, drawn_study(), patient), pictures_of(assessment), path)
     return path.read_bytes()
 
 
@@ -116,7 +119,7 @@ def test_every_picture_says_what_is_seen(whole: Path) -> None:
 def test_nothing_of_the_patient_unless_asked(whole: Path) -> None:
     study = replace(drawn_study(), patient=SECRET)
     assert SECRET not in (whole / "report.html").read_text("utf-8")
-    assert SECRET not in repr(Contents.of(drawn_assessment(), study, CENTRE_MM, "")), "all that the PDF can say"
+    assert SECRET not in repr(Contents.of(drawn_assessment(), study, "")), "all that the PDF can say"
     html = html_of(drawn_assessment(), study, patient="JANE DOE, ID 4711")
     assert Page(html).words.count("JANE DOE, ID 4711") == 2, "at the top of both pages"
 
@@ -124,7 +127,7 @@ def test_nothing_of_the_patient_unless_asked(whole: Path) -> None:
 def test_odd_words_are_words_and_no_tags(tmp_path: Path) -> None:
     odd = '<script>alert("x")</script> & <img src=x onerror=y>'
     drawn = drawn_assessment()
-    drawn = replace(drawn, reason=odd, outcome=replace(drawn.outcome, warnings=(odd, "心臓 {{ 7 * 7 }}")))
+    drawn = replace(drawn, reasons=(odd,), warnings=(Note(odd), Note("心臓 {{ 7 * 7 }}")))
     html = html_of(drawn, patient=odd)
     assert n_pages(pdf_of(drawn, tmp_path / "odd.pdf", odd)) == 2
     page = Page(html)
@@ -150,12 +153,12 @@ def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     assert html_of(drawn) == html_of(drawn)
 
 
-@pytest.mark.parametrize("decision", ["aligned", "corrected", "review", "refused"])
+@pytest.mark.parametrize("decision", ["aligned", "moved", "review", "by-hand"])
 def test_every_decision_is_said_in_the_largest_letters(decision) -> None:
     html = html_of(drawn_assessment(decision=decision))
     heading = re.search(r"<h1>(.*?)</h1>", html, re.DOTALL)
     assert heading is not None
-    assert decision.upper() in heading[1]
+    assert decision.upper().replace("-", " ") in heading[1]
     assert "two methods disagree by 9 mm" in html
 
 
@@ -164,13 +167,13 @@ def test_a_run_without_a_corrected_image_says_so(tmp_path: Path) -> None:
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     assert len(page.pictures()) == 2
     assert "No corrected image was made" in page.words
-    assert "It cannot be told for this study" in page.words
+    assert "Not available for this study" in page.words
 
 
 def test_an_uncertain_axis_and_an_uncalibrated_interval_are_said() -> None:
     drawn = drawn_assessment(confidence=Confidence((1.0, 2.0, 3.0), (0.1, 0.2, 0.3), 4.0, False))
     drawn = replace(drawn, perfusion=replace(drawn.perfusion, axis_by_hand=False, axis_confidence=0.1))
-    contents = Contents.of(drawn, drawn_study(), CENTRE_MM, "")
+    contents = Contents.of(drawn, drawn_study(), "")
     assert [shift.interval for shift in contents.shifts] == ["± 1.0 mm", "± 2.0 mm", "± 3.0 mm"]
     assert "may be larger" in " ".join(contents.shift_notes)
     assert "doubtful" in contents.perfusion_note
@@ -178,12 +181,12 @@ def test_an_uncertain_axis_and_an_uncalibrated_interval_are_said() -> None:
 
 def test_the_shift_is_the_way_the_map_went() -> None:
     """The pose carries SPECT points to the CT; the map's anatomy went the other way."""
-    contents = Contents.of(drawn_assessment(), drawn_study(), CENTRE_MM, "")
+    contents = Contents.of(drawn_assessment(), drawn_study(), "")
     by_headers = POSE.apply(CENTRE_MM)
     for shift, mm, (plus, minus) in zip(
         contents.shifts,
         np.asarray(CENTRE_MM) - by_headers,
-        (("left", "right"), ("back", "front"), ("head", "foot")),
+        (("left", "right"), ("back", "front"), ("head", "feet")),
         strict=True,
     ):
         assert float(shift.mm) == pytest.approx(abs(mm), abs=0.06)
@@ -191,30 +194,57 @@ def test_the_shift_is_the_way_the_map_went() -> None:
         assert float(shift.pixels) == pytest.approx(abs(mm) / 3.4, abs=0.06)
 
 
-def test_the_heart_is_where_the_decision_looked(whole: Path, tmp_path: Path) -> None:
-    """Two places a centimetre apart would give two shifts for one run in one report."""
+def test_one_move_has_one_number(whole: Path) -> None:
+    """The root mean square displacement of the heart points: in the page, on the terminal, in JSON."""
     drawn = drawn_assessment()
-    expected = float(np.linalg.norm(POSE.apply(CENTRE_MM) - np.asarray(CENTRE_MM)))
+    number = f"{drawn.move.rms_mm:.1f} mm"
     words = Page((whole / "report.html").read_text("utf-8")).words
-    assert f"In all {expected:.1f} mm" in words, "the middle of the ventricle"
-    elsewhere = {"heart_x_mm": 90.0, "heart_y_mm": 20.0, "heart_z_mm": -60.0}
-    expected = float(np.linalg.norm(POSE.apply([90.0, 20.0, -60.0]) - np.array([90.0, 20.0, -60.0])))
-    AsReport(drawn_study()).write(replace(drawn, figures=elsewhere), tmp_path)
-    assert f"In all {expected:.1f} mm" in Page((tmp_path / "report.html").read_text("utf-8")).words
+    assert f"In all {number}" in words
+    assert any(line.startswith(f"move       {number}") for line in describe(drawn))
+    assert f"{as_json(drawn)['move_at_heart']['rms_mm']:.1f} mm" == number
+
+
+def test_a_pose_that_is_not_given_out_is_shown_and_named(tmp_path: Path) -> None:
+    drawn = drawn_assessment(released=False)
+    html = html_of(drawn)
+    assert "Pose found, not given out" in html
+    assert f"In all {drawn.move_found.rms_mm:.1f} mm" in html
+    said = as_json(drawn)
+    assert said["move_at_heart"]["rms_mm"] == 0.0
+    assert said["ct_from_spect"] == np.eye(4).tolist()
+    assert said["found"]["ct_from_spect"] == POSE.matrix.tolist()
+    names = [file.name for file in write_folder(drawn, tmp_path / "out", pictures=False)]
+    assert "ct_from_spect_found.tfm" in names
+    np.testing.assert_array_equal(read_transform(tmp_path / "out" / "ct_from_spect.tfm")[0].matrix, np.eye(4))
+    found = read_transform(tmp_path / "out" / "ct_from_spect_found.tfm")[0]
+    np.testing.assert_allclose(found.matrix, POSE.matrix, atol=1e-9)
+
+
+def test_the_limits_that_were_used_are_printed_and_said_when_they_are_not_the_shipped_ones() -> None:
+    page = Page(html_of(drawn_assessment())).words
+    assert "more than 5 points" in page
+    assert "The limit used is 3 %" in page
+    assert "all as shipped" in page
+    other = Page(html_of(drawn_assessment(limits=Thresholds(changed_percent=8.0, mismatch_percent=7.0)))).words
+    assert "more than 8 points" in other
+    assert "The limit used is 7 %" in other
+    assert "6.4 % (above the limit)" not in " ".join(other.split())
+    assert "NOT the shipped ones: changed_percent = 8 (shipped: 5)" in other
 
 
 def test_above_the_published_limit_is_marked() -> None:
-    contents = Contents.of(drawn_assessment(), drawn_study(), CENTRE_MM, "")
+    contents = Contents.of(drawn_assessment(), drawn_study(), "")
     assert contents.mismatch == (("before", "6.4 %", True), ("after", "1.1 %", False))
 
 
 def test_too_many_warnings_are_counted_not_lost(tmp_path: Path) -> None:
     drawn = drawn_assessment()
     many = tuple(f"warning number {n}: " + "nothing is known about attenuation beyond the end " * 3 for n in range(40))
-    drawn = replace(drawn, outcome=replace(drawn.outcome, warnings=many))
+    drawn = replace(drawn, warnings=tuple(map(Note, many)))
     assert n_pages(pdf_of(drawn, tmp_path / "many.pdf")) == 2
     page = Page(html_of(drawn))
     taken = len(drawn.reason) + len(drawn.reasons[1])
+    many = tuple(f"{words} (was guessed)" for words in many)
     shown, dense = fitting(many, taken)
     assert dense
     assert 5 < shown < 40

@@ -1,0 +1,86 @@
+"""What projections of a chest whose truth is known say against a wrong map, spacing or centre of rotation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mureg.assessment.projection_checks import projection_evidence, projection_notes
+from mureg.assessment.thresholds import Thresholds
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.notes import Rank
+from mureg.pipeline import attenuation_maps, reconstruct
+from mureg.spect.body import emission_outline
+from mureg.spect.physics import WITHOUT
+from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
+
+HEART = (38.0, -32.0, 12.0)
+STILL = RigidTransform.identity()
+CAMERA = camera(orbit(30, 180), rows=28, columns=34, pixel_mm=(12.0, 12.0))
+CT_GRID = Grid.centred((56, 46, 46), (9.0, 9.0, 9.0))
+
+
+@pytest.fixture(scope="module")
+def acquisition():
+    grid = CAMERA.grid()
+    activity, mu = chest(voxel_points(grid), edge_mm=14.0)
+    exact = measured(torch.from_numpy(20 * activity), CAMERA, Volume(torch.from_numpy(mu), grid, Quantity.MU_PER_CM))
+    counts = np.random.default_rng(1).poisson(exact.counts.double().numpy())
+    return replace(exact, counts=torch.from_numpy(counts).float())
+
+
+@pytest.fixture(scope="module")
+def outline(acquisition):
+    return emission_outline(reconstruct(acquisition, None, physics=WITHOUT))
+
+
+def evidence(acquisition, outline, mu, pose=STILL):
+    maps, _ = attenuation_maps(mu, acquisition.grid())
+    return projection_evidence(acquisition, maps, outline, pose, HEART)
+
+
+def scaled(mu: Volume, factors) -> Volume:
+    """The same map on voxels of another size, about the heart."""
+    scale = np.diag([*factors, 1.0])
+    scale[:3, 3] = np.asarray(HEART) * (1.0 - np.asarray(factors))
+    return Volume(mu.values, Grid(mu.grid.shape, scale @ mu.grid.affine), mu.quantity, mu.outside)
+
+
+def sentences(found) -> str:
+    notes = list(projection_notes(found, Thresholds()))
+    assert all(note.rank is Rank.CHANGES_ANSWER for note in notes)
+    return " ".join(notes)
+
+
+def test_a_right_map_raises_nothing(acquisition, outline) -> None:
+    found = evidence(acquisition, outline, mu_volume(CT_GRID))
+    assert found.map_gain > 0.5
+    assert max(found.stretch_gains.values()) < 0.0
+    assert sentences(found) == ""
+
+
+def test_a_thin_body_under_a_broad_one_is_no_better_than_water(acquisition, outline) -> None:
+    found = evidence(acquisition, outline, scaled(mu_volume(CT_GRID), (0.6, 0.6, 1.0)))
+    assert found.map_gain < 0.0
+    assert "another patient" in sentences(found)
+
+
+@pytest.mark.parametrize("factor", [0.67, 1.5])
+def test_a_wrong_slice_spacing_is_seen_with_its_sense(acquisition, outline, factor) -> None:
+    """A CT written with too small a spacing fits better stretched, one with too large a spacing shrunk."""
+    found = evidence(acquisition, outline, scaled(mu_volume(CT_GRID), (1.0, 1.0, factor)))
+    towards, away = (1.5, 0.67) if factor < 1.0 else (0.67, 1.5)
+    assert found.stretch_gains[towards] > found.stretch_gains[away]
+    assert found.stretch_gains[towards] > 0.0
+    assert f"by {towards:g}" in sentences(found)
+
+
+@pytest.mark.parametrize("offset_mm", [-14.0, 14.0])
+def test_a_wrong_centre_of_rotation_is_seen_on_its_side(acquisition, outline, offset_mm) -> None:
+    wrong = replace(acquisition, column_offsets_mm=np.full(acquisition.n_views, offset_mm))
+    found = evidence(wrong, outline, mu_volume(CT_GRID))
+    assert np.sign(found.rotation_offset_mm) == -np.sign(offset_mm)
+    assert "centre of rotation" in sentences(found)
