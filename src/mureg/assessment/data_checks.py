@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.result import Examination, HeartPlace
 from mureg.assessment.thresholds import Thresholds
 from mureg.errors import RefusedError
-from mureg.geometry import Grid, Volume
+from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.profile import air_inside
 from mureg.spect import Acquisition
-from mureg.spect.attenuation import AttenuationMaps, extended_share
+from mureg.spect.attenuation import AttenuationMaps
 from mureg.spect.patient_motion import largest_jump
 
 
@@ -53,7 +55,7 @@ def frame_notes(spect: Volume, body: Volume) -> Iterator[Note]:
 def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Thresholds) -> Iterator[Note]:
     """What of the SPECT the map does not reach: of the first rank above the limits.
 
-    Photons of the heart cross its own slices alone, so the extension counts there.
+    Photons of the heart cross its own slices alone, so the limits hold there.
 
     Args:
         spect: uncorrected SPECT.
@@ -63,30 +65,32 @@ def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Threshol
     """
     if mu.outside is None:
         return
-    counts = 100 * float(spect.values[mu.outside].sum() / spect.values.sum().clamp_min(1e-30))
-    extension = 100 * extended_share(mu)
-    at_heart = 100 * extended_share(_heart_slices(mu, heart_mm))
-    large = counts > limits.outside_counts_percent or at_heart > limits.extension_percent
+    counts = _outside_percent(spect.values, mu.outside)
+    near = _heart_slices(mu, heart_mm)
+    counts_near = _outside_percent(spect.values[:, :, near], mu.outside[:, :, near])
+    extension, extension_near = (
+        _outside_percent(values, outside)
+        for values, outside in ((mu.values, mu.outside), (mu.values[:, :, near], mu.outside[:, :, near]))
+    )
+    large = counts_near > limits.outside_counts_percent or extension_near > limits.extension_percent
     yield Note(
         f"the CT does not reach {100 * (1 - mu.known_share):.0f} % of the SPECT field, from which {counts:.0f} % of "
-        f"the counts come; {extension:.0f} % of the map's attenuation is an extension of the CT, {at_heart:.0f} % in "
-        "the slices of the heart",
+        f"the counts come ({counts_near:.0f} % in the slices of the heart); {extension:.0f} % of the map's attenuation "
+        f"is an extension of the CT ({extension_near:.0f} % in the slices of the heart)",
         Rank.CHANGES_ANSWER if large else Rank.RECORD,
     )
 
 
-def _heart_slices(mu: Volume, heart_mm: Triple) -> Volume:
-    """The slices of a map, along the patient axes, that hold the heart."""
+def _outside_percent(values: Float[Tensor, "x y z"], outside: Bool[Tensor, "x y z"]) -> float:
+    """Share of a sum that lies outside what the CT covers."""
+    return 100.0 * float(values[outside].sum() / values.sum().clamp_min(1e-30))
+
+
+def _heart_slices(mu: Volume, heart_mm: Triple) -> slice:
+    """The slices of a map, along the patient axes, that hold the heart; all of them where none does."""
     heights_mm = mu.grid.points(np.array([(0, 0, k) for k in range(mu.grid.shape[2])]))[:, 2]
-    slices = np.flatnonzero(np.abs(heights_mm - heart_mm[2]) <= HEART_RADIUS_MM)
-    if not len(slices):
-        return mu
-    first, last = int(slices[0]), int(slices[-1]) + 1
-    affine = mu.grid.affine.copy()
-    affine[:3, 3] = mu.grid.points((0.0, 0.0, float(first)))
-    grid = Grid((mu.grid.shape[0], mu.grid.shape[1], last - first), affine, mu.grid.frame_of_reference)
-    outside = None if mu.outside is None else mu.outside[:, :, first:last]
-    return Volume(mu.values[:, :, first:last], grid, mu.quantity, outside)
+    inside = np.flatnonzero(np.abs(heights_mm - heart_mm[2]) <= HEART_RADIUS_MM)
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(None)
 
 
 def heart_notes(heart: HeartPlace, limits: Thresholds) -> Iterator[Note]:

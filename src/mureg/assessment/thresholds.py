@@ -32,7 +32,8 @@ class Thresholds:
         implausible_deg: turns above this are flagged for review.
         disagreement_mm: two methods or starts that end farther apart at the heart are flagged for review.
         heart_apart_mm: two ways to locate the heart that differ by more are flagged for review.
-        outside_counts_percent: share of the SPECT counts from outside the CT above which the study is flagged.
+        outside_counts_percent: share of the SPECT counts in the slices of the heart, from outside the CT, above which
+            the study is flagged.
         extension_percent: share of the attenuation in the slices of the heart, from beyond the CT, above which the
             study is flagged.
         least_map_gain: review if the map explains the projections better than water in the outline of the emission by
