@@ -80,10 +80,10 @@ def line_of(row: Row) -> str:
 
 
 def in_turn(cases: list[WrongCase]) -> list[WrongCase]:
-    """One of every kind after another, so that a run that was stopped has met every fault."""
+    """One of every kind after another, the gravest first, so that a run that was stopped has met every fault."""
     met: Counter[str] = Counter()
     rank = {}
-    for case in cases:
+    for case in reversed(cases):
         rank[case.name] = met[case.kind]
         met[case.kind] += 1
     return sorted(cases, key=lambda case: rank[case.name])
