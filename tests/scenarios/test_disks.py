@@ -14,9 +14,9 @@ import pytest
 
 from mureg.cli import main as command_line
 from mureg.errors import UsageError
+from mureg.files.atomic import staging
 from mureg.geometry import RigidTransform
 from mureg.io import read_ct
-from mureg.io.atomic import staging
 from mureg.io.transforms import write_tfm
 from mureg.simulate.sample import sample_folder
 from support.dicom import chest_like, item, write_ct, write_nm

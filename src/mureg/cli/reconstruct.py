@@ -10,9 +10,10 @@ from typing import Annotated
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign_file
 from mureg.geometry import RigidTransform, Volume
 from mureg.io import read_ct, read_gates, read_mu, read_spect, read_transform, write_nifti
-from mureg.io.atomic import refuse_existing
 from mureg.pipeline import attenuation_maps, reconstruct, reconstruct_and_say, versions
 from mureg.recon import Osem
 from mureg.spect import Acquisition, Physics
@@ -63,10 +64,10 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--transform without a map", "--ct or --mu beside it", "give the map that the transform moves")
     if not options.output.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"output {options.output.name}", "a name that ends in .nii or .nii.gz", "change the name")
-    if not options.common.overwrite:
-        refuse_existing([options.output])
     device = options.common.prepare()
-    with progress(options.common.json) as report:
+    inputs = (options.projections, options.mu, options.ct, options.transform)
+    with claimed(options.output, inputs) as output, progress(options.common.json) as report:
+        refuse_foreign_file(output, overwrite=options.common.overwrite)
         report("reading")
         acquisition, spect_source = _projections(options)
         acquisition = acquisition.to(device)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         report("reconstruction")
         image, said = reconstruct_and_say(acquisition, mu, options.osem, options.physics)
         report("writing")
-        write_nifti(image, options.output)
+        write_nifti(image, output)
     warnings = [*acquisition.notes, *notes, *said]
     answer = {
         "output": options.output.name,

@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined
 
 import mureg
 from mureg.evaluation.verdict import Assessment
+from mureg.files.atomic import writing
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing
 from mureg.registration.heart import HEART_MM
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas

@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mureg.errors import MuregError, UsageError
+from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing
 from mureg.registration.inputs import InputGrid, network_inputs
 
 Progress = Callable[[int, int], None]

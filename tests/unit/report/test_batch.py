@@ -16,7 +16,7 @@ import pytest
 
 import support
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io.atomic import claimed
+from mureg.files.atomic import claimed
 from mureg.io.pair import Pair
 from mureg.report.batch.page import COLUMNS, TIMES
 from mureg.report.batch.rows import rows_of
