@@ -27,10 +27,10 @@ _held: dict[tuple[str, int], int] = {}
 def locked(file: Path, name: str) -> Iterator[None]:
     """Hold the lock that `file` stands for while the block lasts; the same thread may take it twice.
 
-    The file is made where it is missing and removed at the end. After a kill it may stay, and the next run takes it over.
+    The file is made where it is missing and removed at the end. After a kill it stays, and the next run takes it over.
 
     Raises:
-        UsageError: another run holds it: which, and since when; or the file cannot be made. `name` is that of the output.
+        UsageError: another run holds it: which, and since when; or the file cannot be made. `name` is the output's.
     """
     key = (os.path.normcase(file), threading.get_ident())
     if key in _held:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,8 +42,9 @@ def read_marker(folder: Path) -> Marker | None:
     except UnreadableInputError:
         return None
     kind, files, state = found.get("kind"), found.get("files", {}), found.get("state", [])
-    fits = isinstance(kind, str) and isinstance(files, dict) and isinstance(state, list)
-    if not fits or found.get("format") != _FORMAT:
+    if not (isinstance(kind, str) and isinstance(files, dict) and isinstance(state, list)):
+        return None
+    if found.get("format") != _FORMAT:
         return None
     return Marker(kind, str(found.get("mureg", "")), {str(k): str(v) for k, v in files.items()}, tuple(map(str, state)))
 
@@ -84,9 +84,8 @@ def others(folder: Path, marker: Marker | None) -> Iterator[str]:
     ours = {parent.as_posix() for name in files for parent in Path(name).parents}
 
     def walk(place: str) -> Iterator[str]:
-        for entry in sorted(os.listdir(folder / place)):
-            name = f"{place}/{entry}" if place else entry
-            path = folder / name
+        for path in sorted((folder / place).iterdir()):
+            name = path.relative_to(folder).as_posix()
             if path.is_dir() and not path.is_symlink():
                 if name in ours:
                     yield from walk(name)

@@ -107,7 +107,7 @@ def is_signed(path: Path) -> bool:
 
 def strangers(folder: Path, known: Callable[[str], bool] = lambda _name: False) -> list[str]:
     """Names in a folder that are neither mureg's own books nor `known`."""
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     return [name for name in names if name not in (MARKER, LOCK) and not known(name)]
 
 

@@ -1,8 +1,8 @@
 """What is being written, beside the place it will have, under names that tell a later run whose it was.
 
-A file NAME is written as ``.mureg-XXXXXXXX-NAME``. A folder NAME is written as ``new`` inside a folder of that name, in which
-a note says how far it is. The note makes the exchange safe: whatever a run leaves when it is killed, `settle` restores
-the old folder or completes the new one. The user's own files in the old folder move along to the new one.
+A file NAME is written as ``.mureg-XXXXXXXX-NAME``. A folder NAME is written as ``new`` inside a folder of that name, in
+which a note says how far it is. The note makes the exchange safe: whatever a run leaves when it is killed, `settle`
+restores the old folder or completes the new one. The user's own files in the old folder move along to the new one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def clear(folder: Path, *, alone: bool) -> None:
         alone: no other run can be at work in it, for its lock is held; else what others are writing is let be.
     """
     with suppress(OSError):
-        for name in sorted(os.listdir(folder)):
+        for name in sorted(path.name for path in folder.iterdir()):
             output = _output_of(folder, name)
             if output is None:
                 continue

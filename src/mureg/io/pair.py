@@ -58,7 +58,7 @@ class Pair:
         Raises:
             UnreadableInputError: a folder cannot be listed.
         """
-        return self._hashed(lambda file, status: f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
+        return self._hashed(lambda _file, status: f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
 
     def fingerprint(self) -> str:
         """A hash over places, choices, and names, sizes and contents of all files, see `digest_of`; not over times.

@@ -16,8 +16,8 @@ import pytest
 
 import support
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.files.atomic import claimed
 from mureg.io.pair import Pair
+from mureg.report.batch.folder import RUN
 from mureg.report.batch.page import COLUMNS, TIMES
 from mureg.report.batch.rows import rows_of
 from mureg.report.batch.run import as_settings, plan, run_batch
@@ -63,7 +63,7 @@ def test_a_failing_study_stops_no_other_and_says_why(uninterrupted) -> None:
         ("s02", 4, "a gap after slice 41; expected equal steps; export the complete series."),
         ("s04", 1, "ZeroDivisionError: by nothing"),
     ):
-        assert [path.name for path in (studies / name).iterdir()] == ["failure.json"], "no half result"
+        assert {path.name for path in (studies / name).iterdir()} == {"failure.json", ".mureg"}, "no half result"
         failure = json.loads((studies / name / "failure.json").read_text())
         assert (failure["exit_code"], failure["problem"]) == (code, said)
 
@@ -110,7 +110,7 @@ def test_a_report_goes_before_the_picture(tmp_path) -> None:
     assert row.page == "report.html"
     (folder / "registration.json").write_text("[")
     (row,) = rows_of([pair], tmp_path / "out")
-    assert (row.decision, row.exit_code) == ("failed", 4)
+    assert (row.decision, row.reason) == ("failed", "no result; give the same command again.")
 
 
 @pytest.mark.parametrize("found", [{}, {"decision": "moved", "perfusion": None, "interval_90": None, "reason": None}])
@@ -142,7 +142,7 @@ def test_nothing_that_is_finished_is_done_again(tmp_path) -> None:
     assert (retried.made, retried.already, [row.study for row in retried.failed]) == (2, 3, ["s02"])
     after = times(tmp_path / "out")
     assert {name for name in before if before[name] != after[name]} == {"s01", "s02", "s04"}
-    assert [path.name for path in (tmp_path / "out/studies/s02").iterdir()] == ["failure.json"]
+    assert {path.name for path in (tmp_path / "out/studies/s02").iterdir()} == {"failure.json", ".mureg"}
     assert not list((tmp_path / "out/studies/s01").glob("failure.json"))
 
 
@@ -207,7 +207,7 @@ class TestRefusals:
     def test_a_folder_with_other_things(self, tmp_path) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.doc").touch()
-        self.refused(tmp_path, r"out holds other things \(thesis\.doc\) and no batch")
+        self.refused(tmp_path, r"out holds other things \(thesis\.doc\) and no batch; expected a new or empty folder")
 
     def test_a_file_in_its_place(self, tmp_path) -> None:
         (tmp_path / "out").touch()
@@ -215,7 +215,7 @@ class TestRefusals:
 
     def test_another_run_at_work(self, tmp_path) -> None:
         batch(tmp_path, n=2)
-        with claimed(tmp_path / "out"):
+        with RUN.claimed(tmp_path / "out"):
             self.refused(tmp_path, "another run is at work in out", n=2)
 
     @pytest.mark.parametrize("file", ["batch.json", "studies/s00/study.json"])
@@ -270,7 +270,7 @@ def test_killed_again_and_again_it_says_the_same(tmp_path, tmp_path_factory) -> 
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
     assert finished(tmp_path)
-    (tmp_path / "out/studies/.s05.00000000.partial").mkdir(exist_ok=True)
+    (tmp_path / "out/studies/.mureg-00000000-s05").mkdir(exist_ok=True)
     before = times(tmp_path / "out")
     run = begun(tmp_path, 1)
     _, said = run.communicate()

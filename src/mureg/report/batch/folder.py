@@ -16,9 +16,10 @@ from mureg.files.marker import read_marker
 from mureg.files.places import strangers
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, differences, read_json
+from mureg.io.dicom_results import FOLDER
 from mureg.io.pair import Pair
 from mureg.io.pairs_folder import BATCH
-from mureg.report.results import FILES, FOLDER
+from mureg.report.results import FILES
 
 STUDIES, STUDY, FAILURE, RESULT = "studies", "study.json", "failure.json", "registration.json"
 KIND = "study"
