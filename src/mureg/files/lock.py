@@ -20,7 +20,7 @@ LOCK = ".mureg-lock"
 _FAR = 1 << 30
 """On Windows a locked byte cannot be read by others; this one lies far behind what the file says."""
 
-_held: dict[tuple[str, int], int] = {}
+_held: dict[tuple[str, int, int], int] = {}
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def locked(file: Path, name: str) -> Iterator[None]:
     Raises:
         UsageError: another run holds it: which, and since when; or the file cannot be made. `name` is the output's.
     """
-    key = (os.path.normcase(file), threading.get_ident())
+    key = (os.path.normcase(file), os.getpid(), threading.get_ident())
     if key in _held:
         _held[key] += 1
         try:
@@ -202,7 +202,7 @@ def _alive(holder: dict[str, object], file: Path) -> bool:
     if holder.get("host") != socket.gethostname() or os.name != "posix":
         return True
     if pid == os.getpid():  # this process, or one before it that had the same number
-        return any(path == os.path.normcase(file) for path, _ in _held)
+        return any(key[:2] == (os.path.normcase(file), pid) for key in _held)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

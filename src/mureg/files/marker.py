@@ -12,7 +12,7 @@ from mureg.errors import UnreadableInputError
 from mureg.files.modes import below, onto_disk, restrict
 from mureg.files.settings import read_json
 
-MARKER = ".mureg"
+MARKER, HALF_MARKER = ".mureg", ".mureg-new"
 _FORMAT = 1
 
 Listing = Mapping[str, str]
@@ -91,7 +91,7 @@ def others(folder: Path, marker: Marker | None) -> Iterator[str]:
                     yield from walk(name)
                 else:
                     yield name
-            elif marker is not None and name in (MARKER, f"{MARKER}-new"):
+            elif marker is not None and name in (MARKER, HALF_MARKER):
                 continue
             elif name not in state and (name not in files or path.is_symlink() or files[name] != _sha256(path)):
                 yield name

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.files.lock import LOCK
-from mureg.files.marker import MARKER, read_marker
+from mureg.files.marker import HALF_MARKER, MARKER, read_marker
 
 _SIGN = b"mureg"
 _HEAD_BYTES = 4096
@@ -108,7 +108,7 @@ def is_signed(path: Path) -> bool:
 def strangers(folder: Path, known: Callable[[str], bool] = lambda _name: False) -> list[str]:
     """Names in a folder that are neither mureg's own books nor `known`."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [name for name in names if name not in (MARKER, LOCK) and not known(name)]
+    return [name for name in names if name not in (MARKER, HALF_MARKER, LOCK) and not known(name)]
 
 
 def _foreign(folder: Path, kind: str) -> UsageError:

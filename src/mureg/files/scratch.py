@@ -18,7 +18,7 @@ from pathlib import Path
 from mureg import __version__
 from mureg.errors import UnreadableInputError
 from mureg.files.lock import LOCK, lock_of, try_locked
-from mureg.files.marker import MARKER, Marker, others, read_marker, write_note
+from mureg.files.marker import HALF_MARKER, MARKER, Marker, others, read_marker, write_note
 from mureg.files.modes import FOLDER_MODE, onto_disk
 from mureg.files.settings import read_json
 
@@ -61,8 +61,8 @@ def settle(place: Path, output: Path) -> None:
     try:
         note = read_json(place / MARKER)
     except UnreadableInputError:
-        with suppress(OSError):
-            place.rmdir()  # only where it is empty: else nobody knows whose it is
+        if not any(path.name != HALF_MARKER for path in place.iterdir()):  # else nobody knows whose it is
+            shutil.rmtree(place, ignore_errors=True)
         return
     if note.get("state") != _COMPLETE or not note.get("kind"):
         shutil.rmtree(place, ignore_errors=True)
