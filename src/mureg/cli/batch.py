@@ -94,9 +94,10 @@ def main(arguments: Sequence[str]) -> int:
         missing = tyro.MISSING_NONPROP
         default = Batch(missing, missing, manner=manner_from(options.settings, options.manner))
         options = parse("batch", arguments, Batch, default)
-    refuse_overlap(options.output, [options.studies])
+    inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
+    refuse_overlap(options.output, inputs)  # folders of studies may be links
     pairs = find_pairs(options.studies)
-    planned = plan(pairs, options.output, as_settings(asdict(options.manner)), [options.studies])
+    planned = plan(pairs, options.output, as_settings(asdict(options.manner)), inputs)
     states = planned.states()
     if options.dry_run:
         answer = {"studies": _found(planned, states), "use": RESEARCH_USE_ONLY}

@@ -79,10 +79,15 @@ def test_a_folder_without_the_marker_is_never_replaced(tmp_path) -> None:
 
 def test_a_folder_that_fills_up_while_the_run_is_at_work_is_not_replaced(tmp_path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(UsageError, match="holds other things"), writing_folder(out, kind=KIND, overwrite=True) as new:
-        (new / "a").write_text("new")
-        out.mkdir()
-        (out / "notes.txt").write_text("mine")
+
+    def run() -> None:
+        with writing_folder(out, kind=KIND, overwrite=True) as new:
+            (new / "a").write_text("new")
+            out.mkdir()
+            (out / "notes.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match="holds other things"):
+        run()
     assert tree(tmp_path) == {"out/notes.txt": "mine"}
 
 
@@ -119,7 +124,7 @@ def test_the_folder_that_the_user_stands_in_is_not_taken_from_under_him(tmp_path
     write(tmp_path / "out", a="old")
     monkeypatch.chdir(tmp_path / "out")
     with pytest.raises(UsageError, match="is the folder that the command runs in"):
-        write(Path("."), overwrite=True, a="new")
+        write(Path(), overwrite=True, a="new")
     assert tree(tmp_path) == {"out/a": "old"}
 
 

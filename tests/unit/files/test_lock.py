@@ -36,8 +36,9 @@ def holder(request, tmp_path):
     while not (tmp_path / "held").exists():
         assert process.is_alive()
         time.sleep(0.01)
-    yield process, (lambda: claimed(tmp_path / "out")) if request.param == "beside" else (
-        lambda: RUN.claimed(tmp_path / "out")
+    yield (
+        process,
+        (lambda: claimed(tmp_path / "out")) if request.param == "beside" else (lambda: RUN.claimed(tmp_path / "out")),
     )
     process.kill()
     process.join()

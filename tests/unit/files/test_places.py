@@ -61,7 +61,7 @@ def test_what_lies_beside_is_not(output, study, tmp_path) -> None:
 def test_from_inside_a_folder_that_holds_the_studies(study, monkeypatch) -> None:
     monkeypatch.chdir(study.parent)
     with pytest.raises(UsageError, match="the output data contains the input study"):
-        refuse_overlap(Path("."), [Path("study")])
+        refuse_overlap(Path(), [Path("study")])
 
 
 def test_disks_that_do_not_tell_capitals_apart(study, tmp_path, monkeypatch) -> None:
@@ -74,7 +74,9 @@ def test_disks_that_do_not_tell_capitals_apart(study, tmp_path, monkeypatch) -> 
 
 
 def test_files_say_whether_mureg_wrote_them(tmp_path) -> None:
-    volume = Volume.from_numpy(np.ones((2, 3, 4)), Grid.centred((2, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), Quantity.HU)
+    volume = Volume.from_numpy(
+        np.ones((2, 3, 4)), Grid.centred((2, 3, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), Quantity.HU
+    )
     sign = PngInfo()
     sign.add_text("Software", "mureg")
     Image.new("L", (5, 5)).save(tmp_path / "ours.png", pnginfo=sign)
@@ -116,7 +118,9 @@ def test_cells_that_it_would_not(value) -> None:
     assert as_cell(value) is value
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "{", "[1]", "", '{"a": ' + "9" * 10_000 + "}", "\0"])
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"a":' * 200_000, "{", "[1]", "", '{"a": ' + "9" * 10_000 + "}", "\0"]
+)
 def test_tables_that_are_none(text, tmp_path) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UnreadableInputError, match=r"a\.json cannot be read"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,7 +208,10 @@ class Work:
     def remember(self, done: Done) -> None:
         """Write down a failure that the worker could not, for its process died."""
         if done.problem and failure_of(self.output, self.pairs[done.index]) is None:
-            write_failure(self.output, done.name, Failure(done.problem, 1, self.stamps[done.index]))
+            fingerprint = ""
+            with suppress(MuregError, OSError):
+                fingerprint = self.pairs[done.index].fingerprint()
+            write_failure(self.output, done.name, Failure(done.problem, 1, self.stamps[done.index], fingerprint))
 
     def _check_place(self) -> None:
         if self.version != __version__:
