@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse("demo", arguments, Demo)
     device = options.common.prepare()
     overwrite, spect, ct = options.common.overwrite, sample_folder() / "spect.dcm", sample_folder() / "ct"
-    with claimed(options.output, (spect, ct)), progress(options.common.json) as report:
+    with claimed(options.output, [sample_folder()]), progress(options.common.json) as report:
         check_folder(options.output, overwrite)
         dicom = options.results.of(spect, ct)
         truth = load_truth()

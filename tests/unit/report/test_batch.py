@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -210,8 +211,8 @@ class TestRefusals:
 
     def test_another_run_at_work(self, tmp_path) -> None:
         batch(tmp_path, n=2)
-        with RUN.claimed(tmp_path / "out"):
-            self.refused(tmp_path, "another run is at work in out", n=2)
+        with RUN.claimed(tmp_path / "out"), ThreadPoolExecutor(1) as other:
+            other.submit(self.refused, tmp_path, r"another run is at work in out \(process \d+ on ", n=2).result()
 
     def test_other_things_in_the_place_of_a_study(self, tmp_path) -> None:
         batch(tmp_path, n=1)

@@ -73,9 +73,9 @@ class Plan:
 
     def refuse(self) -> None:
         """Refuse an output that overlaps an input, or holds other things; nothing is written."""
-        RUN.refuse(self.output, self.inputs)
         for pair in self.pairs:
             refuse_overlap(self.output, (pair.spect, pair.ct, pair.mu))
+        RUN.refuse(self.output, self.inputs)
 
 
 def plan(pairs: Sequence[Pair], output: Path, settings: Table, inputs: Sequence[Path] = ()) -> Plan:
