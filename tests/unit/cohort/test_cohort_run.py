@@ -124,8 +124,8 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(sign, jobs, times, u
             assert time.monotonic() < until, "a worker outlives the run that began it"
             time.sleep(0.02)
     assert 0 < n_cases(folder) < N
-    (folder / "cases" / ".small-000006.00000000.partial").mkdir()
-    (folder / ".00000000-card.png").touch()
+    (folder / "cases" / ".mureg-00000000-small-000006").mkdir()
+    (folder / ".mureg-00000000-card.png").touch()
     run = begun(folder, jobs)
     _, said = run.communicate()
     assert run.returncode == 0, said.decode()

@@ -225,13 +225,8 @@ class TestRefusals:
         (tmp_path / "studies").mkdir()
         found = pairs(tmp_path / "studies", 2)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-        for output, how in (
-            (".", "contains"),
-            ("studies", "is the"),
-            ("studies/out", "inside"),
-            ("studies/s00", "ins"),
-        ):
-            with pytest.raises(UsageError, match=how):
+        for output in (".", "studies", "studies/out", "studies/s00"):
+            with pytest.raises(UsageError, match="(contains|is|lies inside) the input"):
                 run_batch(plan(found, tmp_path / output, {}, [tmp_path / "studies"]), FINE)
         with pytest.raises(UsageError, match=r"contains the input spect\.dcm"):
             run_batch(plan(found, tmp_path, {}), FINE)
