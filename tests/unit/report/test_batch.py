@@ -226,7 +226,7 @@ class TestRefusals:
         found = pairs(tmp_path / "studies", 2)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         for output in (".", "studies", "studies/out", "studies/s00"):
-            with pytest.raises(UsageError, match="(contains|is|lies inside) the input"):
+            with pytest.raises(UsageError, match=r"(contains|is|lies inside) the input"):
                 run_batch(plan(found, tmp_path / output, {}, [tmp_path / "studies"]), FINE)
         with pytest.raises(UsageError, match=r"contains the input spect\.dcm"):
             run_batch(plan(found, tmp_path, {}), FINE)
