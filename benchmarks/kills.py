@@ -45,6 +45,9 @@ NOTES = {"notes.txt": b"mine", "mine/more.txt": b"mine too"}
 _BATCH_BOOKS = ("study.json", ".mureg")
 """Files of a study that hold seconds, and so differ from run to run."""
 
+_LATEST = 1.5
+"""The last moment to kill, from the start, in times that the work took alone: now and then it is done by then."""
+
 Tree = dict[str, bytes]
 
 
@@ -107,7 +110,7 @@ def first(writer: Writer, place: Path, n: int, chance: random.Random) -> dict[st
     for k in range(n):
         parent = place / str(k)
         out = parent / "out"
-        killed(work, out, chance.uniform(0, seconds))
+        killed(work, out, chance.uniform(0, _LATEST * seconds))
         found = tree(out)
         outcomes["finished" if found == new else "not there" if not out.exists() else "broken"] += 1
         with claimed(parent / "another"):  # the next run, of whatever output
@@ -134,7 +137,7 @@ def again(writer: Writer, place: Path, n: int, chance: random.Random, *, two_ste
         for name, content in NOTES.items():
             (out / name).parent.mkdir(exist_ok=True)
             (out / name).write_bytes(content)
-        killed(work, out, chance.uniform(0, seconds))
+        killed(work, out, chance.uniform(0, _LATEST * seconds))
         with claimed(parent / "another"):  # the next run, of whatever output
             pass
         found = tree(out)
@@ -153,7 +156,7 @@ def batch(writer: Writer, place: Path, n: int, chance: random.Random) -> dict[st
     for k in range(n):
         parent = place / str(k)
         out = parent / "out"
-        killed(writer.batch, out, chance.uniform(0, seconds))
+        killed(writer.batch, out, chance.uniform(0, _LATEST * seconds))
         found = batch_tree(out)
         studies = {name.split("/")[1] for name in found if name.count("/") > 1 and "/." not in name}
         finished[f"{len(studies)} of {STUDIES}"] += 1

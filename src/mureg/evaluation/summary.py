@@ -17,6 +17,7 @@ from mureg.evaluation.metrics import ACTION_LIMIT_MM, share_above
 from mureg.evaluation.rows import POINTS, Row
 from mureg.evaluation.settings import Resampling
 from mureg.evaluation.statistics import (
+from mureg.files.cells import as_cell
     bootstrap,
     bootstrap_difference,
     mean,
@@ -240,7 +241,7 @@ def as_csv(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         cost = [""] * len(training) if summary.training is None else [_cell(v) for v in vars(summary.training).values()]
         for figure in summary.figures.values():
-            cells = [_cell(value) for value in asdict(figure).values()]
+            cells = [as_cell(_cell(value)) for value in asdict(figure).values()]
             writer.writerow([*cells, summary.failed, _cell(summary.seconds), summary.parameters or "", *cost])
     return text.getvalue()
 
