@@ -17,7 +17,6 @@ from mureg.evaluation.metrics import ACTION_LIMIT_MM, share_above
 from mureg.evaluation.rows import POINTS, Row
 from mureg.evaluation.settings import Resampling
 from mureg.evaluation.statistics import (
-from mureg.files.cells import as_cell
     bootstrap,
     bootstrap_difference,
     mean,
@@ -25,6 +24,7 @@ from mureg.files.cells import as_cell
     percentile_95,
     wilcoxon_test,
 )
+from mureg.files.cells import as_cell
 
 _NONE = float("nan")
 
