@@ -37,7 +37,7 @@ def uninterrupted(tmp_path_factory) -> dict[str, bytes]:
 
 def test_what_a_folder_holds(uninterrupted) -> None:
     tops = {name.split("/")[0] for name in uninterrupted}
-    assert tops == {"cohort.toml", "run.toml", "card.toml", "card.md", "card.png", "cases", "dicom"}
+    assert tops == {"cohort.toml", "run.toml", "card.toml", "card.md", ".mureg", "card.png", "cases", "dicom"}
     assert {name.split("/")[1] for name in uninterrupted if name.startswith("cases/")} == {
         f"small-{index:06d}" for index in range(N)
     }
