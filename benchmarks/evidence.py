@@ -21,7 +21,7 @@ import numpy as np
 
 from mureg.evaluation import ACTION_LIMIT_MM, share_above
 from mureg.evaluation.statistics import bootstrap, mean, percentile_95, wilcoxon_test
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
 RUNGS = ("easy", "clinical", "hard", "real-ct")

@@ -45,10 +45,10 @@ from mureg.cohort.simulation import case_name, patient_name, simulate_case
 from mureg.errors import MuregError
 from mureg.evaluation import target_registration_error_mm
 from mureg.evaluation.work import shared_out
+from mureg.files.atomic import writing
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import find_left_ventricle
-from mureg.io.atomic import writing
 from mureg.io.store import CASES, open_case, read_case
 from mureg.pipeline import attenuation_maps
 from mureg.recon import Osem

@@ -70,7 +70,13 @@ def test_two_failed_and_the_others_are_there(batch) -> None:
     assert "registered 2 studies" in answer["said"]
     assert "2 failed" in answer["said"]
     assert "failed     short: " in answer["said"]
-    assert {path.name for path in folder.iterdir()} == {"batch.json", "studies", "summary.csv", "summary.html"}
+    assert {path.name for path in folder.iterdir()} == {
+        "batch.json",
+        "studies",
+        "summary.csv",
+        "summary.html",
+        ".mureg",
+    }
     failure = json.loads((folder / "studies/short/failure.json").read_text())
     assert failure["exit_code"] == 4
 

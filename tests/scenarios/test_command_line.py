@@ -61,7 +61,13 @@ def refusal(capsys, *arguments: str) -> tuple[int, str]:
 
 def test_the_folder_holds_every_result_and_nothing_else(results) -> None:
     names = "registration.json ct_from_spect.tfm mu_registered.nii.gz mu_header.nii.gz spect_nac.nii.gz spect_ac.nii.gz"
-    assert {file.name for file in results.iterdir()} == {*names.split(), "qc.png", "report.html", "settings.toml"}
+    assert {file.name for file in results.iterdir()} == {
+        *names.split(),
+        "qc.png",
+        "report.html",
+        "settings.toml",
+        ".mureg",
+    }
 
 
 def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:

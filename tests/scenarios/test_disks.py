@@ -14,9 +14,9 @@ import pytest
 
 from mureg.cli import main as command_line
 from mureg.errors import UsageError
+from mureg.files.atomic import writing_folder
 from mureg.geometry import RigidTransform
 from mureg.io import read_ct
-from mureg.io.atomic import staging
 from mureg.io.transforms import write_tfm
 from mureg.simulate.sample import sample_folder
 from support.dicom import chest_like, item, write_ct, write_nm
@@ -54,17 +54,17 @@ def test_a_disk_that_fills_up_leaves_no_half_result(tmp_path: Path, largest_file
 
 
 def filling_up(folder: Path) -> None:
-    with staging(folder) as scratch:
+    with writing_folder(folder, kind="registration", overwrite=True) as scratch:
         (scratch / "a").write_text("new")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_full_disk_leaves_an_older_result_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "a").write_text("old")
-    with pytest.raises(UsageError, match=r"cannot write into out \(No space left on device\)"):
+    with writing_folder(tmp_path / "out", kind="registration") as scratch:
+        (scratch / "a").write_text("old")
+    with pytest.raises(UsageError, match=r"cannot write out \(No space left on device\)"):
         filling_up(tmp_path / "out")
-    assert [p.name for p in tmp_path.rglob("*")] == ["out", "a"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [".mureg", "a", "out"]
     assert (tmp_path / "out" / "a").read_text() == "old"
 
 

@@ -104,7 +104,7 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
     def test_no_case_to_export(self, tmp_path, capsys) -> None:
-        code, said = refusal(capsys, "export", str(tmp_path), "-o", str(tmp_path / "out"))
+        code, said = refusal(capsys, "export", str(tmp_path / "none"), "-o", str(tmp_path / "out"))
         assert code == 4
         assert "no case in" in said
 

@@ -175,7 +175,10 @@ class TestRefusals:
         assert {file: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
 
     def test_a_cohort_that_is_none(self, settings, tmp_path, capsys) -> None:
-        code, said = self.refused(capsys, "train", settings, "--cohort", str(tmp_path), "-o", str(tmp_path / "run"))
+        (tmp_path / "none").mkdir()
+        code, said = self.refused(
+            capsys, "train", settings, "--cohort", str(tmp_path / "none"), "-o", str(tmp_path / "run")
+        )
         assert code == 4
         assert "no cases" in said
         assert not (tmp_path / "run").exists()

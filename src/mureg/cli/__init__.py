@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import shutil
+import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError, RefusedError
+from mureg.files.temporary import own_temporary_folder
 
 VERBS = {
     "demo": "run everything on the sample study that comes with mureg and compare with the truth",
@@ -29,6 +29,9 @@ VERBS = {
     "doctor": "check the installation: libraries, device, sample study, weights, no use of a network",
     "export": "write a simulated case as DICOM, as a hospital would have it",
 }
+
+_BY_HAND = 130
+_stopped_by: list[int] = []
 
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return problem.exit_code
     except KeyboardInterrupt:
         print("mureg: stopped; nothing was written.", file=sys.stderr)
-        return 130
+        return _BY_HAND
     return code
 
 
@@ -87,6 +90,16 @@ def entry() -> None:
     """The console script."""
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    stop_as_if_by_hand()
+    try:
+        code = _ended()
+    except KeyboardInterrupt:  # before or after the verb
+        code = _BY_HAND
+    sys.exit(128 + _stopped_by[0] if code == _BY_HAND and _stopped_by else code)
+
+
+def _ended() -> int:
+    """Prepare the process, run the verb, and say in one line why nothing could be written or printed."""
     keep_out_of_home()
     # threads that wait sleep: awake, where another program has a core, they take four times as long for everything
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -102,23 +115,40 @@ def entry() -> None:
         print(f"mureg: {said}; choose another place or free the disk.", file=sys.stderr)
         code = 2
     else:
-        sys.exit(code)
+        return code
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)
-    sys.exit(code)
+    return code
+
+
+def stop_as_if_by_hand() -> None:
+    """Let a request to end (SIGTERM, and SIGHUP where there is one) go the way of Ctrl-C: nothing half written stays.
+
+    A signal that is ignored, as by nohup, stays so. The exit code is 128 and the signal's number, 143 for SIGTERM.
+    """
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    if not _stopped_by:  # a second one comes too late: everything is being cleared away
+        _stopped_by.append(number)
+        raise KeyboardInterrupt
 
 
 def keep_out_of_home() -> None:
-    """Give the libraries that keep lists and caches of their own a folder that goes with the process.
+    """Give the process a folder for everything temporary, which goes with it.
 
-    Nothing is left in the user's home or in the folder for scratch. A list of fonts that matplotlib made for the user
-    is copied, for making one takes a second.
+    That is what the libraries keep in lists and caches of their own, and whatever is written for scratch. Nothing is
+    left in the user's home. What a killed process left is removed by the next one, which sees that nobody holds its
+    lock. A list of fonts that matplotlib made for the user is copied, for making one takes a second.
     """
-    wanted = {name: place for name, place in _CACHES.items() if name not in os.environ}
-    if not wanted:
-        return
     try:
-        folder = Path(tempfile.mkdtemp(prefix="mureg-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        folder = own_temporary_folder()
+    except (OSError, MuregError):
+        return
+    wanted = {name: place for name, place in _CACHES.items() if name not in os.environ}
+    try:
         for name, place in wanted.items():
             (folder / place).mkdir()
             os.environ[name] = str(folder / place)

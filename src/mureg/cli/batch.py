@@ -15,10 +15,11 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, counting, emit, parse
 from mureg.cli.register import Manner, Register, carried_out, manner_from
 from mureg.errors import printable
+from mureg.files.places import refuse_overlap
 from mureg.io.pair import Pair
 from mureg.io.pairs import find_pairs
-from mureg.report.batch.folder import State
 from mureg.report.batch.run import BatchRun, Plan, as_settings, plan, run_batch
+from mureg.report.batch.states import State
 
 SOME_FAILED = 5
 _MOST_LINES = 20
@@ -26,6 +27,7 @@ _SAYS: dict[State, str] = {
     "done": "done",
     "failed": "failed before",
     "missing": "to do",
+    "changed": "changed",
     "impossible": "impossible",
 }
 
@@ -41,7 +43,7 @@ class Batch:
             with one subfolder for each study.
         output: folder for the results, summary.html and summary.csv.
         dry_run: show the studies that were found, and stop.
-        retry: do again what failed before.
+        retry: do again what failed before, and what was registered from other files than those that are there now.
         jobs: processes on this machine, each with one thread.
         scheduler: address of a Dask scheduler whose workers do it instead, such as tcp://host:8786.
         settings: TOML file of settings, as written beside each result; options given here go first.
@@ -92,8 +94,10 @@ def main(arguments: Sequence[str]) -> int:
         missing = tyro.MISSING_NONPROP
         default = Batch(missing, missing, manner=manner_from(options.settings, options.manner))
         options = parse("batch", arguments, Batch, default)
-    pairs = find_pairs(options.studies, leave_out=options.output)
-    planned = plan(pairs, options.output, as_settings(asdict(options.manner)))
+    inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
+    refuse_overlap(options.output, inputs)  # folders of studies may be links
+    pairs = find_pairs(options.studies)
+    planned = plan(pairs, options.output, as_settings(asdict(options.manner)), inputs)
     states = planned.states()
     if options.dry_run:
         answer = {"studies": _found(planned, states), "use": RESEARCH_USE_ONLY}

@@ -12,6 +12,7 @@ from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
 from mureg.cli.report import ReportOut
 from mureg.evaluation import target_registration_error_mm
+from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
 from mureg.pipeline import run
@@ -39,10 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parse("demo", arguments, Demo)
     device = options.common.prepare()
     overwrite, spect, ct = options.common.overwrite, sample_folder() / "spect.dcm", sample_folder() / "ct"
-    dicom = options.results.of(spect, ct)
-    check_folder(options.output, overwrite, dicom)
-    truth = load_truth()
-    with progress(options.common.json) as report:
+    with claimed(options.output, [sample_folder()]), progress(options.common.json) as report:
+        check_folder(options.output, overwrite)
+        dicom = options.results.of(spect, ct)
+        truth = load_truth()
         report("reading")
         study = read_study(spect, ct=ct)
         assessment = run(study, device=device, progress=report)

@@ -16,7 +16,7 @@ from mureg.errors import UsageError
 from mureg.evaluation.files import write_summaries
 from mureg.evaluation.markdown import name_of, warnings
 from mureg.evaluation.methods import choose
-from mureg.evaluation.protocol import Comparison, compare
+from mureg.evaluation.protocol import FIGURES, FOLDER, Comparison, compare
 from mureg.evaluation.settings import Selection, Settings, Split, read_settings
 from mureg.evaluation.summary import Summary
 from mureg.report.comparison import comparison_figures
@@ -78,21 +78,23 @@ def main(arguments: Sequence[str]) -> int:
     methods = choose(names, settings.registrars)
     device = Common(device=options.device).prepare()
     try:
-        with counting(options.json, "evaluating") as progress:
-            comparison = compare(
-                options.cohorts,
-                methods,
-                options.output,
-                settings,
-                selection,
-                python=options.peers or Path(sys.executable),
-                against=options.against,
-                jobs=options.jobs,
-                device=device,
-                progress=progress,
-            )
-        summaries = write_summaries(comparison, options.output, settings)
-        pictures = comparison_figures(comparison, settings.measurement, options.output / "figures", options.figures)
+        weights = [Path(name) for name in names if Path(name).is_file()]
+        with FOLDER.claimed(options.output, [*options.cohorts, *weights]):
+            with counting(options.json, "evaluating") as progress:
+                comparison = compare(
+                    options.cohorts,
+                    methods,
+                    options.output,
+                    settings,
+                    selection,
+                    python=options.peers or Path(sys.executable),
+                    against=options.against,
+                    jobs=options.jobs,
+                    device=device,
+                    progress=progress,
+                )
+            summaries = write_summaries(comparison, options.output, settings)
+            pictures = comparison_figures(comparison, settings.measurement, options.output / FIGURES, options.figures)
     except KeyboardInterrupt:
         print("mureg: stopped; what was measured is kept, and the same command goes on from there.", file=sys.stderr)
         return 130

@@ -10,6 +10,8 @@ import tyro
 
 from mureg.cli.common import Common, Output, emit, parse
 from mureg.cohort.export import export_case
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign
 from mureg.io.store import read_case
 
 
@@ -31,8 +33,10 @@ class Export:
 def main(arguments: Sequence[str]) -> int:
     """Parse, read, write, say."""
     options = parse("export", arguments, Export)
-    case = read_case(options.case_folder)
-    export_case(case, options.output)
+    with claimed(options.output, [options.case_folder]) as output:
+        refuse_foreign(output, "", overwrite=False)
+        case = read_case(options.case_folder)
+        export_case(case, output)
     answer = {"case": case.name, "patient": case.study.patient, "output": str(options.output)}
     lines = [
         f"case {case.name} of patient {case.study.patient} in {options.output}",

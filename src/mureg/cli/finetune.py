@@ -63,4 +63,4 @@ def main(arguments: Sequence[str]) -> int:
         table.pop("samples", None)
         changes["epochs"] = options.epochs
     settings = settings_from(table, options.settings, changes)
-    return fit(settings, options.output, options.sitting, options.common, weights=module.state_dict())
+    return fit(settings, options.output, options.sitting, options.common, [weights], module.state_dict())

@@ -11,9 +11,10 @@ import tyro
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, emit, parse
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign_file, refuse_overlap
 from mureg.geometry import Volume
 from mureg.io import Found, inspect
-from mureg.io.atomic import refuse_existing
 from mureg.pipeline import reconstruct
 from mureg.recon import Osem
 from mureg.report.figures import thumbnail
@@ -23,15 +24,15 @@ from mureg.spect.physics import WITHOUT
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what a file or folder holds, with every guess made, and draw its three planes. Research use only.
+    """Say what a file or folder holds, with every guess made; with -o draw its three planes. Research use only.
 
     Attributes:
         path: DICOM file or folder, or NIfTI file.
-        output: PNG file for the three planes; of several series the later ones get a number.
+        output: PNG file for the three planes; of several series the later ones get a number. No picture by default.
     """
 
     path: tyro.conf.Positional[Path]
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("inspect.png")
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
@@ -39,18 +40,29 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, look, draw, say. Exit code 4 where nothing that was found can be used."""
     options = parse("inspect", arguments, Inspect)
     options.common.prepare()
+    if options.output is not None:
+        refuse_overlap(options.output, [options.path])
     inspection = inspect(options.path)
     usable = [found for found in inspection.found if found.loaded is not None]
-    pictures = [numbered(options.output, k) for k in range(len(usable))]
-    if not options.common.overwrite:
-        refuse_existing(pictures)
-    for found, picture in zip(usable, pictures, strict=True):
-        thumbnail(_as_volume(found), picture, title=f"{found.kind}: {found.name}" if found.name else found.kind)
+    pictures = [] if options.output is None else _drawn(usable, options.output, options)
     lines = [line for found in inspection.found for line in (*_lines(found), "")]
-    lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=True)]
+    lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=False)]
     answer = inspection.as_dict() | {"pictures": [picture.name for picture in pictures], "use": RESEARCH_USE_ONLY}
     emit(options.common, answer, [*lines, RESEARCH_USE_ONLY])
     return 0 if usable else 4
+
+
+def _drawn(usable: Sequence[Found], output: Path, options: Inspect) -> list[Path]:
+    """Draw the three planes of each; the files."""
+    with claimed(output, [options.path]):
+        pictures = [numbered(output, k) for k in range(len(usable))]
+        for picture in pictures:
+            refuse_overlap(picture, [options.path])
+            refuse_foreign_file(picture, overwrite=options.common.overwrite)
+        for found, picture in zip(usable, pictures, strict=True):
+            title = f"{found.kind}: {found.name}" if found.name else found.kind
+            thumbnail(_as_volume(found), picture.resolve(), title=title)
+    return pictures
 
 
 def numbered(path: Path, k: int) -> Path:

@@ -10,9 +10,10 @@ from typing import Annotated
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign_file
 from mureg.geometry import RigidTransform
 from mureg.io import read_gates, read_spect, read_study, read_transform, write_nifti
-from mureg.io.atomic import refuse_existing
 from mureg.notes import by_rank
 from mureg.pipeline import reconstruct_and_say, reconstruct_at, versions
 from mureg.recon import Osem
@@ -65,11 +66,11 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--transform without a map", "--ct or --mu beside it", "give the map that the transform moves")
     if not options.output.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"output {options.output.name}", "a name that ends in .nii or .nii.gz", "change the name")
-    if not options.common.overwrite:
-        refuse_existing([options.output])
     device = options.common.prepare()
     corrected = options.ct is not None or options.mu is not None
-    with progress(options.common.json) as report:
+    inputs = (options.projections, options.mu, options.ct, options.transform)
+    with claimed(options.output, inputs) as output, progress(options.common.json) as report:
+        refuse_foreign_file(output, overwrite=options.common.overwrite)
         report("reading")
         acquisition, study, sources = _inputs(options, device)
         report("reconstruction")
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
                 allow_different_patients=options.allow_different_patients,
             )
         report("writing")
-        write_nifti(image, options.output)
+        write_nifti(image, output)
     answer = {
         "output": options.output.name,
         "attenuation_corrected": corrected,

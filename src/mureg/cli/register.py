@@ -26,6 +26,7 @@ from mureg.cli.common import (
 from mureg.cli.dicom import DicomOut
 from mureg.cli.report import ReportOut
 from mureg.errors import RefusedError, UsageError
+from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.pipeline import Progress, run
 from mureg.registration import NearHeart
@@ -125,10 +126,17 @@ def manner_from(settings: Path, given: Manner) -> Manner:
 
 def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return what was concluded and the files. A batch calls it for each."""
+    with claimed(options.output, (options.spect, options.ct, options.mu)):
+        return _carried_out(options, device, report)
+
+
+def _carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
     manner, overwrite = options.manner, options.common.overwrite
+    check_folder(options.output, overwrite)
     report("reading")
     dicom = manner.results.of(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
-    check_folder(options.output, overwrite, dicom)
+    if dicom is not None:
+        dicom.check()
     study = read_study(
         options.spect, ct=options.ct, mu=options.mu, spect_series=options.spect_series, ct_series=options.ct_series
     )

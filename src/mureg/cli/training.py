@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,13 +16,15 @@ from torch import Tensor
 
 from mureg.cli.common import Common, emit
 from mureg.errors import UsageError
+from mureg.files import scratch
+from mureg.files.places import refuse_overlap
 from mureg.training.examples import Examples, prepare
 from mureg.training.examples import Progress as Prepared
-from mureg.training.folder import BEST, EXAMPLES, refuse_another
+from mureg.training.folder import BEST, EXAMPLES, FOLDER, refuse_another
 from mureg.training.loop import Trained, train
 from mureg.training.parallel import Team, joined
 from mureg.training.settings import Data, TrainingSettings
-from mureg.training.sources import open_sources, split_by_patient
+from mureg.training.sources import files_of_list, open_sources, split_by_patient
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def fit(
     output: Path,
     sitting: Sitting,
     common: Common,
+    inputs: Sequence[Path | None] = (),
     weights: Mapping[str, Tensor] | None = None,
 ) -> int:
     """Refuse what cannot be, prepare the cases, train, say. Exit code 130 where the user stopped it."""
@@ -55,10 +58,15 @@ def fit(
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     threads = common.threads or max(1, len(os.sched_getaffinity(0)) // n_local)
     device = replace(common, threads=threads).prepare()
+    _refuse(output, settings.data, sitting, inputs)
     refuse_another(settings, output)
     sets = _sources(settings.data)
     try:
-        with joined(device) as team, _shown(common.json or not team.leads) as shown:
+        with (
+            joined(device) as team,
+            _claimed(output, settings.data, sitting, inputs, leads=team.leads),
+            _shown(common.json or not team.leads) as shown,
+        ):
             train_set, validation_set = (
                 _prepared(chosen, settings, sitting, output, team, shown.preparing) for chosen in sets
             )
@@ -79,6 +87,30 @@ def fit(
     if team.leads:
         emit(common, _answer(trained, settings), list(_lines(trained)))
     return 0
+
+
+def _refuse(output: Path, data: Data, sitting: Sitting, inputs: Sequence[Path | None]) -> list[Path | None]:
+    """Refuse an output or cache that overlaps what is read; return what is read."""
+    named = [Path(place) for place in (data.cases, data.train, data.validation) if place]
+    read = [*inputs, *named, *(file for place in named if place.is_file() for file in files_of_list(place))]
+    FOLDER.refuse(output, read)
+    if sitting.cache is not None:
+        refuse_overlap(sitting.cache, read)
+    return read
+
+
+@contextmanager
+def _claimed(
+    output: Path, data: Data, sitting: Sitting, inputs: Sequence[Path | None], *, leads: bool
+) -> Iterator[None]:
+    """One of the processes that train together keeps other runs out, and clears what killed ones left."""
+    if not leads:
+        yield
+        return
+    with FOLDER.claimed(output, _refuse(output, data, sitting, inputs)):
+        if sitting.cache is not None:
+            scratch.clear(sitting.cache, alone=False)
+        yield
 
 
 def _sources(data: Data) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
 from mureg.cohort.work import Done
 from mureg.errors import UnreadableInputError
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.io.store import SHARES, Cohort
 
 CARD_TOML, CARD_MD, CARD_PNG = "card.toml", "card.md", "card.png"

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 
 _DPI, _COLUMNS, _PANEL, _HEAD = 100, 6, (2.1, 1.35), 0.4  # inches
 _LEFT, _BELOW, _WIDE, _HIGH = 0.3, 0.22, 1.65, 0.85

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
 from mureg import __version__
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io import atomic
-from mureg.io.atomic import remove_leftovers, writing
+from mureg.files.atomic import writing
+from mureg.files.run_folder import RunFolder
+from mureg.files.settings import Table, differences, read_toml
 from mureg.io.store import CASES
 
 SETTINGS, RUN = "cohort.toml", "run.toml"
 DICOM = "dicom"
 
-Table = dict[str, Any]
+
+def _is_cohort(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote it, which left no marker."""
+    return (folder / SETTINGS).is_file() and (folder / RUN).is_file()
 
 
-@contextmanager
-def claimed(output: Path) -> Iterator[None]:
-    """Make the folder, keep other runs out of it, and clear away what a killed run left behind.
-
-    Raises:
-        UsageError: another run is at work there, or the folder cannot be made.
-    """
-    with atomic.claimed(output, CASES):
-        clear(output)
-        yield
-
-
-def clear(output: Path) -> None:
-    """Remove whatever was being written when a run was stopped."""
-    for folder in (output, output / CASES, output / DICOM):
-        remove_leftovers(folder)
+FOLDER = RunFolder("cohort", _is_cohort, (CASES, DICOM))
 
 
 def begin(settings: CohortSettings, n: int, output: Path, ct_folder: Path | None) -> int:
@@ -71,8 +57,8 @@ def begin(settings: CohortSettings, n: int, output: Path, ct_folder: Path | None
 
 def _tables(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
+        return read_toml(path)
+    except UnreadableInputError as problem:
         raise UnreadableInputError(
             f"{path.parent.name} holds a cohort whose {path.name} cannot be read",
             "the file as mureg wrote it",
@@ -81,7 +67,7 @@ def _tables(path: Path) -> Table:
 
 
 def _refuse_another(output: Path, found: Table, expected: Table) -> None:
-    difference = next(_differences(found, expected), None)
+    difference = next(differences(found, expected), None)
     if difference is not None:
         name, there, asked = difference
         raise UsageError(
@@ -89,16 +75,6 @@ def _refuse_another(output: Path, found: Table, expected: Table) -> None:
             f"{name} = {asked}",
             "choose another output, or the settings that the folder was begun with",
         )
-
-
-def _differences(found: Any, expected: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
-    """Where two tables differ: name, what is there, what was asked."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for key in [*expected, *(key for key in found if key not in expected)]:
-            yield from _differences(found.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
-    elif found != expected:
-        there, asked = ("nothing" if value is None else repr(value) for value in (found, expected))
-        yield name, there, asked
 
 
 def _fingerprint(ct_folder: Path) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mureg.cohort.card import write_card
-from mureg.cohort.record import begin, claimed, clear
+from mureg.cohort.record import FOLDER, begin
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import simulate_case
 from mureg.cohort.work import Done, Simulate, Work
@@ -82,7 +82,7 @@ def simulate_cohort(
     check_shares(shares)
     started = time.perf_counter()
     output = output.resolve()
-    with claimed(output):
+    with FOLDER.claimed(output, [ct_folder]):
         n_all = begin(settings, first + n, output, ct_folder)
         work = Work(settings, output, None if ct_folder is None else ct_folder.resolve(), dicom, simulate)
         done = {index: work.is_done(index) for index in range(first, first + n)}
@@ -90,7 +90,7 @@ def simulate_cohort(
         try:
             results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
         finally:
-            clear(output)
+            FOLDER.clear(output)
         failed = tuple(sorted((one for one in results if one.problem), key=lambda one: one.index))
         card = write_card(settings, output, n_all, failed, shares)
     return CohortRun(

@@ -10,7 +10,7 @@ from mureg.evaluation.markdown import tables
 from mureg.evaluation.protocol import Comparison
 from mureg.evaluation.settings import Settings
 from mureg.evaluation.summary import Summary, as_csv, as_json, on_common_cases, summarise
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.pipeline import versions
 
 

@@ -11,13 +11,23 @@ from mureg.evaluation.measure import Task, measure
 from mureg.evaluation.methods import Method
 from mureg.evaluation.peers import Ants, Elastix, refuse_missing
 from mureg.evaluation.rows import Row
+from mureg.evaluation.settings import FILE as SETTINGS
 from mureg.evaluation.settings import Selection, Settings, refuse_other_measurement, settings_toml, write_settings
 from mureg.evaluation.table import Table
 from mureg.evaluation.work import check_jobs, shared_out
+from mureg.files.run_folder import RunFolder
 from mureg.io.store import CASES, Cohort
 
-TABLE = "cases.csv"
+TABLE, FIGURES = "cases.csv", "figures"
 Progress = Callable[[int, int], None]
+
+
+def _is_comparison(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote it, which left no marker."""
+    return (folder / TABLE).is_file() and (folder / SETTINGS).is_file()
+
+
+FOLDER = RunFolder("comparison", _is_comparison, (FIGURES,))
 
 
 @dataclass(frozen=True)
@@ -76,33 +86,34 @@ def compare(
     against = against_of(methods, against)
     refuse_missing({m.name: m.registrar for m in methods if isinstance(m.registrar, Elastix | Ants)}, python)
     folders = chosen_cases(cohorts, selection)
-    refuse_other_measurement(output, settings)
-    table = Table(output / TABLE, Row)
-    sha256 = write_settings(settings_toml(settings, methods, cohorts, selection, against), output)
-    tasks = []
-    for cohort, name, number in ((*key, number) for key, (_, number) in folders.items()):
-        images = selection.images is None or number < selection.images
-        asked = tuple(method for method in methods if selection.asks(method, number))
-        known = {m.name: row for m in asked if (row := table.get((cohort, name, m.name, m.settings))) is not None}
-        task = Task(
-            folders[cohort, name][0],
-            cohort,
-            asked,
-            known,
-            images,
-            settings.measurement,
-            settings.measured_with,
-            python,
-            device,
-        )
-        tasks += [task] if task.open else []
-    measured = 0
-    for done, rows in enumerate(shared_out(measure, tasks, jobs), 1):
-        table.append(rows)
-        measured += len(rows)
-        if progress is not None:
-            progress(done, len(tasks))
-    table.tidy()
+    with FOLDER.claimed(output, cohorts):
+        refuse_other_measurement(output, settings)
+        table = Table(output / TABLE, Row)
+        sha256 = write_settings(settings_toml(settings, methods, cohorts, selection, against), output)
+        tasks = []
+        for cohort, name, number in ((*key, number) for key, (_, number) in folders.items()):
+            images = selection.images is None or number < selection.images
+            asked = tuple(method for method in methods if selection.asks(method, number))
+            known = {m.name: row for m in asked if (row := table.get((cohort, name, m.name, m.settings))) is not None}
+            task = Task(
+                folders[cohort, name][0],
+                cohort,
+                asked,
+                known,
+                images,
+                settings.measurement,
+                settings.measured_with,
+                python,
+                device,
+            )
+            tasks += [task] if task.open else []
+        measured = 0
+        for done, rows in enumerate(shared_out(measure, tasks, jobs), 1):
+            table.append(rows)
+            measured += len(rows)
+            if progress is not None:
+                progress(done, len(tasks))
+        table.tidy()
     found = [
         table.get((cohort, name, m.name, m.settings))
         for (cohort, name), (_, number) in folders.items()

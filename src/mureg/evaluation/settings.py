@@ -19,7 +19,7 @@ from mureg.errors import UsageError
 from mureg.evaluation.methods import Method
 from mureg.evaluation.peers import Ants, Elastix, Peer
 from mureg.evaluation.rows import Measurement
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"

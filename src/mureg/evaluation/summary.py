@@ -24,6 +24,7 @@ from mureg.evaluation.statistics import (
     percentile_95,
     wilcoxon_test,
 )
+from mureg.files.cells import as_cell
 
 _NONE = float("nan")
 
@@ -240,7 +241,7 @@ def as_csv(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         cost = [""] * len(training) if summary.training is None else [_cell(v) for v in vars(summary.training).values()]
         for figure in summary.figures.values():
-            cells = [_cell(value) for value in asdict(figure).values()]
+            cells = [as_cell(_cell(value)) for value in asdict(figure).values()]
             writer.writerow([*cells, summary.failed, _cell(summary.seconds), summary.parameters or "", *cost])
     return text.getvalue()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from mureg.errors import UsageError
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from pydicom.dataset import Dataset
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.errors import UsageError
+from mureg.files.atomic import writing_folder
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign, strangers
 from mureg.geometry import RigidTransform, Volume
-from mureg.io.atomic import refuse_existing, writing_folder
 from mureg.io.dicom_access import copying, text
 from mureg.io.dicom_build import fresh_uid
 from mureg.io.dicom_inputs import DicomInputs
@@ -26,6 +28,7 @@ from mureg.io.dicom_write_registration import write_spatial_registration
 from mureg.io.dicom_write_volume import write_nm_volume
 
 FOLDER, _MOVED = "dicom", "ct_moved"
+_KIND = "folder of DICOM results"
 _FILES = ("nac.dcm", "ac.dcm", "mu.dcm", "registration.dcm", "report.dcm")
 _RESAMPLED = ("113085", "Spatial resampling")
 _ITERATIVE = ("113963", "Iterative Reconstruction")
@@ -72,30 +75,16 @@ def check_dicom_folder(folder: Path, inputs: DicomInputs, *, moved_ct: bool, ove
     """Refuse, before any work is done, what `write_dicom_results` would refuse.
 
     Raises:
-        UsageError: the folder is there and may not be replaced, or holds files that this package did not write; or
-            there is no CT to move.
+        UsageError: the folder is there and may not be replaced; or there is no CT to move.
     """
+    require_ct(inputs, moved_ct=moved_ct)
+    refuse_foreign(folder, _KIND, overwrite=overwrite, recognise=_is_ours)
+
+
+def require_ct(inputs: DicomInputs, *, moved_ct: bool) -> None:
+    """Refuse to move a CT where there is none; raise `UsageError`."""
     if moved_ct and not inputs.from_ct:
         raise UsageError("--moved-ct with a ready map", "a CT series", "give --ct, or leave --moved-ct out")
-    if not overwrite:
-        refuse_existing([folder])
-    strangers = () if not folder.exists() else _strangers(folder)
-    if strangers:
-        raise UsageError(
-            f"{folder.name} holds {strangers[0]}, which is none of its results",
-            "a folder that may be replaced",
-            "move it away or choose another output",
-        )
-
-
-def remove_dicom_folder(folder: Path) -> None:
-    """Remove results of an earlier run, and nothing but them."""
-    if folder.is_dir() and not folder.is_symlink():
-        for name in _ours(folder):
-            (folder / name).unlink()
-        for emptied in (folder / _MOVED, folder):
-            if emptied.is_dir() and not any(emptied.iterdir()):
-                emptied.rmdir()
 
 
 def write_dicom_results(
@@ -135,11 +124,15 @@ def write_dicom_results(
         UsageError: see `check_dicom_folder`.
         UnreadableInputError, GeometryError: a source object cannot be copied.
     """
-    check_dicom_folder(folder, inputs, moved_ct=moved_ct, overwrite=overwrite)
+    require_ct(inputs, moved_ct=moved_ct)
     template = read_header(inputs.spect.path)
     frame = text(template, "FrameOfReferenceUID") or mu.grid.frame_of_reference or fresh_uid()
     attenuation = [file.path for file in inputs.attenuation]
-    with writing_folder(folder, overwrite=overwrite) as scratch, copying(inputs.spect.path.name):
+    with (
+        claimed(folder) as place,
+        writing_folder(place, kind=_KIND, overwrite=overwrite, recognise=_is_ours) as scratch,
+        copying(inputs.spect.path.name),
+    ):
         write = partial(
             write_nm_volume, template=inputs.spect.path, made_at=made_at, comment=RESEARCH_USE_ONLY, seed=fresh_uid()
         )
@@ -234,15 +227,14 @@ def _corrections_of(header: Dataset) -> tuple[str, ...]:
     return tuple(str(v) for v in ([value] if isinstance(value, str) else value))
 
 
-def _ours(folder: Path) -> list[str]:
-    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
-    moved = [name for name in found if name.startswith(f"{_MOVED}/ct_") and name.endswith(".dcm")]
-    return [name for name in found if name in _FILES or name in moved]
+def dicom_strangers(folder: Path) -> list[str]:
+    """What lies in a folder of results besides results, as mureg 0.1.0 wrote them: without a marker."""
+    if not folder.is_dir() or folder.is_symlink():
+        return [folder.name]
+    moved = folder / _MOVED
+    slices = strangers(moved, lambda name: name.startswith("ct_") and name.endswith(".dcm"))
+    return [*strangers(folder, lambda name: name in (*_FILES, _MOVED)), *slices]
 
 
-def _strangers(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        return ("a file",)
-    ours = {*_ours(folder), _MOVED}
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    return tuple(name for name in found if name not in ours)
+def _is_ours(folder: Path) -> bool:
+    return (folder / "registration.dcm").is_file() and not dicom_strangers(folder)

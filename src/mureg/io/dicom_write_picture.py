@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.io.dicom_build import fresh_uid, stamp
 from mureg.io.dicom_template import equipment_items, patient_and_study_of, software_version, source_item
 

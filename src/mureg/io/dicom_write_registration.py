@@ -9,8 +9,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import SpatialRegistrationStorage
 
+from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform
-from mureg.io.atomic import writing
 from mureg.io.dicom_access import text
 from mureg.io.dicom_build import code_item, decimals, fresh_uid, new_dataset, stamp
 from mureg.io.dicom_references import image_items, set_common_instance_references

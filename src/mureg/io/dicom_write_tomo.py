@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import NuclearMedicineImageStorage
 
 from mureg.errors import GeometryError, UnitsError
-from mureg.io.atomic import refuse_existing, writing
+from mureg.files.atomic import refuse_existing, writing
 from mureg.io.dicom_build import decimal, decimals, fill_pixels, made_uid, new_dataset, patient_and_study
 from mureg.io.dicom_nm_build import energy_window, radiopharmaceutical, set_patient_position
 from mureg.io.dicom_template import source_items

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import NuclearMedicineImageStorage
 
 from mureg.errors import GeometryError, MuregError, UnitsError, UsageError
+from mureg.files.atomic import refuse_existing, writing
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.io.atomic import refuse_existing, writing
 from mureg.io.dicom_access import items, text
 from mureg.io.dicom_build import (
     code_item,

@@ -20,8 +20,8 @@ from nibabel.imageglobals import logger as nibabel_says
 from nibabel.spatialimages import HeaderDataError
 
 from mureg.errors import GeometryError, MuregError, UnitsError, UnreadableInputError
+from mureg.files.atomic import writing
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.io.atomic import writing
 from mureg.io.bounded import read_exactly, require_moderate, unzipped
 from mureg.io.dicom_access import cannot_be_read, require_millimetres
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
@@ -97,6 +97,7 @@ def write_nifti(volume: Volume, path: Path) -> Path:
     """
     image = nib.Nifti1Image(volume.numpy().astype(np.float32), _LPS_FROM_RAS @ volume.grid.affine)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = "mureg"  # by which a file may be told from a user's own
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
     content: bytes = image.to_bytes()

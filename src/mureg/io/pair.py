@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mureg.errors import UsageError
+from mureg.files.names import LONGEST_BYTES, problem_of
 from mureg.io.dicom_files import files_below
-
-LONGEST_NAME = 100
-_NOT_IN_NAMES = set('/\\:*?"<>|')
+from mureg.io.fingerprints import digest_of
 
 
 @dataclass(frozen=True)
@@ -51,37 +52,40 @@ class Pair:
                 found[what] = _place(path, self.base) + (f" [{series}]" if series else "")
         return found
 
-    def fingerprint(self) -> str:
-        """A hash over places, choices, and the names and sizes of all files: quick where they are many gigabytes.
+    def stamp(self) -> str:
+        """A hash over places, choices, and names, sizes and times of all files, none of which is opened.
 
         Raises:
             UnreadableInputError: a folder cannot be listed.
         """
-        said = hashlib.sha256()
+        return self._hashed(lambda _file, status: f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
+
+    def fingerprint(self) -> str:
+        """A hash over places, choices, and names, sizes and contents of all files, see `digest_of`; not over times.
+
+        Raises:
+            UnreadableInputError: a folder cannot be listed.
+            OSError: a file cannot be read.
+        """
+        return self._hashed(lambda file, status: f"{status.st_size} {digest_of(file)}")
+
+    def _hashed(self, words: Callable[[Path, os.stat_result], str]) -> str:
+        digest = hashlib.sha256()
         for what, place in self.said().items():
-            said.update(f"{what} {place}\n".encode(errors="surrogateescape"))
+            digest.update(f"{what} {place}\n".encode(errors="surrogateescape"))
         for path in (self.spect, self.ct, self.mu):
             for file in () if path is None else files_below(path):
-                line = f"{_place(file, self.base)} {file.stat().st_size}\n"
-                said.update(line.encode(errors="surrogateescape"))
-        return said.hexdigest()
+                line = f"{_place(file, self.base)} {words(file, file.stat())}\n"
+                digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
 
 def require_name(name: str, where: str) -> None:
     """Refuse, with `UsageError`, a name that could be no folder on some disk or would hide there."""
-    bad = next((c for c in name if c in _NOT_IN_NAMES or not c.isprintable()), None)
-    problem = ""
-    if not name:
-        problem = "no name"
-    elif bad is not None:
-        problem = f"the name {name!r} with {bad!r} in it"
-    elif name.startswith(".") or name.endswith((".", " ")):
-        problem = f"the name {name!r}, which begins or ends with a dot"
-    elif len(name.encode()) > LONGEST_NAME:
-        problem = f"a name of {len(name.encode())} bytes"
+    problem = problem_of(name)
     if problem:
         raise UsageError(
-            f"{where} has {problem}", f"a name that can be a folder, of at most {LONGEST_NAME} bytes", "rename it"
+            f"{where} has {problem}", f"a name that can be a folder, of at most {LONGEST_BYTES} bytes", "rename it"
         )
 
 

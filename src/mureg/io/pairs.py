@@ -10,8 +10,8 @@ from mureg.io.pairs_folder import pairs_in_folder
 from mureg.io.pairs_list import pairs_in_list
 
 
-def find_pairs(path: Path | str, leave_out: Path | None = None) -> tuple[Pair, ...]:
+def find_pairs(path: Path | str) -> tuple[Pair, ...]:
     """See `pairs_in_list` for a file and `pairs_in_folder` for a folder."""
     path = Path(path)
     require_path(path)
-    return pairs_in_folder(path, leave_out) if path.is_dir() else pairs_in_list(path)
+    return pairs_in_folder(path) if path.is_dir() else pairs_in_list(path)

@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError, printable
+from mureg.files.marker import read_marker
+from mureg.files.names import folded
 from mureg.io.dicom_access import reading, text
 from mureg.io.dicom_ct import ct_candidates
 from mureg.io.dicom_files import DicomSeries, called, files_below, patient_of, require_path, search
@@ -45,7 +47,7 @@ class _Candidates:
         return bool(self.spects or self.cts or self.maps)
 
 
-def pairs_in_folder(root: Path, leave_out: Path | None = None) -> tuple[Pair, ...]:
+def pairs_in_folder(root: Path) -> tuple[Pair, ...]:
     """Find the studies in a folder.
 
     Each subfolder with one SPECT and one CT (or, without a CT, one attenuation map) is a study under the subfolder's
@@ -53,8 +55,7 @@ def pairs_in_folder(root: Path, leave_out: Path | None = None) -> tuple[Pair, ..
     apart in the same way. What is still ambiguous, or lacks one of the two, comes back with its problem.
 
     Args:
-        root: the folder.
-        leave_out: a folder that is not looked at; folders with results of an earlier batch are not either.
+        root: the folder. Folders in it that hold results of mureg are left out.
 
     Raises:
         UnreadableInputError: there is no such folder, or nothing in it is a SPECT or CT.
@@ -62,23 +63,25 @@ def pairs_in_folder(root: Path, leave_out: Path | None = None) -> tuple[Pair, ..
     """
     require_path(root)
     below = [inside for inside in sorted(root.iterdir()) if inside.is_dir() and not inside.name.startswith(".")]
-    folders = [inside for inside in below if not _has_results(inside, leave_out)]
+    folders = [inside for inside in below if not _has_results(inside)]
     pairs = [pair for folder in folders or [root] for pair in _pairs_of(folder, root)]
     if not pairs:
         raise UnreadableInputError(
             f"'{called(root)}' holds no SPECT and no CT", "a folder with one subfolder for each study", "check the path"
         )
     pairs.sort(key=lambda pair: pair.name)
-    for one, other in pairwise(pairs):
-        if one.name == other.name:
+    for one, other in pairwise(sorted(pairs, key=lambda pair: folded(pair.name))):
+        if folded(one.name) == folded(other.name):
             raise UsageError(
-                f"{one.where} and {other.where} would both be called {one.name!r}", "names that differ", "rename one"
+                f"{one.where} and {other.where} would be called {one.name!r} and {other.name!r}",
+                "names that differ in more than capitals",
+                "rename one",
             )
     return tuple(pairs)
 
 
-def _has_results(folder: Path, leave_out: Path | None) -> bool:
-    return (folder / BATCH).exists() or (leave_out is not None and folder.resolve() == leave_out.resolve())
+def _has_results(folder: Path) -> bool:
+    return (folder / BATCH).exists() or read_marker(folder) is not None
 
 
 def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:

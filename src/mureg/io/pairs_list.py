@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError
+from mureg.files.names import folded
 from mureg.io.dicom_files import require_path
 from mureg.io.pair import Pair, require_name
 
@@ -41,7 +42,7 @@ def pairs_in_list(path: Path) -> tuple[Pair, ...]:
     for number, cells in rest:
         try:
             pair = _pair(number, dict(zip(columns, _as_many(cells, columns, number, path.name), strict=True)), path)
-            earlier = pairs.get(pair.name.casefold())
+            earlier = pairs.get(folded(pair.name))
             if earlier is not None:
                 raise UsageError(
                     f"line {number} of {path.name} has the name {pair.name!r}, as {earlier.where} has",
@@ -51,7 +52,7 @@ def pairs_in_list(path: Path) -> tuple[Pair, ...]:
         except UsageError as mistake:
             mistakes.append(mistake)
         else:
-            pairs[pair.name.casefold()] = pair
+            pairs[folded(pair.name)] = pair
     if mistakes:
         first, more = mistakes[0], len(mistakes) - 1
         also = f" ({more} other line{'s' * (more > 1)} with mistakes)" if more else ""

@@ -35,9 +35,9 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from mureg.errors import MuregError
+from mureg.files.atomic import writing_folder
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing_folder
 from mureg.io.store_header import (
     ARRAYS,
     HEADER,

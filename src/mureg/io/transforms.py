@@ -11,9 +11,9 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from mureg.errors import UnreadableInputError
+from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing
 from mureg.io.sources import source_of
 from mureg.study import Source
 

@@ -17,8 +17,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from mureg.files.atomic import writing
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing
 from mureg.report.planes import Plane, View
 
 BACKGROUND, INK, FAINT = "#0d1117", "#e8eaed", "#8b949e"

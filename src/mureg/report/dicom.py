@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mureg.assessment.result import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
-from mureg.io.dicom_results import FOLDER, Reconstructions, check_dicom_folder
+from mureg.io.dicom_results import FOLDER, Reconstructions, require_ct
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +25,17 @@ class AsDicom:
     made_at: datetime
     moved_ct: bool = False
 
-    def check(self, folder: Path, overwrite: bool) -> None:
-        """Refuse before any work is done; see `check_dicom_folder`."""
-        check_dicom_folder(folder / FOLDER, self.inputs, moved_ct=self.moved_ct, overwrite=overwrite)
+    def check(self) -> None:
+        """Refuse, before any work is done, a moved CT where there is none."""
+        require_ct(self.inputs, moved_ct=self.moved_ct)
 
-    def write(self, assessment: Assessment, folder: Path, picture: Path, overwrite: bool) -> tuple[DicomResult, ...]:
+    def write(self, assessment: Assessment, folder: Path, picture: Path) -> tuple[DicomResult, ...]:
         """Write ``dicom/`` into the folder of results, whole or not at all.
 
         Args:
             assessment: of one run.
             folder: of all results.
             picture: the quality picture, which becomes the report.
-            overwrite: replace that of an earlier run.
         """
         from mureg.report.caption import captioned  # loads what draws
 
@@ -57,7 +56,6 @@ class AsDicom:
             how=f"{registration.registrar}, decision {assessment.decision}",
             made_at=self.made_at,
             moved_ct=self.moved_ct,
-            overwrite=overwrite,
         )
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 import mureg
 from mureg.assessment.result import Assessment
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
 from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture

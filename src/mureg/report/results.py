@@ -11,9 +11,13 @@ import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Provenance
+from mureg.errors import UnreadableInputError
+from mureg.files.atomic import writing_folder
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign, strangers
+from mureg.files.settings import read_json
 from mureg.io import DicomResult, write_nifti
-from mureg.io.atomic import refuse_existing, require_writable, staging
-from mureg.io.dicom_results import FOLDER, remove_dicom_folder
+from mureg.io.dicom_results import FOLDER, dicom_strangers
 from mureg.io.transforms import write_tfm
 from mureg.report.conclusion import conclusion, conclusion_lines, move_as_json
 from mureg.report.dicom import AsDicom
@@ -39,13 +43,15 @@ FILES = (
 )
 
 
+KIND = "registration"
+"""Of the folder, as its marker says it."""
+
+
 def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) -> None:
-    """Refuse, before any work is done, a folder that holds results already or cannot be written."""
-    require_writable(folder)
-    if not overwrite:
-        refuse_existing([folder / name for name in (*FILES, FOLDER)])
+    """Refuse, before any work is done, a folder that results may not take the place of, or that cannot be written."""
+    refuse_foreign(folder, KIND, overwrite=overwrite, recognise=_is_result)
     if dicom is not None:
-        dicom.check(folder, overwrite)
+        dicom.check()
 
 
 def write_folder(
@@ -59,36 +65,42 @@ def write_folder(
 ) -> list[Path]:
     """Write every file of a result into `folder`, all of them or none; return them.
 
-    What is left over from an earlier run (corrected image, picture, report, DICOM) is removed when this run made none.
+    With `overwrite` an older result is exchanged as a whole; what it held besides, such as a user's notes, is kept.
 
     Args:
         assessment: of one run.
-        folder: made where it is missing.
+        folder: made where it is missing; one that is there is empty or, with `overwrite`, a result of mureg.
         dicom: write the results as DICOM as well.
         document: write the report as well.
         pictures: draw ``qc.png``; DICOM results need it.
-        overwrite: DICOM results that are there may be replaced.
+        overwrite: a result that is there may be replaced.
+
+    Raises:
+        UsageError: `folder` holds anything else, another run writes it, or it cannot be written.
     """
-    with staging(folder) as scratch:
-        _write_each(assessment, scratch, dicom, pictures=pictures, overwrite=overwrite)
+    with (
+        claimed(folder) as place,
+        writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
+    ):
+        _write_each(assessment, scratch, dicom, pictures=pictures)
         if document is not None:
             document.write(assessment, scratch)
-        remove_dicom_folder(folder / FOLDER)
-    left_over = {
-        "qc.png": not pictures,
-        FOUND_TFM: assessment.released,
-        "spect_ac.nii.gz": assessment.spect_corrected is None,
-        HTML: document is None,
-        PDF: document is None or not document.pdf,
-    }
-    for name in (name for name, old in left_over.items() if old):
-        (folder / name).unlink(missing_ok=True)
-    return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
+        names = [name for name in (*FILES, FOLDER) if (scratch / name).exists()]
+    return [folder / name for name in names]
 
 
-def _write_each(
-    assessment: Assessment, folder: Path, dicom: AsDicom | None, *, pictures: bool, overwrite: bool
-) -> None:
+def _is_result(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote a folder, which left no marker, and nothing else is in it."""
+    try:
+        found = read_json(folder / "registration.json")
+    except UnreadableInputError:
+        return False
+    ours = found.get("use") == RESEARCH_USE_ONLY and "ct_from_spect" in found
+    others = strangers(folder, lambda name: name in (*FILES, FOLDER))
+    return ours and not others and not ((folder / FOLDER).exists() and dicom_strangers(folder / FOLDER))
+
+
+def _write_each(assessment: Assessment, folder: Path, dicom: AsDicom | None, *, pictures: bool) -> None:
     centre_mm = assessment.registration.centre_mm
     write_nifti(assessment.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(assessment.mu_header, folder / "mu_header.nii.gz")
@@ -102,7 +114,7 @@ def _write_each(
         from mureg.report.figures import quality_picture  # loads what draws
 
         quality_picture(assessment, folder / "qc.png")
-    written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png", overwrite)
+    written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png")
     (folder / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
     (folder / "registration.json").write_text(
         json.dumps(as_json(assessment) | _as_dicom(written), indent=2) + "\n", "utf-8"

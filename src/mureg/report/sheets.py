@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
 import mureg
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.report.canvas import DPI, Canvas
 from mureg.report.chest_picture import WIDTH
 from mureg.report.contents import Contents

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mureg.errors import UnreadableInputError
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 
 STATE = "state.safetensors"
 

@@ -20,9 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mureg.errors import MuregError, UsageError
+from mureg.files.atomic import writing
+from mureg.files.lock import lock_of, try_locked
+from mureg.files.modes import make_folder
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.io.atomic import writing
 from mureg.registration.inputs import InputGrid, network_inputs
 
 Progress = Callable[[int, int], None]
@@ -225,8 +227,11 @@ def _prepared(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, Prepare
         return key, load_file(path)
     except (OSError, SafetensorError):  # not there yet, or damaged: made again
         prepared = _made(source, grid)
-    with writing(path) as scratch:
-        save_file(prepared, scratch)
+    make_folder(cache)
+    with try_locked(lock_of(path)) as free:  # another run that prepares the same case writes it, too
+        if free:
+            with writing(path) as scratch:
+                save_file(prepared, scratch)
     return key, prepared
 
 

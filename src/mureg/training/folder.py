@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mureg import __version__
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.io import atomic
-from mureg.io.atomic import remove_leftovers, writing
+from mureg.files.atomic import writing
+from mureg.files.run_folder import RunFolder
+from mureg.files.settings import Table, read_json, read_toml
 from mureg.training.checkpoints import STATE
 from mureg.training.examples import Examples
 from mureg.training.settings import TrainingSettings, as_toml, settings_from
@@ -21,15 +19,13 @@ SETTINGS, DATA = "settings.toml", "data.json"
 EXAMPLES = "examples"
 BEST, LAST = "best.safetensors", "last.safetensors"
 
-Table = dict[str, Any]
+
+def _is_run(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote it, which left no marker."""
+    return (folder / SETTINGS).is_file() and (folder / DATA).is_file()
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Make the folder and keep other runs out of it. Raises `UsageError` where another is at work or it cannot be."""
-    with atomic.claimed(folder):
-        remove_leftovers(folder)
-        yield
+FOLDER = RunFolder("training run", _is_run, (EXAMPLES,), (EXAMPLES,))
 
 
 def refuse_another(settings: TrainingSettings, folder: Path) -> None:
@@ -41,10 +37,9 @@ def refuse_another(settings: TrainingSettings, folder: Path) -> None:
     if not folder.exists():
         return
     if not (folder / SETTINGS).exists():
-        if not folder.is_dir() or any(inside.name != EXAMPLES for inside in folder.iterdir()):
-            raise UsageError(f"{folder.name} exists already", "a new folder or that of a run", "choose another output")
+        FOLDER.refuse(folder)
         return
-    found = _read_toml(folder / SETTINGS)
+    found = _read(folder / SETTINGS)
     there = settings_from(found, f"{folder.name}/{SETTINGS}").identity()
     asked = settings.identity()
     for name in {**asked, **there}:
@@ -77,7 +72,7 @@ def begin(settings: TrainingSettings, train: Examples, validation: Examples, fol
         },
     }
     if (folder / DATA).exists():
-        found = _read_json(folder / DATA)
+        found = _read(folder / DATA)
         for which in ("train", "validation"):
             if found.get(which, {}).get("sha256") != said[which]["sha256"]:  # type: ignore[index]
                 raise UsageError(
@@ -92,27 +87,15 @@ def begin(settings: TrainingSettings, train: Examples, validation: Examples, fol
     return (folder / STATE).exists()
 
 
-def _read_toml(path: Path) -> Table:
+def _read(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise _unreadable(path) from problem
-
-
-def _read_json(path: Path) -> Table:
-    try:
-        found: Table = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise _unreadable(path) from problem
-    return found
-
-
-def _unreadable(path: Path) -> UnreadableInputError:
-    return UnreadableInputError(
-        f"{path.parent.name} holds a run whose {path.name} cannot be read",
-        "the file as mureg wrote it",
-        "choose another output",
-    )
+        return read_toml(path) if path.suffix == ".toml" else read_json(path)
+    except UnreadableInputError as problem:
+        raise UnreadableInputError(
+            f"{path.parent.name} holds a run whose {path.name} cannot be read",
+            "the file as mureg wrote it",
+            "choose another output",
+        ) from problem
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from mureg.errors import UnreadableInputError
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
 from mureg.training.events import Point, event_file
 
 CSV, EVENTS = "log.csv", "events.out.tfevents.0.mureg"

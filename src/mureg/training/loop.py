@@ -19,7 +19,7 @@ from mureg.registration.networks import initialised
 from mureg.training.batches import Batch, batches, order_of
 from mureg.training.checkpoints import STATE, Progress, load_state, save_state
 from mureg.training.examples import Examples
-from mureg.training.folder import BEST, LAST, begin, claimed
+from mureg.training.folder import BEST, FOLDER, LAST, begin
 from mureg.training.logs import Row, read_log, write_log
 from mureg.training.motion import AsInTheCase
 from mureg.training.parallel import Team
@@ -77,7 +77,7 @@ def train(
     report = report if report is not None and team.leads else Silent()
     if not team.leads:
         return _run(settings, train_set, validation_set, folder, team, weights, minutes, report)
-    with claimed(folder):
+    with FOLDER.claimed(folder):
         return _run(settings, train_set, validation_set, folder, team, weights, minutes, report)
 
 

@@ -124,6 +124,12 @@ def open_sources(path: Path | str) -> list[Source]:
     )
 
 
+def files_of_list(path: Path) -> list[Path]:
+    """Every file and folder that a list of pairs names."""
+    pairs = _listed(path)
+    return [place for pair in pairs for place in (pair.spect, pair.ct, pair.mu, pair.transform) if place is not None]
+
+
 def split_by_patient(
     sources: Sequence[Source], shares: tuple[float, float, float], seed: int
 ) -> tuple[list[Source], list[Source]]:

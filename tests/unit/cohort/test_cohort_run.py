@@ -37,7 +37,7 @@ def uninterrupted(tmp_path_factory) -> dict[str, bytes]:
 
 def test_what_a_folder_holds(uninterrupted) -> None:
     tops = {name.split("/")[0] for name in uninterrupted}
-    assert tops == {"cohort.toml", "run.toml", "card.toml", "card.md", "card.png", "cases", "dicom"}
+    assert tops == {"cohort.toml", "run.toml", "card.toml", "card.md", ".mureg", "card.png", "cases", "dicom"}
     assert {name.split("/")[1] for name in uninterrupted if name.startswith("cases/")} == {
         f"small-{index:06d}" for index in range(N)
     }
@@ -124,8 +124,8 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(sign, jobs, times, u
             assert time.monotonic() < until, "a worker outlives the run that began it"
             time.sleep(0.02)
     assert 0 < n_cases(folder) < N
-    (folder / "cases" / ".small-000006.00000000.partial").mkdir()
-    (folder / ".00000000-card.png").touch()
+    (folder / "cases" / ".mureg-00000000-small-000006").mkdir()
+    (folder / ".mureg-00000000-card.png").touch()
     run = begun(folder, jobs)
     _, said = run.communicate()
     assert run.returncode == 0, said.decode()

@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
 from mureg.io import dicom_inputs, read_ct, read_mu, read_spect
-from mureg.io.dicom_results import check_dicom_folder, remove_dicom_folder
+from mureg.io.dicom_results import check_dicom_folder
 from support.dicom import change
 from support.dicom_study import POSE, results, study
 from support.small_cases import files_of
@@ -278,9 +278,7 @@ def test_an_older_folder_is_replaced_whole_or_stays(copy, tmp_path) -> None:
     assert files_of(target) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "dicom"]
     results(copy, target, overwrite=True)
-    assert set(files_of(target)) == NAMES
-    remove_dicom_folder(target)
-    assert not target.exists()
+    assert set(files_of(target)) == {*NAMES, ".mureg"}
 
 
 def test_a_full_disk_is_not_blamed_on_the_source(source, tmp_path) -> None:
@@ -298,11 +296,16 @@ def test_files_of_others_are_never_removed(source, tmp_path) -> None:
     target = tmp_path / "dicom"
     results(source, target)
     (target / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds notes\.txt, which is none of its results"):
+    results(source, target, overwrite=True)
+    assert set(files_of(target)) == {*NAMES, "notes.txt", ".mureg"}
+    assert (target / "notes.txt").read_text() == "mine"
+    (target / ".mureg").unlink()
+    with pytest.raises(UsageError, match=r"dicom holds other things .* and no folder of DICOM results"):
         results(source, target, overwrite=True)
     assert set(files_of(target)) == {*NAMES, "notes.txt"}
-    remove_dicom_folder(target)
-    assert set(files_of(target)) == {"notes.txt"}
+    (target / "notes.txt").unlink()
+    results(source, target, overwrite=True)  # as mureg 0.1.0 left it: nothing but its own files, without a marker
+    assert set(files_of(target)) == {*NAMES, ".mureg"}
 
 
 def test_the_pose_that_changes_nothing_moves_nothing(source, tmp_path) -> None:

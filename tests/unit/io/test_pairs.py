@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError
+from mureg.files.marker import Marker, write_marker
 from mureg.io import read_study, write_nifti
 from mureg.io.pair import require_name
 from mureg.io.pairs import find_pairs
@@ -254,15 +255,27 @@ class TestFolder:
         for which in ("late", "stress"):
             spect(tmp_path / "p" / f"{which}.dcm", StudyInstanceUID=f"1.2.3.4.5000{len(which) - 3}")
         spect(tmp_path / "p-4-50001" / "s.dcm")
-        with pytest.raises(UsageError, match="would both be called 'p-4-50001'; expected names that differ"):
+        with pytest.raises(UsageError, match="would be called 'p-4-50001' and 'p-4-50001'; expected names that differ"):
             find_pairs(tmp_path)
+
+    def test_names_that_differ_in_capitals_alone(self, tmp_path) -> None:
+        study(tmp_path / "A")
+        study(tmp_path / "a")
+        with pytest.raises(UsageError, match="would be called 'A' and 'a'; expected names that differ in more"):
+            find_pairs(tmp_path)
+
+    def test_a_name_that_no_windows_disk_can_hold(self, tmp_path) -> None:
+        study(tmp_path / "aux.1")
+        (pair,) = find_pairs(tmp_path)
+        assert "the name 'aux.1', which is a device on Windows" in pair.problem
 
     def test_results_are_no_studies(self, tmp_path) -> None:
         study(tmp_path / "p1")
         for name in ("out", "earlier"):
             study(tmp_path / name / "dicom")
         (tmp_path / "earlier" / "batch.json").touch()
-        assert [pair.name for pair in find_pairs(tmp_path, leave_out=tmp_path / "out")] == ["p1"]
+        write_marker(tmp_path / "out", Marker("registration", "0.1.0"))
+        assert [pair.name for pair in find_pairs(tmp_path)] == ["p1"]
 
     def test_nothing_there(self, tmp_path) -> None:
         (tmp_path / "p1").mkdir()

@@ -10,15 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import support
-from mureg.errors import UnreadableInputError, UsageError
-from mureg.io.atomic import claimed
+from mureg.errors import UsageError
 from mureg.io.pair import Pair
-from mureg.report.batch.page import COLUMNS, TIMES
+from mureg.report.batch.folder import RUN
+from mureg.report.batch.page import COLUMNS, TIMES, write_summary
 from mureg.report.batch.rows import rows_of
 from mureg.report.batch.run import as_settings, plan, run_batch
 from support.small_batch import Pretend, pairs, write_result
@@ -63,7 +64,7 @@ def test_a_failing_study_stops_no_other_and_says_why(uninterrupted) -> None:
         ("s02", 4, "a gap after slice 41; expected equal steps; export the complete series."),
         ("s04", 1, "ZeroDivisionError: by nothing"),
     ):
-        assert [path.name for path in (studies / name).iterdir()] == ["failure.json"], "no half result"
+        assert {path.name for path in (studies / name).iterdir()} == {"failure.json", ".mureg"}, "no half result"
         failure = json.loads((studies / name / "failure.json").read_text())
         assert (failure["exit_code"], failure["problem"]) == (code, said)
 
@@ -115,7 +116,7 @@ def test_a_report_goes_before_the_picture(tmp_path) -> None:
     assert row.page == "report.html"
     (folder / "registration.json").write_text("[")
     (row,) = rows_of([pair], tmp_path / "out")
-    assert (row.decision, row.exit_code) == ("failed", 4)
+    assert (row.decision, row.reason) == ("failed", "no result; give the same command again.")
 
 
 @pytest.mark.parametrize("found", [{}, {"decision": "moved", "perfusion": None, "interval_90": None, "reason": None}])
@@ -159,7 +160,7 @@ def test_nothing_that_is_finished_is_done_again(tmp_path) -> None:
     assert (retried.made, retried.already, [row.study for row in retried.failed]) == (2, 3, ["s02"])
     after = times(tmp_path / "out")
     assert {name for name in before if before[name] != after[name]} == {"s01", "s02", "s04"}
-    assert [path.name for path in (tmp_path / "out/studies/s02").iterdir()] == ["failure.json"]
+    assert {path.name for path in (tmp_path / "out/studies/s02").iterdir()} == {"failure.json", ".mureg"}
     assert not list((tmp_path / "out/studies/s01").glob("failure.json"))
 
 
@@ -216,15 +217,10 @@ class TestRefusals:
         batch(tmp_path, n=3)
         self.refused(tmp_path, r"out holds a study 's02', which is not among the 2 asked for", n=2)
 
-    def test_a_study_under_the_same_name_with_other_files(self, tmp_path) -> None:
-        batch(tmp_path, n=2)
-        (tmp_path / "s01" / "ct" / "2.dcm").write_bytes(b"another slice")
-        self.refused(tmp_path, "out holds 's01' registered from other files", n=2)
-
     def test_a_folder_with_other_things(self, tmp_path) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.doc").touch()
-        self.refused(tmp_path, r"out holds other things \(thesis\.doc\) and no batch")
+        self.refused(tmp_path, r"out holds other things \(thesis\.doc\) and no batch; expected a new or empty folder")
 
     def test_a_file_in_its_place(self, tmp_path) -> None:
         (tmp_path / "out").touch()
@@ -232,18 +228,106 @@ class TestRefusals:
 
     def test_another_run_at_work(self, tmp_path) -> None:
         batch(tmp_path, n=2)
-        with claimed(tmp_path / "out"):
-            self.refused(tmp_path, "another run is at work in out", n=2)
+        with RUN.claimed(tmp_path / "out"), ThreadPoolExecutor(1) as other:
+            other.submit(self.refused, tmp_path, r"another run is at work in out \(process \d+ on ", n=2).result()
 
-    @pytest.mark.parametrize("file", ["batch.json", "studies/s00/study.json"])
-    def test_a_record_that_is_damaged(self, file, tmp_path) -> None:
-        batch(tmp_path, n=2)
-        (tmp_path / "out" / file).write_text("{")
-        self.refused(tmp_path, f"{Path(file).name} cannot be read", UnreadableInputError, n=2)
+    def test_other_things_in_the_place_of_a_study(self, tmp_path) -> None:
+        batch(tmp_path, n=1)
+        (tmp_path / "out" / "studies" / "s01").mkdir()
+        (tmp_path / "out" / "studies" / "s01" / "1.dcm").write_text("a source")
+        self.refused(tmp_path, r"out/studies/s01 holds other things \(1\.dcm\)", n=2)
+
+    def test_an_output_among_the_studies(self, tmp_path) -> None:
+        """What `mureg batch studies -o .` did: the results of a study took the place of its files."""
+        (tmp_path / "studies").mkdir()
+        found = pairs(tmp_path / "studies", 2)
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        for output in (".", "studies", "studies/out", "studies/s00"):
+            with pytest.raises(UsageError, match=r"(contains|is|lies inside) the input"):
+                run_batch(plan(found, tmp_path / output, {}, [tmp_path / "studies"]), FINE)
+        with pytest.raises(UsageError, match=r"contains the input spect\.dcm"):
+            run_batch(plan(found, tmp_path, {}), FINE)
+        with pytest.raises(UsageError, match="inside the input ct"):
+            run_batch(plan(found, tmp_path / "studies" / "s01" / "ct" / "out", {}), FINE)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
     def test_jobs(self, tmp_path) -> None:
         for options, said in (({"jobs": 0}, "jobs = 0"), ({"jobs": 2, "scheduler": "tcp://x"}, "both jobs and a sch")):
             self.refused(tmp_path, said, **options)
+
+
+DAMAGES = {
+    "study.json": "{",
+    "registration.json": "[" * 100_000,
+    "batch.json": '{"mureg": ' * 100_000,
+    "failure.json": "\0",
+}
+
+
+def test_damaged_records_mean_that_their_study_is_done_again(tmp_path) -> None:
+    batch(tmp_path, Pretend((("s05", "bug"),)))
+    studies = tmp_path / "out" / "studies"
+    (studies / "s02" / "notes.txt").write_text("mine")
+    for name, text in DAMAGES.items():
+        folder = {"study.json": studies / "s01", "registration.json": studies / "s02", "failure.json": studies / "s05"}
+        (folder.get(name, tmp_path / "out") / name).write_text(text)
+    (studies / "s03" / "study.json").unlink()
+    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "shift_mm": "far"}')
+    before = times(tmp_path / "out")
+    again = batch(tmp_path)
+    assert (again.made, again.already, len(again.failed)) == (5, 1, 0)
+    assert times(tmp_path / "out")["s00"] == before["s00"], "the others are not touched"
+    assert json.loads((tmp_path / "out" / "batch.json").read_text())["settings"] == SETTINGS
+    assert (studies / "s02" / "notes.txt").read_text() == "mine"
+    assert [path.name for path in studies.rglob("*.kept*")] == []
+    (tmp_path / "out" / "batch.json").write_text("{")
+    with pytest.raises(UsageError, match="registered with other settings"):
+        batch(tmp_path, settings={"a": 2})
+
+
+def test_an_input_that_was_replaced_is_noticed_and_a_copy_is_not(tmp_path) -> None:
+    """Of the same name, size and even time; a copy has other times and the same bytes."""
+    batch(tmp_path, n=3)
+    before = times(tmp_path / "out")
+    same, other = tmp_path / "s00" / "ct" / "1.dcm", tmp_path / "s01" / "ct" / "1.dcm"
+    os.utime(same, ns=(1, 1))
+    status = other.stat()
+    other.write_bytes(b"x" * status.st_size)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    planned = plan(_found(tmp_path, 3), tmp_path / "out", SETTINGS)
+    assert planned.states() == ("done", "changed", "done")
+    run = run_batch(planned, FINE)
+    assert (run.made, [(row.study, row.exit_code) for row in run.failed]) == (0, [("s01", 2)])
+    assert "give --retry to register it again" in run.failed[0].reason
+    assert times(tmp_path / "out") == before
+    run = run_batch(planned, FINE, retry=True)
+    assert (run.made, run.failed) == (1, ())
+    assert plan(_found(tmp_path, 3), tmp_path / "out", SETTINGS).states() == ("done", "done", "done")
+
+
+def _found(base: Path, n: int) -> list[Pair]:
+    return [
+        Pair(f"s{k:02d}", f"line {k + 2}", base, base / f"s{k:02d}" / "spect.dcm", base / f"s{k:02d}" / "ct")
+        for k in range(n)
+    ]
+
+
+def test_results_are_for_the_user_and_his_group_alone(uninterrupted) -> None:
+    for path in (uninterrupted, *uninterrupted.rglob("*")):
+        assert not path.stat().st_mode & 0o027, path
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(tmp_path) -> None:
+    (pair,) = pairs(tmp_path, 1)
+    folder = tmp_path / "out" / "studies" / "s00"
+    folder.mkdir(parents=True)
+    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"], "shift_mm": [-1.0, 2.0, 3.0]}
+    (folder / "registration.json").write_text(json.dumps(said))
+    (folder / "study.json").write_text("{}")
+    write_summary(rows_of([pair], tmp_path / "out"), tmp_path / "out")
+    (columns, line), _ = summary(tmp_path / "out")
+    named = dict(zip(columns, line, strict=True))
+    assert (named["reason"], named["warnings"], named["shift_x_mm"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)", "-1.0")
 
 
 def test_files_that_vanish_fail_their_study_alone(tmp_path) -> None:
@@ -287,7 +371,7 @@ def test_killed_again_and_again_it_says_the_same(tmp_path, tmp_path_factory) -> 
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
     assert finished(tmp_path)
-    (tmp_path / "out/studies/.s05.00000000.partial").mkdir(exist_ok=True)
+    (tmp_path / "out/studies/.mureg-00000000-s05").mkdir(exist_ok=True)
     before = times(tmp_path / "out")
     run = begun(tmp_path, 1)
     _, said = run.communicate()

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError, UnreadableInputError, UsageError
-from mureg.io import atomic
-from mureg.io.atomic import remove_leftovers, require_writable, writing, writing_folder
+from mureg.files.atomic import writing, writing_folder
+from mureg.files.marker import read_marker
+from mureg.files.places import strangers
+from mureg.files.run_folder import RunFolder
+from mureg.files.settings import Table, differences, read_json
+from mureg.io.dicom_results import FOLDER
 from mureg.io.pair import Pair
 from mureg.io.pairs_folder import BATCH
+from mureg.report.results import FILES
 
-STUDIES, STUDY, FAILURE = "studies", "study.json", "failure.json"
-
-State = Literal["done", "failed", "missing", "impossible"]
-"""Registered; failed before; yet to be done; not even begun, for its SPECT and CT are not known."""
-
-Table = dict[str, Any]
+STUDIES, STUDY, FAILURE, RESULT = "studies", "study.json", "failure.json", "registration.json"
+KIND = "study"
+STATE = (STUDY, FAILURE, RESULT)
+"""Files of a study that may be replaced whatever they hold: a damaged one means that the study is done again."""
 
 
 @dataclass(frozen=True)
@@ -31,130 +34,140 @@ class Failure:
     Attributes:
         problem: one sentence.
         exit_code: that `mureg register` would have ended with.
-        fingerprint: of the files that it failed with; others are another try.
+        stamp, fingerprint: of the files that it failed with, "" where it was not told; others are another try.
     """
 
     problem: str
     exit_code: int
+    stamp: str = ""
     fingerprint: str = ""
 
 
-@contextmanager
-def claimed(output: Path) -> Iterator[None]:
-    """Make the folder, keep other batches out of it, and clear away what a killed one left behind.
-
-    Raises:
-        UsageError: another batch is at work there, or the folder cannot be made or holds other things.
-    """
-    refuse_strangers(output)
-    with atomic.claimed(output, STUDIES):
-        for folder in (output, output / STUDIES):
-            remove_leftovers(folder)
-        yield
+def _is_batch(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote it, which left no marker."""
+    try:
+        found = read_json(folder / BATCH)
+    except UnreadableInputError:
+        return False
+    return {"mureg", "settings", "use"} <= set(found) and not strangers(
+        folder, lambda name: name in (BATCH, STUDIES, "summary.csv", "summary.html") or name[0] == "."
+    )
 
 
-def refuse_strangers(output: Path) -> None:
-    """Refuse a folder that is no batch's and not empty, or cannot be written; nothing is written."""
-    require_writable(output)
-    if output.is_dir() and not (output / BATCH).exists():
-        others = [inside.name for inside in output.iterdir() if inside.name != STUDIES and inside.name[0] != "."]
-        if others:
-            raise UsageError(
-                f"{output.name} holds other things ({others[0]}) and no batch", "a new folder", "choose another output"
-            )
+RUN = RunFolder("batch", _is_batch, (STUDIES,))
 
 
-def check(output: Path, settings: Table, pairs: Sequence[Pair], fingerprints: Sequence[str]) -> None:
-    """Refuse a folder that was begun with other settings, or holds results of other studies; nothing is written.
+def is_study(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote the folder of a study, which left no marker, and nothing else is in it."""
+    known = (*FILES, FOLDER, *STATE)
+    begun = (folder / STUDY).is_file() or (folder / FAILURE).is_file()
+    return begun and (folder.parent.parent / BATCH).is_file() and not strangers(folder, lambda name: name in known)
 
-    Studies may be added to a list, none taken away or changed once it is done.
+
+def check(output: Path, settings: Table, pairs: Sequence[Pair]) -> None:
+    """Refuse a folder that was begun with other settings, or holds other studies or things; nothing is written.
+
+    Studies may be added to a list, none taken away. Of a damaged ``batch.json`` the studies say what it said.
 
     Raises:
         UsageError: what differs.
-        UnreadableInputError: its records cannot be read.
     """
-    if (output / BATCH).exists():
-        found = _read(output / BATCH)
+    begun = _begun(output)
+    if begun is not None:
         for name, value in {"mureg": __version__, "settings": settings}.items():
-            _refuse_other(output, found.get(name), json.loads(json.dumps(value)), name)
-    asked = {pair.name: sign for pair, sign in zip(pairs, fingerprints, strict=True)}
+            _refuse_other(output, begun.get(name), json.loads(json.dumps(value)), name)
+    asked = {pair.name for pair in pairs}
     for study in sorted(path for path in (output / STUDIES).glob("[!.]*") if path.is_dir()):
         if study.name not in asked:
+            _refuse_left_out(output, study, len(asked))
+        elif any(study.iterdir()) and read_marker(study) is None and not is_study(study):
             raise UsageError(
-                f"{output.name} holds a study {study.name!r}, which is not among the {len(asked)} asked for",
-                "the list or folder that it was begun with, or one with more studies",
-                "choose another output",
+                f"{output.name}/{STUDIES}/{study.name} holds other things ({min(p.name for p in study.iterdir())})",
+                "a result of mureg or nothing",
+                "move them away, or choose another output",
             )
-        if (study / STUDY).exists() and _read(study / STUDY).get("fingerprint") != asked[study.name]:
-            raise UsageError(
-                f"{output.name} holds {study.name!r} registered from other files",
-                "the same paths, and files of the same names and sizes",
-                "choose another output or another name for the study",
-            )
+        elif begun is None:
+            _refuse_other_study(output, study, settings)
 
 
 def begin(output: Path, settings: Table) -> None:
-    """Write ``batch.json`` where it is not there yet; `check` comes first."""
-    if not (output / BATCH).exists():
-        said = {"mureg": __version__, "settings": settings, "use": RESEARCH_USE_ONLY}
+    """Write ``batch.json`` where it is not there yet, or damaged; `check` comes first."""
+    if _begun(output) is None:
+        table = {"mureg": __version__, "settings": settings, "use": RESEARCH_USE_ONLY}
         with writing(output / BATCH) as scratch:
-            scratch.write_text(json.dumps(said, indent=2) + "\n", "utf-8")
-
-
-def state_of(output: Path, pair: Pair, fingerprint: str) -> State:
-    """How far a study has come; one that failed with other files than those that are there now is missing."""
-    if pair.problem:
-        return "impossible"
-    if (output / STUDIES / pair.name / STUDY).exists():
-        return "done"
-    failure = failure_of(output, pair)
-    return "failed" if failure is not None and failure.fingerprint == fingerprint else "missing"
+            scratch.write_text(json.dumps(table, indent=2) + "\n", "utf-8")
 
 
 def failure_of(output: Path, pair: Pair) -> Failure | None:
-    """Why there is no result, None where nothing failed."""
+    """Why there is no result, None where nothing failed or nobody can read why."""
     if pair.problem:
         return Failure(pair.problem, pair.exit_code)
-    path = output / STUDIES / pair.name / FAILURE
-    if not path.exists():
-        return None
     try:
-        return Failure(**_read(path))
-    except (TypeError, UnreadableInputError):
+        found = read_json(output / STUDIES / pair.name / FAILURE)
+        return Failure(
+            str(found["problem"]), int(found["exit_code"]), str(found.get("stamp")), str(found.get("fingerprint"))
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, UnreadableInputError):
         return None
 
 
 def write_failure(output: Path, name: str, failure: Failure) -> None:
     """Remember a failure, in place of an earlier one; where the disk is full it is tried again the next time."""
-    with suppress(MuregError), writing_folder(output / STUDIES / name, overwrite=True) as scratch:
+    folder = output / STUDIES / name
+    with (
+        suppress(MuregError),
+        writing_folder(folder, kind=KIND, overwrite=True, state=STATE, recognise=is_study) as scratch,
+    ):
         (scratch / FAILURE).write_text(json.dumps(asdict(failure), indent=2) + "\n", "utf-8")
 
 
-def write_study(folder: Path, pair: Pair, fingerprint: str, seconds: float) -> None:
-    """Write ``study.json`` beside the results: from which files they are."""
-    said = {"name": pair.name, **pair.said(), "fingerprint": fingerprint, "seconds": round(seconds, 3)}
-    (folder / STUDY).write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")
+def write_study(folder: Path, pair: Pair, table: Table) -> None:
+    """Write ``study.json`` beside the results: from which files they are, and what else the batch must know of it."""
+    words = json.dumps({"name": pair.name, **pair.said(), **table}, indent=2, ensure_ascii=False)
+    (folder / STUDY).write_text(words + "\n", "utf-8", "surrogateescape")
 
 
 def read_study_record(output: Path, name: str) -> Table:
-    """``study.json`` of a study that is done."""
-    return _read(output / STUDIES / name / STUDY)
+    """``study.json`` of a study that is done. Raises `UnreadableInputError`."""
+    return read_json(output / STUDIES / name / STUDY)
 
 
-def _read(path: Path) -> Table:
+def settings_sha256(settings: Table) -> str:
+    """Of everything that decides what a result is, the version of mureg included."""
+    return hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode()).hexdigest()
+
+
+def _begun(output: Path) -> Table | None:
+    """``batch.json``; None where it is not there or damaged."""
     try:
-        found = json.loads(path.read_text("utf-8", "surrogateescape"))
-        if not isinstance(found, dict):
-            raise TypeError("no table")
-    except (OSError, ValueError, TypeError) as problem:
-        raise UnreadableInputError(
-            f"{path.parent.name}/{path.name} cannot be read", "the file as mureg wrote it", "choose another output"
-        ) from problem
-    return found
+        found = read_json(output / BATCH)
+    except UnreadableInputError:
+        return None
+    return found if {"mureg", "settings"} <= set(found) else None
 
 
-def _refuse_other(output: Path, found: Any, asked: Any, name: str) -> None:
-    difference = next(_differences(found, asked, name), None)
+def _refuse_left_out(output: Path, study: Path, n: int) -> None:
+    if any((study / name).exists() for name in STATE):
+        raise UsageError(
+            f"{output.name} holds a study {study.name!r}, which is not among the {n} asked for",
+            "the list or folder that it was begun with, or one with more studies",
+            "choose another output",
+        )
+
+
+def _refuse_other_study(output: Path, study: Path, settings: Table) -> None:
+    with suppress(UnreadableInputError):
+        made_with = read_json(study / STUDY).get("settings_sha256")
+        if made_with not in (None, settings_sha256(settings)):
+            raise UsageError(
+                f"{output.name} holds {study.name!r} registered with other settings, and a damaged {BATCH}",
+                "the settings that the folder was begun with",
+                "choose another output",
+            )
+
+
+def _refuse_other(output: Path, found: object, asked: object, name: str) -> None:
+    difference = next(differences(found, asked, name), None)
     if difference is not None:
         name, there, wanted = difference
         short = name.removeprefix("settings.").removeprefix("algorithms.")
@@ -163,12 +176,3 @@ def _refuse_other(output: Path, found: Any, asked: Any, name: str) -> None:
             wanted,
             "choose another output, or the settings that the folder was begun with",
         )
-
-
-def _differences(found: Any, asked: Any, name: str) -> Iterator[tuple[str, str, str]]:
-    """Where two tables differ: name, what is there, what was asked."""
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for key in [*asked, *(key for key in found if key not in asked)]:
-            yield from _differences(found.get(key), asked.get(key), f"{name}.{key}")
-    elif found != asked:
-        yield name, *("nothing" if value is None else repr(value) for value in (found, asked))  # type: ignore[misc]

@@ -15,7 +15,8 @@ import jinja2
 from PIL import Image
 
 from mureg import RESEARCH_USE_ONLY, __version__
-from mureg.io.atomic import writing
+from mureg.files.atomic import writing
+from mureg.files.cells import as_cell
 from mureg.report.batch.rows import Row
 
 CSV, HTML = "summary.csv", "summary.html"
@@ -63,7 +64,7 @@ def write_summary(rows: Sequence[Row], output: Path) -> tuple[Path, Path]:
     with writing(table) as scratch, scratch.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([_cell(value(row)) for value in COLUMNS.values()] for row in rows)
+        writer.writerows([as_cell(value(row)) for value in COLUMNS.values()] for row in rows)
     with writing(page) as scratch:
         scratch.write_text(as_page(rows, output), "utf-8", "backslashreplace")
     return table, page
@@ -99,7 +100,3 @@ def thumbnail(picture: Path) -> str:
 def _link(row: Row) -> str:
     """To what there is to look at, from the summary."""
     return quote(f"{row.folder}/{row.page}", errors="surrogateescape") if row.page else ""
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None else value

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mureg.errors import RefusedError
+from mureg.errors import RefusedError, UnreadableInputError, UsageError
+from mureg.files.settings import read_json
 from mureg.io.pair import Pair
-from mureg.report.batch.folder import STUDIES, failure_of, read_study_record
+from mureg.report.batch.folder import RESULT, STUDIES, failure_of, read_study_record
 
 FAILED, REFUSED = "failed", "refused"
 _WORST_FIRST = (FAILED, REFUSED, "review", "moved", "by-hand", "aligned")
@@ -85,29 +85,68 @@ class Row:
         return _WORST_FIRST.index(decision), -largest, self.study
 
 
-def rows_of(pairs: Sequence[Pair], output: Path) -> tuple[Row, ...]:
-    """What is known of each study: failed ones, those to be looked at, then by interval or shift, then by name."""
-    return tuple(sorted((row_of(pair, output) for pair in pairs), key=lambda row: row._order))
+@dataclass(frozen=True)
+class Result:
+    """What lies in the folder of a study that is done.
+
+    Attributes:
+        row: of the summary.
+        record: ``study.json``.
+    """
+
+    row: Row
+    record: Table
+
+
+def rows_of(pairs: Sequence[Pair], output: Path, changed: Collection[str] = ()) -> tuple[Row, ...]:
+    """What is known of each study: failed ones, those to be looked at, then by interval or shift, then by name.
+
+    Args:
+        pairs: the studies.
+        output: the batch's folder.
+        changed: names of those whose files are others now.
+    """
+    rows = (_changed(pair, output) if pair.name in changed else row_of(pair, output) for pair in pairs)
+    return tuple(sorted(rows, key=lambda row: row._order))
 
 
 def row_of(pair: Pair, output: Path) -> Row:
     """Read a study's ``registration.json``, or why there is none."""
-    where = f"{STUDIES}/{pair.name}"
-    page = next((name for name in _PAGES if (output / where / name).exists()), "")
-    if not pair.problem and (output / where / "registration.json").exists():
-        try:
-            found = json.loads((output / where / "registration.json").read_text("utf-8"))
-            seconds = _number(read_study_record(output, pair.name).get("seconds"))
-            return _registered(pair.name, found, where, page, seconds)
-        except Exception as problem:  # a file that somebody changed
-            said = f"registration.json cannot be read ({type(problem).__name__}); choose another output."
-            return Row(pair.name, FAILED, said, exit_code=4, folder=where, page=page)
+    result = None if pair.problem else known_result(output, pair.name)
+    if result is not None:
+        return result.row
     failure = failure_of(output, pair)
     if failure is None:
         return Row(pair.name, FAILED, "no result; give the same command again.", exit_code=1)
     decision = REFUSED if failure.exit_code == RefusedError.exit_code else FAILED
-    folder = where if page else ""
+    page = _page(output, pair.name)
+    folder = f"{STUDIES}/{pair.name}" if page else ""
     return Row(pair.name, decision, failure.problem, exit_code=failure.exit_code, folder=folder, page=page)
+
+
+def known_result(output: Path, name: str) -> Result | None:
+    """The result of a study; None where there is none, or its records are damaged in any way."""
+    where = f"{STUDIES}/{name}"
+    try:
+        record = read_study_record(output, name)
+        found = read_json(output / where / RESULT)
+        row = _registered(name, found, where, _page(output, name), _number(record.get("seconds")))
+    except (UnreadableInputError, AttributeError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
+    return Result(row, record)
+
+
+def _changed(pair: Pair, output: Path) -> Row:
+    other = UsageError(
+        "files that are not those it was registered from", "the same contents", "give --retry to register it again"
+    )
+    page = _page(output, pair.name)
+    folder = f"{STUDIES}/{pair.name}" if page else ""
+    return Row(pair.name, FAILED, str(other), exit_code=other.exit_code, folder=folder, page=page)
+
+
+def _page(output: Path, name: str) -> str:
+    return next((page for page in _PAGES if (output / STUDIES / name / page).exists()), "")
 
 
 def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> Row:

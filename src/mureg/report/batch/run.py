@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,25 +13,28 @@ from mureg import __version__
 from mureg.cohort.work import Done, prepare_process
 from mureg.cohort.workers import all_done
 from mureg.errors import MuregError, UnreadableInputError, UsageError
-from mureg.io.atomic import writing_folder
+from mureg.files.atomic import writing_folder
+from mureg.files.places import refuse_overlap
+from mureg.files.settings import Table
 from mureg.io.pair import Pair
 from mureg.io.pairs_folder import BATCH
 from mureg.report.batch.folder import (
+    KIND,
+    RUN,
+    STATE,
     STUDIES,
     Failure,
-    State,
-    Table,
     begin,
     check,
-    claimed,
     failure_of,
-    refuse_strangers,
-    state_of,
+    is_study,
+    settings_sha256,
     write_failure,
     write_study,
 )
 from mureg.report.batch.page import write_summary
 from mureg.report.batch.rows import Row, rows_of
+from mureg.report.batch.states import State, state_of
 
 Progress = Callable[[int, int], None]
 """Told how many of the missing studies are done, and how many were missing."""
@@ -45,39 +49,52 @@ class Plan:
 
     Attributes:
         pairs: every study.
-        fingerprints: of their files.
+        stamps: of their files.
         output: the batch's folder, which need not be there.
         settings: everything that decides what a result is, ready for JSON.
+        inputs: what was given beside the studies themselves: their folder, or the list of them.
     """
 
     pairs: tuple[Pair, ...]
-    fingerprints: tuple[str, ...]
+    stamps: tuple[str, ...]
     output: Path
     settings: Table
+    inputs: tuple[Path, ...] = ()
 
     def states(self) -> tuple[State, ...]:
         """How far each study has come.
 
         Raises:
-            UsageError, UnreadableInputError: the folder holds another batch or other things.
+            UsageError: the folder overlaps an input, or holds another batch or other things.
         """
-        refuse_strangers(self.output)
-        check(self.output, self.settings, self.pairs, self.fingerprints)
-        return tuple(
-            state_of(self.output, pair, sign) for pair, sign in zip(self.pairs, self.fingerprints, strict=True)
-        )
+        self.refuse()
+        check(self.output, self.settings, self.pairs)
+        return tuple(state_of(self.output, pair, stamp) for pair, stamp in zip(self.pairs, self.stamps, strict=True))
+
+    def refuse(self) -> None:
+        """Refuse an output that overlaps an input, or holds other things; nothing is written."""
+        for pair in self.pairs:
+            refuse_overlap(self.output, (pair.spect, pair.ct, pair.mu))
+        RUN.refuse(self.output, self.inputs)
 
 
-def plan(pairs: Sequence[Pair], output: Path, settings: Table) -> Plan:
+def plan(pairs: Sequence[Pair], output: Path, settings: Table, inputs: Sequence[Path] = ()) -> Plan:
     """Look at the files of every study; nothing is written.
 
     Args:
         pairs: the studies; see `mureg.io.pairs.find_pairs`.
         output: the batch's folder.
         settings: of every algorithm, as `as_settings` gives them.
+        inputs: see `Plan`.
     """
-    signed = [_signed(pair) for pair in pairs]
-    return Plan(tuple(pair for pair, _ in signed), tuple(sign for _, sign in signed), output.resolve(), settings)
+    stamped = [_stamped(pair) for pair in pairs]
+    return Plan(
+        tuple(pair for pair, _ in stamped),
+        tuple(stamp for _, stamp in stamped),
+        output.resolve(),
+        settings,
+        tuple(inputs),
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +140,7 @@ def run_batch(
         register: does one study.
         jobs: processes on this machine, which import the calling script: guard it by ``__name__``.
         scheduler: address of a Dask scheduler whose workers do it instead; they see all files under the same paths.
-        retry: do again what failed before.
+        retry: do again what failed before, and what was registered from other files than those that are there now.
         progress: told after each study.
 
     Raises:
@@ -132,14 +149,16 @@ def run_batch(
     _check(jobs, scheduler)
     started = time.perf_counter()
     output = planned.output
-    with claimed(output):
+    planned.refuse()
+    with RUN.claimed(output):
         states = planned.states()
         begin(output, planned.settings)
-        work = Work(planned.pairs, planned.fingerprints, output, register)
-        wanted = ("missing", "failed") if retry else ("missing",)
+        work = Work(planned.pairs, planned.stamps, output, register, settings_sha256(planned.settings))
+        wanted = ("missing", "failed", "changed") if retry else ("missing",)
         missing = [index for index, state in enumerate(states) if state in wanted]
         results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None), work.remember)
-        rows = rows_of(planned.pairs, output)
+        changed = {pair.name for pair, state in zip(planned.pairs, states, strict=True) if state == "changed"}
+        rows = rows_of(planned.pairs, output, () if retry else changed)
         files = write_summary(rows, output)
     made = sum(not one.problem for one in results)
     return BatchRun(rows, made, states.count("done"), time.perf_counter() - started, files)
@@ -150,13 +169,16 @@ class Work:
     """Everything a worker must know; called with the number of a study.
 
     Attributes:
+        stamps: of the files of each study when the batch was begun.
+        settings: SHA-256 of the batch's settings.
         version: of the mureg that the batch was begun with.
     """
 
     pairs: tuple[Pair, ...]
-    fingerprints: tuple[str, ...]
+    stamps: tuple[str, ...]
     output: Path
     register: RegisterOne
+    settings: str
     version: str = __version__
 
     def name(self, index: int) -> str:
@@ -168,13 +190,17 @@ class Work:
         prepare_process()
         started = time.perf_counter()
         self._check_place()
-        pair, sign = self.pairs[index], self.fingerprints[index]
+        pair, stamp, fingerprint = self.pairs[index], self.stamps[index], ""
+        folder = self.output / STUDIES / pair.name
         try:
-            with writing_folder(self.output / STUDIES / pair.name, overwrite=True) as scratch:
+            with writing_folder(folder, kind=KIND, overwrite=True, state=STATE, recognise=is_study) as scratch:
+                stamp, fingerprint = pair.stamp(), pair.fingerprint()
                 self.register(pair, scratch)
-                write_study(scratch, pair, sign, time.perf_counter() - started)
+                seconds = round(time.perf_counter() - started, 3)
+                table = {"fingerprint": fingerprint, "stamp": stamp, "settings_sha256": self.settings}
+                write_study(scratch, pair, {**table, "mureg": self.version, "seconds": seconds})
         except Exception as problem:
-            failure = _failure(problem, sign)
+            failure = _failure(problem, stamp, fingerprint)
             write_failure(self.output, pair.name, failure)
             return Done(index, pair.name, time.perf_counter() - started, failure.problem)
         return Done(index, pair.name, time.perf_counter() - started)
@@ -182,7 +208,10 @@ class Work:
     def remember(self, done: Done) -> None:
         """Write down a failure that the worker could not, for its process died."""
         if done.problem and failure_of(self.output, self.pairs[done.index]) is None:
-            write_failure(self.output, done.name, Failure(done.problem, 1, self.fingerprints[done.index]))
+            fingerprint = ""
+            with suppress(MuregError, OSError):
+                fingerprint = self.pairs[done.index].fingerprint()
+            write_failure(self.output, done.name, Failure(done.problem, 1, self.stamps[done.index], fingerprint))
 
     def _check_place(self) -> None:
         if self.version != __version__:
@@ -203,18 +232,18 @@ def as_settings(table: Table) -> Table:
     return said
 
 
-def _failure(problem: Exception, fingerprint: str) -> Failure:
+def _failure(problem: Exception, stamp: str, fingerprint: str) -> Failure:
     if isinstance(problem, MuregError):
-        return Failure(str(problem), problem.exit_code, fingerprint)
-    return Failure(" ".join(f"{type(problem).__name__}: {problem}".split()), 1, fingerprint)
+        return Failure(str(problem), problem.exit_code, stamp, fingerprint)
+    return Failure(" ".join(f"{type(problem).__name__}: {problem}".split()), 1, stamp, fingerprint)
 
 
-def _signed(pair: Pair) -> tuple[Pair, str]:
-    """The pair and the fingerprint of its files, or what keeps them from being listed."""
+def _stamped(pair: Pair) -> tuple[Pair, str]:
+    """The pair and the stamp of its files, or what keeps them from being listed."""
     if pair.problem:
         return pair, ""
     try:
-        return pair, pair.fingerprint()
+        return pair, pair.stamp()
     except (MuregError, OSError) as problem:
         refusal = problem if isinstance(problem, MuregError) else _gone(pair, problem)
         return Pair(pair.name, pair.where, pair.base, problem=str(refusal), exit_code=refusal.exit_code), ""
