@@ -46,8 +46,8 @@ def agreed_step(detector: Dataset, rotation: Dataset, one: Pass, n_detectors: in
     fitting = [step for step in sizes if _fits(arc, step, one.planned, n_detectors)]
     if arc and one.planned > 1 and not fitting:
         raise GeometryError(
-            f"{one.planned} views at an AngularStep of {sizes[0]:g} degrees span {one.planned * sizes[0]:g} degrees but "
-            f"ScanArc says {arc:g}",
+            f"{one.planned} views at an AngularStep of {sizes[0]:g} degrees span {one.planned * sizes[0]:g} degrees "
+            f"but ScanArc says {arc:g}",
             "a step, a number of views and an arc that agree",
             "export the complete acquisition, or correct the one that is wrong",
         )
