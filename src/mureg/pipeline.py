@@ -215,9 +215,13 @@ def attenuation_maps(
     grid: Grid,
     settings: AttenuationMap = AttenuationMap(),  # noqa: B008
 ) -> tuple[AttenuationMaps, tuple[str, ...]]:
-    """Body and table of a CT or ready map, averaged to half the voxels of `grid`, and every guess in a sentence."""
+    """Body and table of a CT or ready map, averaged to half the voxels of `grid`, and every guess in a sentence.
+
+    Raises `UnitsError` for a CT whose air and soft tissue do not lie where those of a chest in HU must.
+    """
     notes: tuple[str, ...] = ()
     if isinstance(attenuation, Ct):
+        attenuation = attenuation.with_scale_checked()
         conversion, note = attenuation.conversion()
         maps = settings.prepare(attenuation.volume, conversion)
         notes = (*attenuation.notes, *([note] if note else []))

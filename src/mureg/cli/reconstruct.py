@@ -35,6 +35,7 @@ class Reconstruct:
         series: which series of the folder holds the projections.
         gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
         ct_series: which CT or map series of its folder.
+        phantom: the CT shows a test object and no chest; its HU are not checked against those of a chest.
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
         attenuation: how the map is made.
@@ -48,6 +49,7 @@ class Reconstruct:
     series: str | None = None
     gate: int | None = None
     ct_series: str | None = None
+    phantom: bool = False
     common: Annotated[Common, Flat] = field(default_factory=Common)
     osem: Osem = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
@@ -125,7 +127,7 @@ def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume
     notes: list[str] = []
     attenuation: Ct | Volume
     if options.ct is not None:
-        attenuation, source = read_ct(options.ct, options.ct_series)
+        attenuation, source = read_ct(options.ct, options.ct_series, phantom=options.phantom)
     elif options.mu is not None:
         attenuation, said, source = read_mu(options.mu, options.ct_series)
         notes += said

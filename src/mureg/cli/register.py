@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.cli.allowed import Allowed
 from mureg.cli.common import (
     Algorithms,
     Common,
@@ -44,6 +45,7 @@ class Manner:
 
     registrar: RegistrarKind = NearHeart.kind
     reconstruction: bool = True
+    allowed: Annotated[Allowed, Flat] = field(default_factory=Allowed)
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
@@ -128,7 +130,12 @@ def carried_out(options: Register, device: str, report: Progress) -> tuple[Asses
     dicom = manner.results.of(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
     check_folder(options.output, overwrite, dicom)
     study = read_study(
-        options.spect, ct=options.ct, mu=options.mu, spect_series=options.spect_series, ct_series=options.ct_series
+        options.spect,
+        ct=options.ct,
+        mu=options.mu,
+        spect_series=options.spect_series,
+        ct_series=options.ct_series,
+        **manner.allowed.as_arguments(),
     )
     algorithms = manner.algorithms
     outcome = run(

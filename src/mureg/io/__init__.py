@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.io.derived import require_original, spect_notes
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
-from mureg.io.dicom_files import patient_of, require_path
+from mureg.io.dicom_files import DicomFile, patient_of, require_path
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
 from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
 from mureg.io.dicom_results import DicomResult, write_dicom_results
@@ -75,13 +77,17 @@ def read_gates(path: Path | str, series: str | None = None) -> tuple[Acquisition
     return load_gates(choose_nm(path, series, PROJECTIONS, maps=False))
 
 
-def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
+def read_ct(path: Path | str, series: str | None = None, *, phantom: bool = False) -> tuple[Ct, Source]:
     """Read a CT: a folder with a DICOM series, or a NIfTI file in HU (then without tube voltage and scanner).
 
-    Args, refusals: as for `read_spect`.
+    Args:
+        path, series: as for `read_spect`.
+        phantom: it shows a test object and no chest, which may lack air or soft tissue.
+
+    Raises:
+        As `read_spect`, and UnitsError where air and soft tissue are not where those of a chest in HU must be.
     """
-    ct, source, _ = _read_ct(Path(path), series)
-    return ct, source
+    return _read_ct(Path(path), series, phantom=phantom)[:2]
 
 
 def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[str, ...], Source]:
@@ -105,11 +111,27 @@ def read_study(
     mu: Path | str | None = None,
     spect_series: str | None = None,
     ct_series: str | None = None,
+    phantom: bool = False,
+    allow_corrected_spect: bool = False,
+    allow_derived: bool = False,
 ) -> Study:
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
-    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. Where the two name
-    different patients a note says so: copies may carry different pseudonyms of one person.
+    Where the two name different patients a note says so: copies may carry different pseudonyms of one person.
+
+    Args:
+        spect: projections or an uncorrected reconstruction, DICOM or NIfTI.
+        ct, mu: exactly one of them.
+        spect_series: which SPECT series of its folder.
+        ct_series: which CT or map series of its folder.
+        phantom: the CT shows a test object and no chest; see `read_ct`.
+        allow_corrected_spect: take a SPECT that says it is corrected for attenuation already.
+        allow_derived: take a series that this program wrote, where it is named or alone.
+
+    Raises:
+        UsageError: not exactly one of `ct` and `mu`.
+        RefusedError: a SPECT that is corrected already, or a series that this program wrote, and that was not allowed.
+        UnreadableInputError, GeometryError, UnitsError: as `read_spect` and `read_ct`.
     """
     if (ct is None) == (mu is None):
         raise UsageError(
@@ -117,53 +139,65 @@ def read_study(
             "exactly one of them",
             "give --ct or --mu",
         )
-    emission, notes, emission_source, patient = _read_spect(Path(spect), spect_series)
+    emission, notes, emission_source, emission_file = _read_spect(Path(spect), spect_series)
+    notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
     attenuation: Ct | Volume
     if ct is not None:
-        attenuation, source, other = _read_ct(Path(ct), ct_series)
+        attenuation, source, file = _read_ct(Path(ct), ct_series, phantom=phantom, allow_derived=allow_derived)
     else:
         assert mu is not None
-        attenuation, notes_of_map, source, other = _read_mu(Path(mu), ct_series)
+        attenuation, notes_of_map, source, file = _read_mu(Path(mu), ct_series)
+        if not allow_derived:
+            require_original(file, "attenuation map")
         notes += notes_of_map
+    patient, other = (patient_of(one) if one is not None else "" for one in (emission_file, file))
     if patient and other and patient != other:
         what = "CT" if ct is not None else "attenuation map"
         notes += (f"the SPECT and the {what} name different patients: make sure that they belong together",)
     return Study(emission, attenuation, sources=(emission_source, source), notes=notes)
 
 
-# each of these also returns the patient's identifier, "" where there is none
+# each of these also returns the first DICOM file, None for NIfTI
 
 
-def _read_spect(path: Path, series: str | None) -> tuple[Acquisition | Volume, tuple[str, ...], Source, str]:
+def _read_spect(
+    path: Path, series: str | None
+) -> tuple[Acquisition | Volume, tuple[str, ...], Source, DicomFile | None]:
     """`read_spect`, and the guesses made on a volume (an acquisition carries its own)."""
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "spect")
-        return volume, notes, source_of("spect", [path]), ""
+        return volume, notes, source_of("spect", [path]), None
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
     notes = notes if isinstance(spect, Volume) else ()
-    return spect, notes, source_of("spect", [file.path]), patient_of(file)
+    return spect, notes, source_of("spect", [file.path]), file
 
 
-def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, str]:
+def _read_ct(
+    path: Path, series: str | None, *, phantom: bool, allow_derived: bool = True
+) -> tuple[Ct, Source, DicomFile | None]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "ct")
-        return Ct(volume, notes=notes), source_of("ct", [path]), ""
+        ct = Ct(volume, notes=notes, phantom=phantom).with_scale_checked()
+        return ct, source_of("ct", [path]), None
     chosen, notes = choose_ct_series(path, series)
+    if not allow_derived:
+        require_original(chosen.files[0], "CT")
     source = source_of("ct", [f.path for f in chosen.files])
-    return read_ct_series(chosen, notes), source, patient_of(chosen.files[0])
+    ct = replace(read_ct_series(chosen, notes), phantom=phantom).with_scale_checked()
+    return ct, source, chosen.files[0]
 
 
-def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, str]:
+def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, DicomFile | None]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
-        return volume, notes, source_of("mu", [path]), ""
+        return volume, notes, source_of("mu", [path]), None
     file = choose_map(path, series)
     volume, notes = load_nm_map(file)
-    return volume, notes, source_of("mu", [file.path]), patient_of(file)
+    return volume, notes, source_of("mu", [file.path]), file
 
 
 def _nifti(path: Path) -> bool:

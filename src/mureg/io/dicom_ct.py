@@ -12,7 +12,9 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import require_moderate
+from mureg.io.character_set import character_set_note
 from mureg.io.ct_statements import agreed_hounsfield, hounsfield_line, spacing_notes
+from mureg.io.derived import choose_original, derived_notes
 from mureg.io.dicom_access import (
     decoded_pixels,
     number,
@@ -22,7 +24,7 @@ from mureg.io.dicom_access import (
     require_millimetres,
     text,
 )
-from mureg.io.dicom_files import DicomFile, DicomSeries, choose, is_localizer, nothing_fits, search
+from mureg.io.dicom_files import DicomFile, DicomSeries, is_localizer, nothing_fits, search
 from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
 from mureg.study import Ct
 
@@ -65,7 +67,8 @@ def choose_ct_series(path: Path, series: str | None = None) -> tuple[DicomSeries
         only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
         raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
-    return choose(candidates, series, "CT series"), (*dropped, *found.notes)
+    chosen, notes = choose_original(candidates, series, "CT series")
+    return chosen, (*dropped, *found.notes, *notes)
 
 
 def ct_candidates(found: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], int]:
@@ -91,7 +94,8 @@ def read_ct_series(series: DicomSeries, notes: tuple[str, ...] = ()) -> Ct:
         spaced = spacing_notes([f.header for f in files], grid.spacing_mm[2])
         hounsfield, outside, lines = _hounsfield(files, grid.shape)
         kvp, odd = _kvp_and_oddities(first)
-        notes = (*notes, *spaced, *lines, *odd)
+        derived = derived_notes([f.header for f in files])
+        notes = (*notes, *character_set_note(first), *derived, *spaced, *lines, *odd)
         maker, model = text(first, "Manufacturer"), text(first, "ManufacturerModelName")
     if outside.any():
         notes = (*notes, f"{100 * outside.mean():.1f} % of the CT voxels are padding and count as unknown")
