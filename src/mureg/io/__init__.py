@@ -143,13 +143,13 @@ def read_study(
     notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
     attenuation: Ct | Volume
     if ct is not None:
-        attenuation, source, file = _read_ct(Path(ct), ct_series, phantom=phantom, allow_derived=allow_derived)
+        attenuation, source, file = _read_ct(
+            Path(ct), ct_series, phantom=phantom, in_registration=True, allow_derived=allow_derived
+        )
     else:
         assert mu is not None
         attenuation, notes_of_map, source, file = _read_mu(Path(mu), ct_series)
-        if not allow_derived:
-            require_original(file, "attenuation map")
-        notes += notes_of_map
+        notes += (*require_original(file, "attenuation map", allowed=allow_derived), *notes_of_map)
     patient, other = (patient_of(one) if one is not None else "" for one in (emission_file, file))
     if patient and other and patient != other:
         what = "CT" if ct is not None else "attenuation map"
@@ -175,7 +175,7 @@ def _read_spect(
 
 
 def _read_ct(
-    path: Path, series: str | None, *, phantom: bool, allow_derived: bool = True
+    path: Path, series: str | None, *, phantom: bool, in_registration: bool = False, allow_derived: bool = False
 ) -> tuple[Ct, Source, DicomFile | None]:
     require_path(path)
     if _nifti(path):
@@ -183,10 +183,9 @@ def _read_ct(
         ct = Ct(volume, notes=notes, phantom=phantom).with_scale_checked()
         return ct, source_of("ct", [path]), None
     chosen, notes = choose_ct_series(path, series)
-    if not allow_derived:
-        require_original(chosen.files[0], "CT")
+    own = require_original(chosen.files[0], "CT", allowed=allow_derived) if in_registration else ()
     source = source_of("ct", [f.path for f in chosen.files])
-    ct = replace(read_ct_series(chosen, notes), phantom=phantom).with_scale_checked()
+    ct = replace(read_ct_series(chosen, (*own, *notes)), phantom=phantom).with_scale_checked()
     return ct, source, chosen.files[0]
 
 

@@ -44,42 +44,47 @@ def choose_original(candidates: Sequence[DicomSeries], wanted: str | None, what:
     """`choose` among what this program did not write; what it wrote only where that is named or alone.
 
     Returns:
-        The series, and a note on how many were left out, or that the chosen one is such a result.
+        The series, and a note on how many were left out.
     """
     others, n_own = without_own(candidates)
     if wanted is None and others:
         left_out = f"{n_own} {what} that {OWN} wrote {'was' if n_own == 1 else 'were'} left out"
         return choose(others, None, what), (left_out,) if n_own else ()
-    chosen = choose(candidates, wanted, what)
-    return chosen, own_notes(chosen.files[0].header, f"the series chosen among the {what}")
+    return choose(candidates, wanted, what), ()
 
 
 def own_notes(header: Dataset, what: str) -> Notes:
-    """A sentence of the first rank on an object that this program wrote, none for others."""
+    """A sentence on an object that this program wrote, none for others."""
     if not written_here(header):
         return ()
     title = text(header, "SeriesDescription")
-    return (first_rank(f"{what} '{title}' was written by {OWN}: it is a result of an earlier registration"),)
+    return (f"{what} '{title}' was written by {OWN}: it is a result of an earlier registration",)
 
 
-def require_original(file: DicomFile | None, what: str) -> None:
-    """Refuse an object that this program wrote as an input of a registration; None, for NIfTI, proves nothing."""
-    if file is not None and written_here(file.header):
-        title = text(file.header, "SeriesDescription")
+def require_original(file: DicomFile | None, what: str, *, allowed: bool) -> Notes:
+    """Refuse an object that this program wrote as an input of a registration; a sentence on it where it is allowed.
+
+    Args:
+        file: the object, None for NIfTI, which proves nothing.
+        what: it is given as, for the sentence.
+        allowed: whether it was asked for.
+    """
+    notes = () if file is None else own_notes(file.header, f"the {what}")
+    if notes and not allowed:
         raise RefusedError(
-            f"the {what} '{title}' was written by {OWN}: registering it again would find it aligned with itself",
-            "the images of the scanner",
+            notes[0],
+            "the images of the scanner, for registered again it would be found aligned with itself",
             "choose the original series, or give --allow-derived if this one is meant",
         )
+    return tuple(map(first_rank, notes))
 
 
 def spect_notes(file: DicomFile | None, *, allow_corrected: bool, allow_derived: bool) -> Notes:
     """Refuse a SPECT that this program wrote or that is corrected already; sentences on it where that was allowed."""
     if file is None:
         return ()
-    if not allow_derived:
-        require_original(file, "SPECT")
-    return corrected_notes(file.header, allowed=allow_corrected)
+    own = require_original(file, "SPECT", allowed=allow_derived)
+    return (*own, *corrected_notes(file.header, allowed=allow_corrected))
 
 
 def derived_notes(headers: Sequence[Dataset]) -> Notes:

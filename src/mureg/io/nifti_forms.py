@@ -35,8 +35,8 @@ def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix,
         return matrix, [f"the qform of the NIfTI header is damaged; {only} used"] if damaged else []
     s_matrix, q_matrix = np.asarray(sform, dtype=np.float64), np.asarray(qform, dtype=np.float64)
     codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
-    if not np.isfinite(s_matrix).all():
-        return s_matrix, []
+    if not _usable(s_matrix):
+        return s_matrix, []  # to be refused for what it is
     apart_mm = _farthest_corner_mm(s_matrix - q_matrix, header.get_data_shape()[:3])
     if apart_mm <= _SAME_MM:
         return s_matrix, []
@@ -53,6 +53,17 @@ def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix,
     space = _SPACES.get(codes[other], "unknown coordinates")
     note = f"{found}; {chosen} used, which is the scanner's by its code, while {other} is that of {space}"
     return s_matrix if chosen == "sform" else q_matrix, [note]
+
+
+def _usable(matrix: Matrix) -> bool:
+    """Whether a matrix is finite, with three axes that are perpendicular."""
+    if not np.isfinite(matrix).all():
+        return False
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    if lengths.min() <= 0:
+        return False
+    axes = matrix[:3, :3] / lengths
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= 5e-3)
 
 
 def _farthest_corner_mm(difference: Matrix, shape: tuple[int, ...]) -> float:

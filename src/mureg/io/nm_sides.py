@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from mureg.errors import GeometryError
 from mureg.io.dicom_access import numbers, text
 from mureg.io.dicom_build import decimals
-from mureg.io.nm_pose import away_from_axis, implied_angle_deg, viewers_right
+from mureg.io.nm_pose import away_from_axis, implied_angle_deg, require_upright, viewers_right
 from mureg.io.nm_views import Pass
 
 _SAME_ANGLE_DEG = 3.0
@@ -88,6 +88,8 @@ def agreed_side(
         return Agreed(angle_deg, detector)
     directions = numbers(detector, "ImageOrientationPatient", 6)
     assert directions is not None
+    column = np.asarray(directions[3:], dtype=np.float64)
+    require_upright(column / max(float(np.linalg.norm(column)), 1e-12))
     stated = (
         f"the start angle of detector {number} is {angle_deg % 360:.1f} degrees but its orientation says {implied:.1f}"
     )
