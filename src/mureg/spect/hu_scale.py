@@ -165,7 +165,7 @@ def _cause(scale: HuScale) -> tuple[str, str]:
             "probably stored values, HU + 1024 or HU + 1000",
             "export the series with its rescale intercept, or subtract the offset before use",
         )
-    if scale.clipped_hu is not None and scale.clipped_hu > AIR_HU[1]:
+    if scale.clipped_hu is not None and AIR_HU[1] < scale.clipped_hu >= scale.air_hu - 2.0:
         return (
             f"probably cut to a display window that begins at {scale.clipped_hu:.0f}",
             "export the original series and no copy made for display",
