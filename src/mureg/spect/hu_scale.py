@@ -166,8 +166,9 @@ def _cause(scale: HuScale) -> tuple[str, str]:
             "export the series with its rescale intercept, or subtract the offset before use",
         )
     if scale.clipped_hu is not None and AIR_HU[1] < scale.clipped_hu >= scale.air_hu - 2.0:
+        or_slope = ", or the rescale slope is lost" if scale.clipped_hu <= -300.0 else ""
         return (
-            f"probably cut to a display window that begins at {scale.clipped_hu:.0f}",
+            f"probably cut to a display window that begins at {scale.clipped_hu:.0f}{or_slope}",
             "export the original series and no copy made for display",
         )
     if AIR_HU[1] < scale.air_hu < -200 or (not scale.has_air and scale.has_soft_tissue):
