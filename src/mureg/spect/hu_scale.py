@@ -24,6 +24,7 @@ _SAMPLES = 4_000_000
 _PLATEAU_SHARE = 0.01  # of the known voxels with exactly the lowest value
 _PLATEAU_RATIO = 5.0  # and so many times more than have any one of the values right above it
 _NEAR_PLATEAU_HU = 60.0
+_MOST_PADDING = 10.0  # times the voxels in the peak of air; a cylinder of a field in a square has 0.3
 _PEAK_SHARE = 0.002  # of the known voxels within 20 HU
 _PEAK_HALF_WIDTH = 20
 _SOFT_SHARE = 0.10  # of what is denser than lung
@@ -97,7 +98,11 @@ def hu_scale(volume: Volume) -> HuScale:
     air = _lowest_peak(counts)
     if plateau is not None:
         above = _lowest_peak(counts[plateau + 1 :])
-        air = plateau if above is None or above >= _NEAR_PLATEAU_HU else plateau + 1 + above
+        air = plateau
+        if above is not None and above < _NEAR_PLATEAU_HU:
+            peak = plateau + 1 + above
+            is_padding = counts[plateau] <= _MOST_PADDING * _around(counts[plateau + 1 :], above)
+            air = peak if is_padding else plateau
     if air is None:
         air = int(np.flatnonzero(counts)[0])
     soft, soft_share = _soft_tissue(counts, air)
