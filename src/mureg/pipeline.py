@@ -82,7 +82,7 @@ def run(
     clock.begin("attenuation map")
     grid, outline = uncorrected.grid, emission_outline(uncorrected)
     maps, map_notes = attenuation_maps(study.attenuation, grid, attenuation)
-    refuse_without_lung(maps, limits.least_lung_ml)
+    refuse_without_lung(maps, _least_lung_ml(study, limits))
 
     clock.begin("registration")
     registration = registrar.register(uncorrected, maps.body, acquisition, maps)
@@ -197,7 +197,7 @@ def reconstruct_at(
     )
     uncorrected = _uncorrected(study.spect, study.spect, reconstructor)
     maps, map_notes = attenuation_maps(study.attenuation, uncorrected.grid, attenuation)
-    refuse_without_lung(maps, limits.least_lung_ml)
+    refuse_without_lung(maps, _least_lung_ml(study, limits))
     refuse_overlap(uncorrected, maps.body, ct_from_spect, "at the pose given")
     outline = emission_outline(uncorrected)
     image, physics_notes = corrected_at(ct_from_spect, study.spect, maps, outline, reconstructor, physics)
@@ -226,9 +226,13 @@ def attenuation_maps(
     grid: Grid,
     settings: AttenuationMap = AttenuationMap(),  # noqa: B008
 ) -> tuple[AttenuationMaps, tuple[str, ...]]:
-    """Body and table of a CT or ready map, averaged to half the voxels of `grid`, and every guess in a sentence."""
+    """Body and table of a CT or ready map, averaged to half the voxels of `grid`, and every guess in a sentence.
+
+    Raises `UnitsError` for a CT whose air and soft tissue do not lie where those of a chest in HU must.
+    """
     notes: tuple[str, ...] = ()
     if isinstance(attenuation, Ct):
+        attenuation = attenuation.with_scale_checked()
         conversion, note = attenuation.conversion()
         maps = settings.prepare(attenuation.volume, conversion)
         notes = (*attenuation.notes, *([note] if note else []))
@@ -275,6 +279,11 @@ def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, r
             "check that the right series was given",
         )
     return reconstruct(acquisition, None, reconstructor, WITHOUT)
+
+
+def _least_lung_ml(study: Study, limits: Thresholds) -> float:
+    """Of a chest; a test object has none."""
+    return 0.0 if isinstance(study.attenuation, Ct) and study.attenuation.phantom else limits.least_lung_ml
 
 
 def _acquisition_notes(spect: Acquisition | Volume, correct: bool) -> Notes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from mureg.geometry import Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.corrections import HuToMu, choose_conversion
+from mureg.spect.hu_scale import require_hu_scale
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Ct:
         manufacturer, model: of the scanner, "" where unknown.
         kvp: tube voltage, None where unknown.
         notes: every guess made while reading, one sentence each.
+        phantom: a test object and no chest, whose HU are not checked against those of a chest.
     """
 
     volume: Volume
@@ -64,6 +66,12 @@ class Ct:
     model: str = ""
     kvp: float | None = None
     notes: tuple[str, ...] = ()
+    phantom: bool = False
+
+    def with_scale_checked(self) -> Ct:
+        """The CT with what is odd about its scale among its notes; `UnitsError` where its values are not HU."""
+        checked = require_hu_scale(self.volume, phantom=self.phantom)
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *checked))))
 
     def conversion(self) -> tuple[HuToMu, str]:
         """How HU become attenuation for this scanner and voltage, and a sentence on the guess made, "" for none."""

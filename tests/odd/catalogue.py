@@ -30,9 +30,13 @@ def tables() -> str:
         read = [(o.name, o.note or "no note") for o in group if o.is_read]
         parts.append(_table(("odd, and read", "words of the note"), read))
         refused = [
-            (o.name, {"ct": "CT", "mu": "map", "spect": "SPECT"}[o.side], o.says) for o in group if not o.is_read
+            (o.name, _SIDES[o.side], o.says + (f" (exit code {o.code})" if o.code != 4 else ""))
+            for o in group
+            if not o.is_read
         ]
-        parts.append(_table(("refused, exit code 4", "given as", "words of the sentence"), refused))
+        parts.append(
+            _table(("refused, exit code 4 unless another is named", "given as", "words of the sentence"), refused)
+        )
     return "\n".join(parts)
 
 

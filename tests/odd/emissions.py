@@ -131,6 +131,20 @@ def _ct_as_spect(root: Path) -> Path:
     return root / "ct"
 
 
+def _saturated() -> np.ndarray:
+    """Views of a ball that is brighter than 8 bits can say."""
+    y, x = np.mgrid[0:16, 0:12]
+    ball = 400 * np.exp(-((y - 8) ** 2 + (x - 6) ** 2) / 18)
+    return np.repeat(np.minimum(ball, 255).astype(np.uint16)[None], 8, axis=0)
+
+
+def _in_utf_8(path: Path) -> Path:
+    """The patient's name in another character set than the header declares."""
+    path.write_bytes(path.read_bytes().replace(b"Secret^Name", "Secrét^Nam".encode()))
+    return path
+
+
+_POSITION = "ImagePositionPatient"
 TILTED = item(ImageOrientationPatient=[1, 0, 0, 0, 0.5, -0.8660254], ImagePositionPatient=[0, 0, 0])
 EMISSION = "EMISSION"
 EMISSIONS = [
@@ -171,6 +185,52 @@ EMISSIONS = [
         ),
     ),
     spect("fan-beam collimator", "through a FANB collimator", _tomo(detectors=[item(CollimatorType="FANB")])),
+    spect("slant-hole collimator", "through a SLNT collimator", _tomo(detectors=[item(CollimatorType="SLNT")])),
+    spect("astigmatic collimator", "through a ASTG collimator", _tomo(detectors=[item(CollimatorType="ASTG")])),
+    spect("collimator named SMARTZOOM", "'SMARTZOOM'", _tomo(detectors=[item(CollimatorGridName="SMARTZOOM")])),
+    spect(
+        "focal distance of parallel holes",
+        "FocalDistance 480 mm, converging",
+        _tomo(detectors=[item(CollimatorType="PARA", FocalDistance=480)]),
+    ),
+    spect("zoomed field off its middle", "ZoomCenter 0 and 20 mm", _head(ZoomCenter=[0, 20])),
+    spect(
+        "start angle against the orientation, no position",
+        "is 45.0 degrees but its orientation says 225.0",
+        lambda root: recoded(_turn(45)(root), lambda ds: delattr(ds.DetectorInformationSequence[0], _POSITION)),
+    ),
+    spect("scan arc against step and views", "span 48 degrees but ScanArc says 96", _turn(ScanArc=96)),
+    spect("step in rotation and detector", "AngularStep is 6 degrees in the rotation and 3", _head(AngularStep=3)),
+    spect(
+        "direction in rotation and detector",
+        "RotationDirection is CW in the rotation and CC in the detector",
+        _head(RotationDirection="CC"),
+    ),
+    spect("radius in rotation and detector", "RadialPosition is 200 mm in the rotation", _head(RadialPosition=230)),
+    spect(
+        "real-world values against rescale",
+        "RescaleSlope says 1 (intercept 0) and the real-world mapping 0.5",
+        _tomo(RescaleSlope=1, RescaleIntercept=0, RealWorldValueMappingSequence=[item(RealWorldValueSlope=0.5)]),
+    ),
+    spect(
+        "spacing between slices against thickness and pixels",
+        "side with the thickness",
+        volume(900, source=EMISSION, SliceThickness=5, SpacingBetweenSlices=-10),
+    ),
+    Odd(
+        "reconstruction that is corrected for attenuation",
+        "spect",
+        volume(900, source=EMISSION, CorrectedImage=["DECY", "ATTN"]),
+        "already corrected for attenuation (CorrectedImage ATTN)",
+        code=3,
+    ),
+    Odd(
+        "reconstruction that mureg wrote",
+        "spect",
+        volume(900, source=EMISSION, Manufacturer="mureg", ManufacturerModelName="mureg"),
+        "was written by mureg",
+        code=3,
+    ),
     spect("stationary camera", "without a rotating flat detector", _tomo(ManufacturerModelName="Discovery NM 530c")),
     spect(
         "positron nuclide", "no energy window holds the 140.5 keV line", _windows((435, 585), nuclide="^18^Fluorine")
@@ -235,6 +295,21 @@ EMISSIONS = [
         _turn(RadialPosition=2.5),
         note="not believable",
         facts={**TOMO, "radius_mm": None},
+    ),
+    Odd("opposite start angle", "spect", _turn(45), note="its position agrees with the orientation", facts=TOMO),
+    Odd(
+        "saturated pixels",
+        "spect",
+        _tomo(frames=_saturated()),
+        note="pixels stand at 255, the largest number",
+        facts={"views": 8},
+    ),
+    Odd(
+        "UTF-8 under ISO_IR 100",
+        "spect",
+        lambda root: _in_utf_8(tomo(root / "tomo.dcm", SpecificCharacterSet="ISO_IR 100")),
+        note="its text is in UTF-8 by its bytes",
+        facts=TOMO,
     ),
     Odd("no radius", "spect", _turn(RadialPosition=None), note="no detector radius", facts=TOMO),
     Odd("negative angular step", "spect", _turn(AngularStep=-6), note="negative AngularStep", facts=TOMO),

@@ -163,6 +163,21 @@ def _scout_too(root: Path) -> Path:
     return _again(root, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
 
 
+def _values(root: Path, spoil: Callable[[np.ndarray], np.ndarray]) -> Path:
+    write_ct(root / "ct", spoil(chest_like((6, 24, 30))).astype(np.int16))
+    return root / "ct"
+
+
+def _windowed(values: np.ndarray) -> np.ndarray:
+    return np.clip(values, -175, 250)
+
+
+def _stored_with_padding(values: np.ndarray) -> np.ndarray:
+    stored = values + 1024
+    stored[:, 0, 0] = -2000
+    return stored
+
+
 def _huge_run_length(root: Path) -> Path:
     folder = _each(run_length)(root)
     for file in folder.iterdir():
@@ -204,6 +219,15 @@ SCANS = [
     ct("rescale intercept lost", "CT values from", _all(RescaleIntercept=0)),
     ct("rescale slope 0", "CT values from", _all(RescaleSlope=0)),
     ct("rescale slope that is no number", "RescaleSlope holds no usable number", _third(RescaleSlope="1e400")),
+    ct("values cut to a display window", "display window that begins at -175", lambda r: _values(r, _windowed)),
+    ct("HU + 1024 with padding at -2000", "probably stored values", lambda r: _values(r, _stored_with_padding)),
+    ct("rescale slope halved", "the rescale slope is lost", _all(RescaleSlope=0.5, RescaleIntercept=-512)),
+    ct(
+        "spacing between slices against positions",
+        "is 1.25 mm but its positions lie 2.5 mm apart",
+        _all(SpacingBetweenSlices=1.25, SliceThickness=1.25),
+    ),
+    Odd("CT that mureg moved", "ct", _all(SoftwareVersions="mureg 0.1.0"), "was written by mureg", code=3),
     ct("signed values called unsigned", "CT values from", _each(_unsigned)),
     ct("no PixelRepresentation", "has no PixelRepresentation", _third(PixelRepresentation=None)),
     ct("12 bits allocated", "has 12 bits a pixel", _third(BitsAllocated=12)),
@@ -247,6 +271,21 @@ SCANS = [
     Odd("run-length encoded", "ct", _each(run_length), facts=CHEST),
     Odd("deflated", "ct", _each(_deflated), facts=CHEST),
     Odd("JPEG 2000 lossless", "ct", _each(_jpeg_2000), facts=CHEST),
+    Odd(
+        "rescale intercept -1000 for -1024",
+        "ct",
+        _all(RescaleIntercept=-1000),
+        note="-1000 in place of -1024",
+        facts={**CHEST, "range": [-976.0, 724.0]},
+    ),
+    Odd("CT called DERIVED", "ct", _all(ImageType=["DERIVED", "PRIMARY", "AXIAL"]), note="called DERIVED", facts=CHEST),
+    Odd(
+        "spacing between slices against positions and thickness",
+        "ct",
+        _all(SpacingBetweenSlices=1.25),
+        note="SliceThickness agrees with the positions",
+        facts=CHEST,
+    ),
     Odd("MONOCHROME1", "ct", _all(PhotometricInterpretation="MONOCHROME1"), note="MONOCHROME1", facts=CHEST),
     Odd("de-identified, without private tags", "ct", _each(no_private), facts=CHEST),
     Odd("one instance UID for all slices", "ct", _all(SOPInstanceUID="1.2.3"), facts=CHEST),

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 import torch
 
 from mureg.cli import main as command_line
+from mureg.errors import RefusedError
 from mureg.evaluation import target_registration_error_mm
 from mureg.geometry import RigidTransform
 from mureg.io import read_spect, read_study, write_nifti
@@ -114,11 +115,14 @@ def test_nothing_is_begun_that_cannot_end(results, tmp_path, capsys) -> None:
 
 
 def test_a_reconstruction_and_a_ready_map_go_through_too(results, tmp_path) -> None:
-    """Results of one run are a study for the next: the registered map already fits."""
+    """Results of one run are a study for the next only where that is asked for: the registered map already fits."""
     made = results / "dicom"
+    given = ["register", "--spect", str(made / "nac.dcm"), "--mu", str(made / "mu.dcm"), "-o", str(tmp_path / "a")]
+    assert command_line([*given, *QUICK]) == 3
+    assert not (tmp_path / "a").exists()
     code = command_line(
         ["register", "--spect", str(made / "nac.dcm"), "--mu", str(made / "mu.dcm"), "-o", str(tmp_path / "b"),
-         "--dicom", *QUICK]
+         "--dicom", "--allow-derived", *QUICK]
     )  # fmt: skip
     assert code == 0
     assert {path.name for path in (tmp_path / "b" / "dicom").iterdir()} == {"mu.dcm", "registration.dcm", "report.dcm"}
@@ -127,6 +131,8 @@ def test_a_reconstruction_and_a_ready_map_go_through_too(results, tmp_path) -> N
     assert named == pydicom.dcmread(made / "mu.dcm").SOPInstanceUID
 
 
-def test_the_moved_ct_is_a_ct_for_the_next_run(results) -> None:
-    study = read_study(SPECT, ct=results / "dicom" / "ct_moved")
+def test_the_moved_ct_is_a_ct_for_the_next_run_where_asked_for(results) -> None:
+    with pytest.raises(RefusedError, match="was written by mureg"):
+        read_study(SPECT, ct=results / "dicom" / "ct_moved")
+    study = read_study(SPECT, ct=results / "dicom" / "ct_moved", allow_derived=True)
     assert study.attenuation.volume.grid.shape == read_study(SPECT, ct=CT).attenuation.volume.grid.shape

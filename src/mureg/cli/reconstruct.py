@@ -37,6 +37,7 @@ class Reconstruct:
         gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
         ct_series: which CT or map series of its folder.
         allow_different_patients: go on although the headers of SPECT and CT name different patients (phantom studies).
+        phantom: the CT shows a test object and no chest; its HU are not checked against those of a chest.
         osem: settings of the reconstruction.
         physics: which effects of the camera are modelled.
         attenuation: how the map is made.
@@ -51,6 +52,7 @@ class Reconstruct:
     gate: int | None = None
     ct_series: str | None = None
     allow_different_patients: bool = False
+    phantom: bool = False
     common: Annotated[Common, Flat] = field(default_factory=Common)
     osem: Osem = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
@@ -132,6 +134,9 @@ def _inputs(options: Reconstruct, device: str) -> tuple[Acquisition, Study | Non
             mu=options.mu,
             spect_series=options.series,
             ct_series=options.ct_series,
+            phantom=options.phantom,
+            allow_corrected_spect=True,  # projections are never corrected
+            allow_derived=True,  # a moved CT or a map of an earlier run is what one reconstructs with
         )
         spect, sources = study.spect, study.sources
     if not isinstance(spect, Acquisition):

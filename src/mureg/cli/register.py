@@ -12,6 +12,7 @@ import tyro
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment
+from mureg.cli.allowed import Allowed
 from mureg.cli.common import (
     Algorithms,
     Common,
@@ -47,6 +48,7 @@ class Manner:
     registrar: RegistrarKind = NearHeart.kind
     reconstruction: bool = True
     allow_different_patients: bool = False
+    allowed: Annotated[Allowed, Flat] = field(default_factory=Allowed)
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
@@ -138,7 +140,12 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
     if dicom is not None:
         dicom.check()
     study = read_study(
-        options.spect, ct=options.ct, mu=options.mu, spect_series=options.spect_series, ct_series=options.ct_series
+        options.spect,
+        ct=options.ct,
+        mu=options.mu,
+        spect_series=options.spect_series,
+        ct_series=options.ct_series,
+        **manner.allowed.as_arguments(),
     )
     algorithms = manner.algorithms
     assessment = run(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.io.derived import require_original, spect_notes
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
-from mureg.io.dicom_files import require_path
+from mureg.io.dicom_files import DicomFile, require_path
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
 from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
 from mureg.io.dicom_results import DicomResult, write_dicom_results
@@ -18,7 +21,7 @@ from mureg.io.patient_identity import identity_of
 from mureg.io.sources import source_of
 from mureg.io.transforms import read_transform, write_tfm
 from mureg.spect.acquisition import Acquisition
-from mureg.study import Ct, PatientIdentity, Source, Study
+from mureg.study import Ct, Source, Study
 
 __all__ = [
     "DicomInputs",
@@ -76,13 +79,17 @@ def read_gates(path: Path | str, series: str | None = None) -> tuple[Acquisition
     return load_gates(choose_nm(path, series, PROJECTIONS, maps=False))
 
 
-def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
+def read_ct(path: Path | str, series: str | None = None, *, phantom: bool = False) -> tuple[Ct, Source]:
     """Read a CT: a folder with a DICOM series, or a NIfTI file in HU (then without tube voltage and scanner).
 
-    Args, refusals: as for `read_spect`.
+    Args:
+        path, series: as for `read_spect`.
+        phantom: it shows a test object and no chest, which may lack air or soft tissue.
+
+    Raises:
+        As `read_spect`, and UnitsError where air and soft tissue are not where those of a chest in HU must be.
     """
-    ct, source, _ = _read_ct(Path(path), series)
-    return ct, source
+    return _read_ct(Path(path), series, phantom=phantom)[:2]
 
 
 def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[str, ...], Source]:
@@ -106,11 +113,27 @@ def read_study(
     mu: Path | str | None = None,
     spect_series: str | None = None,
     ct_series: str | None = None,
+    phantom: bool = False,
+    allow_corrected_spect: bool = False,
+    allow_derived: bool = False,
 ) -> Study:
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
-    Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. The study carries
-    whom each header names; `mureg.run` refuses two different patients.
+    The study carries whom each header names; `mureg.run` refuses two different patients.
+
+    Args:
+        spect: projections or an uncorrected reconstruction, DICOM or NIfTI.
+        ct, mu: exactly one of them.
+        spect_series: which SPECT series of its folder.
+        ct_series: which CT or map series of its folder.
+        phantom: the CT shows a test object and no chest; see `read_ct`.
+        allow_corrected_spect: take a SPECT that says it is corrected for attenuation already.
+        allow_derived: take a series that this program wrote, where it is named or alone.
+
+    Raises:
+        UsageError: not exactly one of `ct` and `mu`.
+        RefusedError: a SPECT that is corrected already, or a series that this program wrote, and that was not allowed.
+        UnreadableInputError, GeometryError, UnitsError: as `read_spect` and `read_ct`.
     """
     if (ct is None) == (mu is None):
         raise UsageError(
@@ -118,30 +141,33 @@ def read_study(
             "exactly one of them",
             "give --ct or --mu",
         )
-    emission, notes, emission_source, patient = _read_spect(Path(spect), spect_series)
+    emission, notes, emission_source, emission_file = _read_spect(Path(spect), spect_series)
+    notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
     attenuation: Ct | Volume
     if ct is not None:
-        attenuation, source, other = _read_ct(Path(ct), ct_series)
+        attenuation, source, files = _read_ct(
+            Path(ct), ct_series, phantom=phantom, in_registration=True, allow_derived=allow_derived
+        )
     else:
         assert mu is not None
-        attenuation, notes_of_map, source, other = _read_mu(Path(mu), ct_series)
-        notes += notes_of_map
+        attenuation, notes_of_map, source, files = _read_mu(Path(mu), ct_series)
+        notes += (*require_original(next(iter(files), None), "attenuation map", allowed=allow_derived), *notes_of_map)
     return Study(
         emission,
         attenuation,
         sources=(emission_source, source),
         notes=notes,
-        spect_patient=patient,
-        attenuation_patient=other,
+        spect_patient=None if emission_file is None else identity_of([emission_file]),
+        attenuation_patient=identity_of(files) if files else None,
     )
 
 
-# each of these also returns whom the header names, None for a NIfTI file
+# each of these also returns the DICOM files, none for NIfTI
 
 
 def _read_spect(
     path: Path, series: str | None
-) -> tuple[Acquisition | Volume, tuple[str, ...], Source, PatientIdentity | None]:
+) -> tuple[Acquisition | Volume, tuple[str, ...], Source, DicomFile | None]:
     """`read_spect`, and the guesses made on a volume (an acquisition carries its own)."""
     require_path(path)
     if _nifti(path):
@@ -150,27 +176,32 @@ def _read_spect(
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
     notes = notes if isinstance(spect, Volume) else ()
-    return spect, notes, source_of("spect", [file.path]), identity_of([file])
+    return spect, notes, source_of("spect", [file.path]), file
 
 
-def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, PatientIdentity | None]:
+def _read_ct(
+    path: Path, series: str | None, *, phantom: bool, in_registration: bool = False, allow_derived: bool = False
+) -> tuple[Ct, Source, Sequence[DicomFile]]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "ct")
-        return Ct(volume, notes=notes), source_of("ct", [path]), None
+        ct = Ct(volume, notes=notes, phantom=phantom).with_scale_checked()
+        return ct, source_of("ct", [path]), ()
     chosen, notes = choose_ct_series(path, series)
+    own = require_original(chosen.files[0], "CT", allowed=allow_derived) if in_registration else ()
     source = source_of("ct", [f.path for f in chosen.files])
-    return read_ct_series(chosen, notes), source, identity_of(chosen.files)
+    ct = replace(read_ct_series(chosen, (*own, *notes)), phantom=phantom).with_scale_checked()
+    return ct, source, chosen.files
 
 
-def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, PatientIdentity | None]:
+def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, Sequence[DicomFile]]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
-        return volume, notes, source_of("mu", [path]), None
+        return volume, notes, source_of("mu", [path]), ()
     file = choose_map(path, series)
     volume, notes = load_nm_map(file)
-    return volume, notes, source_of("mu", [file.path]), identity_of([file])
+    return volume, notes, source_of("mu", [file.path]), [file]
 
 
 def _nifti(path: Path) -> bool:

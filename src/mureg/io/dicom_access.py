@@ -29,6 +29,7 @@ from pydicom.uid import (
 
 from mureg.errors import GeometryError, MuregError, UnreadableInputError, printable
 from mureg.io.bounded import BoundedReader, require_moderate, require_moderate_inflation
+from mureg.io.character_set import settle_character_set
 
 _SMALLEST_PIXEL_MM, _LARGEST_PIXEL_MM = 1.0, 50.0
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -114,7 +115,9 @@ def _read(path: Path, *, headers_only: bool) -> Dataset:
             if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
                 require_moderate_inflation(stream.read(), path.name)
         stream.seek(0)
-        return pydicom.dcmread(stream, force=True, stop_before_pixels=headers_only)
+        dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=headers_only)
+    settle_character_set(dataset)
+    return dataset
 
 
 def text(dataset: Dataset | None, keyword: str) -> str:

@@ -12,6 +12,9 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import require_moderate
+from mureg.io.character_set import character_set_note
+from mureg.io.ct_statements import agreed_hounsfield, hounsfield_line, spacing_notes
+from mureg.io.derived import choose_original, derived_notes
 from mureg.io.dicom_access import (
     decoded_pixels,
     number,
@@ -21,7 +24,7 @@ from mureg.io.dicom_access import (
     require_millimetres,
     text,
 )
-from mureg.io.dicom_files import DicomFile, DicomSeries, choose, is_localizer, nothing_fits, search
+from mureg.io.dicom_files import DicomFile, DicomSeries, is_localizer, nothing_fits, search
 from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
 from mureg.study import Ct
 
@@ -64,7 +67,8 @@ def choose_ct_series(path: Path, series: str | None = None) -> tuple[DicomSeries
         only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
         raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
-    return choose(candidates, series, "CT series"), (*dropped, *found.notes)
+    chosen, notes = choose_original(candidates, series, "CT series")
+    return chosen, (*dropped, *found.notes, *notes)
 
 
 def ct_candidates(found: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], int]:
@@ -87,9 +91,11 @@ def read_ct_series(series: DicomSeries, notes: tuple[str, ...] = ()) -> Ct:
         rows, columns, orientation, spacing_mm = _common_plane(series.files)
         files, affine = _stacked(series.files, orientation, spacing_mm)
         grid = Grid((columns, rows, len(files)), affine, text(first, "FrameOfReferenceUID"))
-        hounsfield, outside = _hounsfield(files, grid.shape)
+        spaced = spacing_notes([f.header for f in files], grid.spacing_mm[2])
+        hounsfield, outside, lines = _hounsfield(files, grid.shape)
         kvp, odd = _kvp_and_oddities(first)
-        notes = (*notes, *odd)
+        derived = derived_notes([f.header for f in files])
+        notes = (*notes, *character_set_note(first), *derived, *spaced, *lines, *odd)
         maker, model = text(first, "Manufacturer"), text(first, "ManufacturerModelName")
     if outside.any():
         notes = (*notes, f"{100 * outside.mean():.1f} % of the CT voxels are padding and count as unknown")
@@ -236,9 +242,10 @@ def _require_steps_in_mm(step_mm: float, header: Dataset) -> None:
 
 def _hounsfield(
     files: list[DicomFile], shape: tuple[int, int, int]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """HU and the mask of padding, both [column, row, slice]."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], tuple[str, ...]]:
+    """HU and the mask of padding, both [column, row, slice], and what was decided on the way."""
     hounsfield, outside = np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 0, 0), dtype=np.bool_)
+    mapped: npt.NDArray[np.float32] | None = None
     for k, file in enumerate(files):
         name = f"CT slice {k + 1} ({file.path.name})"
         with reading(name):
@@ -253,13 +260,22 @@ def _hounsfield(
                 hounsfield, outside = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
             hounsfield[:, :, k] = stored.T * slope + intercept
             outside[:, :, k] = _padding(dataset, stored).T
+            line = hounsfield_line(dataset, (slope, intercept))
+            if line is not None and mapped is None:
+                mapped = hounsfield.copy()
+            if mapped is not None:
+                mapped[:, :, k] = hounsfield[:, :, k] if line is None else stored.T * line[0] + line[1]
+    notes: tuple[str, ...] = ()
+    if mapped is not None:
+        hounsfield, note = agreed_hounsfield(hounsfield, mapped, outside)
+        notes = (note,)
     hounsfield, impossible = known_hounsfield(hounsfield)
     outside |= impossible
     if not np.isfinite(hounsfield).all():
         raise UnitsError("CT values that are not finite", "HU", "check the rescale values and export again")
     hounsfield[outside] = FILLER_HU
     require_hounsfield(hounsfield, "CT values")
-    return hounsfield, outside
+    return hounsfield, outside, notes
 
 
 def _padding(dataset: Dataset, stored: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:

@@ -17,10 +17,11 @@ from mureg.io.dicom_access import cannot_be_read, image_type, read_header, readi
 
 @dataclass(frozen=True, eq=False)
 class DicomFile:
-    """One object: its file and its header without pixels."""
+    """One object: its file, its header without pixels, and what to say of how it was chosen."""
 
     path: Path
     header: Dataset
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -9,10 +10,14 @@ from pydicom.uid import NuclearMedicineImageStorage
 
 from mureg.errors import UnreadableInputError
 from mureg.geometry import Volume
-from mureg.io.dicom_access import image_type, read_dataset, reading, text
-from mureg.io.dicom_files import DicomFile, DicomSeries, choose, nothing_fits, search
+from mureg.io.character_set import character_set_note
+from mureg.io.derived import choose_original
+from mureg.io.dicom_access import decoded_pixels, image_type, read_dataset, reading, text
+from mureg.io.dicom_files import DicomFile, DicomSeries, nothing_fits, search
+from mureg.io.nm_marks import pixel_notes, type_notes
 from mureg.io.nm_projections import gated_projections, summed_projections
 from mureg.io.nm_volume import nm_volume
+from mureg.io.real_world import settle_real_world
 from mureg.spect.acquisition import Acquisition
 
 PROJECTIONS = ("TOMO", "GATED TOMO")
@@ -89,7 +94,8 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
             f"a nuclear medicine object of type {' or '.join(kinds)}",
             "give the file of the tomographic study",
         )
-    return choose(fitting, series, "NM objects").files[0]
+    chosen, notes = choose_original(fitting, series, "NM objects")
+    return replace(chosen.files[0], notes=notes)
 
 
 def choose_spect(path: Path, series: str | None = None) -> DicomFile:
@@ -112,10 +118,12 @@ def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
         dataset = read_dataset(file.path)
         kind = nm_kind(dataset)
         if kind in PROJECTIONS:
+            marks = (*file.notes, *_marks(dataset, name, as_map=False))
             acquisition = summed_projections(dataset, name)
+            acquisition = replace(acquisition, notes=(*marks, *acquisition.notes))
             return acquisition, acquisition.notes
         if kind in VOLUMES:
-            return nm_volume(dataset, name, as_map=is_transmission(dataset))
+            return _volume(dataset, file, as_map=is_transmission(dataset))
     raise UnreadableInputError(
         f"{name} is of type {kind or 'unknown'}", " or ".join((*PROJECTIONS, *VOLUMES)), "give the tomographic study"
     )
@@ -124,10 +132,26 @@ def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
 def load_gates(file: DicomFile) -> tuple[Acquisition, ...]:
     """Read each gate of gated projections that were found as an acquisition of its own, R-R intervals outermost."""
     with reading(file.path.name):
-        return gated_projections(read_dataset(file.path), file.path.name)
+        dataset = read_dataset(file.path)
+        marks = (*file.notes, *_marks(dataset, file.path.name, as_map=False))
+        gates = gated_projections(dataset, file.path.name)
+        return tuple(replace(gate, notes=(*marks, *gate.notes)) for gate in gates)
 
 
 def load_nm_map(file: DicomFile) -> tuple[Volume, Notes]:
     """Read a reconstructed NM object as an attenuation map in 1/cm, whatever its ImageType calls it."""
     with reading(file.path.name):
-        return nm_volume(read_dataset(file.path), file.path.name, as_map=True)
+        return _volume(read_dataset(file.path), file, as_map=True)
+
+
+def _volume(dataset: Dataset, file: DicomFile, *, as_map: bool) -> tuple[Volume, Notes]:
+    marks = (*file.notes, *_marks(dataset, file.path.name, as_map=as_map))
+    volume, notes = nm_volume(dataset, file.path.name, as_map=as_map)
+    return volume, (*marks, *notes)
+
+
+def _marks(dataset: Dataset, name: str, *, as_map: bool) -> Notes:
+    """What the object says of itself that has to be known, two lines to real values brought to one."""
+    kinds = type_notes(dataset, as_map=as_map)
+    settled = settle_real_world(dataset, name, as_map=as_map)
+    return (*character_set_note(dataset), *kinds, *settled, *pixel_notes(decoded_pixels(dataset, name)))

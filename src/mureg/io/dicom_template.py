@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 import mureg
 from mureg.errors import UnreadableInputError
+from mureg.io.character_set import settle_character_set
 from mureg.io.dicom_access import reading, text
 from mureg.io.dicom_build import code_item
 from mureg.io.dicom_files import find_series
@@ -51,6 +52,7 @@ def read_header(path: Path) -> Dataset:
     """The header of a DICOM object without its pixels, its text decoded; a refusal where it is none."""
     with reading(path.name):
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        settle_character_set(header)
         header.decode()
     if not text(header, "SOPInstanceUID") or not text(header, "StudyInstanceUID"):
         raise UnreadableInputError(

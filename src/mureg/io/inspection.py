@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Volume
+from mureg.io.derived import own_notes
 from mureg.io.dicom_access import number, reading
 from mureg.io.dicom_ct import ct_candidates, read_ct_series
 from mureg.io.dicom_files import DicomSeries, called, files_below, is_localizer, nothing_fits, require_path, search
 from mureg.io.dicom_nm import is_transmission, load_nm, nm_kind, nm_objects
 from mureg.io.nifti import Expected, is_nifti, read_nifti_with_notes
+from mureg.io.nm_marks import corrected_notes
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
 
@@ -157,7 +159,7 @@ def _ct(series: DicomSeries, n_localizers: int) -> Found:
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
     base = ("CT", series.description, series.uid, len(series.files))
     try:
-        ct: Ct = read_ct_series(series, dropped)
+        ct: Ct = read_ct_series(series, (*dropped, *own_notes(series.files[0].header, "the CT"))).with_scale_checked()
     except MuregError as refusal:
         return Found(*base, notes=dropped, refusal=str(refusal))
     scanner = {"kvp": ct.kvp, "manufacturer": ct.manufacturer, "model": ct.model}
@@ -175,7 +177,9 @@ def _nm(one: DicomSeries) -> Found:
     try:
         with reading(name):
             frames = {"frames": int(number(header, "NumberOfFrames") or 0), "type": kind}
+            marks = (*own_notes(header, "the object"), *corrected_notes(header, allowed=True))
         loaded, notes = load_nm(one.files[0])
+        notes = (*marks, *notes)
     except MuregError as refusal:
         return Found(word, name, one.uid, 1, frames, refusal=str(refusal))
     if isinstance(loaded, Acquisition):
@@ -201,6 +205,8 @@ def _nifti(file: Path) -> Found:
     for expected, kind in kinds:
         try:
             volume, notes = read_nifti_with_notes(file, expected)
+            if expected == "ct":
+                notes = Ct(volume, notes=notes).with_scale_checked().notes
         except MuregError as error:
             refusal = str(error)
             continue

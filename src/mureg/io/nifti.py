@@ -24,6 +24,7 @@ from mureg.files.atomic import writing
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import read_exactly, require_moderate, unzipped
 from mureg.io.dicom_access import cannot_be_read, require_millimetres
+from mureg.io.nifti_forms import agreed_form
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
 
 Expected = Literal["spect", "ct", "mu", "labels"]
@@ -196,19 +197,18 @@ def _lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[npt.NDArray
     elif code != _MILLIMETRES:
         unit = {1: "metres", 3: "micrometres"}.get(code, f"an unknown spatial unit (code {code})")
         raise GeometryError(f"{name} is in {unit}", "millimetres", "convert the header to mm")
-    sform, sform_code = header.get_sform(coded=True)
-    qform, qform_code = _qform(header, name, needed=not int(header["sform_code"]))
+    sform, _ = header.get_sform(coded=True)
+    qform, _ = _qform(header, name, needed=not int(header["sform_code"]))
     if sform is None and qform is None:
         raise GeometryError(
             f"{name} has neither sform nor qform, so left and right are unknown",
             "an orientation in the header",
             "convert again from DICOM",
         )
-    chosen = np.asarray(qform if sform is None else sform, dtype=np.float64)
+    chosen, note = agreed_form(header, sform, qform, name)
+    notes += note
     if not np.isfinite(chosen).all():
         raise GeometryError(f"{name} has a non-finite orientation matrix", "finite numbers", "convert again from DICOM")
-    if sform_code and qform_code and not np.allclose(sform, qform, atol=0.1):
-        notes.append("sform and qform of the NIfTI header differ; sform used")
     spacing = np.linalg.norm(chosen[:3, :3], axis=0)
     if spacing.min() <= 0:
         raise GeometryError(

@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from mureg.errors import GeometryError, UnreadableInputError
-from mureg.io.dicom_access import items, number, numbers, text, words
+from mureg.io.dicom_access import items, number, numbers, words
+from mureg.io.nm_statements import agreed_direction, agreed_first_start, agreed_step, require_one_radius
 from mureg.io.nm_views import Pass
 
 _LARGEST_OFFSET_MM = 30.0
@@ -49,21 +50,18 @@ def angles_deg(dataset: Dataset, one: Pass, implied_start_deg: dict[int, float])
         Degrees [view], and notes on what was derived.
     """
     detector, rotation = detector_item(dataset, one.detector), rotation_item(dataset, one.rotation)
-    step_deg, notes = _step(detector, rotation, one)
+    step_deg, notes = agreed_step(detector, rotation, one, len(items(dataset, "DetectorInformationSequence")) or 1)
     start_deg, first_view, start_notes = _start(dataset, one, implied_start_deg)
-    sense = text(rotation, "RotationDirection") or text(detector, "RotationDirection")
-    if sense not in ("CW", "CC"):
-        raise GeometryError(
-            f"RotationDirection is '{sense}'", "CW or CC", "export the projections with their rotation information"
-        )
-    sign = 1.0 if sense == "CC" else -1.0
+    sign = agreed_direction(detector, rotation)
     return start_deg + sign * step_deg * (np.asarray(one.views) - first_view), (*notes, *start_notes)
 
 
 def radii_mm(dataset: Dataset, one: Pass, n_passes: int) -> tuple[Array | None, tuple[str, ...]]:
     """The radius of each view of a pass, None where it is not written, and a note on a private offset added."""
     detector, rotation = detector_item(dataset, one.detector), rotation_item(dataset, one.rotation)
-    written = numbers(detector, "RadialPosition") or numbers(rotation, "RadialPosition")
+    own, of_rotation = numbers(detector, "RadialPosition"), numbers(rotation, "RadialPosition")
+    require_one_radius(own, of_rotation)
+    written = own or of_rotation
     n_views, there = one.planned, np.asarray(one.views) - one.first
     if written is None or not any(written):
         return None, ("no detector radius in the header",)
@@ -124,21 +122,6 @@ def _in_mm(radii: tuple[float, ...]) -> tuple[tuple[float, ...] | None, tuple[st
     return None, (f"detector radii of {low:g} to {high:g} mm are not believable and ignored",)
 
 
-def _step(detector: Dataset, rotation: Dataset, one: Pass) -> tuple[float, tuple[str, ...]]:
-    """Size of the angular step in degrees, and a note where it was not written as the standard asks."""
-    step = number(rotation, "AngularStep")
-    step = number(detector, "AngularStep") if step is None else step
-    if step:
-        return abs(step), () if step > 0 else (f"negative AngularStep {step:g} read as its size",)
-    arc = number(rotation, "ScanArc")
-    if arc:
-        step = abs(arc) / one.planned
-        return step, (f"AngularStep missing; {step:g} degrees from the scan arc of {abs(arc):g}",)
-    if one.planned == 1:
-        return 0.0, ()
-    raise GeometryError("AngularStep is missing", "the angle between views", "export the original projections")
-
-
 def _start(dataset: Dataset, one: Pass, implied: dict[int, float]) -> tuple[float, int, tuple[str, ...]]:
     """Start angle of a pass in degrees, the view number it belongs to, and a note where it was derived."""
     own = number(detector_item(dataset, one.detector), "StartAngle")
@@ -146,6 +129,9 @@ def _start(dataset: Dataset, one: Pass, implied: dict[int, float]) -> tuple[floa
     first_own = number(detector_item(dataset, 1), "StartAngle")
     if one.rotation > 1 and None not in (own, of_rotation, first_own):
         return float(of_rotation or 0) + float(own or 0) - float(first_own or 0), one.first, ()
+    if own is not None and one.detector == 1:
+        start, notes = agreed_first_start(own, of_rotation, implied.get(1))
+        return start, one.first, notes
     if own is not None:
         return own, one.first, ()
     if of_rotation is None:

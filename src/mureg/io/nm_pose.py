@@ -85,7 +85,7 @@ def detector_pose(
         notes.append("no orientation in the header; rows assumed from the head down, columns to the viewer's right")
     else:
         row, column = (np.asarray(d) / max(float(np.linalg.norm(d)), 1e-12) for d in (directions[:3], directions[3:]))
-        _require_upright(column)
+        require_upright(column)
         flip_rows = bool(column[2] > 0)
         along = float(row @ viewers_right(angle_deg))
         if abs(along) >= math.cos(math.radians(_TURN_DEG)):
@@ -171,7 +171,8 @@ def _more_plausible(standard: list[Array], cube: list[Array], *, prefer_cube: bo
     return axes[0], habit
 
 
-def _require_upright(column: Array) -> None:
+def require_upright(column: Array) -> None:
+    """Refuse columns more than 10 degrees away from the patient's long axis."""
     tilt_deg = math.degrees(math.acos(min(1.0, abs(float(column[2])))))
     if tilt_deg > _TILT_DEG:
         raise GeometryError(

@@ -11,16 +11,17 @@ from pydicom.dataset import Dataset
 
 from mureg.errors import UnreadableInputError
 from mureg.io.dicom_access import decoded_pixels, items, number, pixel_spacing_mm, text
+from mureg.io.nm_collimator import collimator_name, require_no_zoom_offset, require_parallel
 from mureg.io.nm_energy import energy_windows, nuclide_and_lines, photopeak_of
 from mureg.io.nm_frames import Frames, frame_labels, frames_by_gate
 from mureg.io.nm_orbit import angles_deg, column_offset_mm, detector_item, radii_mm, rotation_item
 from mureg.io.nm_pose import Pose, axis_of_rotation, detector_pose, implied_angle_deg, viewers_right
+from mureg.io.nm_sides import agreed_side, stated_angle_deg
 from mureg.io.nm_time import seconds_per_view, view_weights
 from mureg.io.nm_views import Pass, counted_views, passes_of, repeated_angles
 from mureg.spect.acquisition import Acquisition
 
 _STATIONARY = ("530C", "570C", "STARGUIDE", "D-SPECT", "DSPECT")
-_CONVERGING = ("FANB", "CONE", "PINH", "DIVG", "CVGB")
 _AXES = ("energy window", "detector", "rotation", "view")
 
 Array = npt.NDArray[np.float64]
@@ -113,7 +114,7 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
         view_weights=None if weights is None else weights / weights[0],
         column_offsets_mm=orbit.offsets_mm[use] if orbit.offsets_mm.any() else None,
         seconds_per_view=seconds_per_view(dataset, passes[0]),
-        collimator=_collimator(dataset),
+        collimator=collimator_name(dataset),
         manufacturer=text(dataset, "Manufacturer"),
         nuclide=nuclide,
         patient_position=patient_position(dataset),
@@ -133,21 +134,28 @@ def _orbit(
     angles, radii, offsets, notes = [], [], [], []
     poses: dict[int, Pose] = {}
     offset_of: dict[int, float] = {}
+    shift_of: dict[int, float] = {}
     first_frames = []
     for one in passes:
         angle, angle_notes = angles_deg(dataset, one, written)
         radius, radius_notes = radii_mm(dataset, one, n_detectors)
         if one.detector not in poses:
-            item, start_deg = detector_item(dataset, one.detector), float(angle[0])
+            item = detector_item(dataset, one.detector)
+            stated_deg = stated_angle_deg(one, angle, written.get(one.detector))
+            start_mm = None if radius is None else float(radius[0])
+            agreed = agreed_side(
+                dataset, item, one.detector, stated_deg, shape=shape, pixel_mm=pixel_mm, radius_mm=start_mm
+            )
+            item, shift_of[one.detector] = agreed.item, agreed.angle_deg - stated_deg
+            start_deg = float(angle[0]) + shift_of[one.detector]
             pose, pose_notes = detector_pose(item, start_deg, shape, pixel_mm)
             stored_mm, offset_notes = column_offset_mm(dataset, one.detector)
             offset_mm = -stored_mm if pose.flip_columns else stored_mm
             poses[one.detector], offset_of[one.detector] = pose, offset_mm
             seen = None if pose.middle_mm is None else pose.middle_mm + offset_mm * viewers_right(start_deg)
-            start_mm = None if radius is None else float(radius[0])
             first_frames.append((replace(pose, middle_mm=seen), start_deg, start_mm))
-            notes += [*pose_notes, *offset_notes]
-        angles.append(angle)
+            notes += [*agreed.notes, *pose_notes, *offset_notes]
+        angles.append(angle + shift_of[one.detector])
         radii.append(radius)
         offsets.append(np.full(len(one.views), offset_of[one.detector]))
         notes += [*angle_notes, *radius_notes]
@@ -186,18 +194,8 @@ def _require_rotating_parallel(dataset: Dataset) -> None:
             "its reconstructed volume, the only thing accepted from NM 530c, StarGuide and their like",
             "export the reconstructed volume",
         )
-    kinds = {text(i, "CollimatorType") for i in items(dataset, "DetectorInformationSequence")}
-    if kinds & set(_CONVERGING):
-        raise UnreadableInputError(
-            f"projections through a {', '.join(sorted(kinds))} collimator",
-            "parallel holes",
-            "export the volume instead",
-        )
+    require_parallel(dataset)
+    require_no_zoom_offset(dataset)
     if "PixelData" not in dataset:
         decoded_pixels(dataset, "the NM object")
     rotation_item(dataset, 1)
-
-
-def _collimator(dataset: Dataset) -> str:
-    detector = detector_item(dataset, 1)
-    return text(detector, "CollimatorGridName") or text(detector, "CollimatorType")

@@ -15,6 +15,8 @@ from mureg.io.units import mu_per_cm
 _INVERSE_SCALE = (0x0033, 0x1038)
 _PER_CM = ("cm-1", "/cm", "1/cm")
 
+_SAME_THICKNESS = 0.02
+
 Notes = tuple[str, ...]
 
 
@@ -36,6 +38,7 @@ def nm_volume(dataset: Dataset, name: str, *, as_map: bool) -> tuple[Volume, Not
     if missing:
         raise UnreadableInputError(f"slice {missing[0]} is missing", "every slice", "export the complete volume")
     affine = _volume_affine(dataset)
+    notes = (*notes, *_thickness_notes(dataset))
     values = np.stack([frames[(k,)].T for k in numbers_found], axis=2)
     grid = Grid((values.shape[0], values.shape[1], values.shape[2]), affine, text(dataset, "FrameOfReferenceUID"))
     if as_map:
@@ -84,6 +87,28 @@ def _volume_affine(dataset: Dataset) -> npt.NDArray[np.float64]:
     affine[:3, 0], affine[:3, 1], affine[:3, 3] = row * column_mm, column * row_mm, position
     affine[:3, 2] = np.cross(row, column) * spacing_mm
     return affine
+
+
+def _thickness_notes(dataset: Dataset) -> Notes:
+    """Compare the distance between slices, which alone says where they lie, with their thickness.
+
+    Slices of a reconstruction touch, and its voxels are mostly cubic. Raises `GeometryError` where the thickness is
+    that of the pixels and the distance is not: then the distance is probably wrong, or slices are missing.
+    """
+    spacing_mm, thickness_mm = abs(number(dataset, "SpacingBetweenSlices") or 0.0), number(dataset, "SliceThickness")
+    if not thickness_mm or abs(spacing_mm - thickness_mm) <= _SAME_THICKNESS * spacing_mm:
+        return ()
+    stated = f"SpacingBetweenSlices is {spacing_mm:.4g} mm and SliceThickness {thickness_mm:.4g} mm"
+    pixel_mm = pixel_spacing_mm(dataset)[0]
+    if abs(thickness_mm - pixel_mm) <= _SAME_THICKNESS * pixel_mm:
+        raise GeometryError(
+            f"{stated}, and the pixels of {pixel_mm:.4g} mm side with the thickness",
+            "slices as thick as they lie apart",
+            "export the complete volume, or correct the one that is wrong",
+        )
+    cubic = abs(spacing_mm - pixel_mm) <= _SAME_THICKNESS * pixel_mm
+    why = f"as the pixels of {pixel_mm:.4g} mm agree with it" if cubic else "which alone says where slices lie"
+    return (f"{stated}; the spacing is used, {why}",)
 
 
 def _stated_per_cm(dataset: Dataset) -> bool:

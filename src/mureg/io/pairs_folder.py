@@ -13,6 +13,7 @@ from pathlib import Path
 from mureg.errors import MuregError, UnreadableInputError, UsageError, printable
 from mureg.files.marker import read_marker
 from mureg.files.names import folded
+from mureg.io.derived import without_own
 from mureg.io.dicom_access import reading, text
 from mureg.io.dicom_ct import ct_candidates
 from mureg.io.dicom_files import DicomSeries, called, files_below, patient_of, require_path, search
@@ -117,9 +118,12 @@ def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:
 
 
 def _candidates(found: tuple[DicomSeries, ...]) -> _Candidates:
-    objects = [one for one in nm_objects(found) if nm_kind(one.files[0].header) in (*PROJECTIONS, *VOLUMES)]
+    objects = [
+        one for one in without_own(nm_objects(found))[0] if nm_kind(one.files[0].header) in (*PROJECTIONS, *VOLUMES)
+    ]
     maps = [one for one in objects if is_transmission(one.files[0].header)]
-    return _Candidates([one for one in objects if one not in maps], ct_candidates(found)[0], maps)
+    cts, _ = without_own(ct_candidates(found)[0])
+    return _Candidates([one for one in objects if one not in maps], cts, maps)
 
 
 def _by_study(candidates: _Candidates) -> dict[str, _Candidates]:

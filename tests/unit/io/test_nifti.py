@@ -138,11 +138,18 @@ def test_header_oddities(tmp_path):
     both = nib.Nifti1Image(MU.astype(np.float32), RAS)
     both.header.set_xyzt_units("mm")
     both.set_sform(RAS, code=1)
-    both.set_qform(RAS + np.eye(4)[:, [3, 3, 3, 0]] * 0 + np.pad([[5.0]], ((0, 3), (3, 0))), code=1)
+    aside = RAS + np.pad([[5.0]], ((0, 3), (3, 0)))
+    both.set_qform(aside, code=1)
     nib.save(both, tmp_path / "f.nii")
-    volume, notes = read_nifti_with_notes(tmp_path / "f.nii", "mu")
-    assert any("sform used" in n for n in notes)
-    assert np.allclose(volume.grid.affine, np.diag([-1, -1, 1, 1]) @ RAS)
+    with pytest.raises(GeometryError, match="differ by up to 5 mm and have the codes 1 and 1"):
+        read_nifti(tmp_path / "f.nii", "mu")
+    for codes, true in (((1, 2), RAS), ((4, 1), aside)):
+        both.set_sform(RAS, code=codes[0])
+        both.set_qform(aside, code=codes[1])
+        nib.save(both, tmp_path / "g.nii")
+        volume, notes = read_nifti_with_notes(tmp_path / "g.nii", "mu")
+        assert any("used, which is the scanner's by its code" in n for n in notes)
+        assert np.allclose(volume.grid.affine, np.diag([-1, -1, 1, 1]) @ true, atol=1e-4)
 
 
 def test_shapes_and_numbers(tmp_path):

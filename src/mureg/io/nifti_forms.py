@@ -1,0 +1,73 @@
+"""The two orientations a NIfTI header can state, sform and qform: they agree, or their codes decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mureg.errors import GeometryError
+
+_SCANNER = 1  # code of the scanner's own coordinates; the others are aligned to another image or to an atlas
+_SAME_MM = 0.5
+_SPACES = {2: "another image", 3: "the Talairach atlas", 4: "the MNI atlas", 5: "a template"}
+
+Matrix = npt.NDArray[np.float64]
+
+
+def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix, list[str]]:
+    """The matrix that puts voxels into the scanner's coordinates, and what was decided.
+
+    Args:
+        header: of the image.
+        sform, qform: matrices, None where not coded or damaged; not both None.
+        name: of the file.
+
+    Raises:
+        GeometryError: both say that they are the scanner's, or neither does, and a corner of the image lies elsewhere
+            by more than 0.5 mm; or the only one is that of another image or atlas and differs from the other.
+    """
+    if sform is None or qform is None:
+        only = "sform" if qform is None else "qform"
+        damaged = qform is None and int(header["qform_code"]) > 0
+        matrix = np.asarray(qform if sform is None else sform, dtype=np.float64)
+        return matrix, [f"the qform of the NIfTI header is damaged; {only} used"] if damaged else []
+    s_matrix, q_matrix = np.asarray(sform, dtype=np.float64), np.asarray(qform, dtype=np.float64)
+    codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
+    if not _usable(s_matrix):
+        return s_matrix, []  # to be refused for what it is
+    apart_mm = _farthest_corner_mm(s_matrix - q_matrix, header.get_data_shape()[:3])
+    if apart_mm <= _SAME_MM:
+        return s_matrix, []
+    of_scanner = [form for form, code in codes.items() if code == _SCANNER]
+    found = f"sform and qform of {name} differ by up to {apart_mm:.3g} mm"
+    if len(of_scanner) != 1:
+        raise GeometryError(
+            f"{found} and have the codes {codes['sform']} and {codes['qform']}",
+            "two that agree, or one of them with code 1 (scanner) alone",
+            "copy the right one over the other (for example with nibabel), or convert again from DICOM",
+        )
+    chosen = of_scanner[0]
+    other = "qform" if chosen == "sform" else "sform"
+    space = _SPACES.get(codes[other], "unknown coordinates")
+    note = f"{found}; {chosen} used, which is the scanner's by its code, while {other} is that of {space}"
+    return s_matrix if chosen == "sform" else q_matrix, [note]
+
+
+def _usable(matrix: Matrix) -> bool:
+    """Whether a matrix is finite, with three axes that are perpendicular."""
+    if not np.isfinite(matrix).all():
+        return False
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    if lengths.min() <= 0:
+        return False
+    axes = matrix[:3, :3] / lengths
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= 5e-3)
+
+
+def _farthest_corner_mm(difference: Matrix, shape: tuple[int, ...]) -> float:
+    """How far apart two matrices put the corner of the image where they differ most."""
+    ends = [(0.0, float(n - 1)) for n in shape]
+    corners = np.array([[x, y, z, 1.0] for x in ends[0] for y in ends[1] for z in ends[2]])
+    return float(np.linalg.norm((corners @ difference.T)[:, :3], axis=1).max())
