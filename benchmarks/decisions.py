@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mureg.assessment.assess import assess
 from mureg.assessment.result import Assessment
 from mureg.errors import MuregError
 from mureg.evaluation.images import Images, nmse_percent
@@ -33,7 +32,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.heart.axis import axis_from_wall
 from mureg.heart.polar import polar_map, segment_error_percent
 from mureg.io.store import CASES, open_case, read_case
-from mureg.pipeline import Outcome, run
+from mureg.pipeline import run
 from mureg.recon import Osem
 from mureg.registration import NearHeart, Registrar
 from mureg.registration.confidence import heart_bound_mm
@@ -114,13 +113,12 @@ def row_of(work: Work) -> Row:
     headers_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
     started = time.process_time()
     try:
-        outcome = run(case.study, work.registrar)
-        said = assess(case.study, outcome)
+        said = run(case.study, work.registrar)
     except MuregError as refusal:
         # the map of a refused study stays where it was
         return Row(case.name, "refused", str(refusal), headers_mm, taken_mm=headers_mm)
     seconds = time.process_time() - started
-    found, taken = outcome.registration, said.outcome.registration
+    found, taken = said.registration, said.ct_from_spect
     off = found.ct_from_spect.apply(points) - truth.apply(points)
     x, y, z = points.mean(0).tolist()
     shift, angles = (found.ct_from_spect.inverse() @ truth).six((x, y, z))
@@ -128,10 +126,10 @@ def row_of(work: Work) -> Row:
     figures: dict[str, float] = {
         "headers_mm": headers_mm,
         "found_mm": target_registration_error_mm(found.ct_from_spect, truth, points),
-        "taken_mm": target_registration_error_mm(taken.ct_from_spect, truth, points),
+        "taken_mm": target_registration_error_mm(taken, truth, points),
         "found_rms_mm": float(np.sqrt((off**2).sum(-1).mean())),
-        "found_move_mm": said.figures["found_move_at_heart_mm"],
-        "found_turn_deg": said.figures["found_turn_deg"],
+        "found_move_mm": said.move_found.rms_mm,
+        "found_turn_deg": said.move_found.turn_deg,
         **dict(zip(LEFT, (*shift, *angles), strict=True)),
         "bound_mm": NOT_MEASURED if found.covariance is None else heart_bound_mm(found, points),
         "spread_mm": evidence.get("spread_of_looks_mm", NOT_MEASURED),
@@ -143,15 +141,15 @@ def row_of(work: Work) -> Row:
         "mismatch_header": said.mismatch_percent.get("header", NOT_MEASURED),
         "mismatch_registered": said.mismatch_percent.get("registered", NOT_MEASURED),
         "seconds": seconds,
-        **(images_of(case, outcome, said) if work.images else {}),
+        **(images_of(case, said) if work.images else {}),
     }
     return Row(case.name, said.decision, said.reason, **figures)
 
 
-def images_of(case: Case, outcome: Outcome, said: Assessment) -> dict[str, float]:
+def images_of(case: Case, said: Assessment) -> dict[str, float]:
     """What is left in the image that was given out, and what the headers would have left."""
-    true = Images(case, outcome.maps, outcome.outline, Osem(), Physics()).reference()
-    return compared(case, true, {"headers": said.spect_header, "taken": said.outcome.spect_corrected})
+    true = Images(case, said.examination.maps, said.examination.outline, Osem(), Physics()).reference()
+    return compared(case, true, {"headers": said.spect_header, "taken": said.spect_corrected})
 
 
 def compared(case: Case, true: Volume, images: Mapping[str, Volume | None]) -> dict[str, float]:

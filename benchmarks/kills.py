@@ -27,9 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mureg.evaluation.assessment import assess
-from mureg.evaluation.verdict import Assessment
-
+from mureg.assessment.result import Assessment
 from mureg.cohort.work import Done
 from mureg.files import atomic
 from mureg.files.output import claimed
@@ -90,8 +88,7 @@ def main() -> int:
 def kills(n: int, seed: int) -> dict[str, dict[str, object]]:
     """Every kind of run, killed `n` times."""
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
-    outcome = run(study, NearHeart().hurried(), correct=False)
-    writer = Writer(assess(study, outcome, seek_axis=False))
+    writer = Writer(run(study, NearHeart().hurried(), correct=False, seek_axis=False))
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
