@@ -16,7 +16,8 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.simulate.anatomy import Anatomy, Breath
 from mureg.simulate.ct_anatomy import REST, CtAnatomy, CtAnatomyRange
 from mureg.simulate.ct_anatomy.base import CtBase
-from mureg.simulate.ct_anatomy.labels import CODE, CtLandmarks, load_landmarks, ventricle_between
+from mureg.simulate.ct_anatomy.labels import CODE
+from mureg.simulate.ct_anatomy.landmarks import CtLandmarks, load_landmarks, ventricle_between
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.tissues import TISSUES
 from mureg.simulate.tracer import ORGANS, Tracer

@@ -19,12 +19,12 @@ from mureg.geometry.rigid import Triple
 from mureg.simulate.ct_anatomy.labels import (
     CODE,
     Array,
-    CtLandmarks,
     Mask,
     TissueMap,
     tissues_from_labels,
     tissues_from_landmarks,
 )
+from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.motion import Motions, motion_weights
 from mureg.simulate.tissues import TISSUES
 from mureg.spect.body import find_body, in_patient_order, opened

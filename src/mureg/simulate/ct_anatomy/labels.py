@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Volume
-from mureg.geometry.rigid import Triple
+from mureg.simulate.ct_anatomy.landmarks import ORGANS, CtLandmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.ventricle import LeftVentricle
 
@@ -43,60 +40,6 @@ _TISSUE_OF_NAME = (
     ("vein", "blood"), ("artery", "blood"), ("vena_cava", "blood"), ("brachiocephalic", "blood"),
     ("appendage", "blood"), *((word, "bone") for word in _BONES),
 )  # fmt: skip
-
-
-class CtLandmarks(BaseModel):
-    """Places set by hand on one CT, mm LPS+ of its own frame.
-
-    Attributes:
-        base_mm, apex_mm: ends of the left ventricle's long axis: middle of the base plane, outside of the tip.
-        radius_mm, wall_mm: of the left ventricle (see `LeftVentricle`).
-        dome_z_mm: between the tops of the two domes of the diaphragm.
-        as_scanned_mm: how far below end expiration the domes are taken to stand in this CT.
-        as_scanned_share: how far the middle of the heart has followed them.
-        heart, liver, gallbladder, spleen, kidney, stomach, bowel: ellipsoids (x, y, z, three semi-axes).
-        vessels: lines of balls (x, y, z, radius).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_mm: Triple
-    apex_mm: Triple
-    radius_mm: float
-    wall_mm: float
-    dome_z_mm: float
-    as_scanned_mm: float
-    as_scanned_share: float
-    heart: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    liver: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    gallbladder: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    spleen: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    kidney: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    stomach: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    bowel: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    vessels: tuple[tuple[tuple[float, float, float, float], ...], ...] = ()
-
-    @property
-    def ventricle(self) -> LeftVentricle:
-        """The left ventricle in the CT's own frame, as scanned."""
-        return ventricle_between(self.base_mm, self.apex_mm, self.radius_mm, self.wall_mm)
-
-
-def ventricle_between(
-    base_mm: npt.ArrayLike, apex_mm: npt.ArrayLike, radius_mm: float, wall_mm: float
-) -> LeftVentricle:
-    """A left ventricle from the two ends of its long axis."""
-    base, apex = np.asarray(base_mm, dtype=np.float64), np.asarray(apex_mm, dtype=np.float64)
-    length = float(np.linalg.norm(apex - base))
-    x, y, z = (float(v) for v in (base + apex) / 2)
-    u, v, w = (float(d) for d in (apex - base) / length)
-    return LeftVentricle((x, y, z), (u, v, w), length, radius_mm, wall_mm)
-
-
-def load_landmarks() -> Mapping[str, CtLandmarks]:
-    """The shipped landmarks, by the name of the CT."""
-    text = resources.files("mureg.data").joinpath("hearts.toml").read_text(encoding="utf-8")
-    return {name: CtLandmarks.model_validate(table) for name, table in tomllib.loads(text).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +100,7 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
     lung = _lungs(smooth, body, ct.grid)
     codes[lung] = CODE["lung"]
     soft = (codes == CODE["soft_tissue"]) & (smooth > _SOFT_HU)
-    nearness = {name: _nearness(getattr(landmarks, name), ct.grid) for name in _ORGANS}
+    nearness = {name: _nearness(getattr(landmarks, name), ct.grid) for name in ORGANS}
     names, best = _nearest(nearness)
     for code, name in enumerate(names):
         mine = (best == code) & soft
@@ -169,9 +112,6 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
     codes[_vessels(landmarks, ct.grid) & soft] = CODE["blood"]
     heart = (best == names.index("heart")) & body & ~lung & (codes != CODE["bone"]) & (smooth > -120.0)
     return _with_heart(codes, heart, smooth, ct.grid, landmarks)
-
-
-_ORGANS = ("heart", "liver", "gallbladder", "spleen", "kidney", "stomach", "bowel")
 
 
 def _with_heart(codes: Codes, heart: Mask, smooth: Array, grid: Grid, landmarks: CtLandmarks) -> TissueMap:

@@ -20,7 +20,8 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.ct_anatomy.base import AIR_HU, LATTICE_MM, CtBase
-from mureg.simulate.ct_anatomy.labels import CODE, ventricle_between
+from mureg.simulate.ct_anatomy.labels import CODE
+from mureg.simulate.ct_anatomy.landmarks import ventricle_between
 from mureg.simulate.ct_anatomy.motion import rises_mm
 from mureg.simulate.ct_anatomy.sampling import Places, averaged, denser, share_inside, texture, uptake_of_codes
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
