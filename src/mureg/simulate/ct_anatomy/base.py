@@ -21,6 +21,7 @@ from mureg.simulate.ct_anatomy.labels import (
     Array,
     Mask,
     TissueMap,
+    bright_heart,
     tissues_from_labels,
     tissues_from_landmarks,
 )
@@ -111,7 +112,7 @@ class CtBase:
         ct = in_patient_order(ct)
         body = opened(find_body(ct), _SKIN_MM, np.asarray(ct.grid.spacing_mm))
         if labels is None or names is None:
-            contrast = find_contrast(ct, body)
+            contrast = find_contrast(ct, body) | bright_heart(ct, body, landmarks)
             tissues = tissues_from_landmarks(ct, body, landmarks, contrast)
         else:
             tissues = tissues_from_labels(ct, body, landmarks, in_patient_order(labels), names)

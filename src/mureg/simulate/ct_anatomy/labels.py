@@ -31,6 +31,7 @@ CODE = {name: code for code, name in enumerate(TISSUE_NAMES)}
 _LUNG_HU, _GAS_HU, _FAT_HU, _SOFT_HU, _BONE_HU = -400.0, -300.0, -30.0, -10.0, 150.0
 _LUNG_ML, _BONE_ML = 300.0, 2.0
 _RV_WALL_MM, _STOMACH_WALL_MM = 4.0, 5.0
+_CONTRAST_HU, _HEART_MIDDLE, _HEART_REACH = 130.0, 0.7, 1.15
 _BONES = ("vertebrae", "rib_", "sternum", "clavicula", "scapula", "humerus", "costal_cartilages")
 # first matching word of a TotalSegmentator label name -> tissue
 _TISSUE_OF_NAME = (
@@ -114,6 +115,19 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
     return _with_heart(codes, heart, smooth, ct.grid, landmarks)
 
 
+def bright_heart(ct: Volume, body: Mask, landmarks: CtLandmarks) -> Mask:
+    """Contrast medium in the heart and the vessels at it: what is as bright as bone and joined to the heart's middle.
+
+    It goes no further than 1.15 times the heart's ellipsoids, so that the spine and the sternum stay bone.
+    """
+    near = _nearness(landmarks.heart, ct.grid)
+    bright = ndimage.binary_opening((_smooth(ct) > _CONTRAST_HU) & body & (near < _HEART_REACH**2))
+    pieces, _ = ndimage.label(bright)
+    inner = np.unique(pieces[near < _HEART_MIDDLE**2])
+    joined = np.isin(pieces, inner[inner > 0])
+    return np.asarray(ndimage.binary_dilation(joined, iterations=2) & (ct.numpy() > _CONTRAST_HU) & (near < _HEART_REACH**2))
+
+
 def _with_heart(codes: Codes, heart: Mask, smooth: Array, grid: Grid, landmarks: CtLandmarks) -> TissueMap:
     """Write the ventricles and chambers into the map, and the stomach's wall."""
     ventricle = landmarks.ventricle
@@ -158,7 +172,7 @@ def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mas
     below_outflow = anterior < ventricle.radius_mm
     rim, right = np.zeros_like(beside), np.zeros_like(beside)
     rim[box] = beside[box] & ahead & free
-    right[box] = beside[box] & ahead & ~free & below_outflow & (depth <= _RV_WALL_MM)
+    right[box] = beside[box] & ahead & ~free & below_outflow & (depth <= max(_RV_WALL_MM, *grid.spacing_mm[:2]))
     return rim, right
 
 
