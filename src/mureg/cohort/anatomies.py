@@ -36,7 +36,7 @@ def anatomy_of(settings: CohortSettings, index: int, ct_folder: Path | None = No
     chance = np.random.default_rng([settings.seed, _ANATOMY_STREAM, patient])
     name = patient_name(settings, index, ct_folder)
     if isinstance(settings.anatomy, CtAnatomyRange):
-        return settings.anatomy.draw(chance, name, _base(_base_path(patient, ct_folder)))
+        return settings.anatomy.draw(chance, name, ct_base(_base_path(patient, ct_folder)))
     return settings.anatomy.draw(chance, name)
 
 
@@ -60,7 +60,7 @@ def _base_path(patient: int, ct_folder: Path | None) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _base(path: Path) -> CtBase:
+def ct_base(path: Path) -> CtBase:
     """A CT made ready, once for each process."""
     name = path.name.removesuffix(".nii.gz")
     ct, _ = read_ct(path)
