@@ -322,7 +322,8 @@ def test_the_ventricle_laid_by_hand_lies_in_the_heart(shared_data: Path, name: s
     assert (hu[i, j, k] > -80.0).mean() > 0.93
     lateral = np.asarray(ventricle.centre_mm) + ventricle.axes[1] * (ventricle.radius_mm + 15.0)
     i, j, k = np.round(ct.grid.indices(lateral)).astype(int)
-    assert hu[i - 1 : i + 2, j - 1 : j + 2, k].mean() < -500.0
+    # the median: a vessel may cross
+    assert np.median(hu[i - 3 : i + 4, j - 3 : j + 4, k]) < -500.0
 
 
 @pytest.mark.shared_data
