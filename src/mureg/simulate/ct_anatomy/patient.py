@@ -48,12 +48,14 @@ class CtAnatomyRange:
         scale: least and greatest overall size, relative to the CT.
         deformation_mm: greatest standard deviation of the smooth deformation along each axis.
         wavelength_mm: distance between independent values of the deformation.
+        cts: names of the CTs to take; left out, the three of rung `real-ct`.
     """
 
     kind: Literal["real-ct"] = "real-ct"
     scale: tuple[float, float] = (0.93, 1.07)
     deformation_mm: float = 5.0
     wavelength_mm: float = 110.0
+    cts: tuple[str, ...] | None = None
 
     def draw(self, generator: np.random.Generator, patient: str, base: CtBase) -> CtAnatomy:
         """One patient, called `patient`: patients made from one CT should share a name, or its beginning."""
