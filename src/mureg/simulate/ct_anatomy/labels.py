@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Volume
-from mureg.geometry.rigid import Triple
 from mureg.heart.ventricle import LeftVentricle
+from mureg.simulate.ct_anatomy.landmarks import ORGANS, CtLandmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 
 Array = npt.NDArray[np.float32]
@@ -34,6 +31,7 @@ CODE = {name: code for code, name in enumerate(TISSUE_NAMES)}
 _LUNG_HU, _GAS_HU, _FAT_HU, _SOFT_HU, _BONE_HU = -400.0, -300.0, -30.0, -10.0, 150.0
 _LUNG_ML, _BONE_ML = 300.0, 2.0
 _RV_WALL_MM, _STOMACH_WALL_MM = 4.0, 5.0
+_CONTRAST_HU, _HEART_MIDDLE, _HEART_REACH = 130.0, 0.7, 1.15
 _BONES = ("vertebrae", "rib_", "sternum", "clavicula", "scapula", "humerus", "costal_cartilages")
 # first matching word of a TotalSegmentator label name -> tissue
 _TISSUE_OF_NAME = (
@@ -43,60 +41,6 @@ _TISSUE_OF_NAME = (
     ("vein", "blood"), ("artery", "blood"), ("vena_cava", "blood"), ("brachiocephalic", "blood"),
     ("appendage", "blood"), *((word, "bone") for word in _BONES),
 )  # fmt: skip
-
-
-class CtLandmarks(BaseModel):
-    """Places set by hand on one CT, mm LPS+ of its own frame.
-
-    Attributes:
-        base_mm, apex_mm: ends of the left ventricle's long axis: middle of the base plane, outside of the tip.
-        radius_mm, wall_mm: of the left ventricle (see `LeftVentricle`).
-        dome_z_mm: between the tops of the two domes of the diaphragm.
-        as_scanned_mm: how far below end expiration the domes are taken to stand in this CT.
-        as_scanned_share: how far the middle of the heart has followed them.
-        heart, liver, gallbladder, spleen, kidney, stomach, bowel: ellipsoids (x, y, z, three semi-axes).
-        vessels: lines of balls (x, y, z, radius).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_mm: Triple
-    apex_mm: Triple
-    radius_mm: float
-    wall_mm: float
-    dome_z_mm: float
-    as_scanned_mm: float
-    as_scanned_share: float
-    heart: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    liver: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    gallbladder: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    spleen: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    kidney: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    stomach: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    bowel: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    vessels: tuple[tuple[tuple[float, float, float, float], ...], ...] = ()
-
-    @property
-    def ventricle(self) -> LeftVentricle:
-        """The left ventricle in the CT's own frame, as scanned."""
-        return ventricle_between(self.base_mm, self.apex_mm, self.radius_mm, self.wall_mm)
-
-
-def ventricle_between(
-    base_mm: npt.ArrayLike, apex_mm: npt.ArrayLike, radius_mm: float, wall_mm: float
-) -> LeftVentricle:
-    """A left ventricle from the two ends of its long axis."""
-    base, apex = np.asarray(base_mm, dtype=np.float64), np.asarray(apex_mm, dtype=np.float64)
-    length = float(np.linalg.norm(apex - base))
-    x, y, z = (float(v) for v in (base + apex) / 2)
-    u, v, w = (float(d) for d in (apex - base) / length)
-    return LeftVentricle((x, y, z), (u, v, w), length, radius_mm, wall_mm)
-
-
-def load_landmarks() -> Mapping[str, CtLandmarks]:
-    """The shipped landmarks, by the name of the CT."""
-    text = resources.files("mureg.data").joinpath("hearts.toml").read_text(encoding="utf-8")
-    return {name: CtLandmarks.model_validate(table) for name, table in tomllib.loads(text).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +101,7 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
     lung = _lungs(smooth, body, ct.grid)
     codes[lung] = CODE["lung"]
     soft = (codes == CODE["soft_tissue"]) & (smooth > _SOFT_HU)
-    nearness = {name: _nearness(getattr(landmarks, name), ct.grid) for name in _ORGANS}
+    nearness = {name: _nearness(getattr(landmarks, name), ct.grid) for name in ORGANS}
     names, best = _nearest(nearness)
     for code, name in enumerate(names):
         mine = (best == code) & soft
@@ -171,7 +115,18 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
     return _with_heart(codes, heart, smooth, ct.grid, landmarks)
 
 
-_ORGANS = ("heart", "liver", "gallbladder", "spleen", "kidney", "stomach", "bowel")
+def bright_heart(ct: Volume, body: Mask, landmarks: CtLandmarks) -> Mask:
+    """Contrast medium in the heart and the vessels at it: what is as bright as bone and joined to the heart's middle.
+
+    It goes no further than 1.15 times the heart's ellipsoids, so that the spine and the sternum stay bone.
+    """
+    near = _nearness(landmarks.heart, ct.grid)
+    bright = ndimage.binary_opening((_smooth(ct) > _CONTRAST_HU) & body & (near < _HEART_REACH**2))
+    pieces, _ = ndimage.label(bright)
+    inner = np.unique(pieces[near < _HEART_MIDDLE**2])
+    joined = np.isin(pieces, inner[inner > 0])
+    grown = ndimage.binary_dilation(joined, iterations=2)
+    return np.asarray(grown & (ct.numpy() > _CONTRAST_HU) & (near < _HEART_REACH**2))
 
 
 def _with_heart(codes: Codes, heart: Mask, smooth: Array, grid: Grid, landmarks: CtLandmarks) -> TissueMap:
@@ -218,7 +173,7 @@ def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mas
     below_outflow = anterior < ventricle.radius_mm
     rim, right = np.zeros_like(beside), np.zeros_like(beside)
     rim[box] = beside[box] & ahead & free
-    right[box] = beside[box] & ahead & ~free & below_outflow & (depth <= _RV_WALL_MM)
+    right[box] = beside[box] & ahead & ~free & below_outflow & (depth <= max(_RV_WALL_MM, *grid.spacing_mm[:2]))
     return rim, right
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mureg.geometry import Grid
 from mureg.simulate.anatomy import Breath
-from mureg.simulate.ct_anatomy.labels import CtLandmarks, Mask, TissueMap
+from mureg.simulate.ct_anatomy.labels import Mask, TissueMap
+from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.spect.body import convex_hull
 
 _WORK_MM = 6.5

@@ -21,7 +21,8 @@ from mureg.geometry.rigid import Triple
 from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.ct_anatomy.base import AIR_HU, LATTICE_MM, CtBase
-from mureg.simulate.ct_anatomy.labels import CODE, ventricle_between
+from mureg.simulate.ct_anatomy.labels import CODE
+from mureg.simulate.ct_anatomy.landmarks import ventricle_between
 from mureg.simulate.ct_anatomy.motion import rises_mm
 from mureg.simulate.ct_anatomy.sampling import Places, averaged, denser, share_inside, texture, uptake_of_codes
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
@@ -47,12 +48,14 @@ class CtAnatomyRange:
         scale: least and greatest overall size, relative to the CT.
         deformation_mm: greatest standard deviation of the smooth deformation along each axis.
         wavelength_mm: distance between independent values of the deformation.
+        cts: names of the CTs to take; left out, the three of rung `real-ct`.
     """
 
     kind: Literal["real-ct"] = "real-ct"
     scale: tuple[float, float] = (0.93, 1.07)
     deformation_mm: float = 5.0
     wavelength_mm: float = 110.0
+    cts: tuple[str, ...] | None = None
 
     def draw(self, generator: np.random.Generator, patient: str, base: CtBase) -> CtAnatomy:
         """One patient, called `patient`: patients made from one CT should share a name, or its beginning."""

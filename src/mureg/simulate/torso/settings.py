@@ -22,6 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
 
 _BESIDE_STREAM = 1
+_LEFT_MM: Range = (30.0, 52.0)
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
@@ -67,6 +68,7 @@ class TorsoRange:
             et al., J Cardiovasc Magn Reson 2020); the upper limits are a quarter lower in women.
         lv_aside_deg: angle of the long axis from the sagittal plane, to the left.
         lv_down_deg: angle of the long axis below the horizontal.
+        lv_left_mm: middle of the long axis to the left of the middle of the chest; 30 to 52 where it is left out.
         liver_length_mm: from the right dome to its lowest edge, in a person of 172 cm.
         share_stomach_gas, share_colon_gas: patients with gas there.
         deformation_mm: twice the standard deviation of the smooth deformation laid over everything.
@@ -91,6 +93,7 @@ class TorsoRange:
     lv_wall_g: Range = (90.0, 200.0)
     lv_aside_deg: Range = (40.0, 60.0)
     lv_down_deg: Range = (10.0, 40.0)
+    lv_left_mm: Range | None = None
     liver_length_mm: Range = (110.0, 155.0)
     share_stomach_gas: Share = 0.6
     share_colon_gas: Share = 0.6
@@ -192,7 +195,7 @@ def _draw_ventricle(ranges: TorsoRange, generator: np.random.Generator, cage_y: 
         )
     aside, down = np.radians(uniform(*ranges.lv_aside_deg)), np.radians(uniform(*ranges.lv_down_deg))
     direction = (np.cos(down) * np.sin(aside), -np.cos(down) * np.cos(aside), -np.sin(down))
-    x, y, z = uniform(30.0, 52.0), -cage_y + uniform(56.0, 68.0), uniform(-12.0, 12.0)
+    x, y, z = uniform(*(ranges.lv_left_mm or _LEFT_MM)), -cage_y + uniform(56.0, 68.0), uniform(-12.0, 12.0)
     return LeftVentricle(
         (float(x), float(y), float(z)),
         (float(direction[0]), float(direction[1]), float(direction[2])),
