@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from mureg.simulate.ventricle import LeftVentricle
 from scipy import ndimage
 
 from mureg.cohort.anatomies import anatomy_of, ct_base
 from mureg.cohort.settings import load_settings
 from mureg.geometry import Grid, RigidTransform
+from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.anatomy import Anatomy
 from mureg.simulate.ct_anatomy import REST, CtAnatomy, load_landmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
-from mureg.simulate.ventricle import LeftVentricle
 from PIL import Image
 from scipy import ndimage
 
 from mureg.geometry import Volume
+from mureg.heart.ventricle import LeftVentricle
 from mureg.io import read_ct
 from mureg.simulate.ct_anatomy import load_landmarks
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks

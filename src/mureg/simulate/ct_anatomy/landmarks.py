@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from mureg.geometry.rigid import Triple
-from mureg.simulate.ventricle import LeftVentricle
+from mureg.heart.ventricle import LeftVentricle
 
 Ellipsoids = tuple[tuple[float, float, float, float, float, float], ...]
 Line = tuple[tuple[float, float, float, float], ...]
