@@ -17,9 +17,11 @@ import SimpleITK as sitk
 import torch
 from PIL import Image
 
+import mureg
 from mureg import RigidTransform
 from mureg.cli import main as command_line
 from mureg.evaluation import target_registration_error_mm
+from mureg.report import as_json
 from mureg.simulate.sample import load_truth, sample_folder
 from support import dicom
 
@@ -78,13 +80,36 @@ def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:
     assert target_registration_error_mm(wrong_way, truth.ct_from_spect, truth.heart_points_mm) > 20
 
 
+def test_python_gives_the_same_answer(results) -> None:
+    """`mureg.run` and the command line: one pose, one decision, one number for the move, to the last digit."""
+    written = json.loads((results / "registration.json").read_text())
+    answer = mureg.run(mureg.read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct"))
+    again = as_json(answer)
+    for key in (
+        "decision",
+        "reasons",
+        "move_at_heart",
+        "ct_from_spect",
+        "interval_90",
+        "perfusion",
+        "warnings",
+        "found",
+    ):
+        assert json.loads(json.dumps(again[key])) == written[key], key
+    image = nib.load(results / "spect_ac.nii.gz").get_fdata()
+    np.testing.assert_array_equal(np.flip(answer.spect_corrected.numpy(), (0, 1)).astype(np.float32), image)
+
+
 def test_json_tells_all_that_was_promised(results) -> None:
     found = json.loads((results / "registration.json").read_text())
     for key in (
         "decision",
         "reason",
         "reasons",
-        "shift_at_heart_mm",
+        "move_at_heart",
+        "pose_found_given_out",
+        "found",
+        "limits",
         "interval_90",
         "mismatch_percent",
         "perfusion",

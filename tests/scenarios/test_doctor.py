@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from types import SimpleNamespace
 
 import pytest
 import SimpleITK as sitk
@@ -13,6 +14,7 @@ from mureg.cli import main
 from mureg.errors import UnreadableInputError
 from mureg.evaluation import health
 from mureg.evaluation.health import Check, closed_network
+from mureg.geometry import RigidTransform
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,18 @@ def test_all_is_well_here(capsys, tmp_path, monkeypatch) -> None:
     assert "numpy" in found["libraries"]["found"]
     assert "hashes as on their cards" in found["weights"]["found"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_default_registrar_that_is_more_than_4_mm_off_fails(monkeypatch) -> None:
+    """The true pose passes, one that is 4.1 mm off does not."""
+    truth = health.load_truth()
+    for off_mm, state in ((3.9, "ok"), (4.1, "fail")):
+        shifted = truth.ct_from_spect @ RigidTransform.from_six((0.0, 0.0, off_mm), (0, 0, 0), (0, 0, 0))
+        answer = SimpleNamespace(registration=SimpleNamespace(ct_from_spect=shifted))
+        monkeypatch.setattr(health, "run", lambda *_, answer=answer, **__: answer)
+        check = health._sample("cpu")
+        assert check.state == state
+        assert f"{off_mm} mm off at the heart" in check.found
 
 
 def test_what_is_broken_is_said_with_a_remedy(capsys, monkeypatch) -> None:

@@ -26,6 +26,7 @@ from mureg.io.dicom_access import (
 )
 from mureg.io.dicom_files import DicomFile, DicomSeries, is_localizer, nothing_fits, search
 from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
+from mureg.notes import Note, Rank
 from mureg.study import Ct
 
 _ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -98,7 +99,8 @@ def read_ct_series(series: DicomSeries, notes: tuple[str, ...] = ()) -> Ct:
         notes = (*notes, *character_set_note(first), *derived, *spaced, *lines, *odd)
         maker, model = text(first, "Manufacturer"), text(first, "ManufacturerModelName")
     if outside.any():
-        notes = (*notes, f"{100 * outside.mean():.1f} % of the CT voxels are padding and count as unknown")
+        words = f"{100 * outside.mean():.1f} % of the CT voxels are padding and count as unknown"
+        notes = (*notes, Note(words, Rank.RECORD))
     volume = Volume.from_numpy(hounsfield, grid, Quantity.HU, outside)
     return Ct(volume, maker, model, kvp, notes)
 

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from mureg.errors import UnitsError, UnreadableInputError
 from mureg.io.dicom_access import decoded_pixels, items, number
+from mureg.notes import Note, Rank
 
 _AXES = {
     "EnergyWindowVector": "energy window",
@@ -79,7 +80,7 @@ def summed_frames(dataset: Dataset, labels: Labels, axes: tuple[str, ...], name:
     """
     by_gate = list(frames_by_gate(dataset, labels, axes, name).values())
     summed = {key: np.sum([frames[key] for frames in by_gate], axis=0) for key in by_gate[0]}
-    return summed, (f"{len(by_gate)} gates summed",) if len(by_gate) > 1 else ()
+    return summed, (Note(f"{len(by_gate)} gates summed", Rank.RECORD),) if len(by_gate) > 1 else ()
 
 
 def frames_by_gate(dataset: Dataset, labels: Labels, axes: tuple[str, ...], name: str) -> dict[tuple[int, ...], Frames]:

@@ -19,6 +19,7 @@ from mureg.io.nm_pose import Pose, axis_of_rotation, detector_pose, implied_angl
 from mureg.io.nm_sides import agreed_side, stated_angle_deg
 from mureg.io.nm_time import seconds_per_view, view_weights
 from mureg.io.nm_views import Pass, counted_views, passes_of, repeated_angles
+from mureg.notes import Note, Rank
 from mureg.spect.acquisition import Acquisition
 
 _STATIONARY = ("530C", "570C", "STARGUIDE", "D-SPECT", "DSPECT")
@@ -54,7 +55,11 @@ def summed_projections(dataset: Dataset, name: str) -> Acquisition:
     if len(acquisitions) == 1:
         return acquisitions[0]
     counts = torch.stack([one.counts for one in acquisitions]).sum(0)
-    return replace(acquisitions[0], counts=counts, notes=(f"{len(acquisitions)} gates summed", *acquisitions[0].notes))
+    return replace(
+        acquisitions[0],
+        counts=counts,
+        notes=(Note(f"{len(acquisitions)} gates summed", Rank.RECORD), *acquisitions[0].notes),
+    )
 
 
 def gated_projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:

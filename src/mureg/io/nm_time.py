@@ -12,6 +12,7 @@ from mureg.io.dicom_access import numbers
 from mureg.io.nm_energy import half_life_h
 from mureg.io.nm_orbit import corrections_applied, detector_item, rotation_item
 from mureg.io.nm_views import Pass
+from mureg.notes import Note, Rank
 
 _NOTICEABLE = 1e-3  # a smaller difference between views is left alone
 
@@ -56,12 +57,14 @@ def view_weights(dataset: Dataset, passes: list[Pass], nuclide: str) -> tuple[Ar
     relative, lasts_s = np.concatenate(weights), np.concatenate(lasting)
     notes = []
     if np.ptp(lasts_s) > _NOTICEABLE * lasts_s.max():
-        notes.append(f"views of {lasts_s.min():g} to {lasts_s.max():g} s, weighted by their time")
+        words = f"views of {lasts_s.min():g} to {lasts_s.max():g} s, weighted by their time"
+        notes.append(Note(words, Rank.RECORD))
     by_decay = relative / lasts_s
     fall = 1.0 - float(by_decay.min() / by_decay.max())
     if fall > _NOTICEABLE:
         half_life = f"{nuclide}, half-life {half_life_h(nuclide):.4g} h"
-        notes.append(f"decay between views modelled ({half_life}): {100 * fall:.1f} % from the earliest to the latest")
+        words = f"decay between views modelled ({half_life}): {100 * fall:.1f} % from the earliest to the latest"
+        notes.append(Note(words, Rank.RECORD))
     if relative.max() <= (1.0 + _NOTICEABLE) * relative.min():
         return None, ()
     return relative / relative[0], tuple(notes)

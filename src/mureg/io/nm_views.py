@@ -11,10 +11,12 @@ from pydicom.dataset import Dataset
 
 from mureg.errors import UnreadableInputError
 from mureg.io.dicom_access import items, number
+from mureg.notes import Note, Rank
 
 LARGEST_MISSING_SHARE = 0.25
 """A pass with more of its views missing or empty is refused."""
 
+_SERIOUS_SHARE = 0.1
 _SURELY_COUNTED = 50.0  # a view beside views with that many counts has 0 by chance once in 10^21
 
 Notes = tuple[str, ...]
@@ -76,9 +78,8 @@ def passes_of(dataset: Dataset, keys: set[tuple[int, ...]], n_windows: int) -> t
     for one in passes:
         if len(one.views) < one.planned:
             _require_enough(one)
-            notes.append(
-                f"{views_in_words(one.missing)} of {one.planned} {_are(one.missing)} missing{_of(one, passes)}"
-            )
+            words = f"{views_in_words(one.missing)} of {one.planned} {_are(one.missing)} missing{_of(one, passes)}"
+            notes.append(Note(words, _rank_without(len(one.missing), one.planned)))
     return passes, tuple(notes)
 
 
@@ -108,8 +109,14 @@ def counted_views(
             empty = [view - one.first + 1 for view, full in zip(one.views, use, strict=True) if not full]
             _require_enough(replace(one, views=tuple(v for v, full in zip(one.views, use, strict=True) if full)))
             verbs = "holds no counts and is" if len(empty) == 1 else "hold no counts and are"
-            notes.append(f"{views_in_words(empty)} of {one.planned} {verbs} left out{_of(one, passes)}")
+            words = f"{views_in_words(empty)} of {one.planned} {verbs} left out{_of(one, passes)}"
+            notes.append(Note(words, _rank_without(len(empty), one.planned)))
     return used, tuple(notes)
+
+
+def _rank_without(missing: int, planned: int) -> Rank:
+    """The rank of missing views: above a tenth of those planned the image may be wrong."""
+    return Rank.CHANGES_ANSWER if missing > _SERIOUS_SHARE * planned else Rank.GUESSED
 
 
 def repeated_angles(angles_deg: npt.NDArray[np.float64]) -> Notes:

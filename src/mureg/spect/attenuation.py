@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.notes import Note, Rank
 from mureg.spect.body import find_body, find_truncation, in_patient_order, separate_table
 from mureg.spect.contrast import Clipped, without_contrast_and_metal
 from mureg.spect.corrections import MU_WATER_PER_CM, HuToMu, mu_map
@@ -23,6 +24,9 @@ from mureg.spect.corrections import MU_WATER_PER_CM, HuToMu, mu_map
 _ABSORBS_PER_CM = 0.01
 _OFTEN_KNOWN = 0.25
 _SAID_TRUNCATION, _SAID_ML = 0.01, 1.0
+_SERIOUS_TRUNCATION = 0.25
+"""Share of the body's outline along the edge of the CT above which the study has to be looked at: a quarter. The sample
+study has 5 %, a CT whose field cuts the body on all sides far more."""
 _SLICES_AT_ONCE = 16
 """Maps are lengthened by multiples of so many slices, so that one length serves many poses."""
 
@@ -71,12 +75,14 @@ class AttenuationMap:
         attenuation = in_patient_order(attenuation)
         mask = find_body(attenuation)
         truncation = find_truncation(attenuation, mask)
-        notes = []
+        notes: list[str] = []
         if truncation.share > _SAID_TRUNCATION:
-            notes.append(
+            sentence = (
                 f"the body is wider than the CT's field: {100 * truncation.share:.0f} % of its outline runs along the "
                 f"edge, in {truncation.slices} of {truncation.of_slices} slices; what lies beyond is not in the map"
             )
+            serious = truncation.share > _SERIOUS_TRUNCATION
+            notes.append(Note(sentence, Rank.CHANGES_ANSWER if serious else Rank.GUESSED))
         if attenuation.quantity is Quantity.HU:
             if conversion is None:
                 raise UsageError("a CT without a conversion to attenuation", "one", "use choose_conversion")
@@ -297,9 +303,10 @@ def _nearest_known(known: Bool[Tensor, "x y z"], wanted: Tensor) -> tuple[Tensor
 
 
 def _clipping_notes(clipped: Clipped) -> list[str]:
-    notes = []
+    notes: list[str] = []
     if clipped.contrast_ml > 0.0:
-        notes.append(f"the CT has contrast medium: {clipped.contrast_ml:.0f} ml of vessels count as soft tissue")
+        sentence = f"the CT has contrast medium: {clipped.contrast_ml:.0f} ml of vessels count as soft tissue"
+        notes.append(Note(sentence, Rank.RECORD))
     if clipped.metal_ml > _SAID_ML:
         notes.append(f"{clipped.metal_ml:.0f} ml above 2000 HU (metal or its streaks) count as dense bone")
     return notes

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mureg.errors import UnreadableInputError
-from mureg.io import inspect, read_gates, read_spect
+from mureg.io import inspect, nm_views, read_gates, read_spect
 from mureg.io.dicom_nm import read_nm
 from mureg.io.nm_views import views_in_words
+from mureg.notes import Rank
 from support.dicom import detector, project_point, rotation, tomo_vectors, view_directions, write_nm
 
 POINT = (12.0, -8.0, 17.0)
@@ -268,3 +269,8 @@ def test_views_in_words():
     assert views_in_words([7]) == "view 7"
     assert views_in_words([18, 17]) == "views 17 and 18"
     assert views_in_words([3, 9, 57, 58, 59, 60]) == "views 3, 9 and 57 to 60"
+
+
+@pytest.mark.parametrize(("missing", "rank"), [(3, Rank.GUESSED), (6, Rank.GUESSED), (7, Rank.CHANGES_ANSWER)])
+def test_views_that_are_missing_change_the_answer_above_a_tenth(missing, rank) -> None:
+    assert nm_views._rank_without(missing, 60) is rank

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.notes import Rank, rank_of
+from mureg.recon import Osem
 from mureg.registration import MutualInformation, NearHeart, near_heart
+from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
-from mureg.registration.learned import Card, Together, save_network
+from mureg.registration.learned import Card, Together, load_network, save_network
 from mureg.registration.near_heart import Seen, look_at
 from mureg.registration.networks import initialised
+from mureg.spect.attenuation import AttenuationMap
 from mureg.training.settings import as_table, load_settings
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))
@@ -165,3 +169,33 @@ def test_where_both_ways_meet_the_free_one_is_taken(monkeypatch) -> None:
 def test_a_hurried_look_is_one_look_at_the_coarse_place() -> None:
     quick = NearHeart(largest_shift_mm=50.0).hurried()
     assert (quick.finish, quick.passes, quick.looks, quick.largest_shift_mm) == (False, 1, 1, 50.0)
+
+
+def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -> None:
+    """Any other crops, passes or input, and an ablated SPECT, were not measured."""
+    _, card = load_network(near_heart.weights_file(near_heart.SHIPPED))
+    expected = {
+        "attenuation": settings_sha256(asdict(AttenuationMap())),
+        "reconstructor": settings_sha256(asdict(Osem())),
+    }
+    for measured in (NearHeart(), NearHeart().hurried()):
+        assert measured._calibrated_for(card) == expected
+    for other in (NearHeart(blanked=True), NearHeart(passes=3), NearHeart(looks=1), replace(NearHeart(), finish=False)):
+        assert other._calibrated_for(card) == {}
+
+
+class Constant(nn.Module):
+    """A network that answers the same whatever it is shown."""
+
+    def forward(self, spect: Tensor, mu: Tensor) -> Tensor:
+        return torch.zeros(len(spect), 6)
+
+
+def test_networks_that_answer_alike_are_said_to_be_damaged_and_state_no_calibrated_bound(monkeypatch) -> None:
+    spect, mu = pair()
+    card = replace(CARD, errors=tuple(map(tuple, np.eye(6))), calibrated_for={"default": NearHeart().settings_sha256()})
+    monkeypatch.setattr(near_heart, "_network", lambda _: (Constant(), card))
+    found = NearHeart().register(spect, mu)
+    assert found.calibrated_for == {}
+    (note,) = [note for note in found.warnings if "identical" in note]
+    assert rank_of(note) is Rank.CHANGES_ANSWER
