@@ -12,6 +12,7 @@ from scipy import fft, ndimage
 
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
+from mureg.heart.axis_search import draw
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -22,6 +23,9 @@ HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
 HARD_TO_FIND = 0.5
 """With less confidence the ventricle is said to be hard to tell from its surroundings."""
 
+_SURE, _PLACES_DRAWN = 0.95, 3
+"""Below this confidence the wall decides, at so many places. On 13 virtual patients the right wall scored 0.71 to
+0.94 and every other place's at most 0.62; the cups alone were 80 to 130 mm off in four, with a confidence of up to 0.85."""
 _SPACING_MM = 6.8
 _SMOOTHING_MM = 6.0
 _PAD = 8
@@ -61,6 +65,10 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     and gut may be hot. Only the left front of the body is searched, and with a map places near lung come first. An
     uncorrected image fades with depth, to the right and back; a second pass within 22 mm uses cups that fade as well.
 
+    Where another place looks nearly as much like a ventricle, a surface is drawn to the wall at the likeliest places,
+    and the one that is most like a wall between a cold cavity and cold surroundings is taken: hot gut or a gall bladder
+    can match the cups, but they have no such wall.
+
     Args:
         spect: activity or counts on any grid, heart in the field.
         mu: attenuation map (1/cm) that belongs to the SPECT, on any grid; narrows the search.
@@ -76,10 +84,13 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     peak = float(likeness[first])
     distance_mm = _distances_mm(image.shape, first)
     rival = float(likeness[distance_mm > 2.5 * _RADII_MM[1]].max(initial=-1.0))
+    confidence = _confidence(peak, rival)
+    if confidence < _SURE:
+        place, confidence = _by_wall(spect, mu)
+        distance_mm = np.linalg.norm(_offsets_from(grid, place), axis=-1)
     near = distance_mm < _REFINE_WITHIN_MM
     index = _soft_peak(_likeness(image, near, _FADE_PER_MM))
     x, y, z = grid.points(index)
-    confidence = _confidence(peak, rival)
     note = "" if confidence >= HARD_TO_FIND else "the left ventricle was hard to tell from its surroundings"
     return HeartLocation((float(x), float(y), float(z)), confidence, note)
 
@@ -118,6 +129,21 @@ def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] |
     image /= image.max()
     allowed, penalty = _left_front(image, grid, mu)
     return grid, image, _likeness(image, allowed, fade_per_mm=0.0) - penalty
+
+
+def _by_wall(spect: Volume, mu: Volume | None) -> tuple[Triple, float]:
+    """Of the likeliest places the one with the best wall, and the confidence that follows from its rivals' walls."""
+    places = ventricle_places(spect, mu, _PLACES_DRAWN)
+    walls = [draw(spect, [place])[0].likeness for place in places]
+    best = int(np.argmax(walls))
+    rival = max((wall for k, wall in enumerate(walls) if k != best), default=-1.0)
+    return places[best], _confidence(walls[best], rival)
+
+
+def _offsets_from(grid: Grid, place_mm: Triple) -> Array:
+    """From a place to every voxel [x, y, z, 3], mm."""
+    offsets: Array = grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0)) - np.asarray(place_mm)
+    return offsets
 
 
 def _distances_mm(shape: tuple[int, ...], index: Sequence[np.signedinteger]) -> Array:
