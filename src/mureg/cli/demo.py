@@ -9,7 +9,7 @@ from typing import Annotated
 
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
-from mureg.cli.report import ReportOut
+from mureg.cli.report import ReportOut, StudyPlace
 from mureg.evaluation import target_registration_error_mm
 from mureg.evaluation.assessment import assess
 from mureg.geometry import RigidTransform
@@ -47,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
         outcome = run(study, device=device, progress=report)
         assessment = assess(study, outcome, device=device, progress=report)
         report("writing")
-        write_folder(assessment, options.output, dicom, options.document.of(study, spect), overwrite=overwrite)
+        made_at = None if dicom is None else dicom.made_at
+        document = options.document.of(study, StudyPlace(spect, ct), "sample", made_at)
+        write_folder(assessment, options.output, dicom, document, overwrite=overwrite)
     outcome = assessment.outcome
     registration = outcome.registration
     found = registration.ct_from_spect

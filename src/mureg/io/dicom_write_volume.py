@@ -220,4 +220,3 @@ def _derivation(volume: Volume, derivation: str, stored: Sequence[str]) -> str:
     last = ". ".join(part for part in (*end, f"Made by {software_version()}") if part)
     first = derivation.strip().rstrip(".")[: 1022 - len(last)]
     return f"{first}. {last}" if first else last
-

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.evaluation.verdict import Assessment, Perfusion
+from mureg.report.chest import display_filter
 from mureg.report.facts import Facts, acquisition_facts
-from mureg.report.wording import displacement_at, six_numbers
+from mureg.report.occasion import Occasion
+from mureg.report.wording import displacement_at, reconstruction_in_words, six_numbers
 from mureg.simulate.ventricle import SEGMENTS, TERRITORIES
 from mureg.study import Study
 
@@ -64,6 +66,9 @@ class Contents:
         facts: of the acquisition.
         provenance: what made it.
         patient: who, where that was asked for, "" otherwise.
+        occasion: study label, times of scan and processing.
+        display_filter: that every SPECT image is shown after.
+        archived: for an archive, where no other file of the run is at hand.
     """
 
     decision: str
@@ -83,10 +88,22 @@ class Contents:
     facts: Facts
     provenance: Facts
     patient: str = ""
+    occasion: str = ""
+    display_filter: str = ""
+    archived: bool = False
     use: str = RESEARCH_USE_ONLY
 
     @classmethod
-    def of(cls, assessment: Assessment, study: Study, heart_mm: tuple[float, float, float], patient: str) -> Contents:
+    def of(
+        cls,
+        assessment: Assessment,
+        study: Study,
+        heart_mm: tuple[float, float, float],
+        patient: str,
+        occasion: Occasion = Occasion(),  # noqa: B008 (frozen)
+        *,
+        archived: bool = False,
+    ) -> Contents:
         """Put an assessment into words.
 
         Args:
@@ -94,6 +111,8 @@ class Contents:
             study: that was run.
             heart_mm: where the SPECT shows the heart, LPS+.
             patient: what may be said of who it is.
+            occasion: study label and times.
+            archived: leave out what refers to other files of the run.
         """
         outcome, perfusion = assessment.outcome, assessment.perfusion
         headline, meaning, sign = _HEADLINES[assessment.decision]
@@ -114,9 +133,18 @@ class Contents:
             _perfusion_note(assessment),
             tuple(dict.fromkeys(outcome.warnings)),
             acquisition_facts(study, outcome),
-            _provenance(assessment),
+            _provenance(assessment, archived),
             patient,
+            occasion.words(study),
+            display_filter(outcome.spect_uncorrected.grid),
+            archived,
         )
+
+    @property
+    def filter_words(self) -> str:
+        """What was done to the SPECT images before they were drawn."""
+        where = '; archived as the series that end in "filtered"' if self.archived else ""
+        return f"SPECT is shown after a display filter ({self.display_filter}){where}."
 
     @property
     def polar_words(self) -> str:
@@ -198,7 +226,7 @@ def _perfusion_note(assessment: Assessment) -> str:
     return f"The long axis was found automatically, confidence {perfusion.axis_confidence:.2f} of 1{doubt}."
 
 
-def _provenance(assessment: Assessment) -> Facts:
+def _provenance(assessment: Assessment, archived: bool) -> Facts:
     registration, provenance = assessment.outcome.registration, assessment.outcome.provenance
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
     seconds = ", ".join(f"{step} {time:.1f}" for step, time in provenance.seconds.items())
@@ -207,7 +235,7 @@ def _provenance(assessment: Assessment) -> Facts:
         ("Registrar", f"{registration.registrar}, {registration.seconds:.1f} s; map {registration.decision}"),
         (
             "Pose",
-            "ct_from_spect, as registration.json: " + "; ".join(" ".join(s.split()) for s in six_numbers(registration)),
+            "ct_from_spect about centre_mm: " + "; ".join(" ".join(s.split()) for s in six_numbers(registration)),
         ),
         *(
             (f"Input {s.kind}", f"{s.files} file{'s' if s.files != 1 else ''}, SHA-256 {s.sha256[:_HASH]}…")
@@ -215,7 +243,11 @@ def _provenance(assessment: Assessment) -> Facts:
         ),
         *((("Weights", f"SHA-256 {provenance.weights_sha256[:_HASH]}…"),) if provenance.weights_sha256 else ()),
         ("Seconds", seconds or "not measured"),
-        ("Settings", "in settings.toml beside this report"),
+        (
+            "Reconstruction",
+            reconstruction_in_words(provenance.settings.get("reconstructor", {})),
+        ),
+        *(() if archived else (("Settings", "in settings.toml beside this report"),)),
     )
 
 

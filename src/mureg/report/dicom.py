@@ -8,7 +8,10 @@ from pathlib import Path
 
 from mureg.evaluation.verdict import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
-from mureg.io.dicom_results import FOLDER, Reconstructions, check_dicom_folder
+from mureg.io.dicom_result_volumes import Reconstructions
+from mureg.io.dicom_results import FOLDER, check_dicom_folder
+from mureg.report.wishes import AsReport
+from mureg.report.wording import reconstruction_in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,20 +32,27 @@ class AsDicom:
         """Refuse before any work is done; see `check_dicom_folder`."""
         check_dicom_folder(folder / FOLDER, self.inputs, moved_ct=self.moved_ct, overwrite=overwrite)
 
-    def write(self, assessment: Assessment, folder: Path, picture: Path, overwrite: bool) -> tuple[DicomResult, ...]:
+    def write(
+        self, assessment: Assessment, folder: Path, document: AsReport, overwrite: bool
+    ) -> tuple[DicomResult, ...]:
         """Write ``dicom/`` into the folder of results, whole or not at all.
 
         Args:
             assessment: of one run.
             folder: of all results.
-            picture: the quality picture, which becomes the report.
+            document: the report, whose pages become one of the objects.
             overwrite: replace that of an earlier run.
         """
-        from mureg.report.caption import captioned  # loads what draws
+        from mureg.report.chest import display_filter, smoothed  # loads what draws
 
         outcome = assessment.outcome
         registration, settings = outcome.registration, outcome.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
+        drawn = {
+            "nac": outcome.spect_uncorrected,
+            "ac_header": assessment.spect_header,
+            "ac": outcome.spect_corrected,
+        }
         return write_dicom_results(
             folder / FOLDER,
             self.inputs,
@@ -51,18 +61,15 @@ class AsDicom:
             Reconstructions(
                 outcome.spect_uncorrected if self.inputs.from_projections else None,
                 outcome.spect_corrected,
-                _in_words(settings.get("reconstructor", {})),
+                reconstruction_in_words(settings.get("reconstructor", {})),
                 ("ATTN", "SCAT") if scatter else ("ATTN",),
+                {name: smoothed(image) for name, image in drawn.items() if image is not None},
+                display_filter(outcome.spect_uncorrected.grid),
             ),
-            captioned(picture),
-            how=f"{registration.registrar}, decision {assessment.decision}",
+            document.pages(assessment),
+            decision=assessment.decision,
+            how=registration.registrar,
             made_at=self.made_at,
             moved_ct=self.moved_ct,
             overwrite=overwrite,
         )
-
-
-def _in_words(settings: dict[str, object]) -> str:
-    """An algorithm and its settings, shortly."""
-    named = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "kind")
-    return f"{settings.get('kind', 'reconstruction')} ({named})"

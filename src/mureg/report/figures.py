@@ -13,7 +13,7 @@ from mureg.geometry import Quantity, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.heart import HeartLocation, find_left_ventricle
 from mureg.report.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
-from mureg.report.chest import brightest_in_heart, chest_centre, draw_fused, smoothed
+from mureg.report.chest import brightest_in_heart, chest_centre, display_filter, draw_fused, smoothed
 from mureg.report.planes import VIEWS, plane
 from mureg.report.wording import corrected_for, displacement_at, shortened, six_numbers
 
@@ -65,7 +65,8 @@ def compose_quality(assessment: Assessment) -> Canvas:
     clearest = outcome.spect_corrected or outcome.spect_uncorrected
     heart = find_left_ventricle(clearest, outcome.mu_registered)
     canvas.text(layout.left, 16, "Attenuation map on SPECT", fontsize=17, fontweight="bold")
-    legend = "colour: uncorrected SPECT     grey: attenuation map     line: edge of its lungs and body"
+    shown = display_filter(outcome.spect_uncorrected.grid)
+    legend = f"colour: uncorrected SPECT ({shown})     grey: map     line: edge of its lungs and body"
     if outcome.mu_header.outside is not None or outcome.mu_registered.outside is not None:
         legend += "     dark blue: outside the map"
     canvas.text(

@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.errors import UsageError
 from mureg.evaluation.verdict import Assessment
 from mureg.io import DicomResult, write_nifti
 from mureg.io.atomic import refuse_existing, require_writable, staging
@@ -61,13 +62,15 @@ def write_folder(
     Args:
         assessment: of one run.
         folder: made where it is missing.
-        dicom: write the results as DICOM as well.
+        dicom: write the results as DICOM as well; they hold the pages of the report.
         document: write the report as well.
-        pictures: draw ``qc.png``; DICOM results need it.
+        pictures: draw ``qc.png``.
         overwrite: DICOM results that are there may be replaced.
     """
     with staging(folder) as scratch:
-        _write_each(assessment, scratch, dicom, pictures=pictures, overwrite=overwrite)
+        _write_each(assessment, scratch, pictures=pictures)
+        written = () if dicom is None else dicom.write(assessment, scratch, _required(document), overwrite)
+        _write_json(assessment, scratch, document, written)
         if document is not None:
             document.write(assessment, scratch)
         remove_dicom_folder(folder / FOLDER)
@@ -82,9 +85,13 @@ def write_folder(
     return [folder / name for name in (*FILES, FOLDER) if (folder / name).exists()]
 
 
-def _write_each(
-    assessment: Assessment, folder: Path, dicom: AsDicom | None, *, pictures: bool, overwrite: bool
-) -> None:
+def _required(document: AsReport | None) -> AsReport:
+    if document is None:
+        raise UsageError("results as DICOM without a report", "both", "ask for the report as well")
+    return document
+
+
+def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None:
     outcome = assessment.outcome
     write_nifti(outcome.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(outcome.mu_header, folder / "mu_header.nii.gz")
@@ -97,11 +104,15 @@ def _write_each(
         from mureg.report.figures import quality_picture  # loads what draws
 
         quality_picture(assessment, folder / "qc.png")
-    written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png", overwrite)
     (folder / "settings.toml").write_text(settings_toml(outcome.provenance), "utf-8")
-    (folder / "registration.json").write_text(
-        json.dumps(as_json(assessment) | _as_dicom(written), indent=2) + "\n", "utf-8"
-    )
+
+
+def _write_json(
+    assessment: Assessment, folder: Path, document: AsReport | None, written: tuple[DicomResult, ...]
+) -> None:
+    study = {} if document is None else {"study": document.occasion.as_json(document.study)}
+    table = study | as_json(assessment) | _as_dicom(written)
+    (folder / "registration.json").write_text(json.dumps(table, indent=2) + "\n", "utf-8")
 
 
 def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""The report on two sheets of A4, drawn by matplotlib: no browser and no fonts of the machine are needed."""
+"""The report on sheets of A4, drawn by matplotlib: no browser and no fonts of the machine are needed."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PAPER, INK = "#ffffff", "#16191d"
 MOST_REASONS = 3
 """As many reasons as find room beside the table of the shift."""
 
+_MOST_LINES_OF_REASON = 4
 _A4 = (827, 1169)
 _LEFT, _TOP, _BOTTOM = 39.5, 30.0, 1145.0
 _FAINT, _LINE = "#50575f", "#c9ced4"
@@ -48,9 +50,50 @@ def write_sheets(contents: Contents, pictures: Pictures, path: Path) -> None:
     about |= {"Producer": None, "CreationDate": None}  # type: ignore[dict-item]
     with writing(path) as scratch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script the font lacks is drawn as boxes
+        rest = _Rest("in report.html")
+        sheets = _numbered([_first(contents, pictures, rest), _second(contents, pictures, rest)])
         with PdfPages(scratch, metadata=about) as pdf:
-            for sheet in (_first(contents, pictures), _second(contents, pictures)):
+            for sheet in sheets:
                 pdf.savefig(sheet.figure, dpi=2 * DPI)
+
+
+def archive_sheets(contents: Contents, pictures: Pictures) -> list[Canvas]:
+    """The two pages; what does not fit on them stands on further ones, since an archive has no other file of the run.
+
+    Args:
+        contents: the words.
+        pictures: height and drawing by name, as for the page.
+    """
+    rest = _Rest("on page 3")
+    sheets = [_first(contents, pictures, rest), _second(contents, pictures, rest)]
+    while rest.sentences:
+        further = _Rest(f"on page {len(sheets) + 2}")
+        sheet, y = _sheet("What found no room on the pages before", contents)
+        _Column(sheet, _LEFT, y, WIDTH).bullets(rest.sentences, 8.0, rest=further)
+        if len(further.sentences) == len(rest.sentences):  # one that fills more than a page
+            break
+        sheets, rest = [*sheets, sheet], further
+    return _numbered(sheets)
+
+
+@dataclass
+class _Rest:
+    """What did not fit.
+
+    Attributes:
+        where: it is to be found, such as "in report.html".
+        sentences: in their order.
+    """
+
+    where: str
+    sentences: list[str] = field(default_factory=list)
+
+
+def _numbered(sheets: list[Canvas]) -> list[Canvas]:
+    """The sheets with their numbers in the foot."""
+    for number, sheet in enumerate(sheets, start=1):
+        sheet.text(_LEFT, _BOTTOM + 4, f"page {number} of {len(sheets)}", fontsize=7, fontweight="bold")
+    return sheets
 
 
 def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[str]:
@@ -106,17 +149,18 @@ class _Column:
         self.write(words, 8.5, bold=True)
         self.y += 1
 
-    def bullets(self, sentences: Sequence[str], size: float = 7.5, *, count: bool = True) -> int:
-        """Write what fits, one point each, and how many do not, where that is to be said; how many were written."""
+    def bullets(self, sentences: Sequence[str], size: float = 7.5, *, rest: _Rest | None = None) -> int:
+        """Write what fits, one point each; add to `rest` what does not and say where; return how many were written."""
         bottom, line = self.bottom, size * DPI / 72 * 1.25
         for number, words in enumerate(sentences):
             y, last = self.y, number == len(sentences) - 1
-            self.bottom = bottom if last or not count else bottom - line
+            self.bottom = bottom if last or rest is None else bottom - line
             fits = self.write(words, size, indent=11)
             self.bottom = bottom
             if not fits:
-                if count:
-                    self.write(f"and {len(sentences) - number} more in report.html", size, indent=11)
+                if rest is not None:
+                    self.write(f"and {len(sentences) - number} more {rest.where}", size, indent=11)
+                    rest.sentences += sentences[number:]
                 return number
             self.canvas.text(self.left + 1, y, "•", fontsize=size)
         return len(sentences)
@@ -130,18 +174,23 @@ class _Column:
         self.y += 15
         _rule(self.canvas, self.left, self.y - 2, self.width)
 
-    def pairs(self, rows: Facts, size: float = 6.0) -> None:
-        for name, words in rows:
+    def pairs(self, rows: Facts, rest: _Rest, size: float = 6.0) -> None:
+        bottom, line = self.bottom, size * DPI / 72 * 1.25
+        for number, (name, words) in enumerate(rows):
             y = self.y
-            if not self.write(words, size, indent=80):
-                self.write("more in report.html", size, indent=80)
+            self.bottom = bottom if number == len(rows) - 1 else bottom - line
+            fits = self.write(words, size, indent=80)
+            self.bottom = bottom
+            if not fits:
+                self.write(f"more {rest.where}", size, indent=80)
+                rest.sentences += [f"{left}: {said}" for left, said in rows[number:]]
                 return
             self.canvas.text(self.left, y, name, fontsize=size, fontweight="bold")
 
 
-def _first(contents: Contents, pictures: Pictures) -> Canvas:
+def _first(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
     canvas, y = _sheet("Attenuation map on cardiac SPECT", contents)
-    y = _decision(canvas, contents, y)
+    y = _decision(canvas, contents, y, rest)
     left = _Column(canvas, _LEFT, y, _COLUMN + 40)
     left.heading("How far the map was moved at the heart")
     edges = (0.0, 80.0, -255.0, -310.0, -(_COLUMN + 40))
@@ -154,7 +203,7 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
     right = _Column(canvas, _LEFT + _COLUMN + 64, y, _COLUMN - 40, y + 175)
     if contents.reasons:
         right.heading("What else was weighed")
-        right.bullets(contents.reasons, 7.0)
+        right.bullets(contents.reasons, 7.0, rest=rest)
     right.bottom = _BOTTOM
     right.heading("Mismatch index, myocardium to mediastinum")
     parts = [f"{when} {index}{' (above the limit)' if above else ''}" for when, index, above in contents.mismatch]
@@ -165,7 +214,7 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
             "fused",
             "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body by the "
             "headers; full line: after registration. The bright heart should lie inside the grey heart, off the black "
-            "lung. Dark blue: the CT says nothing.",
+            f"lung. Dark blue: the CT says nothing. {contents.filter_words}",
         ),
         (
             "checkerboard",
@@ -174,14 +223,20 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
         ),
     ):
         y = _picture(canvas, pictures, name, caption, y)
-    _warnings(canvas, contents, y)
+    _warnings(canvas, contents, y, rest)
     return canvas
 
 
-def _second(contents: Contents, pictures: Pictures) -> Canvas:
+def _second(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
     canvas, y = _sheet("The left ventricle, uncorrected and corrected", contents)
     if "hearts" in pictures:
-        y = _picture(canvas, pictures, "hearts", "Read the corrected images beside the uncorrected ones.", y)
+        y = _picture(
+            canvas,
+            pictures,
+            "hearts",
+            f"Read the corrected images beside the uncorrected ones. {contents.filter_words}",
+            y,
+        )
         caption = "The last map is the registered less the header map, in points of percent: orange more, violet less."
         y = _picture(canvas, pictures, "polar", caption, y)
         left, right = _Column(canvas, _LEFT, y, _COLUMN), _Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
@@ -201,7 +256,7 @@ def _second(contents: Contents, pictures: Pictures) -> Canvas:
     for number, (title, rows) in enumerate((("Acquisition", contents.facts), ("Provenance", contents.provenance))):
         column = _Column(canvas, _LEFT + number * (_COLUMN + 24), y, _COLUMN)
         column.heading(title)
-        column.pairs(rows)
+        column.pairs(rows, rest)
     return canvas
 
 
@@ -212,16 +267,19 @@ def _sheet(title: str, contents: Contents) -> tuple[Canvas, float]:
     canvas.text(_LEFT + WIDTH, _TOP, contents.use, fontsize=9, fontweight="bold", ha="right")
     _rule(canvas, _LEFT, _TOP + 18, WIDTH)
     canvas.text(_LEFT + WIDTH, _BOTTOM + 4, f"mureg {mureg.__version__}", fontsize=6, color=_FAINT, ha="right")
-    if not contents.patient:
-        return canvas, _TOP + 26
-    head = _Column(canvas, _LEFT, _TOP + 23, WIDTH)
-    head.write(contents.patient, 8.5, bold=True)
-    return canvas, head.y + 6
+    head = _Column(canvas, _LEFT, _TOP + 22, WIDTH)
+    if contents.patient:
+        head.write(contents.patient, 8.5, bold=True)
+    head.write(contents.occasion, 7.5)
+    return canvas, head.y + 4
 
 
-def _decision(canvas: Canvas, contents: Contents, y: float) -> float:
+def _decision(canvas: Canvas, contents: Contents, y: float, rest: _Rest) -> float:
     tone, inside = _TONES[contents.decision], WIDTH - 44
-    reason = wrapped(f"Reason: {contents.reason}", 9.5, inside)[:4]
+    reason = wrapped(f"Reason: {contents.reason}", 9.5, inside)
+    if len(reason) > _MOST_LINES_OF_REASON:
+        rest.sentences.append(f"Reason: {contents.reason}")
+        reason = [*reason[: _MOST_LINES_OF_REASON - 1], f"(the whole reason {rest.where})"]
     height = 66 + 17 * len(reason)
     for box, colour in (((_LEFT, y, WIDTH, height), _WASHES[contents.decision]), ((_LEFT, y, 14, height), tone)):
         left, top, width, tall = box
@@ -251,14 +309,14 @@ def _picture(canvas: Canvas, pictures: Pictures, name: str, caption: str, y: flo
     return column.y + 4
 
 
-def _warnings(canvas: Canvas, contents: Contents, y: float) -> None:
+def _warnings(canvas: Canvas, contents: Contents, y: float, rest: _Rest) -> None:
     """In two columns, the second where the first has ended."""
     head = _Column(canvas, _LEFT, y, WIDTH)
     head.heading(f"Warnings ({len(contents.warnings)})")
     size, half = 6.5, (len(contents.warnings) + 1) // 2
     left, right = (_Column(canvas, _LEFT + n * (_COLUMN + 24), head.y, _COLUMN) for n in (0, 1))
-    written = left.bullets(contents.warnings[:half], size, count=False)
-    right.bullets(contents.warnings[written:], size)
+    written = left.bullets(contents.warnings[:half], size)
+    right.bullets(contents.warnings[written:], size, rest=rest)
     if not contents.warnings:
         head.write("None.")
 

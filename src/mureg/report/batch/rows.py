@@ -42,7 +42,9 @@ class Row:
         exit_code: that `mureg register` would have ended with.
         folder: with the results, from the batch's.
         page: to be looked at, in that folder; "" where there is none.
-        seconds: that the study took, its only column that another run does not repeat.
+        spect_acquired, ct_acquired: date and time of the scans.
+        processed: date and time of the run.
+        seconds: that the study took; another run repeats neither this nor `processed`.
     """
 
     study: str
@@ -61,6 +63,9 @@ class Row:
     exit_code: int = 0
     folder: str = ""
     page: str = ""
+    spect_acquired: str = ""
+    ct_acquired: str = ""
+    processed: str = ""
     seconds: float | None = None
 
     @property
@@ -110,7 +115,7 @@ def row_of(pair: Pair, output: Path) -> Row:
 
 def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> Row:
     mismatch, interval = found.get("mismatch_percent") or {}, found.get("interval_90") or {}
-    decision = str(found.get("decision", ""))
+    decision, study = str(found.get("decision", "")), found.get("study") or {}
     return Row(
         name,
         decision,
@@ -128,6 +133,9 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
         RefusedError.exit_code if decision == REFUSED else 0,
         where,
         page,
+        str(study.get("spect_acquired") or ""),
+        str(study.get("ct_acquired") or ""),
+        str(study.get("processed") or ""),
         seconds,
     )
 
