@@ -13,7 +13,7 @@ from mureg.io.dicom_files import require_path
 from mureg.io.dicom_nm import choose_map, choose_spect
 from mureg.io.nifti import is_nifti
 
-_WRITTEN_AS = ("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d%H", "%Y%m%d")
+_OF = ("Acquisition", "Series", "Study")
 
 
 def acquired_at(header: Dataset) -> str:
@@ -24,9 +24,6 @@ def acquired_at(header: Dataset) -> str:
     whole = text(header, "AcquisitionDateTime").split("+")[0].split("-")[0]
     stated = [(whole[:8], whole[8:]), *((text(header, f"{of}Date"), text(header, f"{of}Time")) for of in _OF)]
     return next((words for words in (_words(day, hour) for day, hour in stated) if words), "")
-
-
-_OF = ("Acquisition", "Series", "Study")
 
 
 def spect_acquired_at(path: Path, series: str | None = None) -> str:
@@ -49,11 +46,11 @@ def _is_nifti(path: Path) -> bool:
 def _words(day: str, hour: str) -> str:
     """The two as DICOM writes them (with dots and colons in old objects) in the form of ISO 8601, to the minute."""
     day, hour = day.replace(".", ""), hour.replace(":", "").split(".")[0]
-    for written in (f"{day}{hour}"[:14], day):
-        for form in _WRITTEN_AS:
-            try:
-                moment = datetime.strptime(written, form)
-            except ValueError:
-                continue
-            return f"{moment:%Y-%m-%d}" if form == "%Y%m%d" else f"{moment:%Y-%m-%d %H:%M}"
-    return ""
+    if len(day) != 8 or not day.isdigit():
+        return ""
+    try:
+        date = datetime(int(day[:4]), int(day[4:6]), int(day[6:]))
+    except ValueError:
+        return ""
+    timed = len(hour) in (4, 6) and hour.isdigit() and int(hour[:2]) < 24 and int(hour[2:4]) < 60
+    return f"{date:%Y-%m-%d} {hour[:2]}:{hour[2:4]}" if timed else f"{date:%Y-%m-%d}"
