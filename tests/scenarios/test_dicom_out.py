@@ -71,7 +71,7 @@ def test_another_program_reads_what_nifti_holds(results) -> None:
         unit = float(header.RealWorldValueMappingSequence[0].RealWorldValueSlope)
         a, b = (sitk.GetArrayFromImage(image) for image in (one, same_place))
         assert np.abs(unit * a - b).max() < 0.51 * unit, dicom
-        assert unit < 4e-4 * np.abs(b).max(), "fine enough"
+        assert unit < 1e-3 * np.abs(b).max(), "fine enough"
 
 
 def test_the_registration_says_which_objects_were_written(results) -> None:
