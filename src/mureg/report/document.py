@@ -19,12 +19,13 @@ from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
 from mureg.report.caption import captioned
 from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
+from mureg.report.columns import INK, PAPER
 from mureg.report.contents import Contents
 from mureg.report.file_names import HTML, PDF
 from mureg.report.heart_picture import Heart, draw_hearts
 from mureg.report.occasion import Occasion
 from mureg.report.polar_picture import draw_polar_maps
-from mureg.report.sheets import INK, MOST_REASONS, PAPER, archive_sheets, write_sheets
+from mureg.report.sheets import MOST_REASONS, archive_sheets, write_sheets
 from mureg.study import Study
 
 PAGE_SCALE = 1.6

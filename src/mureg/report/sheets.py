@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
 
 import mureg
 from mureg.io.atomic import writing
 from mureg.report.canvas import DPI, Canvas
 from mureg.report.chest_picture import WIDTH
+from mureg.report.columns import BOTTOM, INK, PAPER, Column, Rest, rule, wrapped
 from mureg.report.contents import Contents
-from mureg.report.facts import Facts
 
-PAPER, INK = "#ffffff", "#16191d"
 MOST_REASONS = 3
 """As many reasons as find room beside the table of the shift."""
 
 _MOST_LINES_OF_REASON = 4
 _A4 = (827, 1169)
-_LEFT, _TOP, _BOTTOM = 39.5, 30.0, 1145.0
-_FAINT, _LINE = "#50575f", "#c9ced4"
+_LEFT, _TOP = 39.5, 30.0
+_FAINT = "#50575f"
 _TONES = {"aligned": "#17663a", "corrected": "#0b4f9e", "review": "#8a4b00", "refused": "#9b1c1f"}
 _WASHES = {"aligned": "#e9f5ed", "corrected": "#eaf2fb", "review": "#fff4dc", "refused": "#fdecec"}
 _COLUMN = (WIDTH - 24) / 2
@@ -50,7 +45,7 @@ def write_sheets(contents: Contents, pictures: Pictures, path: Path) -> None:
     about |= {"Producer": None, "CreationDate": None}  # type: ignore[dict-item]
     with writing(path) as scratch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script the font lacks is drawn as boxes
-        rest = _Rest("in report.html")
+        rest = Rest("in report.html")
         sheets = _numbered([_first(contents, pictures, rest), _second(contents, pictures, rest)])
         with PdfPages(scratch, metadata=about) as pdf:
             for sheet in sheets:
@@ -64,134 +59,29 @@ def archive_sheets(contents: Contents, pictures: Pictures) -> list[Canvas]:
         contents: the words.
         pictures: height and drawing by name, as for the page.
     """
-    rest = _Rest("on page 3")
+    rest = Rest("on page 3")
     sheets = [_first(contents, pictures, rest), _second(contents, pictures, rest)]
     while rest.sentences:
-        further = _Rest(f"on page {len(sheets) + 2}")
+        further = Rest(f"on page {len(sheets) + 2}")
         sheet, y = _sheet("What found no room on the pages before", contents)
-        _Column(sheet, _LEFT, y, WIDTH).bullets(rest.sentences, 8.0, rest=further)
+        Column(sheet, _LEFT, y, WIDTH).bullets(rest.sentences, 8.0, rest=further)
         if len(further.sentences) == len(rest.sentences):  # one that fills more than a page
             break
         sheets, rest = [*sheets, sheet], further
     return _numbered(sheets)
 
 
-@dataclass
-class _Rest:
-    """What did not fit.
-
-    Attributes:
-        where: it is to be found, such as "in report.html".
-        sentences: in their order.
-    """
-
-    where: str
-    sentences: list[str] = field(default_factory=list)
-
-
 def _numbered(sheets: list[Canvas]) -> list[Canvas]:
     """The sheets with their numbers in the foot."""
     for number, sheet in enumerate(sheets, start=1):
-        sheet.text(_LEFT, _BOTTOM + 4, f"page {number} of {len(sheets)}", fontsize=7, fontweight="bold")
+        sheet.text(_LEFT, BOTTOM + 4, f"page {number} of {len(sheets)}", fontsize=7, fontweight="bold")
     return sheets
 
 
-def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[str]:
-    """Break a sentence into lines no wider than `width` pixels, words that are too long between letters."""
-
-    def wide(line: str) -> float:
-        return sum(_advance(letter, bold) for letter in line) * size * DPI / 72
-
-    lines, line = [], ""
-    for word in words.split():
-        while wide(word) > width:
-            cut = next((n for n in range(len(word), 1, -1) if wide(word[:n]) <= width), 1)
-            lines += [line] if line else []
-            lines, line, word = [*lines, word[:cut]], "", word[cut:]
-        longer = f"{line} {word}".strip()
-        if wide(longer) > width:
-            lines, line = [*lines, line], word
-        else:
-            line = longer
-    return [*lines, line] if line else lines
-
-
-@lru_cache(maxsize=4096)
-def _advance(letter: str, bold: bool) -> float:
-    """How far a letter moves the pen on, in sizes of the font."""
-    font = FontProperties(size=100.0, weight="bold" if bold else "normal")
-    between, without = (
-        float(text_to_path.get_text_width_height_descent(words, font, ismath=False)[0])
-        for words in (f"x{letter}x", "xx")
-    )
-    return (between - without) / 100.0
-
-
-class _Column:
-    """Writes line under line."""
-
-    def __init__(self, canvas: Canvas, left: float, top: float, width: float, bottom: float = _BOTTOM) -> None:
-        self.canvas, self.left, self.y, self.width, self.bottom = canvas, left, top, width, bottom
-
-    def write(self, words: str, size: float = 7.5, *, bold: bool = False, colour: str = INK, indent: float = 0) -> bool:
-        """Write a paragraph where it fits; whether it did."""
-        lines, step = wrapped(words, size, self.width - indent, bold), size * DPI / 72 * 1.25
-        if self.y + step * len(lines) > self.bottom:
-            return False
-        for line in lines:
-            style = {"fontsize": size, "color": colour, "fontweight": "bold" if bold else "normal"}
-            self.canvas.text(self.left + indent, self.y, line, **style)
-            self.y += step
-        return True
-
-    def heading(self, words: str) -> None:
-        self.y += 7
-        self.write(words, 8.5, bold=True)
-        self.y += 1
-
-    def bullets(self, sentences: Sequence[str], size: float = 7.5, *, rest: _Rest | None = None) -> int:
-        """Write what fits, one point each; add to `rest` what does not and say where; return how many were written."""
-        bottom, line = self.bottom, size * DPI / 72 * 1.25
-        for number, words in enumerate(sentences):
-            y, last = self.y, number == len(sentences) - 1
-            self.bottom = bottom if last or rest is None else bottom - line
-            fits = self.write(words, size, indent=11)
-            self.bottom = bottom
-            if not fits:
-                if rest is not None:
-                    self.write(f"and {len(sentences) - number} more {rest.where}", size, indent=11)
-                    rest.sentences += sentences[number:]
-                return number
-            self.canvas.text(self.left + 1, y, "•", fontsize=size)
-        return len(sentences)
-
-    def row(self, cells: Sequence[str], edges: Sequence[float], *, bold: Sequence[bool] = ()) -> None:
-        """One line of a table: the first cells begin at their edge, cells with a negative edge end at it."""
-        for number, (words, edge) in enumerate(zip(cells, edges, strict=True)):
-            weight = "bold" if bold and bold[number] else "normal"
-            across = "right" if edge < 0 else "left"
-            self.canvas.text(self.left + abs(edge), self.y, words, fontsize=7.5, ha=across, fontweight=weight)
-        self.y += 15
-        _rule(self.canvas, self.left, self.y - 2, self.width)
-
-    def pairs(self, rows: Facts, rest: _Rest, size: float = 6.0) -> None:
-        bottom, line = self.bottom, size * DPI / 72 * 1.25
-        for number, (name, words) in enumerate(rows):
-            y = self.y
-            self.bottom = bottom if number == len(rows) - 1 else bottom - line
-            fits = self.write(words, size, indent=80)
-            self.bottom = bottom
-            if not fits:
-                self.write(f"more {rest.where}", size, indent=80)
-                rest.sentences += [f"{left}: {said}" for left, said in rows[number:]]
-                return
-            self.canvas.text(self.left, y, name, fontsize=size, fontweight="bold")
-
-
-def _first(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
+def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     canvas, y = _sheet("Attenuation map on cardiac SPECT", contents)
     y = _decision(canvas, contents, y, rest)
-    left = _Column(canvas, _LEFT, y, _COLUMN + 40)
+    left = Column(canvas, _LEFT, y, _COLUMN + 40)
     left.heading("How far the map was moved at the heart")
     edges = (0.0, 80.0, -255.0, -310.0, -(_COLUMN + 40))
     left.row(("Axis", "To where", "mm", "pixels", "interval"), edges, bold=(True,) * 5)
@@ -200,11 +90,11 @@ def _first(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
         left.row(cells, edges, bold=(False, False, True, True, False))
     left.y += 2
     left.write(" ".join(contents.shift_notes), 6.5, colour=_FAINT)
-    right = _Column(canvas, _LEFT + _COLUMN + 64, y, _COLUMN - 40, y + 175)
+    right = Column(canvas, _LEFT + _COLUMN + 64, y, _COLUMN - 40, y + 175)
     if contents.reasons:
         right.heading("What else was weighed")
         right.bullets(contents.reasons, 7.0, rest=rest)
-    right.bottom = _BOTTOM
+    right.bottom = BOTTOM
     right.heading("Mismatch index, myocardium to mediastinum")
     parts = [f"{when} {index}{' (above the limit)' if above else ''}" for when, index, above in contents.mismatch]
     right.write(", ".join(parts) + ". The published limit is 3 %." if parts else "It cannot be told for this study.")
@@ -227,7 +117,7 @@ def _first(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
     return canvas
 
 
-def _second(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
+def _second(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     canvas, y = _sheet("The left ventricle, uncorrected and corrected", contents)
     if "hearts" in pictures:
         y = _picture(
@@ -239,7 +129,7 @@ def _second(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
         )
         caption = "The last map is the registered less the header map, in points of percent: orange more, violet less."
         y = _picture(canvas, pictures, "polar", caption, y)
-        left, right = _Column(canvas, _LEFT, y, _COLUMN), _Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
+        left, right = Column(canvas, _LEFT, y, _COLUMN), Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
         left.heading("Territories, mean of their segments in percent")
         edges = (0.0, -150.0, -225.0, -300.0, -_COLUMN)
         left.row(("Artery", "uncorrected", "by headers", "registered", "change"), edges, bold=(True,) * 5)
@@ -250,11 +140,11 @@ def _second(contents: Contents, pictures: Pictures, rest: _Rest) -> Canvas:
         right.write(contents.perfusion_note, 6.5, colour=_FAINT)
         y = max(left.y, right.y)
     else:
-        column = _Column(canvas, _LEFT, y, WIDTH)
+        column = Column(canvas, _LEFT, y, WIDTH)
         column.write(contents.perfusion_note, 9)
         y = column.y
     for number, (title, rows) in enumerate((("Acquisition", contents.facts), ("Provenance", contents.provenance))):
-        column = _Column(canvas, _LEFT + number * (_COLUMN + 24), y, _COLUMN)
+        column = Column(canvas, _LEFT + number * (_COLUMN + 24), y, _COLUMN)
         column.heading(title)
         column.pairs(rows, rest)
     return canvas
@@ -265,16 +155,16 @@ def _sheet(title: str, contents: Contents) -> tuple[Canvas, float]:
     canvas = Canvas(*_A4, PAPER, INK)
     canvas.text(_LEFT, _TOP, title, fontsize=9, fontweight="bold")
     canvas.text(_LEFT + WIDTH, _TOP, contents.use, fontsize=9, fontweight="bold", ha="right")
-    _rule(canvas, _LEFT, _TOP + 18, WIDTH)
-    canvas.text(_LEFT + WIDTH, _BOTTOM + 4, f"mureg {mureg.__version__}", fontsize=6, color=_FAINT, ha="right")
-    head = _Column(canvas, _LEFT, _TOP + 22, WIDTH)
+    rule(canvas, _LEFT, _TOP + 18, WIDTH)
+    canvas.text(_LEFT + WIDTH, BOTTOM + 4, f"mureg {mureg.__version__}", fontsize=6, color=_FAINT, ha="right")
+    head = Column(canvas, _LEFT, _TOP + 22, WIDTH)
     if contents.patient:
         head.write(contents.patient, 8.5, bold=True)
     head.write(contents.occasion, 7.5)
     return canvas, head.y + 4
 
 
-def _decision(canvas: Canvas, contents: Contents, y: float, rest: _Rest) -> float:
+def _decision(canvas: Canvas, contents: Contents, y: float, rest: Rest) -> float:
     tone, inside = _TONES[contents.decision], WIDTH - 44
     reason = wrapped(f"Reason: {contents.reason}", 9.5, inside)
     if len(reason) > _MOST_LINES_OF_REASON:
@@ -304,31 +194,18 @@ def _decision(canvas: Canvas, contents: Contents, y: float, rest: _Rest) -> floa
 def _picture(canvas: Canvas, pictures: Pictures, name: str, caption: str, y: float) -> float:
     height, draw = pictures[name]
     draw(canvas, _LEFT, y)
-    column = _Column(canvas, _LEFT, y + height + 2, WIDTH)
+    column = Column(canvas, _LEFT, y + height + 2, WIDTH)
     column.write(caption, 6.5, colour=_FAINT)
     return column.y + 4
 
 
-def _warnings(canvas: Canvas, contents: Contents, y: float, rest: _Rest) -> None:
+def _warnings(canvas: Canvas, contents: Contents, y: float, rest: Rest) -> None:
     """In two columns, the second where the first has ended."""
-    head = _Column(canvas, _LEFT, y, WIDTH)
+    head = Column(canvas, _LEFT, y, WIDTH)
     head.heading(f"Warnings ({len(contents.warnings)})")
     size, half = 6.5, (len(contents.warnings) + 1) // 2
-    left, right = (_Column(canvas, _LEFT + n * (_COLUMN + 24), head.y, _COLUMN) for n in (0, 1))
+    left, right = (Column(canvas, _LEFT + n * (_COLUMN + 24), head.y, _COLUMN) for n in (0, 1))
     written = left.bullets(contents.warnings[:half], size)
     right.bullets(contents.warnings[written:], size, rest=rest)
     if not contents.warnings:
         head.write("None.")
-
-
-def _rule(canvas: Canvas, left: float, y: float, width: float) -> None:
-    canvas.figure.add_artist(
-        Rectangle(
-            (left / canvas.width, 1 - y / canvas.height),
-            width / canvas.width,
-            0.6 / canvas.height,
-            facecolor=_LINE,
-            edgecolor="none",
-            transform=canvas.figure.transFigure,
-        )
-    )
