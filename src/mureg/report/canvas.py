@@ -93,8 +93,9 @@ class Canvas:
         style = {"color": self.ink, "fontsize": 11, "va": "top", "ha": "left", "parse_math": False, **style}
         self.figure.text(x / self.width, 1 - y / self.height, words, **style)
 
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """The picture as red, green, blue [row, column, 3]."""
+    def pixels(self, scale: float = 1.0) -> npt.NDArray[np.uint8]:
+        """The picture as red, green, blue [row, column, 3], with `scale` pixels for each of the canvas."""
+        self.figure.set_dpi(scale * DPI)
         canvas: Any = FigureCanvasAgg(self.figure)
         canvas.draw()
         return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]

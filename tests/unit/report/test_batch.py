@@ -19,7 +19,7 @@ import support
 from mureg.errors import UsageError
 from mureg.io.pair import Pair
 from mureg.report.batch.folder import RUN
-from mureg.report.batch.page import COLUMNS, TIMES, write_summary
+from mureg.report.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.report.batch.rows import rows_of
 from mureg.report.batch.run import as_settings, plan, run_batch
 from support.small_batch import Pretend, pairs, write_result
@@ -141,6 +141,25 @@ def test_results_of_the_first_version_are_still_read(tmp_path) -> None:
     (folder / "study.json").write_text("{}")
     (row,) = rows_of([pair], tmp_path / "out")
     assert (row.decision, row.heart_shift_mm, row.warnings) == ("moved", 9.6, ("one",))
+
+
+def test_each_study_states_when_it_was_scanned_and_processed(tmp_path) -> None:
+    two = pairs(tmp_path, 2)
+    for pair in two:
+        folder = tmp_path / "out" / "studies" / pair.name
+        folder.mkdir(parents=True)
+        write_result(pair.name, folder)
+        (folder / "study.json").write_text("{}")
+    path = folder / "registration.json"
+    times = {"spect_acquired": "2021-07-16 09:31", "ct_acquired": None, "processed": "2031-05-06 07:08"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"study": {"label": "s01"} | times}))
+    rows = rows_of(two, tmp_path / "out")
+    assert [(row.spect_acquired, row.ct_acquired, row.processed) for row in sorted(rows, key=lambda r: r.study)] == [
+        ("", "", ""), ("2021-07-16 09:31", "", "2031-05-06 07:08")
+    ]  # fmt: skip
+    page = as_page(rows, tmp_path / "out")
+    assert page.count("SPECT 2021-07-16 09:31, CT time not stated; processed 2031-05-06 07:08") == 1
+    assert page.count("; processed") == 1
 
 
 def test_two_processes_say_the_same(uninterrupted, tmp_path) -> None:
