@@ -180,7 +180,7 @@ def _images(inputs: DicomInputs, made: Reconstructions, template: Dataset, pose:
 def _map(mu: Volume, pose: _Pose) -> _Entry:
     place = "registered" if pose.moved else "at the scanner position"
     words = f"attenuation map in 1/cm for 140.5 keV, {place} ({pose.how}), resampled onto the SPECT grid"
-    title = "MU research use only, 1/cm x 100000"
+    title = f"MU research use only, {pose.title.removeprefix('map ')}, 1/cm x 100000"
     return _Entry("mu.dcm", mu, 903, title, words, (_RESAMPLED,), is_map=True, from_map=True)
 
 

@@ -285,8 +285,39 @@ def test_filtered_images_name_their_filter_and_the_unregistered_map(folder) -> N
         assert made[name].DerivationCodeSequence[-1].CodeMeaning == "Gaussian blur"
         assert made[name].SeriesDescription.endswith("filtered")
     assert "map NOT reg" in made["ac_header_filtered.dcm"].SeriesDescription
-    assert "map where the scanner had it" in made["ac_header_filtered.dcm"].DerivationDescription
+    assert "map at the scanner position" in made["ac_header_filtered.dcm"].DerivationDescription
     assert "Filtered" not in made["ac.dcm"].DerivationDescription
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"), [("review", "map NOT reg."), ("aligned", "map not moved"), ("by-hand", "map NOT reg.")]
+)
+def test_a_map_that_stays_is_nowhere_called_registered(source, tmp_path, decision, words) -> None:
+    results(source, tmp_path / "dicom", ct_from_spect=RigidTransform.identity(), decision=decision, moved_ct=True)
+    made = objects(tmp_path / "dicom")
+    made["ct_moved"] = pydicom.dcmread(min((tmp_path / "dicom" / "ct_moved").iterdir()), stop_before_pixels=True)
+    start = f"{decision.upper().replace('-', ' ')} mureg "
+    for name, dataset in made.items():
+        title = dataset.SeriesDescription
+        assert title.startswith(start), name
+        assert len(title) <= 64, name
+        assert "registered" not in title, name
+        assert "registered" not in str(dataset.get("DerivationDescription", "")), name
+    assert words in made["ac.dcm"].SeriesDescription
+    assert words in made["ac_filtered.dcm"].SeriesDescription
+    assert words.removeprefix("map ") in made["mu.dcm"].SeriesDescription
+    assert "map at the scanner position" in made["ac.dcm"].DerivationDescription
+    assert "at the scanner position" in made["mu.dcm"].DerivationDescription
+    assert made["registration.dcm"].SeriesDescription.endswith("CT NOT moved")
+    assert made["ct_moved"].SeriesDescription.endswith("CT NOT moved")
+
+
+def test_a_map_that_was_moved_is_called_registered(folder) -> None:
+    made = objects(folder)
+    for name in ("ac.dcm", "ac_filtered.dcm"):
+        assert "map registered" in made[name].SeriesDescription
+        assert "the registered map" in made[name].DerivationDescription
+    assert made["registration.dcm"].SeriesDescription.endswith("CT to SPECT")
 
 
 def test_nothing_is_made_up_where_there_is_no_study(source, tmp_path) -> None:

@@ -291,7 +291,7 @@ def test_damaged_records_mean_that_their_study_is_done_again(tmp_path) -> None:
         folder = {"study.json": studies / "s01", "registration.json": studies / "s02", "failure.json": studies / "s05"}
         (folder.get(name, tmp_path / "out") / name).write_text(text)
     (studies / "s03" / "study.json").unlink()
-    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "shift_mm": "far"}')
+    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "move_at_heart": "far"}')
     before = times(tmp_path / "out")
     again = batch(tmp_path)
     assert (again.made, again.already, len(again.failed)) == (5, 1, 0)
@@ -340,13 +340,14 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(tmp_path) -> None:
     (pair,) = pairs(tmp_path, 1)
     folder = tmp_path / "out" / "studies" / "s00"
     folder.mkdir(parents=True)
-    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"], "shift_mm": [-1.0, 2.0, 3.0]}
+    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"]}
+    said |= {"move_at_heart": {"mean_mm": {"left": -1.0, "back": 2.0, "head": 3.0}}}
     (folder / "registration.json").write_text(json.dumps(said))
     (folder / "study.json").write_text("{}")
     write_summary(rows_of([pair], tmp_path / "out"), tmp_path / "out")
     (columns, line), _ = summary(tmp_path / "out")
     named = dict(zip(columns, line, strict=True))
-    assert (named["reason"], named["warnings"], named["shift_x_mm"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)", "-1.0")
+    assert (named["reason"], named["warnings"], named["to_left_mm"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)", "-1.0")
 
 
 def test_files_that_vanish_fail_their_study_alone(tmp_path) -> None:

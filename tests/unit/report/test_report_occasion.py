@@ -70,6 +70,16 @@ def test_every_archived_page_states_study_times_number_and_filter() -> None:
         assert "Research use only: not for diagnosis." in page
 
 
+def test_archived_pages_of_a_withheld_pose_say_that_it_is_shown_and_not_given_out() -> None:
+    withheld = drawn_assessment(decision="review", released=False)
+    words = [re.sub(r"\s+", " ", page) for page in sheet_words(archive_sheets(contents_of(withheld), PICTURES))]
+    assert "Pose found, not given out" in words[0]
+    for page in words:
+        assert 'series that end in "filtered", but for the image with the map at the pose found' in page
+    released = [re.sub(r"\s+", " ", page) for page in sheet_words(archive_sheets(contents_of(), PICTURES))]
+    assert not any("not given out" in page or "but for the image" in page for page in released)
+
+
 def test_archived_pages_refer_to_no_file_that_is_not_archived() -> None:
     many = tuple(Note(f"warning number {n}: " + "nothing is known beyond the end of the map " * 4) for n in range(90))
     drawn = drawn_assessment(reasons=("a reason of very many words " * 40,), warnings=many)
