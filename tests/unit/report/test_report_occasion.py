@@ -18,8 +18,9 @@ from mureg.notes import Note
 from mureg.report import AsReport
 from mureg.report.canvas import Canvas
 from mureg.report.chest import display_filter, smoothed
+from mureg.report.columns import INK, PAPER, wrapped
 from mureg.report.contents import Contents
-from mureg.report.document import as_html
+from mureg.report.document import PAGE_SCALE, as_html
 from mureg.report.occasion import Occasion
 from mureg.report.sheets import archive_sheets
 from mureg.report.wording import reconstruction_in_words
@@ -104,6 +105,17 @@ def test_pages_are_drawn_large_enough_to_be_read_and_say_whether_they_name_the_p
     rows, columns, _ = pages.pixels[0].shape
     assert columns / (210 / 25.4) > 150, "pixels an inch of A4"
     assert rows > columns
+
+
+@pytest.mark.parametrize("size", [6.0, 6.5, 7.0, 7.5])
+def test_words_of_an_archived_page_end_where_their_column_ends(size) -> None:
+    """Measured in the drawn pixels: a line is as long as the one that its words were wrapped for."""
+    line = "basal anterior +6, basal anteroseptal +8, basal inferoseptal +7, mid inferolateral"
+    shortest = next(width for width in range(100, 700) if len(wrapped(line, size, width)) == 1)
+    canvas = Canvas(800, 40, PAPER, INK)
+    canvas.text(10, 5, line, fontsize=size)
+    inked = np.flatnonzero((canvas.pixels(PAGE_SCALE).min(axis=2) < 128).any(axis=0))
+    assert (inked[-1] - inked[0]) / PAGE_SCALE == pytest.approx(shortest, rel=0.02)
 
 
 def test_the_label_follows_from_the_data_where_none_is_given() -> None:
