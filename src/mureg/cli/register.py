@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -123,9 +123,12 @@ def _register(options: Register) -> int:
 
 
 def manner_from(settings: Path, given: Manner) -> Manner:
-    """What a TOML file of settings says, as the default for options; what it does not say as `given`."""
+    """What a TOML file of settings says, as the default for options, which are then parsed again.
+
+    Of `given` only the registrar is taken: a flag that is a default already would be refused when it is parsed again.
+    """
     kind, algorithms = algorithms_from(settings)
-    return replace(given, registrar=kind or given.registrar, algorithms=algorithms)
+    return Manner(kind or given.registrar, algorithms=algorithms)
 
 
 def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
