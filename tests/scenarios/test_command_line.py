@@ -300,6 +300,7 @@ class TestRefusals:
     def test_no_overlap(self, tmp_path, capsys) -> None:
         far = tmp_path / "far.nii"
         shades = np.linspace(0.14, 0.16, 27000, dtype=np.float32).reshape(30, 30, 30)
+        shades[8:20, 8:20, 8:20] = 0.045  # a lung, so that it passes for a chest
         image = nib.Nifti1Image(shades, np.diag([5.0, 5, 5, 1]))
         image.affine[:3, 3] = 3000
         image.set_sform(image.affine, code=1)

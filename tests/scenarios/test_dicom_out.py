@@ -68,8 +68,11 @@ def test_another_program_reads_what_nifti_holds(results) -> None:
             sitk.ReadImage(str(results / f"{nifti}.nii.gz")),
         )
         same_place = sitk.Resample(two, one, sitk.Transform(), sitk.sitkNearestNeighbor, -1.0, sitk.sitkFloat64)
+        header = pydicom.dcmread(results / "dicom" / f"{dicom}.dcm", stop_before_pixels=True)
+        unit = float(header.RealWorldValueMappingSequence[0].RealWorldValueSlope)
         a, b = (sitk.GetArrayFromImage(image) for image in (one, same_place))
-        assert np.abs(a - b).max() < 2e-5 * np.abs(b).max(), dicom
+        assert np.abs(unit * a - b).max() < 0.51 * unit, dicom
+        assert unit < 1e-3 * np.abs(b).max(), "fine enough"
 
 
 def test_the_registration_says_which_objects_were_written(results) -> None:
@@ -81,13 +84,13 @@ def test_the_registration_says_which_objects_were_written(results) -> None:
         assert (first.SeriesInstanceUID, first.SOPClassUID) == (series["series_uid"], series["sop_class_uid"])
 
 
-def test_the_report_carries_its_caution_in_large_letters(results) -> None:
+def test_the_report_carries_its_caution_in_large_letters_on_both_pages(results) -> None:
     report = pydicom.dcmread(results / "dicom" / "report.dcm").pixel_array
-    picture = sitk.GetArrayFromImage(sitk.ReadImage(str(results / "qc.png")))[..., :3]
-    caption = report.shape[0] - picture.shape[0]
-    np.testing.assert_array_equal(report[caption:], picture)
-    assert caption > 30
-    assert (report[:caption].max(axis=2) > 180).mean() > 0.01, "words"
+    assert len(report) == 2
+    for page in report:
+        assert (page[:44].max(axis=2) > 180).mean() > 0.01, "words"
+        assert (page[60:] == 255).all(axis=2).mean() > 0.3, "paper"
+        assert page[60:].std() > 20, "pictures"
 
 
 def test_without_the_wish_old_dicom_results_do_not_stay_beside_new_ones(results, tmp_path, capsys) -> None:
@@ -125,7 +128,8 @@ def test_a_reconstruction_and_a_ready_map_go_through_too(results, tmp_path) -> N
          "--dicom", "--allow-derived", *QUICK]
     )  # fmt: skip
     assert code == 0
-    assert {path.name for path in (tmp_path / "b" / "dicom").iterdir()} == {"mu.dcm", "registration.dcm", "report.dcm"}
+    expected = {"mu.dcm", "nac_filtered.dcm", "registration.dcm", "report.dcm"}
+    assert {path.name for path in (tmp_path / "b" / "dicom").iterdir()} == expected
     registration = pydicom.dcmread(tmp_path / "b" / "dicom" / "registration.dcm")
     named = registration.RegistrationSequence[1].ReferencedImageSequence[0].ReferencedSOPInstanceUID
     assert named == pydicom.dcmread(made / "mu.dcm").SOPInstanceUID

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mureg.cli.report import ReportOut
+from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import UsageError
 from mureg.report import AsReport, check_folder, write_folder
 from mureg.report.results import FILES
@@ -35,6 +35,6 @@ def test_a_report_that_fails_leaves_nothing(tmp_path: Path, monkeypatch) -> None
 
 
 def test_names_are_read_only_where_asked() -> None:
-    spect = sample_folder() / "spect.dcm"
-    assert ReportOut().of(drawn_study(), spect).patient == ""
-    assert ReportOut(names=True).of(drawn_study(), spect).patient != ""
+    place = StudyPlace(sample_folder() / "spect.dcm", sample_folder() / "ct")
+    assert ReportOut().of(drawn_study(), place).patient == ""
+    assert ReportOut(names=True).of(drawn_study(), place).patient != ""

@@ -10,7 +10,9 @@ import numpy as np
 from mureg.cohort.export import export_case
 from mureg.geometry import Quantity, RigidTransform, Volume
 from mureg.io import dicom_inputs, read_ct, write_dicom_results
-from mureg.io.dicom_results import DicomResult, Reconstructions
+from mureg.io.dicom_result_volumes import Reconstructions
+from mureg.io.dicom_results import DicomResult
+from mureg.io.dicom_write_picture import Pages
 from mureg.spect.corrections import mu_map
 from mureg.study import Ct
 from support.tiny_cohort import tiny_case
@@ -31,15 +33,26 @@ def results(
     case, ct = tiny_case(0), read_ct(source / "ct")[0]
     mu = _mu(ct).resampled(onto=case.truth.mu.grid, through=ct_from_spect)
     counts = Volume(case.uncorrected.values * 1000, case.truth.mu.grid, Quantity.ACTIVITY)
-    picture = np.random.default_rng(1).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 255, (2, 30, 40, 3), dtype=np.uint8)
+    shown = {
+        name: Volume(counts.values * factor, counts.grid, counts.quantity)
+        for name, factor in (("nac", 0.9), ("ac_header", 1.5), ("ac", 1.8))
+    }
     return write_dicom_results(
         folder,
         dicom_inputs(source / spect, ct=source / "ct"),
         ct_from_spect,
         mu,
-        Reconstructions(counts, Volume(counts.values * 2, counts.grid, counts.quantity), "osem 2 x 4"),
-        picture,
-        how="by hand, moved",
+        Reconstructions(
+            counts,
+            Volume(counts.values * 2, counts.grid, counts.quantity),
+            "osem 2 x 4",
+            shown=shown,
+            display_filter="Gaussian, FWHM 9 mm",
+        ),
+        Pages((pixels[0], pixels[1])),
+        decision=options.pop("decision", "review"),
+        how="by hand",
         made_at=options.pop("made_at", WHEN),
         **options,
     )

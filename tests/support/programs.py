@@ -12,7 +12,7 @@ import pytest
 def program(name: str) -> str:
     """A program that a development dependency installed beside this Python, or that is on the path; else a skip."""
     beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
+    found = str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin")
     if found is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed (scripts/install_referees.sh)")
     return found

@@ -81,6 +81,7 @@ class RegisterPair:
             pair.mu,
             pair.spect_series,
             pair.ct_series,
+            label=pair.name,
             common=common,
             manner=self.manner,
         )

@@ -10,7 +10,7 @@ from typing import Annotated
 from mureg.assessment.move import Move
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
-from mureg.cli.report import ReportOut
+from mureg.cli.report import ReportOut, StudyPlace
 from mureg.evaluation import target_registration_error_mm
 from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         study = read_study(spect, ct=ct)
         assessment = run(study, device=device, progress=report)
         report("writing")
-        write_folder(assessment, options.output, dicom, options.document.of(study, spect), overwrite=overwrite)
+        made_at = None if dicom is None else dicom.made_at
+        document = options.document.of(study, StudyPlace(spect, ct), "sample", made_at)
+        write_folder(assessment, options.output, dicom, document, overwrite=overwrite)
     given = assessment.ct_from_spect
     error_mm = target_registration_error_mm(given, truth.ct_from_spect, truth.heart_points_mm)
     by_headers_mm = target_registration_error_mm(RigidTransform.identity(), truth.ct_from_spect, truth.heart_points_mm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from mureg.cli.common import (
     progress,
 )
 from mureg.cli.dicom import DicomOut
-from mureg.cli.report import ReportOut
+from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
@@ -65,6 +65,7 @@ class Register:
         mu: ready attenuation map instead of a CT, DICOM or NIfTI.
         spect_series: which SPECT series of the folder (UID, its end, number or description).
         ct_series: which CT or map series of the folder.
+        label: pseudonymous study label shown on every page of the report; made from the SPECT data where left out.
         axis: left-ventricular long axis by hand: a point near its middle (mm), then the direction from base to apex,
             LPS+ in SPECT space (x to the patient's left, y to the back, z to the head).
         fast: the learned prior alone without its last steps: pose, decision and maps in a few seconds; no corrected
@@ -78,6 +79,7 @@ class Register:
     mu: Path | None = None
     spect_series: str | None = None
     ct_series: str | None = None
+    label: str = ""
     axis: tuple[float, float, float, float, float, float] | None = None
     fast: bool = False
     settings: Path | None = None
@@ -121,9 +123,12 @@ def _register(options: Register) -> int:
 
 
 def manner_from(settings: Path, given: Manner) -> Manner:
-    """What a TOML file of settings says, as the default for options; what it does not say as `given`."""
+    """What a TOML file of settings says, as the default for options, which are then parsed again.
+
+    Of `given` only the registrar is taken: a flag that is a default already would be refused when it is parsed again.
+    """
     kind, algorithms = algorithms_from(settings)
-    return replace(given, registrar=kind or given.registrar, algorithms=algorithms)
+    return Manner(kind or given.registrar, algorithms=algorithms)
 
 
 def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
@@ -163,7 +168,9 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
         progress=report,
     )
     report("writing")
-    document = None if options.fast else manner.document.of(study, options.spect, options.spect_series)
+    place = StudyPlace(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
+    made_at = None if dicom is None else dicom.made_at
+    document = None if options.fast else manner.document.of(study, place, options.label, made_at)
     files = write_folder(assessment, options.output, dicom, document, pictures=not options.fast, overwrite=overwrite)
     return assessment, files
 

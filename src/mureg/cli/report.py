@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from mureg.io.acquired import ct_acquired_at, spect_acquired_at
 from mureg.io.patient_label import patient_label
 from mureg.report import AsReport
+from mureg.report.occasion import Occasion
 from mureg.study import Study
+
+
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study was read from; see `mureg.io.read_study`."""
+
+    spect: Path
+    ct: Path | None = None
+    mu: Path | None = None
+    spect_series: str | None = None
+    ct_series: str | None = None
 
 
 @dataclass(frozen=True)
@@ -16,12 +30,27 @@ class ReportOut:
 
     Attributes:
         pdf: write the report as report.pdf as well, two pages of A4.
-        names: show the patient's name, identifier and study date in the report; otherwise nothing of the patient.
+        names: show the patient's name, identifier and study date in the report; otherwise the study label and the
+            times of scan and processing alone.
     """
 
     pdf: bool = False
     names: bool = False
 
-    def of(self, study: Study, spect: Path, spect_series: str | None = None) -> AsReport:
-        """The report to write of the study that was read from this path."""
-        return AsReport(study, self.pdf, patient_label(spect, spect_series) if self.names else "")
+    def of(self, study: Study, place: StudyPlace, label: str = "", made_at: datetime | None = None) -> AsReport:
+        """The report to write of the study that was read from a place.
+
+        Args:
+            study: as it was read.
+            place: where from.
+            label: pseudonymous; made of the bytes of the SPECT where it is "".
+            made_at: time of processing; now where left out.
+        """
+        occasion = Occasion(
+            label,
+            spect_acquired_at(place.spect, place.spect_series),
+            ct_acquired_at(place.ct, place.mu, place.ct_series),
+            made_at or datetime.now(),
+        )
+        patient = patient_label(place.spect, place.spect_series) if self.names else ""
+        return AsReport(study, self.pdf, patient, occasion)

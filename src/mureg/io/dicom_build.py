@@ -11,7 +11,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
-from mureg.errors import UnreadableInputError
+from mureg.errors import UnreadableInputError, UsageError
+
+_LONGEST_DESCRIPTION = 64
+"""Of a value of LO (PS3.5 6.2)."""
 
 
 def new_dataset(sop_class: UID, instance_uid: str, common: Dataset) -> Dataset:
@@ -33,6 +36,17 @@ def new_dataset(sop_class: UID, instance_uid: str, common: Dataset) -> Dataset:
 def fresh_uid() -> UID:
     """A unique identifier that nothing else has, new at each call."""
     return generate_uid()
+
+
+def series_title(decision: str, what: str) -> str:
+    """A series description: the decision first, then what the series is, since viewers cut descriptions short.
+
+    Raises `UsageError` for more than the 64 characters that a description may have.
+    """
+    title = f"{decision.upper().replace('-', ' ')} mureg {what}".strip()
+    if len(title) > _LONGEST_DESCRIPTION:
+        raise UsageError(f"a series description of {len(title)} characters", "at most 64", "shorten it")
+    return title
 
 
 def stamp(dataset: Dataset, made_at: datetime) -> None:

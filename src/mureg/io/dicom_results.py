@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
-from jaxtyping import UInt8
-from numpy import ndarray
-from pydicom.dataset import Dataset
-
-from mureg import RESEARCH_USE_ONLY
 from mureg.errors import UsageError
 from mureg.files.atomic import writing_folder
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign, strangers
 from mureg.geometry import RigidTransform, Volume
 from mureg.io.dicom_access import copying, text
-from mureg.io.dicom_build import fresh_uid
+from mureg.io.dicom_build import fresh_uid, series_title
 from mureg.io.dicom_inputs import DicomInputs
+from mureg.io.dicom_result_volumes import VOLUMES, Reconstructions, write_result_volumes
 from mureg.io.dicom_template import read_header
 from mureg.io.dicom_write_moved import write_moved_ct
-from mureg.io.dicom_write_picture import write_secondary_capture
+from mureg.io.dicom_write_picture import Pages, write_pages
 from mureg.io.dicom_write_registration import write_spatial_registration
-from mureg.io.dicom_write_volume import write_nm_volume
 
 FOLDER, _MOVED = "dicom", "ct_moved"
+_STAYS = "CT NOT moved"
 _KIND = "folder of DICOM results"
-_FILES = ("nac.dcm", "ac.dcm", "mu.dcm", "registration.dcm", "report.dcm")
-_RESAMPLED = ("113085", "Spatial resampling")
-_ITERATIVE = ("113963", "Iterative Reconstruction")
-_WITHOUT = ("122729", "No Attenuation Correction")
-_BY_CT = ("122728", "CT-based Attenuation Correction")
-_BY_MAP = ("122727", "NM Transmission Attenuation Correction")
+_FILES = (*VOLUMES, "registration.dcm", "report.dcm")
 
 
 @dataclass(frozen=True)
@@ -52,23 +42,6 @@ class DicomResult:
     sop_class_uid: str
     series_uid: str
     n_instances: int
-
-
-@dataclass(frozen=True, eq=False)
-class Reconstructions:
-    """What was reconstructed from projections.
-
-    Attributes:
-        uncorrected: without attenuation; None where a reconstruction was given, which is there already.
-        corrected: with the registered map; None where it was not made.
-        how: algorithm and settings in a few words.
-        corrections: terms of CorrectedImage for `corrected`.
-    """
-
-    uncorrected: Volume | None
-    corrected: Volume | None
-    how: str
-    corrections: tuple[str, ...] = ("ATTN",)
 
 
 def check_dicom_folder(folder: Path, inputs: DicomInputs, *, moved_ct: bool, overwrite: bool) -> None:
@@ -93,8 +66,9 @@ def write_dicom_results(
     ct_from_spect: RigidTransform,
     mu: Volume,
     reconstructions: Reconstructions,
-    picture: UInt8[ndarray, "row column 3"],
+    pages: Pages,
     *,
+    decision: str,
     how: str,
     made_at: datetime,
     moved_ct: bool = False,
@@ -102,8 +76,9 @@ def write_dicom_results(
 ) -> tuple[DicomResult, ...]:
     """Write the results of one run into a new folder, which appears whole or not at all.
 
-    ``nac.dcm`` and ``ac.dcm`` (NM RECON TOMO), ``mu.dcm`` (NM RECON TOMO, TRANSMISSION, on the SPECT grid),
-    ``registration.dcm`` (Spatial Registration), ``report.dcm`` (Secondary Capture) and, where asked for, ``ct_moved/``.
+    ``nac.dcm`` and ``ac.dcm`` (NM RECON TOMO), the images of the report after the display filter
+    (``*_filtered.dcm``), ``mu.dcm`` (NM RECON TOMO, TRANSMISSION, on the SPECT grid), ``registration.dcm`` (Spatial
+    Registration), ``report.dcm`` (Secondary Capture, one frame a page) and, where asked for, ``ct_moved/``.
     Patient, study and frame of reference are those of the SPECT; for the moved CT, patient and study are the CT's.
     Series and instances are new at every call, so that two runs never claim to be the same object: matrices and voxels
     can be made again, identifiers and times cannot.
@@ -111,10 +86,12 @@ def write_dicom_results(
     Args:
         folder: with the name `FOLDER`, by custom.
         inputs: the objects that the study was read from.
-        ct_from_spect: the pose.
-        mu: registered map on the SPECT grid, 1/cm.
+        ct_from_spect: the pose that is given out; the identity where the map stays at the scanner position, and then
+            no description calls it registered.
+        mu: map at that pose on the SPECT grid, 1/cm.
         reconstructions: what was reconstructed.
-        picture: the report, red, green, blue.
+        pages: the report.
+        decision: in one word, which each series description begins with.
         how: the registration in a few words.
         made_at: date and time for all of it.
         moved_ct: write the CT at its registered place as well.
@@ -127,54 +104,26 @@ def write_dicom_results(
     require_ct(inputs, moved_ct=moved_ct)
     template = read_header(inputs.spect.path)
     frame = text(template, "FrameOfReferenceUID") or mu.grid.frame_of_reference or fresh_uid()
-    attenuation = [file.path for file in inputs.attenuation]
+    words = f"{how}, decision {decision}"
+    moved = ct_from_spect != RigidTransform.identity()
     with (
         claimed(folder) as place,
         writing_folder(place, kind=_KIND, overwrite=overwrite, recognise=_is_ours) as scratch,
         copying(inputs.spect.path.name),
     ):
-        write = partial(
-            write_nm_volume, template=inputs.spect.path, made_at=made_at, comment=RESEARCH_USE_ONLY, seed=fresh_uid()
+        paths = write_result_volumes(
+            scratch,
+            inputs,
+            reconstructions,
+            mu,
+            template=template,
+            frame=frame,
+            decision=decision,
+            moved=moved,
+            how=words,
+            made_at=made_at,
         )
-        made = reconstructions
-        before = _corrections_of(template)
-        if made.uncorrected is not None:
-            write(
-                _in_frame(made.uncorrected, frame),
-                scratch / "nac.dcm",
-                kind="EMISSION",
-                series_uid=fresh_uid(),
-                series_number=901,
-                description="mureg SPECT uncorrected, research use only",
-                derivation=f"{made.how}, no attenuation correction",
-                derivation_codes=(_ITERATIVE, _WITHOUT),
-                corrections=before,
-            )
-        if made.corrected is not None:
-            write(
-                _in_frame(made.corrected, frame),
-                scratch / "ac.dcm",
-                kind="EMISSION",
-                sources=attenuation,
-                series_uid=fresh_uid(),
-                series_number=902,
-                description="mureg SPECT AC registered, research use only",
-                derivation=f"{made.how}, attenuation corrected with the registered map ({how})",
-                derivation_codes=(_ITERATIVE, _BY_CT if inputs.from_ct else _BY_MAP),
-                corrections=tuple(dict.fromkeys((*before, *made.corrections))),
-            )
-        write(
-            _in_frame(mu, frame),
-            scratch / "mu.dcm",
-            kind="TRANSMISSION",
-            sources=attenuation,
-            series_uid=fresh_uid(),
-            series_number=903,
-            description="mureg mu-map registered, research use only",
-            derivation=f"attenuation map in 1/cm for 140.5 keV, registered ({how}), resampled onto the SPECT grid",
-            derivation_codes=(_RESAMPLED,),
-        )
-        volumes = [read_header(scratch / name) for name in _FILES[:3] if (scratch / name).exists()]
+        volumes = [read_header(path) for path in paths]
         write_spatial_registration(
             ct_from_spect,
             scratch / "registration.dcm",
@@ -182,10 +131,16 @@ def write_dicom_results(
             ct=[file.header for file in inputs.attenuation],
             frame_of_reference=frame,
             made_at=made_at,
-            description=how,
+            description=series_title(decision, f"REG research use only, {'CT to SPECT' if moved else _STAYS}"),
+            how=words,
         )
-        write_secondary_capture(
-            picture, scratch / "report.dcm", template=template, shows=(template, *volumes), made_at=made_at
+        write_pages(
+            pages,
+            scratch / "report.dcm",
+            template=template,
+            shows=(template, *volumes),
+            made_at=made_at,
+            description=series_title(decision, "REPORT research use only"),
         )
         if moved_ct:
             write_moved_ct(
@@ -194,6 +149,7 @@ def write_dicom_results(
                 scratch / _MOVED,
                 frame_of_reference=frame,
                 made_at=made_at,
+                description=series_title(decision, f"CT research use only, {'moved onto SPECT' if moved else _STAYS}"),
             )
         return _written(scratch)
 
@@ -209,22 +165,6 @@ def _result(folder: Path, files: Sequence[Path]) -> DicomResult:
     header = read_header(files[0])
     name = files[0].relative_to(folder).parts[0]
     return DicomResult(name, text(header, "SOPClassUID"), text(header, "SeriesInstanceUID"), len(files))
-
-
-def _in_frame(volume: Volume, frame: str) -> Volume:
-    """The volume with the frame of reference of the SPECT object, which may have named none."""
-    named = volume.grid.frame_of_reference
-    return (
-        volume
-        if named
-        else Volume(volume.values, replace(volume.grid, frame_of_reference=frame), volume.quantity, volume.outside)
-    )
-
-
-def _corrections_of(header: Dataset) -> tuple[str, ...]:
-    """Corrections that the camera had applied already."""
-    value = header.get("CorrectedImage") or []
-    return tuple(str(v) for v in ([value] if isinstance(value, str) else value))
 
 
 def dicom_strangers(folder: Path) -> list[str]:

@@ -37,6 +37,7 @@ def write_moved_ct(
     frame_of_reference: str,
     made_at: datetime,
     series_number: int = 906,
+    description: str = "mureg CT research use only, moved onto SPECT",
 ) -> tuple[Path, ...]:
     """Write each slice again, moved onto the SPECT, as one derived series of the CT's own study.
 
@@ -51,6 +52,7 @@ def write_moved_ct(
         frame_of_reference: of the SPECT, in which the slices now lie.
         made_at: date and time of the series.
         series_number: of the new series.
+        description: series description.
 
     Returns:
         The files, in the order of `files`.
@@ -73,7 +75,7 @@ def write_moved_ct(
             ct.file_meta.MediaStorageSOPClassUID = ct.SOPClassUID
             ct.file_meta.MediaStorageSOPInstanceUID = ct.SOPInstanceUID
             ct.SeriesInstanceUID, ct.SeriesNumber = series, series_number
-            ct.SeriesDescription = "mureg CT moved onto SPECT, research use only"
+            ct.SeriesDescription = description
             ct.ImageType = ["DERIVED", "SECONDARY", *(image_type(ct)[2:] or ("AXIAL",))]
             ct.SourceImageSequence = [source]
             _say_how(ct, spect_from_ct)

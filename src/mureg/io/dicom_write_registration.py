@@ -29,7 +29,8 @@ def write_spatial_registration(
     frame_of_reference: str,
     made_at: datetime,
     series_number: int = 904,
-    description: str = "",
+    description: str = "mureg REG research use only, CT to SPECT",
+    how: str = "",
 ) -> Path:
     """Write where the CT belongs as a Spatial Registration object (PS3.3 A.39.1, C.20.2).
 
@@ -46,7 +47,8 @@ def write_spatial_registration(
         frame_of_reference: of the SPECT images.
         made_at: date and time of the object.
         series_number: of its series.
-        description: how the pose was found, in a few words.
+        description: series description.
+        how: the pose was found, in a few words.
 
     Returns:
         The path.
@@ -55,12 +57,12 @@ def write_spatial_registration(
     reg = new_dataset(SpatialRegistrationStorage, fresh_uid(), patient_and_study_of(header))
     reg.Modality, reg.SeriesInstanceUID, reg.SeriesNumber, reg.InstanceNumber = "REG", fresh_uid(), series_number, 1
     reg.BodyPartExamined = "HEART"
-    reg.SeriesDescription = "mureg CT to SPECT, research use only"
+    reg.SeriesDescription = description
     reg.Manufacturer, reg.ManufacturerModelName, reg.SoftwareVersions = "mureg", "mureg", software_version()
     reg.FrameOfReferenceUID, reg.PositionReferenceIndicator = frame_of_reference, ""
     stamp(reg, made_at)
     reg.ContentLabel, reg.ContentCreatorName = "CT_TO_SPECT", ""
-    reg.ContentDescription = (description or "CT laid onto the SPECT")[:64]
+    reg.ContentDescription = (how or "CT laid onto the SPECT")[:64]
     reg.ContributingEquipmentSequence = equipment_items(header, "rigid registration of the CT to the SPECT")
     reg.RegistrationSequence = [
         _item(spect, frame_of_reference, RigidTransform.identity(), _IDENTITY, "SPECT: stays where it is"),

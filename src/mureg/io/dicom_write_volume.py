@@ -19,7 +19,6 @@ from mureg.io.dicom_build import (
     code_item,
     decimal,
     decimals,
-    fill_pixels,
     made_uid,
     new_dataset,
     patient_and_study,
@@ -35,16 +34,10 @@ from mureg.io.dicom_template import (
     taken_over,
 )
 from mureg.io.nm_energy import energy_windows, nuclide_and_lines, photopeak_of
+from mureg.io.nm_stored import StoredUnit, set_voxels
 
 Kind = Literal["EMISSION", "TRANSMISSION"]
 
-_LARGEST_STORED = 65535
-# quantity: label of the mapping, UCUM unit, its meaning
-_UNITS = {
-    Quantity.MU_PER_CM: ("mu in 1/cm", "cm-1", "per centimeter"),
-    Quantity.COUNTS: ("counts", "{counts}", "counts"),
-    Quantity.ACTIVITY: ("activity", "1", "no units"),
-}
 _WELCOME: dict[Kind, tuple[Quantity, ...]] = {
     "EMISSION": (Quantity.COUNTS, Quantity.ACTIVITY),
     "TRANSMISSION": (Quantity.MU_PER_CM,),
@@ -71,14 +64,16 @@ def write_nm_volume(
     made_at: datetime | None = None,
     overwrite: bool = False,
     seed: str = "mureg",
+    stored_unit: StoredUnit | None = None,
 ) -> Path:
     """Write a volume as one NM Image Storage object of type RECON TOMO (PS3.3 A.5, C.8.4.15).
 
     Frame k holds the voxels (i, j, k): columns along i, rows along j. Position and orientation of frame 1 lie in
     DetectorInformationSequence; SpacingBetweenSlices is positive where the next frame lies along row x column and
-    negative where it lies against it. Values are 16-bit numbers with one slope and intercept, given twice: as
-    RescaleSlope and as RealWorldValueMappingSequence with the unit. Voxels about which nothing is known are written
-    with their filler, and the derivation says how many they are.
+    negative where it lies against it. Values are 16-bit whole numbers in a round unit (see `nm_stored`): maps in
+    1e-5/cm, images in a power of ten. No rescale values are written; RealWorldValueMappingSequence and the derivation
+    state the unit. Voxels about which nothing is known are written with their filler, and the derivation says how many
+    they are.
 
     Args:
         volume: counts or activity for EMISSION, 1/cm for TRANSMISSION; on perpendicular axes of any direction.
@@ -98,6 +93,7 @@ def write_nm_volume(
         made_at: date and time of series and content; none are written where left out.
         overwrite: replace a file that is there.
         seed: the same seed and source give the same unique identifiers.
+        stored_unit: of the stored values; that of a map, or the one that fits this volume, where left out.
 
     Returns:
         The path.
@@ -137,7 +133,6 @@ def write_nm_volume(
         nm.ImageComments = comment
     if corrections:
         nm.CorrectedImage = list(corrections)
-    nm.DerivationDescription = _derivation(volume, derivation)
     if derivation_codes:
         nm.DerivationCodeSequence = [code_item(value, "DCM", meaning) for value, meaning in derivation_codes]
     if made_at is not None:
@@ -146,32 +141,14 @@ def write_nm_volume(
     if references:
         nm.SourceImageSequence = references
     nm.ContributingEquipmentSequence = equipment_items(header, title)
-    _set_voxels(nm, volume)
+    stored = set_voxels(nm, volume, stored_unit or StoredUnit.holding(volume))
+    nm.DerivationDescription = _derivation(volume, derivation, stored)
     nm.CountsAccumulated = round(float(volume.values.sum())) if volume.quantity is Quantity.COUNTS else None
     _set_geometry(nm, volume.grid, header)
     _set_camera(nm, header)
     with writing(path) as scratch:
         nm.save_as(scratch, enforce_file_format=True)
     return path
-
-
-def _set_voxels(nm: Dataset, volume: Volume) -> None:
-    """16-bit frames [k, j, i] and the line that brings them back to the volume's unit."""
-    values = volume.numpy().astype(np.float64).transpose(2, 1, 0)
-    intercept = _nine_digits(min(0.0, float(values.min())))
-    # a hair more than needed, so that rounding to nine digits cannot push the largest value out of range
-    slope = _nine_digits((float(values.max()) - intercept) / _LARGEST_STORED * (1 + 1e-8)) or 1.0
-    stored = np.clip(np.rint((values - intercept) / slope), 0, _LARGEST_STORED).astype(np.uint16)
-    fill_pixels(nm, stored, signed=False)
-    nm.RescaleSlope, nm.RescaleIntercept = f"{slope:.9g}", f"{intercept:.9g}"
-    label, unit, meaning = _UNITS[volume.quantity]
-    mapping = Dataset()
-    mapping.LUTExplanation, mapping.LUTLabel = volume.quantity.unit, label
-    mapping.MeasurementUnitsCodeSequence = [code_item(unit, "UCUM", meaning)]
-    mapping.add_new(0x00409216, "US", 0)  # RealWorldValueFirstValueMapped
-    mapping.add_new(0x00409211, "US", _LARGEST_STORED)  # RealWorldValueLastValueMapped
-    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = slope, intercept
-    nm.RealWorldValueMappingSequence = [mapping]
 
 
 def _set_geometry(nm: Dataset, grid: Grid, header: Dataset | None) -> None:
@@ -236,14 +213,10 @@ def _frame_of_reference(grid: Grid, header: Dataset | None, made: str) -> str:
     return grid.frame_of_reference or of_template or made
 
 
-def _derivation(volume: Volume, derivation: str) -> str:
-    """The derivation, what is unknown, and what it is not for; at most 1024 characters (ST)."""
-    said = derivation.strip().rstrip(".")
+def _derivation(volume: Volume, derivation: str, stored: Sequence[str]) -> str:
+    """The derivation, the meaning of stored values, what is unknown and the program; at most 1024 characters (ST)."""
     unknown = f"{100 * (1 - volume.known_share):.1f} % of the voxels are unknown and hold a filler"
-    parts = [said, unknown if volume.known_share < 1 else "", f"Made by {software_version()}"]
-    return ". ".join(part for part in parts if part)[:1024]
-
-
-def _nine_digits(value: float) -> float:
-    """The value as a decimal string of 16 characters can hold it."""
-    return float(f"{value:.9g}")
+    end = [*(sentence[0].upper() + sentence[1:] for sentence in stored), unknown if volume.known_share < 1 else ""]
+    last = ". ".join(part for part in (*end, f"Made by {software_version()}") if part)
+    first = derivation.strip().rstrip(".")[: 1022 - len(last)]
+    return f"{first}. {last}" if first else last

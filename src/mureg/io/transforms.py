@@ -19,12 +19,13 @@ from mureg.study import Source
 
 
 def write_tfm(ct_from_spect: RigidTransform, centre_mm: Triple, path: Path) -> None:
-    """Write an ITK transform file that opens in SimpleITK and 3D Slicer.
+    """Write an ITK transform file that opens in SimpleITK, 3D Slicer and plastimatch.
 
     ITK maps points of the fixed image (SPECT) to the moving image (CT), in LPS millimetres: exactly ``ct_from_spect``.
-    Written as an Euler transform about `centre_mm`, and read back: ITK does not say that a disk was full.
+    Written as a VersorRigid3DTransform about `centre_mm`, since plastimatch reads no Euler3DTransform, and read back:
+    ITK does not say that a disk was full.
     """
-    transform = sitk.Euler3DTransform()
+    transform = sitk.VersorRigid3DTransform()
     transform.SetCenter(centre_mm)
     transform.SetMatrix(ct_from_spect.matrix[:3, :3].ravel().tolist(), 1e-8)
     transform.SetTranslation(ct_from_spect.six(centre_mm)[0])

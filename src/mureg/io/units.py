@@ -13,7 +13,7 @@ SOFT_TISSUE_PER_CM = (0.12, 0.18)
 """Where the soft-tissue plateau of an attenuation map for 140.5 keV must lie (water 0.154 1/cm, NIST XCOM)."""
 
 _ANNIHILATION_PER_CM = (0.085, 0.105)  # water at 511 keV: 0.096 1/cm
-_CARRIERS = (("1/cm", 1.0), ("1/mm", 10.0), ("1/cm times 10,000", 1e-4))
+_CARRIERS = (("1/cm", 1.0), ("1/mm", 10.0), ("1/cm times 10,000", 1e-4), ("1/cm times 100,000", 1e-5))
 _IMPOSSIBLE_HU = -1500.0
 FILLER_HU = -1000.0
 
@@ -28,7 +28,7 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
     and lung and is not moved by bone.
 
     Args:
-        values: finite voxels of any shape, stored in 1/cm, 1/mm or 10,000/cm.
+        values: finite voxels of any shape, stored in 1/cm, 1/mm, or 1/cm times 10,000 or 100,000.
 
     Returns:
         float32 values in 1/cm, at least 0, and a sentence on the conversion, "" where there was none.
@@ -56,7 +56,7 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
             return converted, "" if per_cm == 1.0 else said
     raise UnitsError(
         f"soft tissue at {plateau:.4g} in the attenuation map",
-        "0.12 to 0.18 1/cm (or that in 1/mm, or times 10,000)",
+        "0.12 to 0.18 1/cm (or that in 1/mm, or times 10,000 or 100,000)",
         "check the unit of the map",
     )
 

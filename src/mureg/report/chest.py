@@ -7,22 +7,33 @@ import torch
 from matplotlib.axes import Axes
 from scipy import ndimage
 
-from mureg.geometry import Volume
+from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation
 from mureg.report.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values
 from mureg.report.planes import Plane, View
+from mureg.spect.collimator import FWHM_PER_SIGMA
 
 LUNG_EDGE_PER_CM = 0.08
 """Outlines follow this level: the edge of lungs and body."""
 
 _SMOOTHING_VOXELS = 0.7
+"""Standard deviation of the display filter, in voxels."""
+
 _SQUARE_MM = 32.0
 
 
 def smoothed(spect: Volume) -> Volume:
-    """The emission as it is shown: a Gaussian of 0.7 voxels' sigma takes the grain of single voxels away."""
+    """The emission as it is shown: after the display filter, which takes the grain of single voxels away."""
     return spect.with_values(torch.from_numpy(ndimage.gaussian_filter(spect.numpy(), _SMOOTHING_VOXELS)))
+
+
+def display_filter(grid: Grid) -> str:
+    """The display filter in words, for images on a grid."""
+    widths = [_SMOOTHING_VOXELS * FWHM_PER_SIGMA * mm for mm in grid.spacing_mm]
+    alike = max(widths) - min(widths) < 0.05
+    width = f"{widths[0]:.1f}" if alike else " x ".join(f"{mm:.1f}" for mm in widths)
+    return f"Gaussian, FWHM {width} mm"
 
 
 def brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:

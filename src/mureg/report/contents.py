@@ -8,9 +8,11 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Perfusion
 from mureg.assessment.thresholds import Thresholds
 from mureg.heart.ventricle import SEGMENTS, TERRITORIES
+from mureg.report.chest import display_filter
 from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
-from mureg.report.wording import six_numbers
+from mureg.report.occasion import Occasion
+from mureg.report.wording import reconstruction_in_words, six_numbers
 from mureg.study import Study
 
 TERRITORY_NAMES = {"LAD": "left anterior descending", "LCX": "left circumflex", "RCA": "right coronary"}
@@ -66,6 +68,9 @@ class Contents:
         facts: of the acquisition.
         provenance: what made it.
         patient: who, where that was asked for, "" otherwise.
+        occasion: study label, times of scan and processing.
+        display_filter: that every SPECT image is shown after.
+        archived: for an archive, where no other file of the run is at hand.
     """
 
     decision: str
@@ -88,16 +93,29 @@ class Contents:
     mismatch_limit: str = ""
     withheld: bool = False
     patient: str = ""
+    occasion: str = ""
+    display_filter: str = ""
+    archived: bool = False
     use: str = RESEARCH_USE_ONLY
 
     @classmethod
-    def of(cls, assessment: Assessment, study: Study, patient: str) -> Contents:
+    def of(
+        cls,
+        assessment: Assessment,
+        study: Study,
+        patient: str,
+        occasion: Occasion = Occasion(),  # noqa: B008 (frozen)
+        *,
+        archived: bool = False,
+    ) -> Contents:
         """Put an assessment into words.
 
         Args:
             assessment: of one run.
             study: that was run.
             patient: what may be said of who it is.
+            occasion: study label and times.
+            archived: leave out what refers to other files of the run.
         """
         perfusion = assessment.perfusion
         headline, meaning, sign = _HEADLINES[assessment.decision]
@@ -116,14 +134,26 @@ class Contents:
             () if perfusion is None else _territories(perfusion),
             () if perfusion is None else _changed(perfusion),
             _perfusion_note(assessment),
-            tuple(f"{note} ({note.rank.words})" for note in assessment.warnings),
+            tuple(dict.fromkeys(f"{note} ({note.rank.words})" for note in assessment.warnings)),
             acquisition_facts(study, assessment),
-            _provenance(assessment),
+            _provenance(assessment, archived),
             f"{assessment.limits.changed_percent:g} points",
             f"{assessment.limits.mismatch_percent:g} %",
             assessment.withheld,
             patient,
+            occasion.words(study),
+            display_filter(assessment.spect_uncorrected.grid),
+            archived,
         )
+
+    @property
+    def filter_words(self) -> str:
+        """What was done to the SPECT images before they were drawn."""
+        where = ""
+        if self.archived:
+            except_this = ", but for the image with the map at the pose found" if self.withheld else ""
+            where = f'; archived as the series that end in "filtered"{except_this}'
+        return f"SPECT is shown after a display filter ({self.display_filter}){where}."
 
     @property
     def polar_words(self) -> str:
@@ -212,7 +242,7 @@ def _perfusion_note(assessment: Assessment) -> str:
     return f"The long axis was found automatically, confidence {perfusion.axis_confidence:.2f} of 1{doubt}."
 
 
-def _provenance(assessment: Assessment) -> Facts:
+def _provenance(assessment: Assessment, archived: bool) -> Facts:
     registration, provenance = assessment.registration, assessment.provenance
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
     seconds = ", ".join(f"{step} {time:.1f}" for step, time in provenance.seconds.items())
@@ -221,7 +251,7 @@ def _provenance(assessment: Assessment) -> Facts:
         ("Registrar", f"{registration.registrar}, {registration.seconds:.1f} s"),
         (
             "Pose",
-            "ct_from_spect, as registration.json: "
+            "ct_from_spect about centre_mm: "
             + "; ".join(" ".join(s.split()) for s in six_numbers(assessment.ct_from_spect, registration.centre_mm)),
         ),
         *(
@@ -230,8 +260,9 @@ def _provenance(assessment: Assessment) -> Facts:
         ),
         *((("Weights", f"SHA-256 {provenance.weights_sha256[:_HASH]}…"),) if provenance.weights_sha256 else ()),
         ("Seconds", seconds or "not measured"),
+        ("Reconstruction", reconstruction_in_words(provenance.settings.get("reconstructor", {}))),
         ("Limits", _limits(assessment.limits)),
-        ("Settings", "in settings.toml beside this report"),
+        *(() if archived else (("Settings", "in settings.toml beside this report"),)),
     )
 
 

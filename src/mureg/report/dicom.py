@@ -8,7 +8,10 @@ from pathlib import Path
 
 from mureg.assessment.result import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
-from mureg.io.dicom_results import FOLDER, Reconstructions, require_ct
+from mureg.io.dicom_result_volumes import Reconstructions
+from mureg.io.dicom_results import FOLDER, require_ct
+from mureg.report.wishes import AsReport
+from mureg.report.wording import reconstruction_in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +32,23 @@ class AsDicom:
         """Refuse, before any work is done, a moved CT where there is none."""
         require_ct(self.inputs, moved_ct=self.moved_ct)
 
-    def write(self, assessment: Assessment, folder: Path, picture: Path) -> tuple[DicomResult, ...]:
+    def write(self, assessment: Assessment, folder: Path, document: AsReport) -> tuple[DicomResult, ...]:
         """Write ``dicom/`` into the folder of results, whole or not at all.
 
         Args:
             assessment: of one run.
             folder: of all results.
-            picture: the quality picture, which becomes the report.
+            document: the report, whose pages become one of the objects.
         """
-        from mureg.report.caption import captioned  # loads what draws
+        from mureg.report.chest import display_filter, smoothed  # loads what draws
 
         registration, settings = assessment.registration, assessment.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
+        drawn = {
+            "nac": assessment.spect_uncorrected,
+            "ac_header": assessment.spect_header if assessment.released else None,  # otherwise that is "ac"
+            "ac": assessment.spect_corrected,
+        }
         return write_dicom_results(
             folder / FOLDER,
             self.inputs,
@@ -49,17 +57,14 @@ class AsDicom:
             Reconstructions(
                 assessment.spect_uncorrected if self.inputs.from_projections else None,
                 assessment.spect_corrected,
-                _in_words(settings.get("reconstructor", {})),
+                reconstruction_in_words(settings.get("reconstructor", {})),
                 ("ATTN", "SCAT") if scatter else ("ATTN",),
+                {name: smoothed(image) for name, image in drawn.items() if image is not None},
+                display_filter(assessment.spect_uncorrected.grid),
             ),
-            captioned(picture),
-            how=f"{registration.registrar}, decision {assessment.decision}",
+            document.pages(assessment),
+            decision=assessment.decision,
+            how=registration.registrar,
             made_at=self.made_at,
             moved_ct=self.moved_ct,
         )
-
-
-def _in_words(settings: dict[str, object]) -> str:
-    """An algorithm and its settings, shortly."""
-    named = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "kind")
-    return f"{settings.get('kind', 'reconstruction')} ({named})"

@@ -12,31 +12,48 @@ from jinja2 import Environment, StrictUndefined
 import mureg
 from mureg.assessment.result import Assessment
 from mureg.files.atomic import writing
+from mureg.io.dicom_write_picture import Pages
 from mureg.report import heart_picture, polar_picture
 from mureg.report.canvas import Canvas
+from mureg.report.caption import captioned
 from mureg.report.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
+from mureg.report.columns import INK, PAPER
 from mureg.report.contents import Contents
 from mureg.report.file_names import HTML, PDF
 from mureg.report.heart_picture import Heart, draw_hearts
+from mureg.report.occasion import Occasion
 from mureg.report.polar_picture import draw_polar_maps
-from mureg.report.sheets import INK, MOST_REASONS, PAPER, write_sheets
+from mureg.report.sheets import MOST_REASONS, archive_sheets, write_sheets
 from mureg.study import Study
 
-_MOST_LETTERS, _FEWEST_LETTERS = 2100, 400
+PAGE_SCALE = 1.6
+"""Pixels of an archived page for each of the canvas: an A4 page at 160 dpi, on which the smallest print is legible."""
+
+_MOST_LETTERS, _FEWEST_LETTERS = 1950, 400
 
 Draw = Callable[[Canvas, float, float], None]
 """Draws a picture whose top left corner is at a place of a canvas."""
 
 
-def write_document(assessment: Assessment, study: Study, folder: Path, *, pdf: bool, patient: str) -> None:
+def write_document(
+    assessment: Assessment, study: Study, folder: Path, *, pdf: bool, patient: str, occasion: Occasion
+) -> None:
     """Write ``report.html``, and ``report.pdf`` where that is wanted, each whole or not at all; see `AsReport`."""
     chest = ChestPicture(assessment)
-    contents = Contents.of(assessment, study, patient)
+    contents = Contents.of(assessment, study, patient, occasion)
     pictures = _pictures(assessment, chest)
     with writing(folder / HTML) as scratch:
         scratch.write_text(as_html(contents, pictures), "utf-8")
     if pdf:
         write_sheets(contents, pictures, folder / PDF)
+
+
+def draw_pages(assessment: Assessment, study: Study, *, patient: str, occasion: Occasion) -> Pages:
+    """The report as pictures for an archive, each under a line that says what it is not for; see `AsReport`."""
+    chest = ChestPicture(assessment)
+    contents = Contents.of(assessment, study, patient, occasion, archived=True)
+    sheets = archive_sheets(contents, _pictures(assessment, chest))
+    return Pages(tuple(captioned(sheet.pixels(PAGE_SCALE)) for sheet in sheets), bool(patient))
 
 
 def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:

@@ -13,7 +13,7 @@ from mureg.geometry import Quantity, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation, find_left_ventricle
 from mureg.report.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
-from mureg.report.chest import brightest_in_heart, chest_centre, draw_fused, smoothed
+from mureg.report.chest import brightest_in_heart, chest_centre, display_filter, draw_fused, smoothed
 from mureg.report.conclusion import pixels
 from mureg.report.planes import VIEWS, plane
 from mureg.report.wording import corrected_for, shortened
@@ -64,7 +64,8 @@ def compose_quality(assessment: Assessment) -> Canvas:
     shown = assessment.shown
     heart = find_left_ventricle(shown.spect or assessment.spect_uncorrected, shown.mu)
     canvas.text(layout.left, 16, "Attenuation map on SPECT", fontsize=17, fontweight="bold")
-    legend = "colour: uncorrected SPECT     grey: attenuation map     line: edge of its lungs and body"
+    filtered = display_filter(assessment.spect_uncorrected.grid)
+    legend = f"colour: uncorrected SPECT ({filtered})     grey: map     line: edge of its lungs and body"
     if assessment.mu_header.outside is not None or shown.mu.outside is not None:
         legend += "     dark blue: outside the map"
     canvas.text(

@@ -11,7 +11,7 @@ import tomli_w
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Provenance
-from mureg.errors import UnreadableInputError
+from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.atomic import writing_folder
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign, strangers
@@ -70,19 +70,22 @@ def write_folder(
     Args:
         assessment: of one run.
         folder: made where it is missing; one that is there is empty or, with `overwrite`, a result of mureg.
-        dicom: write the results as DICOM as well.
+        dicom: write the results as DICOM as well; they hold the pages of the report.
         document: write the report as well.
-        pictures: draw ``qc.png``; DICOM results need it.
+        pictures: draw ``qc.png``.
         overwrite: a result that is there may be replaced.
 
     Raises:
-        UsageError: `folder` holds anything else, another run writes it, or it cannot be written.
+        UsageError: `folder` holds anything else, another run writes it, or it cannot be written; or DICOM results are
+            wanted without a report.
     """
     with (
         claimed(folder) as place,
         writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
     ):
-        _write_each(assessment, scratch, dicom, pictures=pictures)
+        _write_each(assessment, scratch, pictures=pictures)
+        written = () if dicom is None else dicom.write(assessment, scratch, _required(document))
+        _write_json(assessment, scratch, document, written)
         if document is not None:
             document.write(assessment, scratch)
         names = [name for name in (*FILES, FOLDER) if (scratch / name).exists()]
@@ -100,7 +103,13 @@ def _is_result(folder: Path) -> bool:
     return ours and not others and not ((folder / FOLDER).exists() and dicom_strangers(folder / FOLDER))
 
 
-def _write_each(assessment: Assessment, folder: Path, dicom: AsDicom | None, *, pictures: bool) -> None:
+def _required(document: AsReport | None) -> AsReport:
+    if document is None:
+        raise UsageError("results as DICOM without a report", "both", "ask for the report as well")
+    return document
+
+
+def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None:
     centre_mm = assessment.registration.centre_mm
     write_nifti(assessment.mu_registered, folder / "mu_registered.nii.gz")
     write_nifti(assessment.mu_header, folder / "mu_header.nii.gz")
@@ -114,11 +123,15 @@ def _write_each(assessment: Assessment, folder: Path, dicom: AsDicom | None, *, 
         from mureg.report.figures import quality_picture  # loads what draws
 
         quality_picture(assessment, folder / "qc.png")
-    written = () if dicom is None else dicom.write(assessment, folder, folder / "qc.png")
     (folder / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
-    (folder / "registration.json").write_text(
-        json.dumps(as_json(assessment) | _as_dicom(written), indent=2) + "\n", "utf-8"
-    )
+
+
+def _write_json(
+    assessment: Assessment, folder: Path, document: AsReport | None, written: tuple[DicomResult, ...]
+) -> None:
+    study = {} if document is None else {"study": document.occasion.as_json(document.study)}
+    table = study | as_json(assessment) | _as_dicom(written)
+    (folder / "registration.json").write_text(json.dumps(table, indent=2) + "\n", "utf-8")
 
 
 def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:

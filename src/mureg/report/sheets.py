@@ -1,30 +1,27 @@
-"""The report on two sheets of A4, drawn by matplotlib: no browser and no fonts of the machine are needed."""
+"""The report on sheets of A4, drawn by matplotlib: no browser and no fonts of the machine are needed."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
 
 import mureg
 from mureg.files.atomic import writing
 from mureg.report.canvas import DPI, Canvas
 from mureg.report.chest_picture import WIDTH
+from mureg.report.columns import BOTTOM, INK, PAPER, Column, Rest, rule, wrapped
 from mureg.report.contents import Contents
-from mureg.report.facts import Facts
 
-PAPER, INK = "#ffffff", "#16191d"
 MOST_REASONS = 3
 """As many reasons as find room beside the table of the shift."""
 
+_MOST_LINES_OF_REASON = 4
 _A4 = (827, 1169)
-_LEFT, _TOP, _BOTTOM = 39.5, 30.0, 1145.0
-_FAINT, _LINE = "#50575f", "#c9ced4"
+_LEFT, _TOP = 39.5, 30.0
+_FAINT = "#50575f"
 _TONES = {"aligned": "#17663a", "moved": "#0b4f9e", "by-hand": "#0b4f9e", "review": "#8a4b00"}
 _WASHES = {"aligned": "#e9f5ed", "moved": "#eaf2fb", "by-hand": "#eaf2fb", "review": "#fff4dc"}
 _COLUMN = (WIDTH - 24) / 2
@@ -48,106 +45,44 @@ def write_sheets(contents: Contents, pictures: Pictures, path: Path) -> None:
     about |= {"Producer": None, "CreationDate": None}  # type: ignore[dict-item]
     with writing(path) as scratch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script the font lacks is drawn as boxes
+        rest = Rest("in report.html")
+        sheets = _numbered([_first(contents, pictures, rest), _second(contents, pictures, rest)])
         with PdfPages(scratch, metadata=about) as pdf:
-            for sheet in (_first(contents, pictures), _second(contents, pictures)):
+            for sheet in sheets:
                 pdf.savefig(sheet.figure, dpi=2 * DPI)
 
 
-def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[str]:
-    """Break a sentence into lines no wider than `width` pixels, words that are too long between letters."""
+def archive_sheets(contents: Contents, pictures: Pictures) -> list[Canvas]:
+    """The two pages; what does not fit on them stands on further ones, since an archive has no other file of the run.
 
-    def wide(line: str) -> float:
-        return sum(_advance(letter, bold) for letter in line) * size * DPI / 72
-
-    lines, line = [], ""
-    for word in words.split():
-        while wide(word) > width:
-            cut = next((n for n in range(len(word), 1, -1) if wide(word[:n]) <= width), 1)
-            lines += [line] if line else []
-            lines, line, word = [*lines, word[:cut]], "", word[cut:]
-        longer = f"{line} {word}".strip()
-        if wide(longer) > width:
-            lines, line = [*lines, line], word
-        else:
-            line = longer
-    return [*lines, line] if line else lines
-
-
-@lru_cache(maxsize=4096)
-def _advance(letter: str, bold: bool) -> float:
-    """How far a letter moves the pen on, in sizes of the font."""
-    font = FontProperties(size=100.0, weight="bold" if bold else "normal")
-    between, without = (
-        float(text_to_path.get_text_width_height_descent(words, font, ismath=False)[0])
-        for words in (f"x{letter}x", "xx")
-    )
-    return (between - without) / 100.0
+    Args:
+        contents: the words.
+        pictures: height and drawing by name, as for the page.
+    """
+    rest = Rest("on page 3")
+    sheets = [_first(contents, pictures, rest), _second(contents, pictures, rest)]
+    while rest.sentences:
+        further = Rest(f"on page {len(sheets) + 2}")
+        sheet, y = _sheet("What found no room on the pages before", contents)
+        Column(sheet, _LEFT, y, WIDTH).bullets(rest.sentences, 8.0, rest=further)
+        if len(further.sentences) == len(rest.sentences):  # one that fills more than a page
+            break
+        sheets, rest = [*sheets, sheet], further
+    return _numbered(sheets)
 
 
-class _Column:
-    """Writes line under line."""
-
-    def __init__(self, canvas: Canvas, left: float, top: float, width: float, bottom: float = _BOTTOM) -> None:
-        self.canvas, self.left, self.y, self.width, self.bottom = canvas, left, top, width, bottom
-
-    def write(self, words: str, size: float = 7.5, *, bold: bool = False, colour: str = INK, indent: float = 0) -> bool:
-        """Write a paragraph where it fits; whether it did."""
-        lines, step = wrapped(words, size, self.width - indent, bold), size * DPI / 72 * 1.25
-        if self.y + step * len(lines) > self.bottom:
-            return False
-        for line in lines:
-            style = {"fontsize": size, "color": colour, "fontweight": "bold" if bold else "normal"}
-            self.canvas.text(self.left + indent, self.y, line, **style)
-            self.y += step
-        return True
-
-    def heading(self, words: str) -> None:
-        self.y += 7
-        self.write(words, 8.5, bold=True)
-        self.y += 1
-
-    def bullets(self, sentences: Sequence[str], size: float = 7.5, *, count: bool = True) -> int:
-        """Write what fits, one point each, and how many do not, where that is to be said; how many were written."""
-        bottom, line = self.bottom, size * DPI / 72 * 1.25
-        for number, words in enumerate(sentences):
-            y, last = self.y, number == len(sentences) - 1
-            self.bottom = bottom if last or not count else bottom - line
-            fits = self.write(words, size, indent=11)
-            self.bottom = bottom
-            if not fits:
-                if count:
-                    self.write(f"and {len(sentences) - number} more in report.html", size, indent=11)
-                return number
-            self.canvas.text(self.left + 1, y, "•", fontsize=size)
-        return len(sentences)
-
-    def row(self, cells: Sequence[str], edges: Sequence[float], *, bold: Sequence[bool] = ()) -> None:
-        """One line of a table: the first cells begin at their edge, cells with a negative edge end at it."""
-        for number, (words, edge) in enumerate(zip(cells, edges, strict=True)):
-            weight = "bold" if bold and bold[number] else "normal"
-            across = "right" if edge < 0 else "left"
-            self.canvas.text(self.left + abs(edge), self.y, words, fontsize=7.5, ha=across, fontweight=weight)
-        self.y += 15
-        _rule(self.canvas, self.left, self.y - 2, self.width)
-
-    def pairs(self, rows: Facts, size: float = 6.0) -> None:
-        for name, words in rows:
-            y = self.y
-            if not self.write(words, size, indent=80):
-                self.write("more in report.html", size, indent=80)
-                return
-            self.canvas.text(self.left, y, name, fontsize=size, fontweight="bold")
+def _numbered(sheets: list[Canvas]) -> list[Canvas]:
+    """The sheets with their numbers in the foot."""
+    for number, sheet in enumerate(sheets, start=1):
+        sheet.text(_LEFT, BOTTOM + 4, f"page {number} of {len(sheets)}", fontsize=7, fontweight="bold")
+    return sheets
 
 
-def _first(contents: Contents, pictures: Pictures) -> Canvas:
+def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     canvas, y = _sheet("Attenuation map on cardiac SPECT", contents)
-    y = _decision(canvas, contents, y)
-    left = _Column(canvas, _LEFT, y, _COLUMN + 40)
-    left.heading(
-        "Pose found, not given out: move at the heart"
-        if contents.withheld
-        else "How far the map was moved at the heart"
-    )
+    y = _decision(canvas, contents, y, rest)
+    left = Column(canvas, _LEFT, y, _COLUMN + 40)
+    left.heading(contents.move_title)
     edges = (0.0, 80.0, -255.0, -310.0, -(_COLUMN + 40))
     left.row(("Axis", "To where", "mm", "pixels", "interval"), edges, bold=(True,) * 5)
     for s in contents.shifts:
@@ -155,11 +90,11 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
         left.row(cells, edges, bold=(False, False, True, True, False))
     left.y += 2
     left.write(" ".join(contents.shift_notes), 6.5, colour=_FAINT)
-    right = _Column(canvas, _LEFT + _COLUMN + 64, y, _COLUMN - 40, y + 175)
+    right = Column(canvas, _LEFT + _COLUMN + 64, y, _COLUMN - 40, y + 175)
     if contents.reasons:
         right.heading("What else was weighed")
-        right.bullets(contents.reasons, 7.0)
-    right.bottom = _BOTTOM
+        right.bullets(contents.reasons, 7.0, rest=rest)
+    right.bottom = BOTTOM
     right.heading("Mismatch index, myocardium to mediastinum")
     parts = [f"{when} {index}{' (above the limit)' if above else ''}" for when, index, above in contents.mismatch]
     limit = f". The limit used is {contents.mismatch_limit}."
@@ -170,7 +105,7 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
             "fused",
             "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body by the "
             "headers; full line: after registration. The bright heart should lie inside the grey heart, off the black "
-            "lung. Dark blue: the CT says nothing.",
+            f"lung. Dark blue: the CT says nothing. {contents.filter_words}",
         ),
         (
             "checkerboard",
@@ -179,17 +114,23 @@ def _first(contents: Contents, pictures: Pictures) -> Canvas:
         ),
     ):
         y = _picture(canvas, pictures, name, caption, y)
-    _warnings(canvas, contents, y)
+    _warnings(canvas, contents, y, rest)
     return canvas
 
 
-def _second(contents: Contents, pictures: Pictures) -> Canvas:
+def _second(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     canvas, y = _sheet("The left ventricle, uncorrected and corrected", contents)
     if "hearts" in pictures:
-        y = _picture(canvas, pictures, "hearts", "Read the corrected images beside the uncorrected ones.", y)
+        y = _picture(
+            canvas,
+            pictures,
+            "hearts",
+            f"Read the corrected images beside the uncorrected ones. {contents.filter_words}",
+            y,
+        )
         caption = "The last map is the registered less the header map, in points of percent: orange more, violet less."
         y = _picture(canvas, pictures, "polar", caption, y)
-        left, right = _Column(canvas, _LEFT, y, _COLUMN), _Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
+        left, right = Column(canvas, _LEFT, y, _COLUMN), Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
         left.heading("Territories, mean of their segments in percent")
         edges = (0.0, -150.0, -225.0, -300.0, -_COLUMN)
         left.row(("Artery", "uncorrected", "by headers", "registered", "change"), edges, bold=(True,) * 5)
@@ -200,13 +141,13 @@ def _second(contents: Contents, pictures: Pictures) -> Canvas:
         right.write(contents.perfusion_note, 6.5, colour=_FAINT)
         y = max(left.y, right.y)
     else:
-        column = _Column(canvas, _LEFT, y, WIDTH)
+        column = Column(canvas, _LEFT, y, WIDTH)
         column.write(contents.perfusion_note, 9)
         y = column.y
     for number, (title, rows) in enumerate((("Acquisition", contents.facts), ("Provenance", contents.provenance))):
-        column = _Column(canvas, _LEFT + number * (_COLUMN + 24), y, _COLUMN)
+        column = Column(canvas, _LEFT + number * (_COLUMN + 24), y, _COLUMN)
         column.heading(title)
-        column.pairs(rows)
+        column.pairs(rows, rest)
     return canvas
 
 
@@ -215,18 +156,21 @@ def _sheet(title: str, contents: Contents) -> tuple[Canvas, float]:
     canvas = Canvas(*_A4, PAPER, INK)
     canvas.text(_LEFT, _TOP, title, fontsize=9, fontweight="bold")
     canvas.text(_LEFT + WIDTH, _TOP, contents.use, fontsize=9, fontweight="bold", ha="right")
-    _rule(canvas, _LEFT, _TOP + 18, WIDTH)
-    canvas.text(_LEFT + WIDTH, _BOTTOM + 4, f"mureg {mureg.__version__}", fontsize=6, color=_FAINT, ha="right")
-    if not contents.patient:
-        return canvas, _TOP + 26
-    head = _Column(canvas, _LEFT, _TOP + 23, WIDTH)
-    head.write(contents.patient, 8.5, bold=True)
-    return canvas, head.y + 6
+    rule(canvas, _LEFT, _TOP + 18, WIDTH)
+    canvas.text(_LEFT + WIDTH, BOTTOM + 4, f"mureg {mureg.__version__}", fontsize=6, color=_FAINT, ha="right")
+    head = Column(canvas, _LEFT, _TOP + 22, WIDTH)
+    if contents.patient:
+        head.write(contents.patient, 8.5, bold=True)
+    head.write(contents.occasion, 7.5)
+    return canvas, head.y + 4
 
 
-def _decision(canvas: Canvas, contents: Contents, y: float) -> float:
+def _decision(canvas: Canvas, contents: Contents, y: float, rest: Rest) -> float:
     tone, inside = _TONES[contents.decision], WIDTH - 44
-    reason = wrapped(f"Reason: {contents.reason}", 9.5, inside)[:4]
+    reason = wrapped(f"Reason: {contents.reason}", 9.5, inside)
+    if len(reason) > _MOST_LINES_OF_REASON:
+        rest.sentences.append(f"Reason: {contents.reason}")
+        reason = [*reason[: _MOST_LINES_OF_REASON - 1], f"(the whole reason {rest.where})"]
     height = 66 + 17 * len(reason)
     for box, colour in (((_LEFT, y, WIDTH, height), _WASHES[contents.decision]), ((_LEFT, y, 14, height), tone)):
         left, top, width, tall = box
@@ -251,31 +195,18 @@ def _decision(canvas: Canvas, contents: Contents, y: float) -> float:
 def _picture(canvas: Canvas, pictures: Pictures, name: str, caption: str, y: float) -> float:
     height, draw = pictures[name]
     draw(canvas, _LEFT, y)
-    column = _Column(canvas, _LEFT, y + height + 2, WIDTH)
+    column = Column(canvas, _LEFT, y + height + 2, WIDTH)
     column.write(caption, 6.5, colour=_FAINT)
     return column.y + 4
 
 
-def _warnings(canvas: Canvas, contents: Contents, y: float) -> None:
+def _warnings(canvas: Canvas, contents: Contents, y: float, rest: Rest) -> None:
     """In two columns, the second where the first has ended."""
-    head = _Column(canvas, _LEFT, y, WIDTH)
+    head = Column(canvas, _LEFT, y, WIDTH)
     head.heading(f"Warnings ({len(contents.warnings)})")
     size, half = 6.5, (len(contents.warnings) + 1) // 2
-    left, right = (_Column(canvas, _LEFT + n * (_COLUMN + 24), head.y, _COLUMN) for n in (0, 1))
-    written = left.bullets(contents.warnings[:half], size, count=False)
-    right.bullets(contents.warnings[written:], size)
+    left, right = (Column(canvas, _LEFT + n * (_COLUMN + 24), head.y, _COLUMN) for n in (0, 1))
+    written = left.bullets(contents.warnings[:half], size)
+    right.bullets(contents.warnings[written:], size, rest=rest)
     if not contents.warnings:
         head.write("None.")
-
-
-def _rule(canvas: Canvas, left: float, y: float, width: float) -> None:
-    canvas.figure.add_artist(
-        Rectangle(
-            (left / canvas.width, 1 - y / canvas.height),
-            width / canvas.width,
-            0.6 / canvas.height,
-            facecolor=_LINE,
-            edgecolor="none",
-            transform=canvas.figure.transFigure,
-        )
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mureg.assessment.result import Assessment
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
@@ -38,3 +40,21 @@ def corrected_for(assessment: Assessment) -> str:
         effects.append("resolution")
     effects.append("no scatter" if scatter == "none" else f"scatter ({scatter.replace('-', ' ')})")
     return ", ".join(effects)
+
+
+_ONLY_WITH_FILTER = {"fwhm_mm": "gaussian", "cutoff_per_cm": "butterworth", "order": "butterworth"}
+
+
+def reconstruction_in_words(settings: Mapping[str, object]) -> str:
+    """An algorithm and those of its settings that took part: none of a filter that is off, no limit of 0."""
+    used = {}
+    for name, value in settings.items():
+        of_filter = _ONLY_WITH_FILTER.get(name)
+        if name == "kind" or (of_filter is not None and of_filter != settings.get("post_filter")):
+            continue
+        if (name, value) in (("post_filter", "none"), ("stop_below", 0.0)):
+            continue
+        used[name] = value
+    named = ", ".join(f"{name} {value}" for name, value in used.items())
+    kind = settings.get("kind", "reconstruction")
+    return f"{kind} ({named})" if named else str(kind)

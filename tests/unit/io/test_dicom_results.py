@@ -14,12 +14,15 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
 from mureg.io import dicom_inputs, read_ct, read_mu, read_spect
+from mureg.io.dicom_build import series_title
 from mureg.io.dicom_results import check_dicom_folder
+from mureg.io.dicom_write_picture import Pages, write_pages
 from support.dicom import change
-from support.dicom_study import POSE, results, study
+from support.dicom_study import POSE, WHEN, results, study
 from support.small_cases import files_of
 
-NAMES = {"nac.dcm", "ac.dcm", "mu.dcm", "registration.dcm", "report.dcm"}
+VOLUMES = ("nac.dcm", "ac.dcm", "mu.dcm", "nac_filtered.dcm", "ac_header_filtered.dcm", "ac_filtered.dcm")
+NAMES = {*VOLUMES, "registration.dcm", "report.dcm"}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def test_every_object_belongs_to_the_patient_and_study_and_is_new(source, folder
     instances = [ds.SOPInstanceUID for ds in (*made.values(), spect, *slices.values())]
     assert len(set(instances)) == len(instances)
     series = {ds.SeriesInstanceUID for ds in made.values()}
-    assert len(series) == 6
+    assert len(series) == 9
     assert not series & {spect.SeriesInstanceUID, slices["ct_0001.dcm"].SeriesInstanceUID}
     assert all(ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID for ds in made.values())
 
@@ -77,7 +80,7 @@ def test_another_run_makes_other_objects_with_the_same_content(source, folder, t
 def test_what_was_written_is_told_without_names(source, tmp_path) -> None:
     told = results(source, tmp_path / "dicom", moved_ct=True)
     made = objects(tmp_path / "dicom")
-    assert [one.name for one in told] == ["nac.dcm", "ac.dcm", "mu.dcm", "registration.dcm", "report.dcm", "ct_moved"]
+    assert [one.name for one in told] == [*VOLUMES, "registration.dcm", "report.dcm", "ct_moved"]
     assert told[-1].n_instances == len(list((source / "ct").iterdir()))
     for one in told[:-1]:
         assert (one.series_uid, one.sop_class_uid) == (made[one.name].SeriesInstanceUID, made[one.name].SOPClassUID)
@@ -99,8 +102,9 @@ def test_the_registration_names_each_image_and_moves_the_ct(source, folder) -> N
     registration, spect = made["registration.dcm"], pydicom.dcmread(source / "spect.dcm")
     fixed, moving = registration.RegistrationSequence
     named = [[i.ReferencedSOPInstanceUID for i in item.ReferencedImageSequence] for item in (fixed, moving)]
-    volumes = [made[name].SOPInstanceUID for name in ("nac.dcm", "ac.dcm", "mu.dcm")]
-    assert named[0] == [spect.SOPInstanceUID, *volumes]
+    volumes = [made[name].SOPInstanceUID for name in VOLUMES]
+    assert named[0][0] == spect.SOPInstanceUID
+    assert sorted(named[0][1:]) == sorted(volumes)
     assert set(named[1]) == {ds.SOPInstanceUID for ds in objects(source / "ct").values()}
     stays, moves = matrices(registration)
     np.testing.assert_array_equal(stays, np.eye(4))
@@ -228,13 +232,92 @@ def test_sources_that_break_rules_are_copied_as_they_are(copy, tmp_path) -> None
     assert "ü" in str(made["report.dcm"].PatientName)
 
 
-def test_the_report_is_the_picture(folder) -> None:
+def test_the_report_is_one_frame_a_page(folder) -> None:
     report = objects(folder)["report.dcm"]
-    assert report.SOPClassUID.name == "Secondary Capture Image Storage"
-    picture = np.random.default_rng(1).integers(0, 255, (30, 40, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(report.pixel_array, picture)
+    assert report.SOPClassUID.name == "Multi-frame True Color Secondary Capture Image Storage"
+    pages = np.random.default_rng(1).integers(0, 255, (2, 30, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(report.pixel_array, pages)
+    assert list(report.PageNumberVector) == [1, 2]
     assert report.BurnedInAnnotation == "NO"
     assert report.PatientOrientation in ("", None)
+
+
+def test_a_page_that_names_the_patient_says_so(source, tmp_path) -> None:
+    template, page = pydicom.dcmread(source / "spect.dcm"), np.zeros((4, 5, 3), dtype=np.uint8)
+    path = write_pages(Pages((page,), names_patient=True), tmp_path / "r.dcm", template=template, made_at=WHEN)
+    report = pydicom.dcmread(path)
+    assert report.BurnedInAnnotation == "YES"
+    assert report.NumberOfFrames == 1
+    with pytest.raises(UsageError, match="pages of several sizes"):
+        Pages((page, page[:2]))
+
+
+@pytest.mark.parametrize("decision", ["review", "aligned", "corrected", "refused"])
+def test_each_series_begins_with_the_decision_and_warns_where_short_lists_still_show_it(
+    source, tmp_path, decision
+) -> None:
+    results(source, tmp_path / "dicom", moved_ct=True, decision=decision)
+    titles = {ds.SeriesDescription for ds in objects(tmp_path / "dicom").values()}
+    assert len(titles) == 9, "every series has a description of its own"
+    for title in titles:
+        assert title.startswith(f"{decision.upper()} mureg ")
+        assert len(title) <= 64, "LO"
+        assert 0 < title.lower().find("research use") <= 24
+
+
+def test_a_description_that_is_too_long_is_refused() -> None:
+    with pytest.raises(UsageError, match="at most 64"):
+        series_title("corrected", "x" * 60)
+
+
+def test_images_that_a_reader_compares_are_stored_in_one_unit(folder) -> None:
+    """The stored values of all images differ as the images do, whatever a program makes of mappings."""
+    made = objects(folder)
+    nac = made["nac.dcm"].pixel_array.astype(float)
+    for name, factor in (("ac", 2), ("nac_filtered", 0.9), ("ac_header_filtered", 1.5), ("ac_filtered", 1.8)):
+        np.testing.assert_allclose(made[f"{name}.dcm"].pixel_array, factor * nac, atol=0.51 * (1 + factor))
+
+
+def test_filtered_images_name_their_filter_and_the_unregistered_map(folder) -> None:
+    made = objects(folder)
+    for name in ("nac_filtered.dcm", "ac_header_filtered.dcm", "ac_filtered.dcm"):
+        assert "Filtered for display: Gaussian, FWHM 9 mm" in made[name].DerivationDescription
+        assert made[name].DerivationCodeSequence[-1].CodeMeaning == "Gaussian blur"
+        assert made[name].SeriesDescription.endswith("filtered")
+    assert "map NOT reg" in made["ac_header_filtered.dcm"].SeriesDescription
+    assert "map at the scanner position" in made["ac_header_filtered.dcm"].DerivationDescription
+    assert "Filtered" not in made["ac.dcm"].DerivationDescription
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"), [("review", "map NOT reg."), ("aligned", "map not moved"), ("by-hand", "map NOT reg.")]
+)
+def test_a_map_that_stays_is_nowhere_called_registered(source, tmp_path, decision, words) -> None:
+    results(source, tmp_path / "dicom", ct_from_spect=RigidTransform.identity(), decision=decision, moved_ct=True)
+    made = objects(tmp_path / "dicom")
+    made["ct_moved"] = pydicom.dcmread(min((tmp_path / "dicom" / "ct_moved").iterdir()), stop_before_pixels=True)
+    start = f"{decision.upper().replace('-', ' ')} mureg "
+    for name, dataset in made.items():
+        title = dataset.SeriesDescription
+        assert title.startswith(start), name
+        assert len(title) <= 64, name
+        assert "registered" not in title, name
+        assert "registered" not in str(dataset.get("DerivationDescription", "")), name
+    assert words in made["ac.dcm"].SeriesDescription
+    assert words in made["ac_filtered.dcm"].SeriesDescription
+    assert words.removeprefix("map ") in made["mu.dcm"].SeriesDescription
+    assert "map at the scanner position" in made["ac.dcm"].DerivationDescription
+    assert "at the scanner position" in made["mu.dcm"].DerivationDescription
+    assert made["registration.dcm"].SeriesDescription.endswith("CT NOT moved")
+    assert made["ct_moved"].SeriesDescription.endswith("CT NOT moved")
+
+
+def test_a_map_that_was_moved_is_called_registered(folder) -> None:
+    made = objects(folder)
+    for name in ("ac.dcm", "ac_filtered.dcm"):
+        assert "map registered" in made[name].SeriesDescription
+        assert "the registered map" in made[name].DerivationDescription
+    assert made["registration.dcm"].SeriesDescription.endswith("CT to SPECT")
 
 
 def test_nothing_is_made_up_where_there_is_no_study(source, tmp_path) -> None:

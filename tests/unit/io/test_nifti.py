@@ -62,9 +62,9 @@ def test_written_files_come_back_and_are_the_same_each_time(tmp_path):
     assert np.array_equal(read_nifti(plain, "spect").numpy(), volume.numpy())
 
 
-@pytest.mark.parametrize(("factor", "said"), [(1.0, ""), (0.1, "1/mm"), (1e4, "10,000")])
+@pytest.mark.parametrize(("factor", "said"), [(1.0, ""), (0.1, "1/mm"), (1e4, "10,000"), (1e5, "100,000")])
 def test_mu_units_are_found_by_soft_tissue(tmp_path, factor, said):
-    path = save(tmp_path / "mu.nii", MU * factor, dtype=np.int16 if factor > 1 else np.float32)
+    path = save(tmp_path / "mu.nii", MU * factor, dtype=np.int32 if factor > 1 else np.float32)
     volume, notes = read_nifti_with_notes(path, "mu")
     assert volume.quantity is Quantity.MU_PER_CM
     assert np.allclose(volume.numpy(), MU, atol=1e-6)

@@ -10,6 +10,7 @@ import torch
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import inspect, read_mu, read_spect, write_nm_volume
+from mureg.io.nm_stored import StoredUnit
 from support.dicom import change, detector, item, project_point, rotation, tomo_vectors, write_nm
 
 SHAPE = (9, 8, 7)
@@ -59,7 +60,7 @@ def test_a_map_comes_back_in_its_unit(tmp_path):
     assert (back.quantity, back.grid.frame_of_reference, notes) == (Quantity.MU_PER_CM, "1.2.3", ())
     tissue = volume.numpy() > 0
     assert np.abs(back.numpy() / np.where(tissue, volume.numpy(), 1) - 1)[tissue].max() < 1e-3
-    assert np.abs(back.numpy() - volume.numpy()).max() < 0.2862 / 65535
+    assert np.abs(back.numpy() - volume.numpy()).max() < 0.51e-5
     assert np.allclose(back.grid.affine, volume.grid.affine, atol=1e-6)
     assert inspect(path).found[0].kind == "attenuation map"
 
@@ -70,8 +71,81 @@ def test_counts_come_back(tmp_path, lowest):
     volume = Volume(volume.values + lowest, volume.grid, volume.quantity)
     path = write_nm_volume(volume, tmp_path / "recon.dcm", kind="EMISSION", patient_id="P1")
     back, _ = read_spect(path)
-    step = float(volume.values.max() - volume.values.min()) / 65535
-    assert torch.allclose(back.values, volume.values.clamp(min=0), rtol=0, atol=0.51 * step + 1e-4)
+    assert 32.767 < float(volume.values.max()) < 327.67
+    assert torch.allclose(back.values, volume.values.clamp(min=0), rtol=0, atol=0.51 * 0.01)
+
+
+def test_stored_values_of_a_map_are_hundred_thousandths_of_one_over_cm_whatever_is_in_it(tmp_path):
+    """Two patients of whom one has metal: the same tissue is the same number, and no rescale value says otherwise."""
+    plain = map_of_a_patient(grid())
+    metal = plain.values.clone()
+    metal[4, 4, 4] = 0.61
+    for name, volume in (("plain", plain), ("metal", Volume(metal, plain.grid, plain.quantity))):
+        ds = pydicom.dcmread(write_nm_volume(volume, tmp_path / name, kind="TRANSMISSION", patient_id="P1"))
+        np.testing.assert_array_equal(ds.pixel_array[3, 2, 1:3], [15370, 3710], name)
+        assert "RescaleSlope" not in ds
+        assert "RescaleIntercept" not in ds
+        assert "Divide stored values by 100000 to have 1/cm" in ds.DerivationDescription
+        mapping = ds.RealWorldValueMappingSequence[0]
+        assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1e-5, 0)
+        assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "cm-1"
+        assert (float(ds.WindowCenter), float(ds.WindowWidth)) == (10000, 20000), "0 to 0.2 1/cm"
+    assert ds.LargestImagePixelValue == 61000
+    assert ds.SmallestImagePixelValue == 0
+
+
+def test_what_no_map_can_hold_is_cut_and_counted(tmp_path):
+    volume = map_of_a_patient(grid())
+    values = volume.values.clone()
+    values[4, 4, 4] = values[4, 4, 5] = 2.0
+    metal = Volume(values, volume.grid, volume.quantity)
+    ds = pydicom.dcmread(write_nm_volume(metal, tmp_path / "mu.dcm", kind="TRANSMISSION", patient_id="P1"))
+    assert ds.pixel_array.max() == 65535
+    assert "2 voxels beyond 0.65535 1/cm are stored as that" in ds.DerivationDescription
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e-3, 1e-5), (1.0, 1e-2), (1e5, 1e3)])
+def test_images_are_stored_in_a_power_of_ten_with_a_window_from_nothing_to_the_brightest(tmp_path, factor, unit):
+    volume = counts(grid())
+    volume = Volume(volume.values * factor, volume.grid, volume.quantity)
+    ds = pydicom.dcmread(write_nm_volume(volume, tmp_path / "r.dcm", kind="EMISSION", patient_id="P1"))
+    largest = float(volume.values.max())
+    assert ds.RealWorldValueMappingSequence[0].RealWorldValueSlope == pytest.approx(unit)
+    assert ds.LargestImagePixelValue == ds.pixel_array.max() == round(largest / unit)
+    assert 3276 <= ds.LargestImagePixelValue <= 32767
+    low, high = (float(ds.WindowCenter) + sign * float(ds.WindowWidth) / 2 for sign in (-1, 1))
+    assert (low, high) == pytest.approx((0, largest / unit), abs=1)
+    np.testing.assert_allclose(ds.pixel_array.transpose(2, 1, 0) * unit, volume.numpy(), atol=0.51 * unit)
+
+
+def test_values_below_zero_are_stored_below_zero(tmp_path):
+    volume = Volume(counts(grid()).values - 50, grid(), Quantity.COUNTS)
+    ds = pydicom.dcmread(write_nm_volume(volume, tmp_path / "r.dcm", kind="EMISSION", patient_id="P1"))
+    assert ds.PixelRepresentation == 1
+    assert ds.SmallestImagePixelValue == ds.pixel_array.min() < -4000
+    np.testing.assert_allclose(ds.pixel_array.transpose(2, 1, 0) * 0.01, volume.numpy(), atol=0.0051)
+
+
+def test_a_stored_unit_that_is_not_round_is_refused(tmp_path):
+    for odd in (0.003, 0.0, -1.0, float("nan")):
+        with pytest.raises(UsageError, match="a power of ten"):
+            StoredUnit(odd)
+
+
+def test_volumes_that_are_compared_share_a_unit():
+    one, other = (Volume(counts(grid()).values * f, grid(), Quantity.ACTIVITY) for f in (1, 90))
+    assert StoredUnit.holding(one, other).value == pytest.approx(1.0)
+    assert StoredUnit.holding(one).value == pytest.approx(0.01)
+
+
+def test_a_map_whose_unit_is_lost_on_the_way_is_still_known(tmp_path):
+    """Another program's NIfTI, and an archive that drops what it does not know, hold the stored values alone."""
+    volume = map_of_a_patient(grid())
+    path = write_nm_volume(volume, tmp_path / "mu.dcm", kind="TRANSMISSION", patient_id="P1")
+    change(path, RealWorldValueMappingSequence=None)
+    back, notes, _ = read_mu(path)
+    assert "1/cm times 100,000" in " ".join(notes)
+    assert np.abs(back.numpy() - volume.numpy()).max() < 0.51e-5
 
 
 def test_zero_everywhere_stays_zero(tmp_path):
@@ -104,7 +178,7 @@ def test_whose_it_is_is_taken_from_the_template(tmp_path, source):
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         assert ours[keyword].value != theirs[keyword].value
     assert ours.SourceImageSequence[0].ReferencedSOPInstanceUID == theirs.SOPInstanceUID
-    assert ours.DerivationDescription.startswith("CT map, registered. Made by mureg ")
+    assert ours.DerivationDescription.startswith("CT map, registered. Divide stored values by 100000")
     assert ours.SoftwareVersions.endswith(", research use only")
     assert list(ours.CorrectedImage) == ["ATTN", "SCAT"]
     assert [i.Manufacturer for i in ours.ContributingEquipmentSequence] == ["mureg", "ACME"]
@@ -142,7 +216,7 @@ def test_what_is_unknown_is_said(tmp_path):
     volume = map_of_a_patient(grid())
     volume = Volume(volume.values, volume.grid, volume.quantity, outside)
     path = write_nm_volume(volume, tmp_path / "mu.dcm", kind="TRANSMISSION", patient_id="P1", derivation="Map.")
-    assert "Map. 11.1 % of the voxels are unknown" in pydicom.dcmread(path).DerivationDescription
+    assert ". 11.1 % of the voxels are unknown" in pydicom.dcmread(path).DerivationDescription
 
 
 def test_bytes_are_the_same_each_time(tmp_path, source):

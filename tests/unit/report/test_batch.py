@@ -19,7 +19,7 @@ import support
 from mureg.errors import UsageError
 from mureg.io.pair import Pair
 from mureg.report.batch.folder import RUN
-from mureg.report.batch.page import COLUMNS, TIMES, write_summary
+from mureg.report.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.report.batch.rows import rows_of
 from mureg.report.batch.run import as_settings, plan, run_batch
 from support.small_batch import Pretend, pairs, write_result
@@ -141,6 +141,25 @@ def test_results_of_the_first_version_are_still_read(tmp_path) -> None:
     (folder / "study.json").write_text("{}")
     (row,) = rows_of([pair], tmp_path / "out")
     assert (row.decision, row.heart_shift_mm, row.warnings) == ("moved", 9.6, ("one",))
+
+
+def test_each_study_states_when_it_was_scanned_and_processed(tmp_path) -> None:
+    two = pairs(tmp_path, 2)
+    for pair in two:
+        folder = tmp_path / "out" / "studies" / pair.name
+        folder.mkdir(parents=True)
+        write_result(pair.name, folder)
+        (folder / "study.json").write_text("{}")
+    path = folder / "registration.json"
+    times = {"spect_acquired": "2021-07-16 09:31", "ct_acquired": None, "processed": "2031-05-06 07:08"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"study": {"label": "s01"} | times}))
+    rows = rows_of(two, tmp_path / "out")
+    assert [(row.spect_acquired, row.ct_acquired, row.processed) for row in sorted(rows, key=lambda r: r.study)] == [
+        ("", "", ""), ("2021-07-16 09:31", "", "2031-05-06 07:08")
+    ]  # fmt: skip
+    page = as_page(rows, tmp_path / "out")
+    assert page.count("SPECT 2021-07-16 09:31, CT time not stated; processed 2031-05-06 07:08") == 1
+    assert page.count("; processed") == 1
 
 
 def test_two_processes_say_the_same(uninterrupted, tmp_path) -> None:
@@ -272,7 +291,7 @@ def test_damaged_records_mean_that_their_study_is_done_again(tmp_path) -> None:
         folder = {"study.json": studies / "s01", "registration.json": studies / "s02", "failure.json": studies / "s05"}
         (folder.get(name, tmp_path / "out") / name).write_text(text)
     (studies / "s03" / "study.json").unlink()
-    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "shift_mm": "far"}')
+    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "move_at_heart": "far"}')
     before = times(tmp_path / "out")
     again = batch(tmp_path)
     assert (again.made, again.already, len(again.failed)) == (5, 1, 0)
@@ -321,13 +340,14 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(tmp_path) -> None:
     (pair,) = pairs(tmp_path, 1)
     folder = tmp_path / "out" / "studies" / "s00"
     folder.mkdir(parents=True)
-    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"], "shift_mm": [-1.0, 2.0, 3.0]}
+    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"]}
+    said |= {"move_at_heart": {"mean_mm": {"left": -1.0, "back": 2.0, "head": 3.0}}}
     (folder / "registration.json").write_text(json.dumps(said))
     (folder / "study.json").write_text("{}")
     write_summary(rows_of([pair], tmp_path / "out"), tmp_path / "out")
     (columns, line), _ = summary(tmp_path / "out")
     named = dict(zip(columns, line, strict=True))
-    assert (named["reason"], named["warnings"], named["shift_x_mm"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)", "-1.0")
+    assert (named["reason"], named["warnings"], named["to_left_mm"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)", "-1.0")
 
 
 def test_files_that_vanish_fail_their_study_alone(tmp_path) -> None:

@@ -21,7 +21,7 @@ from mureg.report.batch.rows import Row
 
 CSV, HTML = "summary.csv", "summary.html"
 TEMPLATE = Path(__file__).with_name("summary.html.jinja")
-TIMES = ("seconds",)
+TIMES = ("processed", "seconds")
 """Columns that another run does not repeat."""
 
 _PICTURE_SIZE, _CHEST = (1500, 1300), (0, 60, 1500, 846)
@@ -46,6 +46,9 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "registrar": lambda row: row.registrar,
     "exit_code": lambda row: row.exit_code,
     "folder": lambda row: row.folder,
+    "spect_acquired": lambda row: row.spect_acquired,
+    "ct_acquired": lambda row: row.ct_acquired,
+    "processed": lambda row: row.processed,
     "seconds": lambda row: row.seconds,
 }
 
@@ -54,7 +57,8 @@ def write_summary(rows: Sequence[Row], output: Path) -> tuple[Path, Path]:
     """Write ``summary.csv`` and ``summary.html`` into the batch's folder, each whole or not at all.
 
     Both say the same whoever did the work and however often it was interrupted, but for the columns `TIMES` of the
-    table. The page holds its pictures and nothing from outside, and shows no names of patients.
+    table and the time of processing on the page. The page holds its pictures and nothing from outside, and shows no
+    names of patients.
 
     Args:
         rows: in the order in which they are shown.

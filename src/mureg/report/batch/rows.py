@@ -44,7 +44,9 @@ class Row:
         exit_code: that `mureg register` would have ended with.
         folder: with the results, from the batch's.
         page: to be looked at, in that folder; "" where there is none.
-        seconds: that the study took, its only column that another run does not repeat.
+        spect_acquired, ct_acquired: date and time of the scans.
+        processed: date and time of the run.
+        seconds: that the study took; another run repeats neither this nor `processed`.
     """
 
     study: str
@@ -63,6 +65,9 @@ class Row:
     exit_code: int = 0
     folder: str = ""
     page: str = ""
+    spect_acquired: str = ""
+    ct_acquired: str = ""
+    processed: str = ""
     seconds: float | None = None
 
     @property
@@ -151,7 +156,7 @@ def _page(output: Path, name: str) -> str:
 
 def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> Row:
     mismatch, interval = found.get("mismatch_percent") or {}, found.get("interval_90") or {}
-    written = str(found.get("decision", ""))
+    written, study = str(found.get("decision", "")), found.get("study") or {}
     decision = _FORMER_WORDS.get(written, written)
     move = found.get("move_at_heart") or {}
     mean = move.get("mean_mm") or {}
@@ -172,6 +177,9 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
         RefusedError.exit_code if decision == REFUSED else 0,
         where,
         page,
+        str(study.get("spect_acquired") or ""),
+        str(study.get("ct_acquired") or ""),
+        str(study.get("processed") or ""),
         seconds,
     )
 
