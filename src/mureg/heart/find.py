@@ -24,8 +24,8 @@ HARD_TO_FIND = 0.5
 """With less confidence the ventricle is said to be hard to tell from its surroundings."""
 
 _SURE, _PLACES_DRAWN = 0.95, 3
-"""Below this confidence the wall decides, at so many places. On 13 virtual patients the right wall scored 0.71 to
-0.94 and every other place's at most 0.62; the cups alone were 80 to 130 mm off in four, with a confidence of up to 0.85."""
+"""Below this confidence the wall decides, at so many places. On 13 virtual patients the right wall scored 0.71 to 0.94,
+walls elsewhere at most 0.62; the cups alone were 80 to 130 mm off in four, with a confidence of up to 0.85."""
 _SPACING_MM = 6.8
 _SMOOTHING_MM = 6.0
 _PAD = 8
