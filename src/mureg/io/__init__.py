@@ -6,10 +6,11 @@ from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.io.ct_map import choose_map_objects, load_map
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
 from mureg.io.dicom_files import patient_of, require_path
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
-from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
+from mureg.io.dicom_nm import PROJECTIONS, choose_nm, choose_spect, load_gates, load_nm
 from mureg.io.dicom_results import DicomResult, write_dicom_results
 from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
 from mureg.io.inspection import Found, Inspection, inspect
@@ -85,9 +86,9 @@ def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
 
 
 def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[str, ...], Source]:
-    """Read a ready attenuation map: a reconstructed NM object or a NIfTI file, its unit detected.
+    """Read a ready attenuation map: a reconstructed NM object, CT images that hold one, or NIfTI; its unit detected.
 
-    In a folder, maps whose ImageType says TRANSMISSION go before other reconstructions.
+    In a folder, maps whose ImageType says TRANSMISSION go before other reconstructions, and these before CT images.
 
     Args, refusals: as for `read_spect`.
 
@@ -143,7 +144,7 @@ def _read_spect(path: Path, series: str | None) -> tuple[Acquisition | Volume, t
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
     notes = notes if isinstance(spect, Volume) else ()
-    return spect, notes, source_of("spect", [file.path]), patient_of(file)
+    return spect, notes, source_of("spect", file.paths), patient_of(file)
 
 
 def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, str]:
@@ -152,7 +153,7 @@ def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, str]:
         volume, notes = read_nifti_with_notes(path, "ct")
         return Ct(volume, notes=notes), source_of("ct", [path]), ""
     chosen, notes = choose_ct_series(path, series)
-    source = source_of("ct", [f.path for f in chosen.files])
+    source = source_of("ct", [path for f in chosen.files for path in f.paths])
     return read_ct_series(chosen, notes), source, patient_of(chosen.files[0])
 
 
@@ -161,9 +162,9 @@ def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], S
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
         return volume, notes, source_of("mu", [path]), ""
-    file = choose_map(path, series)
-    volume, notes = load_nm_map(file)
-    return volume, notes, source_of("mu", [file.path]), patient_of(file)
+    objects = choose_map_objects(path, series)
+    volume, notes = load_map(objects)
+    return volume, notes, source_of("mu", objects.paths), patient_of(objects.files[0])
 
 
 def _nifti(path: Path) -> bool:

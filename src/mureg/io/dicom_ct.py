@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import require_moderate
-from mureg.io.dicom_access import (
-    decoded_pixels,
-    number,
-    numbers,
-    read_dataset,
-    reading,
-    require_millimetres,
-    text,
-)
+from mureg.io.ct_frames import is_ct_image, is_map_image, slices_of, stored_slices
+from mureg.io.dicom_access import number, numbers, reading, require_millimetres, text
 from mureg.io.dicom_files import DicomFile, DicomSeries, choose, is_localizer, nothing_fits, search
+from mureg.io.dicom_join import joined_slices
+from mureg.io.slice_line import fitted_line, require_steps_in_mm
 from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
 from mureg.study import Ct
 
-_ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-_SAME_PLACE_MM = 0.01
-_TILT_TOLERANCE_MM = 0.5
 _AXIAL_COSINE = 0.7
 _SMALLEST_PIXEL_MM = 0.15
-_LEAST_STEP = 0.2  # of the slice thickness; with positions in cm it is 0.1
 
 Array = npt.NDArray[np.float64]
 
@@ -71,30 +62,79 @@ def ct_candidates(found: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], in
     """CT series with localizers and other objects taken out, and how many localizers there were."""
     candidates, n_localizers = [], 0
     for one in found:
-        images = [f for f in one.files if text(f.header, "SOPClassUID") in (CTImageStorage, *_ENHANCED)]
+        images = [f for f in one.files if is_ct_image(f.header)]
         axial = tuple(f for f in images if not is_localizer(f.header))
         n_localizers += len(images) - len(axial)
         if axial:
-            candidates.append(DicomSeries(one.uid, one.modality, one.number, one.description, axial))
-    return candidates, n_localizers
+            candidates.append(replace(one, files=axial))
+    return joined_slices(candidates), n_localizers
+
+
+def series_of_slices(found: tuple[DicomSeries, ...]) -> list[DicomSeries]:
+    """Series that may hold the slices of an attenuation map: CT images and parametric maps, no localizers."""
+    candidates = []
+    for one in found:
+        images = tuple(f for f in one.files if is_map_image(f.header) and not is_localizer(f.header))
+        if images:
+            candidates.append(replace(one, files=images))
+    return joined_slices(candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceStack:
+    """The slices of a series as one volume, in whatever unit they are.
+
+    Attributes:
+        values: after rescaling, float32 [column, row, slice].
+        padding: where the header declares that nothing was measured.
+        grid: of the voxels.
+        header: of the first slice.
+        notes: every guess.
+    """
+
+    values: npt.NDArray[np.float32]
+    padding: npt.NDArray[np.bool_]
+    grid: Grid
+    header: Dataset
+    notes: tuple[str, ...]
+
+
+def read_slices(series: DicomSeries, what: str = "CT", *, rescaled: bool = True) -> SliceStack:
+    """Check and stack the slices of one series.
+
+    Args:
+        series: that was found.
+        what: CT or attenuation map, for the sentences.
+        rescaled: whether each slice must say how stored values become real ones.
+
+    Raises as `read_ct_dicom`.
+    """
+    with reading(f"the {what} series"):
+        _require_one_patient(series, what)
+        slices = slices_of(series.files)
+        if len(slices) < 2:
+            raise GeometryError(
+                f"the {what} series has 1 slice", "a volume", "give the folder that holds all its slices"
+            )
+        rows, columns, orientation, spacing_mm = _common_plane(slices)
+        files, affine, notes = _stacked(slices, orientation, spacing_mm)
+        first = slices[0].header
+        grid = Grid((columns, rows, len(files)), affine, text(first, "FrameOfReferenceUID"))
+        values, padding = _rescaled(files, grid.shape, what, rescaled=rescaled)
+        return SliceStack(values, padding, grid, first, (*series.notes, *notes))
 
 
 def read_ct_series(series: DicomSeries, notes: tuple[str, ...] = ()) -> Ct:
     """Check and read one series that was found; see `read_ct_dicom`."""
+    stack = read_slices(series)
     with reading("the CT series"):
-        first = series.files[0].header
-        _require_one_patient_and_kind(series)
-        rows, columns, orientation, spacing_mm = _common_plane(series.files)
-        files, affine = _stacked(series.files, orientation, spacing_mm)
-        grid = Grid((columns, rows, len(files)), affine, text(first, "FrameOfReferenceUID"))
-        hounsfield, outside = _hounsfield(files, grid.shape)
-        kvp, odd = _kvp_and_oddities(first)
-        notes = (*notes, *odd)
-        maker, model = text(first, "Manufacturer"), text(first, "ManufacturerModelName")
+        hounsfield, outside = _hounsfield(stack.values, stack.padding)
+        kvp, odd = _kvp_and_oddities(stack.header)
+        notes = (*notes, *stack.notes, *odd)
+        maker, model = text(stack.header, "Manufacturer"), text(stack.header, "ManufacturerModelName")
     if outside.any():
         notes = (*notes, f"{100 * outside.mean():.1f} % of the CT voxels are padding and count as unknown")
-    volume = Volume.from_numpy(hounsfield, grid, Quantity.HU, outside)
-    return Ct(volume, maker, model, kvp, notes)
+    return Ct(Volume.from_numpy(hounsfield, stack.grid, Quantity.HU, outside), maker, model, kvp, notes)
 
 
 def _kvp_and_oddities(header: Dataset) -> tuple[float | None, tuple[str, ...]]:
@@ -110,23 +150,17 @@ def _kvp_and_oddities(header: Dataset) -> tuple[float | None, tuple[str, ...]]:
     return kvp, tuple(notes)
 
 
-def _require_one_patient_and_kind(series: DicomSeries) -> None:
-    if any(text(f.header, "SOPClassUID") in _ENHANCED for f in series.files):
-        raise UnreadableInputError(
-            "the CT is an enhanced multi-frame object", "one file for each slice", "export it as classic CT images"
-        )
+def _require_one_patient(series: DicomSeries, what: str) -> None:
     patients = {text(f.header, "PatientID") for f in series.files}
     if len(patients) > 1:
         raise UnreadableInputError(
-            f"the CT series holds images of {len(patients)} patients", "one patient", "export the series again"
+            f"the {what} series holds images of {len(patients)} patients", "one patient", "export the series again"
         )
     frames = {text(f.header, "FrameOfReferenceUID") for f in series.files}
     if len(frames) > 1:
         raise GeometryError(
-            f"the CT series has {len(frames)} frames of reference", "one", "export the images of one scan"
+            f"the {what} series has {len(frames)} frames of reference", "one", "export the images of one scan"
         )
-    if len(series.files) < 2:
-        raise GeometryError("the CT series has 1 slice", "a volume", "give the folder that holds all its slices")
 
 
 def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[float, float]]:
@@ -168,8 +202,8 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
 
 def _stacked(
     files: tuple[DicomFile, ...], directions: Array, spacing_mm: tuple[float, float]
-) -> tuple[list[DicomFile], Array]:
-    """The files in the order of their positions along the normal, and the voxel-to-patient matrix."""
+) -> tuple[list[DicomFile], Array, tuple[str, ...]]:
+    """The files in the order of their positions along the normal, the voxel-to-patient matrix, and notes."""
     positions = [numbers(f.header, "ImagePositionPatient", 3) for f in files]
     n_missing = sum(p is None for p in positions)
     if n_missing:
@@ -178,83 +212,43 @@ def _stacked(
             "a position for each",
             "export with full headers",
         )
-    origins = np.asarray(positions, dtype=np.float64)
     normal = np.cross(directions[0], directions[1])
-    order = np.argsort(origins @ normal, kind="stable")
-    origins = origins[order]
-    steps = np.diff(origins @ normal)
-    _require_equal_steps(steps, origins)
-    _require_steps_in_mm(float(np.median(steps)), files[0].header)
-    sideways = origins - origins[0]
-    sideways -= np.outer(sideways @ normal, normal)
-    drift_mm = float(np.linalg.norm(sideways, axis=1).max())
-    if drift_mm > _TILT_TOLERANCE_MM:
-        tilt_deg = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), steps.sum()))
-        raise GeometryError(
-            f"CT slices are sheared by a gantry tilt of {tilt_deg:.1f} degrees ({drift_mm:.1f} mm sideways)",
-            "slices stacked along their normal",
-            "export a reconstruction without tilt",
-        )
+    line = fitted_line(np.asarray(positions, dtype=np.float64), normal)
+    note = require_steps_in_mm(float(line.step_mm @ normal), len(files), files[0].header)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = directions[0] * spacing_mm[1], directions[1] * spacing_mm[0]
-    affine[:3, 2] = (origins[-1] - origins[0]) / (len(files) - 1)
-    affine[:3, 3] = origins[0]
-    return [files[i] for i in order], affine
+    affine[:3, 2], affine[:3, 3] = line.step_mm, line.first_mm
+    return [files[i] for i in line.order], affine, (note,) if note else ()
 
 
-def _require_equal_steps(steps_mm: Array, origins: Array) -> None:
-    doubled = np.flatnonzero(steps_mm < _SAME_PLACE_MM)
-    if len(doubled):
-        where = ", ".join(f"{v:.1f}" for v in origins[doubled[0]])
-        raise GeometryError(
-            f"CT series has duplicate positions at {len(doubled)} place(s), first at ({where}) mm",
-            "one slice at each position",
-            "export one phase or reconstruction only",
-        )
-    spacing_mm = float(np.median(steps_mm))
-    uneven = np.flatnonzero(np.abs(steps_mm - spacing_mm) > 0.02 * spacing_mm + _SAME_PLACE_MM)
-    if len(uneven):
-        k = int(uneven[0])
-        what = "gap" if steps_mm[k] > spacing_mm else "step"
-        raise GeometryError(
-            f"CT series has a {steps_mm[k]:.4g} mm {what} after slice {k + 1} (spacing {spacing_mm:.4g} mm)",
-            "equally spaced slices",
-            "export the complete series",
-        )
-
-
-def _require_steps_in_mm(step_mm: float, header: Dataset) -> None:
-    thickness_mm = numbers(header, "SliceThickness", 1)
-    if thickness_mm and step_mm < _LEAST_STEP * thickness_mm[0]:
-        raise GeometryError(
-            f"CT slices of {thickness_mm[0]:g} mm lie {step_mm:.3g} apart (positions perhaps in centimetres)",
-            "positions in millimetres",
-            "correct the header",
-        )
-    require_millimetres("the distance between CT slices", step_mm, 0.05)
+def _rescaled(
+    files: list[DicomFile], shape: tuple[int, int, int], what: str, *, rescaled: bool
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Real values and the mask of padding, both [column, row, slice]."""
+    values, outside = np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 0, 0), dtype=np.bool_)
+    names = [f"{what} slice {k} ({file.path.name})" for k, file in enumerate(files, start=1)]
+    with reading(f"the {what} series"):
+        for k, (dataset, stored) in enumerate(stored_slices(files, names)):
+            slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+            if rescaled and (slope is None or intercept is None):
+                raise UnitsError(f"{names[k]} has no rescale slope or intercept", "HU", "export with full headers")
+            if stored.shape != (shape[1], shape[0]):
+                raise GeometryError(
+                    f"{names[k]} has shape {stored.shape}", f"({shape[1]}, {shape[0]})", "export it again"
+                )
+            if k == 0:  # only now, when one slice has proved to be as large as its header says
+                values, outside = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+            values[:, :, k] = stored.T * (1.0 if slope is None else slope) + (intercept or 0.0)
+            outside[:, :, k] = _padding(dataset, stored).T
+    return values, outside
 
 
 def _hounsfield(
-    files: list[DicomFile], shape: tuple[int, int, int]
+    values: npt.NDArray[np.float32], padding: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """HU and the mask of padding, both [column, row, slice]."""
-    hounsfield, outside = np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 0, 0), dtype=np.bool_)
-    for k, file in enumerate(files):
-        name = f"CT slice {k + 1} ({file.path.name})"
-        with reading(name):
-            dataset = read_dataset(file.path)
-            slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-            if slope is None or intercept is None:
-                raise UnitsError(f"{name} has no rescale slope or intercept", "HU", "export with full headers")
-            stored = decoded_pixels(dataset, name)
-            if stored.shape != (shape[1], shape[0]):
-                raise GeometryError(f"{name} has shape {stored.shape}", f"({shape[1]}, {shape[0]})", "export it again")
-            if k == 0:  # only now, when one slice has proved to be as large as its header says
-                hounsfield, outside = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
-            hounsfield[:, :, k] = stored.T * slope + intercept
-            outside[:, :, k] = _padding(dataset, stored).T
-    hounsfield, impossible = known_hounsfield(hounsfield)
-    outside |= impossible
+    """Checked HU with a filler where nothing was measured, and where that is."""
+    hounsfield, impossible = known_hounsfield(values)
+    outside = padding | impossible
     if not np.isfinite(hounsfield).all():
         raise UnitsError("CT values that are not finite", "HU", "check the rescale values and export again")
     hounsfield[outside] = FILLER_HU

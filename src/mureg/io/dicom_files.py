@@ -11,16 +11,34 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from mureg.errors import UnreadableInputError
+from mureg.errors import UnreadableInputError, shortened
 from mureg.io.dicom_access import cannot_be_read, image_type, read_header, reading, text
+
+_LONGEST_TITLE, _MOST_LISTED = 64, 6
 
 
 @dataclass(frozen=True, eq=False)
 class DicomFile:
-    """One object: its file and its header without pixels."""
+    """One object: its file and its header without pixels.
+
+    Attributes:
+        path: of the file.
+        header: of the object; of a frame with the frame's own values in it.
+        frame: which frame of the object, from 0; None for all of it.
+        parts: the slices of a volume whose slices are objects of their own, in any order; none otherwise.
+        notes: what was decided when it was chosen.
+    """
 
     path: Path
     header: Dataset
+    frame: int | None = None
+    parts: tuple[DicomFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file the object is read from."""
+        return tuple(part.path for part in self.parts) or (self.path,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +51,7 @@ class DicomSeries:
         number: series number as text.
         description: series description.
         files: the objects.
+        notes: what was decided when they were put together.
     """
 
     uid: str
@@ -40,10 +59,12 @@ class DicomSeries:
     number: str
     description: str
     files: tuple[DicomFile, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        title = self.description or "no description"
-        count = f"{len(self.files)} file" + ("s" if len(self.files) != 1 else "")
+        title = shortened(self.description, _LONGEST_TITLE) or "no description"
+        n_files = sum(len(file.paths) for file in self.files)
+        count = f"{n_files} file" + ("s" if n_files != 1 else "")
         return f"'{title}' (number {self.number or '?'}, {self.modality or '?'}, {count}, UID ...{self.uid[-8:]})"
 
 
@@ -179,10 +200,11 @@ def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> 
 
     Raises `UnreadableInputError` with the list of candidates where none or several remain.
     """
-    matching = list(candidates) if wanted is None else _named(candidates, wanted)
+    matching = list(candidates) if wanted is None else named(candidates, wanted)
     if len(matching) == 1:
         return matching[0]
-    listed = ", ".join(str(s) for s in candidates)
+    listed = ", ".join(str(s) for s in candidates[:_MOST_LISTED])
+    listed += f" and {len(candidates) - _MOST_LISTED} more" if len(candidates) > _MOST_LISTED else ""
     if wanted is not None:
         raise UnreadableInputError(
             f"'{wanted}' names {len(matching)} of these series: {listed}",
@@ -208,7 +230,7 @@ def is_localizer(header: Dataset) -> bool:
     return "LOCALIZER" in image_type(header)
 
 
-def _named(candidates: Sequence[DicomSeries], wanted: str) -> list[DicomSeries]:
+def named(candidates: Sequence[DicomSeries], wanted: str) -> list[DicomSeries]:
     """Candidates of that number or description; where there is none, of a UID that ends so (4 characters at least)."""
     name = wanted.strip()
     direct = [s for s in candidates if name and (name == s.number or name.lower() == s.description.lower())]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mureg.errors import RefusedError, UsageError
+from mureg.io.ct_map import choose_map_objects
 from mureg.io.dicom_ct import choose_ct_series
 from mureg.io.dicom_files import DicomFile, patient_of, require_path
-from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_spect, nm_kind
+from mureg.io.dicom_nm import PROJECTIONS, choose_spect, nm_kind
 from mureg.io.nifti import is_nifti
 
 
@@ -18,7 +19,7 @@ class DicomInputs:
 
     Attributes:
         spect: the NM object, projections or a reconstruction.
-        attenuation: the slices of the CT, or the one object of a ready map.
+        attenuation: the slices of the CT, or the objects of a ready map.
         from_ct: whether `attenuation` is a CT.
     """
 
@@ -60,7 +61,9 @@ def dicom_inputs(
                 "give the DICOM series, or leave --dicom out",
             )
     if ct is None:
-        found = DicomInputs(choose_spect(spect, spect_series), (choose_map(attenuation, ct_series),), from_ct=False)
+        found = DicomInputs(
+            choose_spect(spect, spect_series), choose_map_objects(attenuation, ct_series).files, from_ct=False
+        )
     else:
         series, _ = choose_ct_series(attenuation, ct_series)
         found = DicomInputs(choose_spect(spect, spect_series), series.files, from_ct=True)
