@@ -31,7 +31,8 @@ class Reconstruct:
         output: NIfTI file for the image (.nii or .nii.gz).
         mu: attenuation map in SPECT space, DICOM or NIfTI.
         ct: CT instead of a map, DICOM or NIfTI in HU.
-        transform: where the CT or map belongs: ct_from_spect as .tfm or registration.json; by headers when left out.
+        transform: where the CT or map belongs, from SPECT to CT: registration.json, .tfm, DICOM Spatial Registration,
+            elastix text or a plain 4x4 matrix; by headers when left out.
         series: which series of the folder holds the projections.
         gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
         ct_series: which CT or map series of its folder.
@@ -133,8 +134,9 @@ def _attenuation(options: Reconstruct, acquisition: Acquisition) -> tuple[Volume
         return None, notes, []
     sources, ct_from_spect = [source], RigidTransform.identity()
     if options.transform is not None:
-        ct_from_spect, transform_source = read_transform(options.transform)
-        sources.append(transform_source)
+        transform = read_transform(options.transform)
+        ct_from_spect, notes = transform.ct_from_spect, [*notes, transform.note]
+        sources.append(transform.source)
     grid = acquisition.grid()
     maps, guesses = attenuation_maps(attenuation, grid, options.attenuation)
     outline = emission_outline(reconstruct(acquisition, None, options.osem, WITHOUT))

@@ -28,6 +28,7 @@ from mureg.evaluation.assessment import assess
 from mureg.evaluation.perfusion import HandAxis
 from mureg.evaluation.verdict import Assessment
 from mureg.io import read_study
+from mureg.io.archives import kept_unpacked
 from mureg.pipeline import Progress, run
 from mureg.registration import NearHeart
 from mureg.report import as_json, check_folder, describe, write_folder
@@ -54,7 +55,7 @@ class Register:
     """Lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart. Research use only.
 
     Attributes:
-        spect: DICOM file or folder with projections or a reconstructed volume, or a NIfTI volume.
+        spect: DICOM file, folder, DICOMDIR or ZIP file with projections or a volume, or a NIfTI volume.
         output: folder for the results.
         ct: DICOM series (file or folder) or NIfTI volume in HU.
         mu: ready attenuation map instead of a CT, DICOM or NIfTI.
@@ -123,6 +124,11 @@ def manner_from(settings: Path, given: Manner) -> Manner:
 
 def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return what was concluded and the files. A batch calls it for each."""
+    with kept_unpacked(options.spect, options.ct, options.mu):
+        return _carried_out(options, device, report)
+
+
+def _carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
     manner, overwrite = options.manner, options.common.overwrite
     report("reading")
     dicom = manner.results.of(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.io.archives import unpacked
 from mureg.io.ct_map import choose_map_objects, load_map
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
-from mureg.io.dicom_files import patient_of, require_path
+from mureg.io.dicom_files import DicomFile, patient_of, require_path
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
 from mureg.io.dicom_nm import PROJECTIONS, choose_nm, choose_spect, load_gates, load_nm
 from mureg.io.dicom_results import DicomResult, write_dicom_results
@@ -16,6 +17,7 @@ from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
 from mureg.io.inspection import Found, Inspection, inspect
 from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
 from mureg.io.sources import source_of
+from mureg.io.times import time_notes
 from mureg.io.transforms import read_transform, write_tfm
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct, Source, Study
@@ -56,7 +58,8 @@ def read_spect(path: Path | str, series: str | None = None) -> tuple[Acquisition
     Raises:
         UnreadableInputError, GeometryError, UnitsError: one sentence on what was found, expected and can be done.
     """
-    spect, _, source, _ = _read_spect(Path(path), series)
+    with unpacked(Path(path)) as place:
+        spect, _, source, _ = _read_spect(place, series)
     return spect, source
 
 
@@ -71,9 +74,9 @@ def read_gates(path: Path | str, series: str | None = None) -> tuple[Acquisition
     Raises:
         As `read_spect`, and UnreadableInputError where the study is not gated.
     """
-    path = Path(path)
-    require_path(path)
-    return load_gates(choose_nm(path, series, PROJECTIONS, maps=False))
+    with unpacked(Path(path)) as place:
+        require_path(place)
+        return load_gates(choose_nm(place, series, PROJECTIONS, maps=False))
 
 
 def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
@@ -81,7 +84,8 @@ def read_ct(path: Path | str, series: str | None = None) -> tuple[Ct, Source]:
 
     Args, refusals: as for `read_spect`.
     """
-    ct, source, _ = _read_ct(Path(path), series)
+    with unpacked(Path(path)) as place:
+        ct, source, _ = _read_ct(place, series)
     return ct, source
 
 
@@ -95,7 +99,8 @@ def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[
     Returns:
         The map in 1/cm, every guess in a sentence, and the fingerprint of the files used.
     """
-    volume, notes, source, _ = _read_mu(Path(path), series)
+    with unpacked(Path(path)) as place:
+        volume, notes, source, _ = _read_mu(place, series)
     return volume, notes, source
 
 
@@ -110,7 +115,8 @@ def read_study(
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
     Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. Where the two name
-    different patients a note says so: copies may carry different pseudonyms of one person.
+    different patients a note says so: copies may carry different pseudonyms of one person. Where they were acquired more
+    than an hour apart, a note gives both times.
     """
     if (ct is None) == (mu is None):
         raise UsageError(
@@ -118,53 +124,64 @@ def read_study(
             "exactly one of them",
             "give --ct or --mu",
         )
-    emission, notes, emission_source, patient = _read_spect(Path(spect), spect_series)
-    attenuation: Ct | Volume
-    if ct is not None:
-        attenuation, source, other = _read_ct(Path(ct), ct_series)
-    else:
-        assert mu is not None
-        attenuation, notes_of_map, source, other = _read_mu(Path(mu), ct_series)
-        notes += notes_of_map
-    if patient and other and patient != other:
-        what = "CT" if ct is not None else "attenuation map"
-        notes += (f"the SPECT and the {what} name different patients: make sure that they belong together",)
+    given = ct if ct is not None else mu
+    assert given is not None
+    with unpacked(Path(spect)) as spect_place, unpacked(Path(given)) as place:
+        emission, notes, emission_source, of_spect = _read_spect(spect_place, spect_series)
+        attenuation: Ct | Volume
+        if ct is not None:
+            attenuation, source, other = _read_ct(place, ct_series)
+        else:
+            attenuation, notes_of_map, source, other = _read_mu(place, ct_series)
+            notes += notes_of_map
+    if of_spect is not None and other is not None:
+        notes += _notes_on_pair(of_spect, other, "CT" if ct is not None else "attenuation map")
     return Study(emission, attenuation, sources=(emission_source, source), notes=notes)
 
 
-# each of these also returns the patient's identifier, "" where there is none
+def _notes_on_pair(spect: DicomFile, other: DicomFile, what: str) -> tuple[str, ...]:
+    """Warnings where the two may not belong together: other patients, other times."""
+    patients, notes = {patient_of(spect), patient_of(other)}, time_notes(spect.header, other.header, what)
+    if len(patients - {""}) < 2:
+        return notes
+    return (f"the SPECT and the {what} name different patients: make sure that they belong together", *notes)
 
 
-def _read_spect(path: Path, series: str | None) -> tuple[Acquisition | Volume, tuple[str, ...], Source, str]:
+# each of these also returns the first of the objects that were read, None for NIfTI
+
+
+def _read_spect(
+    path: Path, series: str | None
+) -> tuple[Acquisition | Volume, tuple[str, ...], Source, DicomFile | None]:
     """`read_spect`, and the guesses made on a volume (an acquisition carries its own)."""
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "spect")
-        return volume, notes, source_of("spect", [path]), ""
+        return volume, notes, source_of("spect", [path]), None
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
     notes = notes if isinstance(spect, Volume) else ()
-    return spect, notes, source_of("spect", file.paths), patient_of(file)
+    return spect, notes, source_of("spect", file.paths), file
 
 
-def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, str]:
+def _read_ct(path: Path, series: str | None) -> tuple[Ct, Source, DicomFile | None]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "ct")
-        return Ct(volume, notes=notes), source_of("ct", [path]), ""
+        return Ct(volume, notes=notes), source_of("ct", [path]), None
     chosen, notes = choose_ct_series(path, series)
-    source = source_of("ct", [path for f in chosen.files for path in f.paths])
-    return read_ct_series(chosen, notes), source, patient_of(chosen.files[0])
+    source = source_of("ct", sorted({place for file in chosen.files for place in file.paths}))
+    return read_ct_series(chosen, notes), source, chosen.files[0]
 
 
-def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, str]:
+def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, DicomFile | None]:
     require_path(path)
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
-        return volume, notes, source_of("mu", [path]), ""
+        return volume, notes, source_of("mu", [path]), None
     objects = choose_map_objects(path, series)
     volume, notes = load_map(objects)
-    return volume, notes, source_of("mu", objects.paths), patient_of(objects.files[0])
+    return volume, notes, source_of("mu", objects.paths), objects.files[0]
 
 
 def _nifti(path: Path) -> bool:

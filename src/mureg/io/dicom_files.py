@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from mureg.errors import UnreadableInputError, shortened
+from mureg.io.archives import files_of_index
 from mureg.io.dicom_access import cannot_be_read, image_type, read_header, reading, text
 
 _LONGEST_TITLE, _MOST_LISTED = 64, 6
@@ -150,7 +151,7 @@ def search(path: Path) -> Search:
     require_path(path)
     grouped: dict[str, dict[tuple[str, ...], DicomFile]] = {}
     damaged, directory = [], False
-    for file in files_below(path):
+    for file in _files_at(path):
         try:
             header = _header(file)
         except UnreadableInputError:
@@ -170,6 +171,16 @@ def search(path: Path) -> Search:
     return Search(tuple(sorted(series, key=lambda s: (len(s.number), s.number, s.uid))), tuple(damaged), directory)
 
 
+def _files_at(path: Path) -> Iterator[Path]:
+    """Every file below the path; of a DICOMDIR itself the files that it lists."""
+    yield from files_below(path)
+    if path.is_file() and (header := _header(path)) is not None:
+        if text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
+            with reading(path.name):
+                listed = files_of_index(path, header)
+            yield from listed
+
+
 def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: str) -> UnreadableInputError:
     """The refusal where no series is of the kind asked for: what lies there instead.
 
@@ -186,8 +197,8 @@ def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: st
         only = f"'{name}' holds {len(found.damaged)} damaged DICOM file(s) and nothing else of use"
         return UnreadableInputError(only, expected, "export them again")
     if found.directory:
-        whole = "give the folder that holds it and the images" if not path.is_dir() else "copy the images beside it"
-        return UnreadableInputError(f"'{name}' holds a DICOMDIR, an index without images", expected, whole)
+        only = f"'{name}' holds a DICOMDIR, an index, and none of the images it lists"
+        return UnreadableInputError(only, expected, "copy the images beside it")
     if path.is_dir():
         return UnreadableInputError(
             f"'{name}' holds no DICOM files", expected, f"{remedy}, or name a NIfTI file itself"

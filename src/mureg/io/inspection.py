@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Volume
+from mureg.io.archives import unpacked
 from mureg.io.ct_map import MapObjects, load_map
 from mureg.io.dicom_access import number, reading
 from mureg.io.dicom_ct import ct_candidates, read_ct_series
@@ -68,7 +69,11 @@ def inspect(path: Path | str) -> Inspection:
 
     Raises `UnreadableInputError` only where the path does not exist or holds neither DICOM nor NIfTI.
     """
-    path = Path(path)
+    with unpacked(Path(path)) as place:
+        return _inspected(place)
+
+
+def _inspected(path: Path) -> Inspection:
     require_path(path)
     niftis = [file for file in files_below(path) if is_nifti(file)]
     listed = search(path)
