@@ -115,8 +115,8 @@ def read_study(
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
     Raises `UsageError` unless exactly one of `ct` and `mu` is given; `ct_series` chooses in either. Where the two name
-    different patients a note says so: copies may carry different pseudonyms of one person. Where they were acquired more
-    than an hour apart, a note gives both times.
+    different patients a note says so: copies may carry different pseudonyms of one person. Where they were acquired
+    more than an hour apart, a note gives both times.
     """
     if (ct is None) == (mu is None):
         raise UsageError(

@@ -106,21 +106,21 @@ def _slices(file: DicomFile) -> Iterator[DicomFile]:
         frame.update(base)
         for group in (*shared[:1], *own[k : k + 1]):
             _flatten(group, frame)
-        frame.ImagePositionPatient = [float(v) for v in place]
+        frame.add_new("ImagePositionPatient", "DS", [float(v) for v in place])
         yield replace(file, header=frame, frame=k)
 
 
 def _flatten(group: Dataset, frame: Dataset) -> None:
-    """Set the elements of a functional group as a single-frame object has them."""
+    """Add the elements of a functional group as a single-frame object has them; frames share the others, unchanged."""
     for keyword in _GROUPS:
         for item in items(group, keyword)[:1]:
             for element in item:
                 frame.add(element)
     if "RealWorldValueMappingSequence" in group:
-        frame.RealWorldValueMappingSequence = group.RealWorldValueMappingSequence
+        frame.add(group["RealWorldValueMappingSequence"])
     for item in items(group, "CTImageFrameTypeSequence")[:1]:
         if "FrameType" in item:
-            frame.ImageType = item.FrameType
+            frame.add_new("ImageType", "CS", item.FrameType)
 
 
 def _frame_places(header: Dataset) -> npt.NDArray[np.float64] | None:

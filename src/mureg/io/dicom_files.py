@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -15,7 +16,7 @@ from mureg.errors import UnreadableInputError, shortened
 from mureg.io.archives import files_of_index
 from mureg.io.dicom_access import cannot_be_read, image_type, read_header, reading, text
 
-_LONGEST_TITLE, _MOST_LISTED = 64, 6
+_LONGEST_TITLE, _MOST_LISTED, _FEW = 64, 6, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +175,11 @@ def search(path: Path) -> Search:
 def _files_at(path: Path) -> Iterator[Path]:
     """Every file below the path; of a DICOMDIR itself the files that it lists."""
     yield from files_below(path)
-    if path.is_file() and (header := _header(path)) is not None:
-        if text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
-            with reading(path.name):
-                listed = files_of_index(path, header)
-            yield from listed
+    header = _header(path) if path.is_file() else None
+    if header is not None and text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
+        with reading(path.name):
+            listed = files_of_index(path, header)
+        yield from listed
 
 
 def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: str) -> UnreadableInputError:
@@ -234,6 +235,18 @@ def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> 
 def patient_of(file: DicomFile) -> str:
     """The patient's identifier as written, to compare and never to print."""
     return text(file.header, "PatientID")
+
+
+def patient_at(path: Path) -> str:
+    """The patient's identifier in the first DICOM object at a path, to compare and never to print; "" where none is."""
+    for file in islice(files_below(path), _FEW):
+        try:
+            header = _header(file)
+        except UnreadableInputError:
+            continue
+        if header is not None and text(header, "PatientID"):
+            return text(header, "PatientID")
+    return ""
 
 
 def is_localizer(header: Dataset) -> bool:

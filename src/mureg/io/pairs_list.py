@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError
-from mureg.io.dicom_files import require_path
-from mureg.io.pair import Pair, require_name
+from mureg.io.dicom_files import patient_at, require_path
+from mureg.io.pair import Pair, patient_key, require_name
 from mureg.io.plain_text import read_text
 
 COLUMNS = ("name", "spect", "ct", "mu", "spect_series", "ct_series")
@@ -143,4 +143,5 @@ def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
                 ) from problem
     paths = {what: of.parent / place if place else None for what, place in files.items()}
     series = {what: said.get(what) or None for what in ("spect_series", "ct_series")}
-    return Pair(said["name"], where, of.parent, **paths, **series)  # type: ignore[arg-type]
+    patient = patient_key(patient_at(of.parent / said["spect"]))
+    return Pair(said["name"], where, of.parent, **paths, **series, patient=patient)  # type: ignore[arg-type]
