@@ -299,6 +299,9 @@ def _header(file: Path) -> Dataset | None:
             if marked:
                 raise
             return None
+        meta = getattr(header, "file_meta", None)
+        if "SOPClassUID" not in header and text(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            header.SOPClassUID = MediaStorageDirectoryStorage  # a DICOMDIR says it in its file meta information alone
         if "SOPClassUID" not in header:
             if marked:
                 raise UnreadableInputError(
