@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +130,34 @@ def _decoded_by_gdcm(dataset: Dataset) -> Stored | None:
             reader = sitk.ImageFileReader()
             reader.SetImageIO("GDCMImageIO")
             reader.SetFileName(str(path))
-            image = reader.Execute()
+            with _silent():
+                image = reader.Execute()
         except Exception:
             return None
         stored: Stored = sitk.GetArrayFromImage(image)
     if stored.size != int(np.prod(shape)) or image.GetNumberOfComponentsPerPixel() != 1:
         return None
     return stored.reshape(shape[1:] if n_frames == 1 else shape)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what the decoder writes straight to standard error away from people: the sentence says it better."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error, as in a program without a console
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _require_described(dataset: Dataset, name: str, kind: str) -> None:

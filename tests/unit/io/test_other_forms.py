@@ -109,7 +109,7 @@ class TestArchives:
             ds.StudyDate, ds.StudyTime, ds.StudyID, ds.AccessionNumber = "20260101", "120000", "1", ""
             fileset.add(ds)
         fileset.write(tmp_path / "disk")
-        fileset._tmpdir.cleanup()
+        fileset._stage["t"].cleanup()
         write_ct(tmp_path / "disk" / "other", chest_like(), series="unlisted")
         volume = read_ct(tmp_path / "disk" / "DICOMDIR")[0].volume
         np.testing.assert_array_equal(volume.numpy(), chest_like().transpose(2, 1, 0))
