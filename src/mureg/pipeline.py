@@ -271,17 +271,19 @@ def _warnings(study: Study, spect: Volume, mu: Volume, registered: Volume, corre
     jump = largest_jump(study.spect) if isinstance(study.spect, Acquisition) else None
     if jump is not None and jump.is_motion:
         warnings.append(f"the patient seems to have moved during the scan: the projections jump {jump.words()}")
+    given = "attenuation map" if isinstance(study.attenuation, Volume) else "CT"
     frames = (spect.grid.frame_of_reference, mu.grid.frame_of_reference)
     if all(frames) and frames[0] != frames[1]:
         warnings.append(
-            "SPECT and CT name different frames of reference: their header positions need not agree before registration"
+            f"SPECT and {given} name different frames of reference: their header positions need not agree before "
+            "registration"
         )
     if registered.outside is not None:
         counts = float(spect.values[registered.outside].sum() / spect.values.sum().clamp_min(1e-30))
         warnings.append(
-            f"the CT does not reach {100 * (1 - registered.known_share):.0f} % of the SPECT field, from which "
+            f"the {given} does not reach {100 * (1 - registered.known_share):.0f} % of the SPECT field, from which "
             f"{100 * counts:.0f} % of the counts come; {100 * extended_share(registered):.0f} % of the map's "
-            "attenuation is an extension of the CT"
+            f"attenuation is an extension of the {given}"
         )
     if correct and isinstance(study.spect, Volume):
         warnings.append("no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given")

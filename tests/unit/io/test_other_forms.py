@@ -15,10 +15,12 @@ import SimpleITK as sitk
 
 from mureg.cli.common import algorithms_from
 from mureg.errors import GeometryError, UnreadableInputError
-from mureg.geometry import RigidTransform
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.io import archives, read_ct, read_spect, read_study, read_transform
 from mureg.io.dicom_write_registration import write_spatial_registration
 from mureg.io.pairs import find_pairs
+from mureg.spect.attenuation import AttenuationMap
+from mureg.spect.corrections import choose_conversion
 from support.dicom import (
     change,
     chest_like,
@@ -183,6 +185,20 @@ class TestTransforms:
             read_transform(path)
         np.savetxt(path, MOVE.matrix, fmt="%.4f", delimiter=",")
         assert np.abs(read_transform(path).ct_from_spect.matrix - MOVE.matrix).max() < 1e-3
+
+
+def test_a_map_is_never_called_a_ct() -> None:
+    """A narrow map and a narrow CT are each called what they are."""
+    tissue = np.zeros((40, 30, 20))
+    tissue[:, 3:-3] = 0.15
+    for values, quantity, word in (
+        (tissue, Quantity.MU_PER_CM, "attenuation map"),
+        (np.where(tissue > 0, 40.0, -1000.0), Quantity.HU, "CT"),
+    ):
+        volume = Volume.from_numpy(values, Grid((40, 30, 20), np.diag([8.0, 8.0, 8.0, 1.0])), quantity)
+        notes = AttenuationMap().prepare(volume, choose_conversion("", "", 120.0)[0]).notes
+        assert any(f"wider than the field of the {word}:" in note for note in notes)
+        assert quantity is Quantity.HU or not any("CT" in note for note in notes)
 
 
 class TestPairs:
