@@ -46,6 +46,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "registrar": lambda row: row.registrar,
     "exit_code": lambda row: row.exit_code,
     "folder": lambda row: row.folder,
+    "patient": lambda row: row.patient,
     "seconds": lambda row: row.seconds,
 }
 
