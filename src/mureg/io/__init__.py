@@ -11,6 +11,7 @@ from mureg.geometry import Volume
 from mureg.io.archives import unpacked
 from mureg.io.ct_map import choose_map_objects, load_map
 from mureg.io.derived import require_original, spect_notes
+from mureg.io.dicom_access import reading
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
 from mureg.io.dicom_files import DicomFile
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
@@ -153,7 +154,8 @@ def read_study(
     assert given is not None
     with unpacked(Path(spect)) as spect_place, unpacked(Path(given)) as place:
         emission, notes, emission_source, emission_file = _read_spect(spect_place, spect_series)
-        notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
+        with reading("the SPECT"):
+            notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
         attenuation: Ct | Volume
         if ct is not None:
             attenuation, source, files = _read_ct(
@@ -163,15 +165,17 @@ def read_study(
             attenuation, notes_of_map, source, files = _read_mu(place, ct_series)
             own = require_original(next(iter(files), None), "attenuation map", allowed=allow_derived)
             notes += (*own, *notes_of_map)
-    if emission_file is not None and files:
-        notes += time_notes(emission_file.header, files[0].header, "CT" if ct is not None else "attenuation map")
+    spect_files = () if emission_file is None else emission_file.objects
+    if spect_files and files:
+        what = "CT" if ct is not None else "attenuation map"
+        notes += time_notes(spect_files[0].header, files[0].header, what)
     return Study(
         emission,
         attenuation,
         sources=(emission_source, source),
         notes=notes,
-        spect_patient=None if emission_file is None else identity_of(emission_file.objects),
-        attenuation_patient=identity_of(files) if files else None,
+        spect_patient=identity_of(spect_files),
+        attenuation_patient=identity_of(files),
     )
 
 

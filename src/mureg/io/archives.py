@@ -36,9 +36,9 @@ _lock = Lock()
 
 def is_zip(path: Path) -> bool:
     """Whether a file is a ZIP file by its first bytes."""
-    if not path.is_file():
-        return False
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
             return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
     except OSError:

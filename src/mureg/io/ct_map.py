@@ -11,9 +11,11 @@ import numpy.typing as npt
 from mureg.errors import UnitsError
 from mureg.geometry import Quantity, Volume
 from mureg.io.derived import choose_original, without_own
+from mureg.io.dicom_access import reading
 from mureg.io.dicom_ct import series_of_slices
 from mureg.io.dicom_files import DicomFile, DicomSeries, search
 from mureg.io.dicom_nm import VOLUMES, choose_map, load_nm_map, nm_kind, nm_objects
+from mureg.io.input_paths import called
 from mureg.io.real_world import rescale_agrees
 from mureg.io.series_choice import named
 from mureg.io.slice_stack import SliceStack, read_slices
@@ -47,17 +49,18 @@ def choose_map_objects(path: Path, series: str | None = None) -> MapObjects:
 
     Raises `UnreadableInputError` where there is neither, or several and no choice.
     """
-    found = search(path)
-    volumes = [o for o in nm_objects(found.series) if nm_kind(o.files[0].header) in VOLUMES]
-    slices = series_of_slices(found.series)
-    if series is None:
-        in_nm, in_slices = bool(without_own(volumes)[0]), bool(slices)
-    else:
-        in_nm, in_slices = bool(named(volumes, series)), bool(named(slices, series))
-    if in_slices and not in_nm:
-        chosen, notes = choose_original(slices, series, "series of CT images")
-        return MapObjects(chosen.files, chosen, (*found.notes, *notes))
-    return MapObjects((choose_map(path, series),))
+    with reading(called(path)):
+        found = search(path)
+        volumes = [o for o in nm_objects(found.series) if nm_kind(o.files[0].header) in VOLUMES]
+        slices = series_of_slices(found.series)
+        if series is None:
+            in_nm, in_slices = bool(without_own(volumes)[0]), bool(slices)
+        else:
+            in_nm, in_slices = bool(named(volumes, series)), bool(named(slices, series))
+        if in_slices and not in_nm:
+            chosen, notes = choose_original(slices, series, "series of CT images")
+            return MapObjects(chosen.files, chosen, (*found.notes, *notes))
+        return MapObjects((choose_map(path, series),))
 
 
 def load_map(objects: MapObjects) -> tuple[Volume, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from mureg.io.derived import choose_original, derived_notes
 from mureg.io.dicom_access import number, reading, text
 from mureg.io.dicom_files import DicomSeries, is_localizer, nothing_fits, search
 from mureg.io.dicom_join import joined_slices
+from mureg.io.input_paths import called
 from mureg.io.slice_stack import SliceStack, read_slices
 from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
 from mureg.study import Ct
@@ -44,15 +45,16 @@ def read_ct_dicom(path: Path, series: str | None = None) -> Ct:
 
 def choose_ct_series(path: Path, series: str | None = None) -> tuple[DicomSeries, tuple[str, ...]]:
     """The CT series at a path without its localizers, and a note on what was dropped."""
-    found = search(path)
-    candidates, n_localizers = ct_candidates(found.series)
-    if not candidates:
-        others = sorted({s.modality or "unknown" for s in found.series})
-        only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
-        raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
-    dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
-    chosen, notes = choose_original(candidates, series, "CT series")
-    return chosen, (*dropped, *found.notes, *notes)
+    with reading(called(path)):
+        found = search(path)
+        candidates, n_localizers = ct_candidates(found.series)
+        if not candidates:
+            others = sorted({s.modality or "unknown" for s in found.series})
+            only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
+            raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
+        dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
+        chosen, notes = choose_original(candidates, series, "CT series")
+        return chosen, (*dropped, *found.notes, *notes)
 
 
 def ct_candidates(found: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], int]:

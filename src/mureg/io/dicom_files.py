@@ -213,6 +213,11 @@ _FOUND_BY = (
     "ImagePositionPatient",
     "InstanceNumber",
     "PatientID",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
 )
 
 

@@ -16,6 +16,7 @@ from mureg.io.dicom_access import image_type, read_dataset, reading, text
 from mureg.io.dicom_files import DicomFile, DicomSeries, nothing_fits, search
 from mureg.io.dicom_join import joined_objects
 from mureg.io.dicom_pixels import decoded_pixels
+from mureg.io.input_paths import called
 from mureg.io.nm_marks import pixel_notes, type_notes
 from mureg.io.nm_projections import gated_projections, summed_projections
 from mureg.io.nm_slices import read_nm_object
@@ -81,26 +82,27 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
         kinds: ImageType values 3 that are welcome.
         maps: only transmission maps (True) or none of them (False).
     """
-    found = search(path)
-    objects = nm_objects(found.series)
-    fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
-    if maps is not None:
-        fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
-    if not fitting:
-        kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
-        seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
-        maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
-        raise nothing_fits(
-            path,
-            found,
-            f"only {seen}{' (transmission)' if maps_seen else ''}" if seen else "",
-            f"a nuclear medicine object of type {' or '.join(kinds)}"
-            + (", or an attenuation map as CT images" if kinds == VOLUMES else ""),
-            "give the attenuation map" if kinds == VOLUMES else "give the file of the tomographic study",
-        )
-    chosen, notes = choose_original(fitting, series, "NM objects", projections_first)
-    file = chosen.files[0]
-    return replace(file, notes=(*file.notes, *notes))
+    with reading(called(path)):
+        found = search(path)
+        objects = nm_objects(found.series)
+        fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
+        if maps is not None:
+            fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
+        if not fitting:
+            kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
+            seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
+            maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
+            raise nothing_fits(
+                path,
+                found,
+                f"only {seen}{' (transmission)' if maps_seen else ''}" if seen else "",
+                f"a nuclear medicine object of type {' or '.join(kinds)}"
+                + (", or an attenuation map as CT images" if kinds == VOLUMES else ""),
+                "give the attenuation map" if kinds == VOLUMES else "give the file of the tomographic study",
+            )
+        chosen, notes = choose_original(fitting, series, "NM objects", projections_first)
+        file = chosen.files[0]
+        return replace(file, notes=(*file.notes, *notes))
 
 
 def projections_first(objects: list[DicomSeries]) -> list[DicomSeries]:

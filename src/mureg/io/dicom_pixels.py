@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.uid import (
     UID,
     AllTransferSyntaxes,
@@ -102,8 +104,11 @@ def _floats(dataset: Dataset, name: str, kind: str) -> Stored:
 def _decoded_by_gdcm(dataset: Dataset) -> Stored | None:
     """Pixels as GDCM reads them from a copy that holds nothing but them, so that it rescales nothing; None on failure.
 
-    GDCM calls values of at most 16 bits what their representation says; what it cannot read becomes None.
+    GDCM calls values of at most 16 bits what their representation says; what it cannot read becomes None. Fragments
+    whose lengths do not fit are not given to it: it believes them and takes the memory that they claim.
     """
+    if not _fragments_fit(dataset):
+        return None
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
     bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
@@ -138,6 +143,17 @@ def _decoded_by_gdcm(dataset: Dataset) -> Stored | None:
     if stored.size != int(np.prod(shape)) or image.GetNumberOfComponentsPerPixel() != 1:
         return None
     return stored.reshape(shape[1:] if n_frames == 1 else shape)
+
+
+def _fragments_fit(dataset: Dataset) -> bool:
+    """Whether the encapsulated pixel data are a chain of items (PS3.5 A.4)."""
+    stream = BytesIO(dataset.PixelData)
+    try:
+        parse_basic_offsets(stream)
+        n_fragments, _ = parse_fragments(stream)
+    except Exception:  # a damaged object makes the library raise almost anything
+        return False
+    return n_fragments > 0
 
 
 @contextmanager

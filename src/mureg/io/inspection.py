@@ -81,8 +81,9 @@ def _inspected(path: Path) -> Inspection:
     niftis = [file for file in files_below(path) if is_nifti(file)]
     listed = search(path)
     series = listed.series
-    ct_series, n_localizers = ct_candidates(series)
-    objects = nm_objects(series)
+    with reading(called(path)):
+        ct_series, n_localizers = ct_candidates(series)
+        objects = nm_objects(series)
     known = {path for one in (*ct_series, *objects) for f in one.files for path in f.paths}
     found = [_ct(one, n_localizers if len(ct_series) == 1 else 0) for one in ct_series]
     found += [_nm(one) for one in objects]
@@ -166,7 +167,9 @@ def _ct(series: DicomSeries, n_localizers: int) -> Found:
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
     base = ("CT", series.description, series.uid, len(series.files))
     try:
-        ct: Ct = read_ct_series(series, (*dropped, *own_notes(series.files[0].header, "the CT"))).with_scale_checked()
+        with reading("the CT series"):
+            own = own_notes(series.files[0].header, "the CT")
+        ct: Ct = read_ct_series(series, (*dropped, *own)).with_scale_checked()
     except MuregError as refusal:
         return _map_as_ct(series) or Found(*base, notes=dropped, refusal=str(refusal))
     scanner = {"kvp": ct.kvp, "manufacturer": ct.manufacturer, "model": ct.model}

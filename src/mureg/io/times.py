@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from pydicom.dataset import Dataset
 
-from mureg.io.dicom_access import text
+from mureg.io.dicom_access import reading, text
 from mureg.notes import Note, Rank
 
 LONGEST_APART = timedelta(minutes=60)
@@ -42,7 +42,8 @@ def acquired_at(header: Dataset) -> datetime | None:
 
 def time_notes(spect: Dataset, attenuation: Dataset, what: str) -> tuple[str, ...]:
     """A warning with both times where SPECT and CT (or map, as `what` says) are more than `LONGEST_APART` apart."""
-    one, other = acquired_at(spect), acquired_at(attenuation)
+    with reading("the times of the acquisitions"):
+        one, other = acquired_at(spect), acquired_at(attenuation)
     if one is None or other is None or abs(one - other) <= LONGEST_APART:
         return ()
     minutes = round(abs(one - other).total_seconds() / 60)
