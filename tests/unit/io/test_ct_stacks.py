@@ -224,3 +224,15 @@ class TestMapsAsCtImages:
             SpacingBetweenSlices=4,
         )
         assert marked(read_mu(tmp_path, "chest")[0]) == pytest.approx(MARK)
+
+    @pytest.mark.parametrize(("rescale", "mapping"), [(1e-5, 3e-5), (3e-5, 1e-5)])
+    def test_two_lines_to_real_values_are_decided_by_tissue(self, rescale, mapping, tmp_path) -> None:
+        """Stored values are 1e5 times 1/cm: the other line would give soft tissue of 0.45 1/cm."""
+        for file in sorted(self.stored(tmp_path / "map", slope=1e-5).iterdir()):
+            unit = item(CodeValue="cm-1", CodingSchemeDesignator="UCUM", CodeMeaning="cm-1")
+            line = item(RealWorldValueSlope=mapping, RealWorldValueIntercept=0.0, MeasurementUnitsCodeSequence=[unit])
+            change(file, RescaleSlope=rescale, RealWorldValueMappingSequence=[line])
+        volume, notes, _ = read_mu(tmp_path / "map")
+        assert float(volume.values.max()) == pytest.approx(0.28, abs=1e-4)
+        decided = "rescale values" if rescale == 1e-5 else "mapping"
+        assert any(note.endswith(f"its tissue decides for the {decided}") for note in notes)
