@@ -8,6 +8,15 @@ def printable(words: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in words)
 
 
+LONGEST_PART = 800
+"""Characters of each of the three parts of a refusal that are shown: whatever a header holds, nobody reads more."""
+
+
+def shortened(words: str, most: int = LONGEST_PART) -> str:
+    """The words, cut to `most` characters with three dots for the rest."""
+    return words if len(words) <= most else words[: most - 4] + " ..."
+
+
 class MuregError(Exception):
     """A refusal in one sentence. Only the command line and the review page catch it.
 
@@ -24,7 +33,8 @@ class MuregError(Exception):
         self.found, self.expected, self.remedy = found, expected, remedy
 
     def __str__(self) -> str:
-        return printable(f"{self.found}; expected {self.expected}; {self.remedy}.")
+        found, expected, remedy = map(shortened, (self.found, self.expected, self.remedy))
+        return printable(f"{found}; expected {expected}; {remedy}.")
 
 
 class UsageError(MuregError):

@@ -203,7 +203,10 @@ def reconstruct_at(
     image, physics_notes = corrected_at(ct_from_spect, study.spect, maps, outline, reconstructor, physics)
     mu = maps.on_spect(uncorrected.grid, ct_from_spect, outline)
     heart = find_left_ventricle(image, mu)
-    checks = (*motion_notes(study.spect), *coverage_notes(uncorrected, mu, heart.centre_mm, limits))
+    checks = (
+        *motion_notes(study.spect),
+        *coverage_notes(uncorrected, mu, heart.centre_mm, limits, study.attenuation_name),
+    )
     return image, by_rank((*identity_notes, *study.notes, *study.spect.notes, *map_notes, *physics_notes, *checks))
 
 

@@ -99,6 +99,11 @@ class Study:
     spect_patient: PatientIdentity | None = None
     attenuation_patient: PatientIdentity | None = None
 
+    @property
+    def attenuation_name(self) -> str:
+        """What the attenuation side is called in sentences."""
+        return "CT" if isinstance(self.attenuation, Ct) else "attenuation map"
+
     def __post_init__(self) -> None:
         if isinstance(self.attenuation, Volume) and self.attenuation.quantity is not Quantity.MU_PER_CM:
             raise UsageError(

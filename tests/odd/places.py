@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pydicom
@@ -106,6 +107,19 @@ def _two_patients(root: Path) -> Path:
     return root / "both"
 
 
+def _zipped(root: Path) -> Path:
+    folder = chest(root)
+    packed = Path(shutil.make_archive(str(root / "study"), "zip", folder))
+    shutil.rmtree(folder)
+    return packed
+
+
+def _zip_slip(root: Path) -> Path:
+    with zipfile.ZipFile(root / "study.zip", "w") as archive:
+        archive.writestr("../../out.dcm", b"x")
+    return root / "study.zip"
+
+
 CHEST = {"matrix": [10, 8, 6], "range": [-1000.0, 700.0]}
 
 PLACES = [
@@ -129,7 +143,7 @@ PLACES = [
     ),
     ct("folder with damaged DICOM alone", "holds 1 damaged DICOM file(s)", _damaged),
     ct("name with a line break and an escape", "?[2J", lambda r: _file(r, "a\n\x1b[2Jb.dcm", b"no image")),
-    ct("DICOMDIR alone", "holds a DICOMDIR, an index without images", _dicomdir_alone),
+    ct("DICOMDIR alone", "holds a DICOMDIR, an index, and none of the images", _dicomdir_alone),
     ct("CTs of two patients in a folder", "2 CT series of 2 patients", _two_patients),
     Odd("DICOMDIR beside its images", "ct", _dicomdir_beside, facts=CHEST),
     Odd("folder named like a file", "ct", lambda r: _moved(r, "scan.dcm"), facts=CHEST),
@@ -139,4 +153,6 @@ PLACES = [
     Odd(
         "other files, copies and damaged ones among the slices", "ct", _mess, note="a damaged DICOM object", facts=CHEST
     ),
+    Odd("ZIP file of a CT", "ct", _zipped, facts=CHEST),
+    ct("ZIP file with a name that leads out", "a name that leads out of it", _zip_slip),
 ]

@@ -15,7 +15,8 @@ from pydicom.encaps import encapsulate
 
 from odd.entry import Odd, chest, edited, recoded, refused
 from odd.places import CHEST
-from support.dicom import chest_like, uid, write_ct
+from support.dicom import CT_IMAGE, chest_like, uid, write_ct
+from support.enhanced import write_enhanced
 from support.mutations import saved
 
 ct = refused("ct")
@@ -191,6 +192,12 @@ def _nm(root: Path) -> Path:
     return tomo(root / "tomo.dcm")
 
 
+def _series_each(root: Path) -> Path:
+    for k, file in enumerate(sorted(chest(root).iterdir())):
+        edited(file, SeriesInstanceUID=uid("slice", k))
+    return root / "ct"
+
+
 JPEG = pydicom.uid.JPEGLosslessSV1
 SCANS = [
     ct("SPECT given as a CT", "holds only NM", _nm),
@@ -234,7 +241,6 @@ SCANS = [
     ct("pixels cut short", "do not fit its header", _cut),
     ct("no pixels", "holds no pixel data", _third(PixelData=None)),
     ct("colour image", "is a colour image", _third(SamplesPerPixel=3)),
-    ct("enhanced multi-frame CT", "enhanced multi-frame", _all(SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1")),
     ct("65535 x 65535 pixels claimed", "claims 65535 x 65535 pixels", _all(Rows=65535, Columns=65535)),
     ct("run-length code too short for 8000 x 8000 pixels", "too few for its header", _huge_run_length),
     ct("JPEG lossless", "compressed as JPEG Lossless", _each(_stream(JPEG, b"\xff\xd8\xff\xd9"))),
@@ -297,5 +303,12 @@ SCANS = [
         "ct",
         _all(SpecificCharacterSet="ISO_IR 192", SeriesDescription="$\\frac{ \x1b[2J 심장"),
         facts=CHEST,
+    ),
+    Odd("enhanced multi-frame CT", "ct", lambda r: write_enhanced(r / "a.dcm", chest_like()), facts=CHEST),
+    Odd("a series for each slice", "ct", _series_each, note="6 CT objects of one slice each joined", facts=CHEST),
+    ct(
+        "frames without positions",
+        "does not say where each of them lies",
+        lambda r: write_enhanced(r / "a.dcm", chest_like(), sop_class=CT_IMAGE, places=False),
     ),
 ]

@@ -28,9 +28,10 @@ def data_notes(examination: Examination, heart_mm: Triple, limits: Thresholds) -
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
         parts = examination.maps, examination.outline, examination.registration.ct_from_spect, heart_mm
-        yield from projection_notes(projection_evidence(study.spect, *parts), limits)
-    yield from frame_notes(examination.uncorrected, examination.maps.body)
-    yield from coverage_notes(examination.uncorrected, examination.found.mu, heart_mm, limits)
+        yield from projection_notes(projection_evidence(study.spect, *parts), limits, study.attenuation_name)
+    yield from frame_notes(examination.uncorrected, examination.maps.body, study.attenuation_name)
+    mu = examination.found.mu
+    yield from coverage_notes(examination.uncorrected, mu, heart_mm, limits, study.attenuation_name)
 
 
 def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
@@ -43,16 +44,17 @@ def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
         )
 
 
-def frame_notes(spect: Volume, body: Volume) -> Iterator[Note]:
-    """Different frames of reference."""
+def frame_notes(spect: Volume, body: Volume, given: str) -> Iterator[Note]:
+    """Different frames of reference; `given` is CT or attenuation map."""
     frames = (spect.grid.frame_of_reference, body.grid.frame_of_reference)
     if all(frames) and frames[0] != frames[1]:
         yield Note(
-            "SPECT and CT name different frames of reference: their header positions need not agree before registration"
+            f"SPECT and {given} name different frames of reference: their header positions need not agree before "
+            "registration"
         )
 
 
-def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Thresholds) -> Iterator[Note]:
+def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Thresholds, given: str) -> Iterator[Note]:
     """What of the SPECT the map does not reach: of the first rank above the limits.
 
     Photons of the heart cross its own slices alone, so the limits hold there.
@@ -62,6 +64,7 @@ def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Threshol
         mu: attenuation map at the pose in question, on the grid of `spect`.
         heart_mm: centre of the heart in SPECT space.
         limits: of the decision.
+        given: CT or attenuation map, for the sentence.
     """
     if mu.outside is None:
         return
@@ -74,9 +77,9 @@ def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Threshol
     )
     large = counts_near > limits.outside_counts_percent or extension_near > limits.extension_percent
     yield Note(
-        f"the CT does not reach {100 * (1 - mu.known_share):.0f} % of the SPECT field, from which {counts:.0f} % of "
-        f"the counts come ({counts_near:.0f} % in the slices of the heart); {extension:.0f} % of the map's attenuation "
-        f"is an extension of the CT ({extension_near:.0f} % in the slices of the heart)",
+        f"the {given} does not reach {100 * (1 - mu.known_share):.0f} % of the SPECT field, from which {counts:.0f} % "
+        f"of the counts come ({counts_near:.0f} % in the slices of the heart); {extension:.0f} % of the map's "
+        f"attenuation is an extension of the {given} ({extension_near:.0f} % in the slices of the heart)",
         Rank.CHANGES_ANSWER if large else Rank.RECORD,
     )
 
@@ -110,5 +113,5 @@ def refuse_without_lung(maps: AttenuationMaps, least_ml: float) -> None:
         raise RefusedError(
             f"an attenuation map with {lung_ml:.0f} ml of lung",
             f"that of a chest, with {least_ml:g} ml at least",
-            "check that the CT is of this patient's chest",
+            "check that the CT or map is of this patient's chest",
         )

@@ -119,18 +119,18 @@ def _thousands(acquisition: Acquisition) -> float:
     return max(float(acquisition.photopeak_counts.sum()) / 1000.0, 1e-9)
 
 
-def projection_notes(evidence: ProjectionEvidence, limits: Thresholds) -> Iterator[Note]:
-    """Notes of the first rank on what the projections contradict."""
+def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: str = "CT") -> Iterator[Note]:
+    """Notes of the first rank on what the projections contradict; `given` is CT or attenuation map."""
     if evidence.map_gain < limits.least_map_gain:
         yield Note(
-            "the CT explains the projections no better than water in the outline of the emission (log-likelihood "
+            f"the {given} explains the projections no better than water in the outline of the emission (log-likelihood "
             f"{evidence.map_gain:+.2f} per thousand counts): it may be of another patient, or wrongly placed",
             Rank.CHANGES_ANSWER,
         )
     factor, gain = max(evidence.stretch_gains.items(), key=lambda item: item[1], default=(1.0, -np.inf))
     if gain > limits.largest_stretch_gain:
         yield Note(
-            f"the CT would explain the projections better if it were stretched along the body by {factor:g} "
+            f"the {given} would explain the projections better if it were stretched along the body by {factor:g} "
             f"(log-likelihood {gain:+.2f} per thousand counts): check its slice spacing",
             Rank.CHANGES_ANSWER,
         )

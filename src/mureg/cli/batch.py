@@ -125,7 +125,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
     return [
-        {"name": pair.name, "where": pair.where, "state": state, **pair.said(), "problem": pair.problem}
+        {
+            "name": pair.name,
+            "where": pair.where,
+            "state": state,
+            **pair.said(),
+            "problem": pair.problem,
+            "paired": pair.how,
+        }
         for pair, state in zip(planned.pairs, states, strict=True)
     ]
 
@@ -135,6 +142,7 @@ def _shown(planned: Plan, states: Sequence[State]) -> Iterator[str]:
     width = max(len(pair.name) for pair in planned.pairs)
     for pair, state in zip(planned.pairs, states, strict=True):
         what = pair.problem or ", ".join(f"{kind} {place}" for kind, place in pair.said().items())
+        what += f", paired {pair.how}" if pair.how and not pair.problem else ""
         yield f"{_SAYS[state]:13} {pair.name:{width}}  {what}"
     counts = Counter(states)
     yield f"{_studies(len(states))}: " + ", ".join(

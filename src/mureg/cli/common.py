@@ -29,6 +29,7 @@ from rich.progress import (
 
 from mureg.assessment.thresholds import Thresholds
 from mureg.errors import UsageError, printable
+from mureg.io.plain_text import read_text
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
@@ -126,13 +127,13 @@ def algorithms_from(path: Path) -> tuple[str | None, Algorithms]:
         UsageError: the file is missing or holds something that is no setting.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(read_text(path))
         found = {
             _FIELDS[table["kind"]]: TypeAdapter(_KNOWN[table["kind"]]).validate_python(table)
             for table in tables.values()
         }
         chosen = next((table["kind"] for table in tables.values() if table["kind"] in REGISTRARS), None)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as problem:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as problem:
         reason = str(problem).splitlines()[0] if not isinstance(problem, ValidationError) else _first_mistake(problem)
         raise UsageError(
             f"settings file {path.name} cannot be used ({reason})",

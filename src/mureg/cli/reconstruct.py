@@ -14,7 +14,7 @@ from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign_file
 from mureg.geometry import RigidTransform
 from mureg.io import read_gates, read_spect, read_study, read_transform, write_nifti
-from mureg.notes import by_rank
+from mureg.notes import Note, Rank, by_rank
 from mureg.pipeline import reconstruct_and_say, reconstruct_at, versions
 from mureg.recon import Osem
 from mureg.spect import Acquisition, Physics
@@ -31,8 +31,8 @@ class Reconstruct:
         output: NIfTI file for the image (.nii or .nii.gz).
         mu: attenuation map in SPECT space, DICOM or NIfTI.
         ct: CT instead of a map, DICOM or NIfTI in HU.
-        transform: where the CT or map belongs: ct_from_spect as .tfm or registration.json; the scanner position when
-            left out.
+        transform: where the CT or map belongs, from SPECT to CT: registration.json, .tfm, DICOM Spatial Registration,
+            elastix text or a plain 4x4 matrix; the scanner position when left out.
         series: which series of the folder holds the projections.
         gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
         ct_series: which CT or map series of its folder.
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
             image, notes = reconstruct_and_say(acquisition, None, options.osem, options.physics)
             warnings = by_rank((*acquisition.notes, *notes))
         else:
-            ct_from_spect, transform_sources = _transform(options)
+            ct_from_spect, transform_sources, transform_notes = _transform(options)
             sources = (*sources, *transform_sources)
             image, warnings = reconstruct_at(
                 study,
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str]) -> int:
                 options.attenuation,
                 allow_different_patients=options.allow_different_patients,
             )
+            warnings = by_rank((*warnings, *transform_notes))
         report("writing")
         write_nifti(image, output)
     answer = {
@@ -156,9 +157,9 @@ def _gate(options: Reconstruct) -> Acquisition:
     return gates[options.gate - 1]
 
 
-def _transform(options: Reconstruct) -> tuple[RigidTransform, tuple[Source, ...]]:
-    """Where the map belongs: the transform given, else the scanner position."""
+def _transform(options: Reconstruct) -> tuple[RigidTransform, tuple[Source, ...], tuple[Note, ...]]:
+    """Where the map belongs: the transform given, with a note on its form, else the scanner position."""
     if options.transform is None:
-        return RigidTransform.identity(), ()
-    ct_from_spect, source = read_transform(options.transform)
-    return ct_from_spect, (source,)
+        return RigidTransform.identity(), (), ()
+    transform = read_transform(options.transform)
+    return transform.ct_from_spect, (transform.source,), (Note(transform.note, Rank.RECORD),)

@@ -29,6 +29,7 @@ from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
+from mureg.io.archives import kept_unpacked
 from mureg.pipeline import Progress, run
 from mureg.registration import NearHeart
 from mureg.report import as_json, check_folder, describe, write_folder
@@ -59,7 +60,7 @@ class Register:
     """Lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart. Research use only.
 
     Attributes:
-        spect: DICOM file or folder with projections or a reconstructed volume, or a NIfTI volume.
+        spect: DICOM file, folder, DICOMDIR or ZIP file with projections or a volume, or a NIfTI volume.
         output: folder for the results.
         ct: DICOM series (file or folder) or NIfTI volume in HU.
         mu: ready attenuation map instead of a CT, DICOM or NIfTI.
@@ -133,7 +134,8 @@ def manner_from(settings: Path, given: Manner) -> Manner:
 
 def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return what was concluded and the files. A batch calls it for each."""
-    with claimed(options.output, (options.spect, options.ct, options.mu)):
+    inputs = (options.spect, options.ct, options.mu)
+    with claimed(options.output, inputs), kept_unpacked(*inputs):
         return _carried_out(options, device, report)
 
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
+from mureg.io.plain_text import read_text
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import CtAnatomyRange
 from mureg.simulate.ct_scan import CtRange
@@ -100,7 +101,14 @@ def load_settings(name_or_path: str) -> CohortSettings:
                 f"one of {', '.join(SHIPPED)}, or the path of a TOML file",
                 "start from a cohort.toml that mureg wrote",
             )
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = read_text(path)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise UsageError(
+                f"cohort settings {path.name} cannot be read ({str(problem).splitlines()[0]})",
+                "a TOML file",
+                "start from a cohort.toml that mureg wrote",
+            ) from problem
     return from_toml(text, name_or_path)
 
 

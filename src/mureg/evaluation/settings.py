@@ -20,6 +20,7 @@ from mureg.evaluation.methods import Method
 from mureg.evaluation.peers import Ants, Elastix, Peer
 from mureg.evaluation.rows import Measurement
 from mureg.files.atomic import writing
+from mureg.io.plain_text import read_text
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
@@ -106,11 +107,11 @@ def read_settings(path: Path) -> Settings:
         UsageError: the file is missing or holds something that is no setting.
     """
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(read_text(path))
         settings: Settings = TypeAdapter(Settings).validate_python(
             {name: table for name, table in tables.items() if name not in ("run", "methods")}
         )
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as problem:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as problem:
         first = problem.errors()[0] if isinstance(problem, ValidationError) else None
         reason = str(problem) if first is None else f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise UsageError(

@@ -8,17 +8,22 @@ from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.io.archives import unpacked
+from mureg.io.ct_map import choose_map_objects, load_map
 from mureg.io.derived import require_original, spect_notes
+from mureg.io.dicom_access import reading
 from mureg.io.dicom_ct import choose_ct_series, read_ct_series
-from mureg.io.dicom_files import DicomFile, require_path
+from mureg.io.dicom_files import DicomFile
 from mureg.io.dicom_inputs import DicomInputs, dicom_inputs
-from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_nm, choose_spect, load_gates, load_nm, load_nm_map
+from mureg.io.dicom_nm import PROJECTIONS, choose_nm, choose_spect, load_gates, load_nm
 from mureg.io.dicom_results import DicomResult, write_dicom_results
 from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
+from mureg.io.input_paths import require_path
 from mureg.io.inspection import Found, Inspection, inspect
 from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
 from mureg.io.patient_identity import identity_of
 from mureg.io.sources import source_of
+from mureg.io.times import time_notes
 from mureg.io.transforms import read_transform, write_tfm
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct, Source, Study
@@ -59,7 +64,8 @@ def read_spect(path: Path | str, series: str | None = None) -> tuple[Acquisition
     Raises:
         UnreadableInputError, GeometryError, UnitsError: one sentence on what was found, expected and can be done.
     """
-    spect, _, source, _ = _read_spect(Path(path), series)
+    with unpacked(Path(path)) as place:
+        spect, _, source, _ = _read_spect(place, series)
     return spect, source
 
 
@@ -74,9 +80,9 @@ def read_gates(path: Path | str, series: str | None = None) -> tuple[Acquisition
     Raises:
         As `read_spect`, and UnreadableInputError where the study is not gated.
     """
-    path = Path(path)
-    require_path(path)
-    return load_gates(choose_nm(path, series, PROJECTIONS, maps=False))
+    with unpacked(Path(path)) as place:
+        require_path(place)
+        return load_gates(choose_nm(place, series, PROJECTIONS, maps=False))
 
 
 def read_ct(path: Path | str, series: str | None = None, *, phantom: bool = False) -> tuple[Ct, Source]:
@@ -89,20 +95,22 @@ def read_ct(path: Path | str, series: str | None = None, *, phantom: bool = Fals
     Raises:
         As `read_spect`, and UnitsError where air and soft tissue are not where those of a chest in HU must be.
     """
-    return _read_ct(Path(path), series, phantom=phantom)[:2]
+    with unpacked(Path(path)) as place:
+        return _read_ct(place, series, phantom=phantom)[:2]
 
 
 def read_mu(path: Path | str, series: str | None = None) -> tuple[Volume, tuple[str, ...], Source]:
-    """Read a ready attenuation map: a reconstructed NM object or a NIfTI file, its unit detected.
+    """Read a ready attenuation map: a reconstructed NM object, CT images that hold one, or NIfTI; its unit detected.
 
-    In a folder, maps whose ImageType says TRANSMISSION go before other reconstructions.
+    In a folder, maps whose ImageType says TRANSMISSION go before other reconstructions, and these before CT images.
 
     Args, refusals: as for `read_spect`.
 
     Returns:
         The map in 1/cm, every guess in a sentence, and the fingerprint of the files used.
     """
-    volume, notes, source, _ = _read_mu(Path(path), series)
+    with unpacked(Path(path)) as place:
+        volume, notes, source, _ = _read_mu(place, series)
     return volume, notes, source
 
 
@@ -119,7 +127,8 @@ def read_study(
 ) -> Study:
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
-    The study carries whom each header names; `mureg.run` refuses two different patients.
+    The study carries whom each header names; `mureg.run` refuses two different patients. Where SPECT and attenuation
+    were acquired more than an hour apart, a note gives both times.
 
     Args:
         spect: projections or an uncorrected reconstruction, DICOM or NIfTI.
@@ -141,24 +150,32 @@ def read_study(
             "exactly one of them",
             "give --ct or --mu",
         )
-    emission, notes, emission_source, emission_file = _read_spect(Path(spect), spect_series)
-    notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
-    attenuation: Ct | Volume
-    if ct is not None:
-        attenuation, source, files = _read_ct(
-            Path(ct), ct_series, phantom=phantom, in_registration=True, allow_derived=allow_derived
-        )
-    else:
-        assert mu is not None
-        attenuation, notes_of_map, source, files = _read_mu(Path(mu), ct_series)
-        notes += (*require_original(next(iter(files), None), "attenuation map", allowed=allow_derived), *notes_of_map)
+    given = ct if ct is not None else mu
+    assert given is not None
+    with unpacked(Path(spect)) as spect_place, unpacked(Path(given)) as place:
+        emission, notes, emission_source, emission_file = _read_spect(spect_place, spect_series)
+        with reading("the SPECT"):
+            notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
+        attenuation: Ct | Volume
+        if ct is not None:
+            attenuation, source, files = _read_ct(
+                place, ct_series, phantom=phantom, in_registration=True, allow_derived=allow_derived
+            )
+        else:
+            attenuation, notes_of_map, source, files = _read_mu(place, ct_series)
+            own = require_original(next(iter(files), None), "attenuation map", allowed=allow_derived)
+            notes += (*own, *notes_of_map)
+    spect_files = () if emission_file is None else emission_file.objects
+    if spect_files and files:
+        what = "CT" if ct is not None else "attenuation map"
+        notes += time_notes(spect_files[0].header, files[0].header, what)
     return Study(
         emission,
         attenuation,
         sources=(emission_source, source),
         notes=notes,
-        spect_patient=None if emission_file is None else identity_of([emission_file]),
-        attenuation_patient=identity_of(files) if files else None,
+        spect_patient=identity_of(spect_files),
+        attenuation_patient=identity_of(files),
     )
 
 
@@ -176,7 +193,7 @@ def _read_spect(
     file = choose_spect(path, series)
     spect, notes = load_nm(file)
     notes = notes if isinstance(spect, Volume) else ()
-    return spect, notes, source_of("spect", [file.path]), file
+    return spect, notes, source_of("spect", file.paths), file
 
 
 def _read_ct(
@@ -189,7 +206,7 @@ def _read_ct(
         return ct, source_of("ct", [path]), ()
     chosen, notes = choose_ct_series(path, series)
     own = require_original(chosen.files[0], "CT", allowed=allow_derived) if in_registration else ()
-    source = source_of("ct", [f.path for f in chosen.files])
+    source = source_of("ct", sorted({place for file in chosen.files for place in file.paths}))
     ct = replace(read_ct_series(chosen, (*own, *notes)), phantom=phantom).with_scale_checked()
     return ct, source, chosen.files
 
@@ -199,9 +216,9 @@ def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], S
     if _nifti(path):
         volume, notes = read_nifti_with_notes(path, "mu")
         return volume, notes, source_of("mu", [path]), ()
-    file = choose_map(path, series)
-    volume, notes = load_nm_map(file)
-    return volume, notes, source_of("mu", [file.path]), [file]
+    objects = choose_map_objects(path, series)
+    volume, notes = load_map(objects)
+    return volume, notes, source_of("mu", objects.paths), objects.files
 
 
 def _nifti(path: Path) -> bool:

@@ -45,6 +45,13 @@ def character_set_note(dataset: Dataset) -> tuple[str, ...]:
     return (note,) if note else ()
 
 
+def keep_character_set_note(source: Dataset, target: Dataset) -> None:
+    """Let a dataset that is made from another carry what was found in that one."""
+    note = getattr(source, _NOTE, "")
+    if note:
+        setattr(target, _NOTE, note)
+
+
 def _declared(dataset: Dataset) -> str:
     element = dataset.get_item("SpecificCharacterSet") if "SpecificCharacterSet" in dataset else None
     value = None if element is None else element.value

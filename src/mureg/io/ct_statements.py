@@ -11,7 +11,6 @@ from pydicom.dataset import Dataset
 from mureg.errors import GeometryError, UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.dicom_access import number, numbers
-from mureg.io.real_world import HOUNSFIELD, Line, differ, mapping_line
 from mureg.spect.hu_scale import require_hu_scale
 
 _SAME = 0.02
@@ -21,12 +20,13 @@ Hounsfield = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-def spacing_notes(headers: Sequence[Dataset], step_mm: float) -> tuple[str, ...]:
+def spacing_notes(headers: Sequence[Dataset], step_mm: float, what: str = "CT") -> tuple[str, ...]:
     """Compare the distance by positions with SpacingBetweenSlices, SliceLocation and SliceThickness.
 
     Args:
         headers: of the slices, in the order of their positions.
         step_mm: from position to position.
+        what: CT or attenuation map, for the sentences.
 
     Returns:
         What was decided, or that slices are thinner than they lie apart.
@@ -38,7 +38,7 @@ def spacing_notes(headers: Sequence[Dataset], step_mm: float) -> tuple[str, ...]
     stated = abs(number(headers[0], "SpacingBetweenSlices") or 0.0)
     thickness = (numbers(headers[0], "SliceThickness", 1) or (0.0,))[0]
     if stated and abs(stated - step_mm) > _SAME * step_mm:
-        found = f"SpacingBetweenSlices of the CT is {stated:.4g} mm but its positions lie {step_mm:.4g} mm apart"
+        found = f"SpacingBetweenSlices of the {what} is {stated:.4g} mm but its positions lie {step_mm:.4g} mm apart"
         located = _location_step_mm(headers)
         for witness, value in (("SliceLocation", located), ("SliceThickness", thickness)):
             if value and abs(value - step_mm) <= _SAME * step_mm:
@@ -50,7 +50,7 @@ def spacing_notes(headers: Sequence[Dataset], step_mm: float) -> tuple[str, ...]
         )
     if thickness and thickness < _GAP * step_mm:
         return (
-            f"CT slices of {thickness:.4g} mm lie {step_mm:.4g} mm apart: what lies between them was not imaged, or "
+            f"{what} slices of {thickness:.4g} mm lie {step_mm:.4g} mm apart: what lies between was not imaged, or "
             "slices were left out",
         )
     return ()
@@ -70,12 +70,6 @@ def agreed_hounsfield(by_rescale: Hounsfield, by_mapping: Hounsfield, outside: M
         )
     note = "rescale values and real-world mapping of the CT differ; air and soft tissue decide for the "
     return (by_rescale, note + "rescale values") if fits[0] else (by_mapping, note + "mapping")
-
-
-def hounsfield_line(dataset: Dataset, rescale: Line) -> Line | None:
-    """The real-world mapping into HU where it differs from the rescale values, else None."""
-    mapped = mapping_line(dataset, HOUNSFIELD)
-    return mapped[0] if mapped is not None and differ(rescale, mapped[0]) else None
 
 
 def _is_hounsfield(values: Hounsfield, outside: Mask) -> bool:

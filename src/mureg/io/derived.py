@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydicom.dataset import Dataset
 
 from mureg.errors import RefusedError
 from mureg.io.dicom_access import image_type, items, text
-from mureg.io.dicom_files import DicomFile, DicomSeries, choose
+from mureg.io.dicom_files import DicomFile, DicomSeries
 from mureg.io.nm_marks import corrected_notes
+from mureg.io.series_choice import choose
 from mureg.notes import Note, Rank
 
 OWN = "mureg"
@@ -40,17 +41,30 @@ def without_own(series: Sequence[DicomSeries]) -> tuple[list[DicomSeries], int]:
     return others, len(series) - len(others)
 
 
-def choose_original(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> tuple[DicomSeries, Notes]:
+def choose_original(
+    candidates: Sequence[DicomSeries],
+    wanted: str | None,
+    what: str,
+    narrowed: Callable[[list[DicomSeries]], list[DicomSeries]] = lambda series: series,
+) -> tuple[DicomSeries, Notes]:
     """`choose` among what this program did not write; what it wrote only where that is named or alone.
+
+    Args:
+        candidates: to choose from.
+        wanted: the choice, None for the only one.
+        what: they are, for the sentences.
+        narrowed: leaves out those that never compete with another, where none is named.
 
     Returns:
         The series, and a note on how many were left out.
     """
+    if wanted is not None:
+        return choose(candidates, wanted, what), ()
     others, n_own = without_own(candidates)
-    if wanted is None and others:
-        left_out = f"{n_own} {what} that {OWN} wrote {'was' if n_own == 1 else 'were'} left out"
-        return choose(others, None, what), (left_out,) if n_own else ()
-    return choose(candidates, wanted, what), ()
+    if not others:
+        return choose(narrowed(list(candidates)), None, what), ()
+    left_out = f"{n_own} {what} that {OWN} wrote {'was' if n_own == 1 else 'were'} left out"
+    return choose(narrowed(others), None, what), (left_out,) if n_own else ()
 
 
 def own_notes(header: Dataset, what: str) -> Notes:

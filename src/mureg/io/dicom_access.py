@@ -8,10 +8,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
@@ -19,16 +17,14 @@ from pydicom.filereader import read_dataset as read_elements
 from pydicom.filereader import read_preamble
 from pydicom.multival import MultiValue
 from pydicom.uid import (
-    AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    RLELossless,
 )
 
 from mureg.errors import GeometryError, MuregError, UnreadableInputError, printable
-from mureg.io.bounded import BoundedReader, require_moderate, require_moderate_inflation
+from mureg.io.bounded import BoundedReader, require_moderate_inflation
 from mureg.io.character_set import settle_character_set
 
 _SMALLEST_PIXEL_MM, _LARGEST_PIXEL_MM = 1.0, 50.0
@@ -38,8 +34,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (zlib.error, "its compression is damaged"),
     (MemoryError, "there is too little memory"),
 )
-_DESCRIBED_BY = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation")
-_RLE_RATIO = 64  # two bytes for a run of up to 128
 
 
 @contextmanager
@@ -172,35 +166,6 @@ def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(printable(str(v).strip().upper()) for v in listed if v not in (None, ""))
 
 
-def decoded_pixels(dataset: Dataset, name: str) -> npt.NDArray[Any]:
-    """Stored values of the pixel data, or a sentence where they are missing, damaged or compressed beyond reach."""
-    if "PixelData" not in dataset:
-        raise UnreadableInputError(
-            f"{name} holds no pixel data", "an image", "export the images, not only their headers"
-        )
-    if int(dataset.get("SamplesPerPixel", 1)) != 1:
-        raise UnreadableInputError(f"{name} is a colour image", "grey values", "export the original images")
-    _require_described(dataset, name)
-    _require_moderate_pixels(dataset, name)
-    meta = getattr(dataset, "file_meta", None)
-    syntax = None if meta is None else meta.get("TransferSyntaxUID")
-    try:
-        stored: npt.NDArray[Any] = dataset.pixel_array
-    except Exception as error:  # a damaged object makes the decoders raise almost anything
-        if syntax is not None and syntax != RLELossless and syntax.is_compressed:
-            raise UnreadableInputError(
-                f"{name} is compressed as {syntax.name} and no decoder for it works here",
-                "uncompressed pixels",
-                "export uncompressed, or install pylibjpeg with its plug-ins",
-            ) from error
-        raise UnreadableInputError(
-            f"the pixel data of {name} do not fit its header",
-            "as many bytes as rows, columns, frames and bits allow",
-            "export it again, the file may be cut short",
-        ) from error
-    return stored
-
-
 def pixel_spacing_mm(dataset: Dataset) -> tuple[float, float]:
     """Row and column spacing of a SPECT in mm, or a refusal (`GeometryError`)."""
     spacing = numbers(dataset, "PixelSpacing", 2)
@@ -221,36 +186,3 @@ def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
         f"{smallest_mm:g} to {_LARGEST_PIXEL_MM:g} mm",
         "correct the header",
     )
-
-
-def _require_described(dataset: Dataset, name: str) -> None:
-    """Refuse pixels whose header does not say how to read them."""
-    for keyword in _DESCRIBED_BY:
-        if number(dataset, keyword) is None:
-            raise UnreadableInputError(f"{name} has no {keyword}", "how to read its pixels", "export with full headers")
-    bits = number(dataset, "BitsAllocated")
-    if bits not in (8, 16, 32):
-        raise UnreadableInputError(f"{name} has {bits:g} bits a pixel", "8, 16 or 32", "export the original images")
-    meta = getattr(dataset, "file_meta", None)
-    syntax = None if meta is None else meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax not in AllTransferSyntaxes:
-        raise UnreadableInputError(
-            f"{name} is in the unknown transfer syntax {printable(str(syntax))[:64]}",
-            "one of DICOM's own",
-            "export it uncompressed",
-        )
-
-
-def _require_moderate_pixels(dataset: Dataset, name: str) -> None:
-    rows, columns = number(dataset, "Rows") or 0, number(dataset, "Columns") or 0
-    frames = number(dataset, "NumberOfFrames") or 1
-    require_moderate(rows * columns * frames, name, f"{columns:.0f} x {rows:.0f} pixels in {frames:.0f} frame(s)")
-    meta = getattr(dataset, "file_meta", None)
-    if meta is not None and meta.get("TransferSyntaxUID") == RLELossless:
-        needed = rows * columns * frames * (number(dataset, "BitsAllocated") or 0) / 8
-        if needed > _RLE_RATIO * len(dataset.PixelData):
-            raise UnreadableInputError(
-                f"the run-length encoded pixels of {name} are too few for its header",
-                f"{columns:.0f} x {rows:.0f} pixels in {frames:.0f} frame(s)",
-                "export it again, the file may be cut short",
-            )

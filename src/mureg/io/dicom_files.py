@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from mureg.errors import UnreadableInputError
-from mureg.io.dicom_access import cannot_be_read, image_type, read_header, reading, text
+from mureg.errors import UnreadableInputError, shortened
+from mureg.io.archives import files_of_index
+from mureg.io.dicom_access import image_type, read_header, reading, text
+from mureg.io.input_paths import called, files_below, require_path
+
+_LONGEST_TITLE, _FEW = 64, 20
 
 
 @dataclass(frozen=True, eq=False)
 class DicomFile:
-    """One object: its file, its header without pixels, and what to say of how it was chosen."""
+    """One object: its file and its header without pixels.
+
+    Attributes:
+        path: of the file.
+        header: of the object; of a frame with the frame's own values in it.
+        frame: which frame of the object, from 0; None for all of it.
+        parts: the slices of a volume whose slices are objects of their own, in any order; none otherwise.
+        notes: what was decided when it was chosen.
+    """
 
     path: Path
     header: Dataset
+    frame: int | None = None
+    parts: tuple[DicomFile, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file the object is read from."""
+        return tuple(part.path for part in self.objects)
+
+    @property
+    def objects(self) -> tuple[DicomFile, ...]:
+        """The objects that make it: itself, or its parts."""
+        return self.parts or (self,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +57,7 @@ class DicomSeries:
         number: series number as text.
         description: series description.
         files: the objects.
+        notes: what was decided when they were put together.
     """
 
     uid: str
@@ -41,10 +65,12 @@ class DicomSeries:
     number: str
     description: str
     files: tuple[DicomFile, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        title = self.description or "no description"
-        count = f"{len(self.files)} file" + ("s" if len(self.files) != 1 else "")
+        title = shortened(self.description, _LONGEST_TITLE) or "no description"
+        n_files = sum(len(file.paths) for file in self.files)
+        count = f"{n_files} file" + ("s" if n_files != 1 else "")
         return f"'{title}' (number {self.number or '?'}, {self.modality or '?'}, {count}, UID ...{self.uid[-8:]})"
 
 
@@ -71,45 +97,6 @@ class Search:
         return (f"{len(self.damaged)} damaged DICOM file(s) left out ({names})",)
 
 
-def called(path: Path) -> str:
-    """The last name of a path, also of "." and the like."""
-    return path.name or path.resolve().name or str(path)
-
-
-def require_path(path: Path) -> None:
-    """Refuse a path that does not exist, cannot be opened, is neither file nor folder, or is an empty folder."""
-    name = called(path)
-    try:
-        mode = path.stat().st_mode
-        empty = stat.S_ISDIR(mode) and not any(path.iterdir())
-    except (FileNotFoundError, NotADirectoryError) as problem:
-        what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
-        raise UnreadableInputError(f"'{name}' {what}", "a file or folder", "check the path") from problem
-    except OSError as problem:
-        raise cannot_be_read(f"'{name[:80]}'", problem, "a file or folder that may be read") from problem
-    if empty:
-        raise UnreadableInputError(f"the folder '{name}' is empty", "files in it", "check the path or export again")
-    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise UnreadableInputError(f"'{name}' is a pipe or device", "a file or folder", "check the path")
-
-
-def files_below(path: Path) -> Iterator[Path]:
-    """The file itself, or every regular file in a folder and its subfolders; links that lead outside are left alone.
-
-    Raises `UnreadableInputError` where a folder cannot be listed.
-    """
-    if not path.is_dir():
-        yield path
-        return
-    root = path.resolve()
-    for folder, subfolders, names in os.walk(path, followlinks=False, onerror=_cannot_list):
-        subfolders.sort()
-        for name in sorted(names):
-            file = Path(folder) / name
-            if file.is_file() and (not file.is_symlink() or file.resolve().is_relative_to(root)):
-                yield file
-
-
 def find_series(path: Path) -> tuple[DicomSeries, ...]:
     """Every DICOM series at a path; `search` without what it says besides."""
     return search(path).series
@@ -130,7 +117,7 @@ def search(path: Path) -> Search:
     require_path(path)
     grouped: dict[str, dict[tuple[str, ...], DicomFile]] = {}
     damaged, directory = [], False
-    for file in files_below(path):
+    for file in _files_at(path):
         try:
             header = _header(file)
         except UnreadableInputError:
@@ -150,6 +137,16 @@ def search(path: Path) -> Search:
     return Search(tuple(sorted(series, key=lambda s: (len(s.number), s.number, s.uid))), tuple(damaged), directory)
 
 
+def _files_at(path: Path) -> Iterator[Path]:
+    """Every file below the path; of a DICOMDIR itself the files that it lists."""
+    yield from files_below(path)
+    header = _header(path) if path.is_file() else None
+    if header is not None and text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
+        with reading(path.name):
+            listed = files_of_index(path, header)
+        yield from listed
+
+
 def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: str) -> UnreadableInputError:
     """The refusal where no series is of the kind asked for: what lies there instead.
 
@@ -166,8 +163,8 @@ def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: st
         only = f"'{name}' holds {len(found.damaged)} damaged DICOM file(s) and nothing else of use"
         return UnreadableInputError(only, expected, "export them again")
     if found.directory:
-        whole = "give the folder that holds it and the images" if not path.is_dir() else "copy the images beside it"
-        return UnreadableInputError(f"'{name}' holds a DICOMDIR, an index without images", expected, whole)
+        only = f"'{name}' holds a DICOMDIR, an index, and none of the images it lists"
+        return UnreadableInputError(only, expected, "copy the images beside it")
     if path.is_dir():
         return UnreadableInputError(
             f"'{name}' holds no DICOM files", expected, f"{remedy}, or name a NIfTI file itself"
@@ -175,45 +172,26 @@ def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: st
     return UnreadableInputError(f"'{name}' is neither a DICOM nor a NIfTI file", expected, remedy)
 
 
-def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> DicomSeries:
-    """The one candidate, or the one that `wanted` names by UID, end of the UID, number or description.
-
-    Raises `UnreadableInputError` with the list of candidates where none or several remain.
-    """
-    matching = list(candidates) if wanted is None else _named(candidates, wanted)
-    if len(matching) == 1:
-        return matching[0]
-    listed = ", ".join(str(s) for s in candidates)
-    if wanted is not None:
-        raise UnreadableInputError(
-            f"'{wanted}' names {len(matching)} of these series: {listed}",
-            f"exactly one {what}",
-            "name it by its number, description or the end of its UID",
-        )
-    patients = len({text(s.files[0].header, "PatientID") for s in candidates})
-    of = f" of {patients} patients" if patients > 1 else ""
-    raise UnreadableInputError(
-        f"{len(candidates)} {what}{of} found: {listed}",
-        "one, or the choice of one",
-        "choose one by number, description or the end of its UID",
-    )
-
-
 def patient_of(file: DicomFile) -> str:
     """The patient's identifier as written, to compare and never to print."""
     return text(file.header, "PatientID")
 
 
+def patient_at(path: Path) -> str:
+    """The patient's identifier in the first DICOM object at a path, to compare and never to print; "" where none is."""
+    for file in islice(files_below(path), _FEW):
+        try:
+            header = _header(file)
+        except UnreadableInputError:
+            continue
+        if header is not None and text(header, "PatientID"):
+            return text(header, "PatientID")
+    return ""
+
+
 def is_localizer(header: Dataset) -> bool:
     """Whether ImageType calls the image a localizer (scout, topogram)."""
     return "LOCALIZER" in image_type(header)
-
-
-def _named(candidates: Sequence[DicomSeries], wanted: str) -> list[DicomSeries]:
-    """Candidates of that number or description; where there is none, of a UID that ends so (4 characters at least)."""
-    name = wanted.strip()
-    direct = [s for s in candidates if name and (name == s.number or name.lower() == s.description.lower())]
-    return direct or [s for s in candidates if len(name.lstrip(".")) >= 4 and s.uid.endswith(name.lstrip("."))]
 
 
 def _series(uid: str, files: tuple[DicomFile, ...]) -> DicomSeries:
@@ -235,6 +213,11 @@ _FOUND_BY = (
     "ImagePositionPatient",
     "InstanceNumber",
     "PatientID",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
 )
 
 
@@ -254,6 +237,9 @@ def _header(file: Path) -> Dataset | None:
             if marked:
                 raise
             return None
+        meta = getattr(header, "file_meta", None)
+        if "SOPClassUID" not in header and text(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            header.SOPClassUID = MediaStorageDirectoryStorage  # a DICOMDIR says it in its file meta information alone
         if "SOPClassUID" not in header:
             if marked:
                 raise UnreadableInputError(
@@ -264,8 +250,3 @@ def _header(file: Path) -> Dataset | None:
             return None
         header.filename = file.name
     return header
-
-
-def _cannot_list(problem: OSError) -> None:
-    name = Path(problem.filename or "").name
-    raise cannot_be_read(f"the folder '{name}'", problem, "folders that may be listed") from problem

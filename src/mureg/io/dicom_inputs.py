@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mureg.errors import RefusedError, UsageError
+from mureg.io.archives import unpacked
+from mureg.io.ct_map import choose_map_objects
 from mureg.io.dicom_ct import choose_ct_series
-from mureg.io.dicom_files import DicomFile, patient_of, require_path
-from mureg.io.dicom_nm import PROJECTIONS, choose_map, choose_spect, nm_kind
+from mureg.io.dicom_files import DicomFile, patient_of
+from mureg.io.dicom_nm import PROJECTIONS, choose_spect, nm_kind
+from mureg.io.input_paths import require_path
 from mureg.io.nifti import is_nifti
 
 
@@ -18,7 +21,7 @@ class DicomInputs:
 
     Attributes:
         spect: the NM object, projections or a reconstruction.
-        attenuation: the slices of the CT, or the one object of a ready map.
+        attenuation: the slices of the CT, or the objects of a ready map.
         from_ct: whether `attenuation` is a CT.
     """
 
@@ -42,6 +45,8 @@ def dicom_inputs(
 ) -> DicomInputs:
     """Find the objects that `read_study` reads with the same arguments, from headers alone.
 
+    Objects in a ZIP file are there only as long as the caller keeps it unpacked (`mureg.io.archives.kept_unpacked`).
+
     Raises:
         UsageError: neither or both of `ct` and `mu`; or one of the inputs is NIfTI, which holds no patient, study and
             frame of reference that results could belong to.
@@ -51,6 +56,13 @@ def dicom_inputs(
     attenuation = ct if ct is not None else mu
     if attenuation is None or (ct is not None and mu is not None):
         raise UsageError("not exactly one CT or attenuation map", "exactly one", "give --ct or --mu")
+    with unpacked(spect) as spect_place, unpacked(attenuation) as place:
+        return _found(spect_place, place, spect_series, ct_series, from_ct=ct is not None)
+
+
+def _found(
+    spect: Path, attenuation: Path, spect_series: str | None, ct_series: str | None, *, from_ct: bool
+) -> DicomInputs:
     for path in (spect, attenuation):
         require_path(path)
         if path.is_file() and is_nifti(path):
@@ -59,8 +71,10 @@ def dicom_inputs(
                 "SPECT and CT as DICOM",
                 "give the DICOM series, or leave --dicom out",
             )
-    if ct is None:
-        found = DicomInputs(choose_spect(spect, spect_series), (choose_map(attenuation, ct_series),), from_ct=False)
+    if not from_ct:
+        found = DicomInputs(
+            choose_spect(spect, spect_series), choose_map_objects(attenuation, ct_series).files, from_ct=False
+        )
     else:
         series, _ = choose_ct_series(attenuation, ct_series)
         found = DicomInputs(choose_spect(spect, spect_series), series.files, from_ct=True)

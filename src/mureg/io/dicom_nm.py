@@ -12,10 +12,14 @@ from mureg.errors import UnreadableInputError
 from mureg.geometry import Volume
 from mureg.io.character_set import character_set_note
 from mureg.io.derived import choose_original
-from mureg.io.dicom_access import decoded_pixels, image_type, read_dataset, reading, text
+from mureg.io.dicom_access import image_type, read_dataset, reading, text
 from mureg.io.dicom_files import DicomFile, DicomSeries, nothing_fits, search
+from mureg.io.dicom_join import joined_objects
+from mureg.io.dicom_pixels import decoded_pixels
+from mureg.io.input_paths import called
 from mureg.io.nm_marks import pixel_notes, type_notes
 from mureg.io.nm_projections import gated_projections, summed_projections
+from mureg.io.nm_slices import read_nm_object
 from mureg.io.nm_volume import nm_volume
 from mureg.io.real_world import settle_real_world
 from mureg.spect.acquisition import Acquisition
@@ -66,7 +70,7 @@ def nm_objects(found: tuple[DicomSeries, ...]) -> list[DicomSeries]:
             uid = one.uid if len(files) == 1 else text(file.header, "SOPInstanceUID")
             title = text(file.header, "SeriesDescription")
             objects.append(DicomSeries(uid, "NM", one.number, title, (file,)))
-    return objects
+    return joined_objects(objects)
 
 
 def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: bool | None = None) -> DicomFile:
@@ -78,24 +82,50 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
         kinds: ImageType values 3 that are welcome.
         maps: only transmission maps (True) or none of them (False).
     """
-    found = search(path)
-    objects = nm_objects(found.series)
-    fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
-    if maps is not None:
-        fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
-    if not fitting:
-        kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
-        seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
-        maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
-        raise nothing_fits(
-            path,
-            found,
-            f"only {seen}{' (transmission)' if maps_seen else ''}" if seen else "",
-            f"a nuclear medicine object of type {' or '.join(kinds)}",
-            "give the file of the tomographic study",
-        )
-    chosen, notes = choose_original(fitting, series, "NM objects")
-    return replace(chosen.files[0], notes=notes)
+    with reading(called(path)):
+        found = search(path)
+        objects = nm_objects(found.series)
+        fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
+        if maps is not None:
+            fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
+        if not fitting:
+            kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
+            seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
+            maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
+            raise nothing_fits(
+                path,
+                found,
+                f"only {seen}{' (transmission)' if maps_seen else ''}" if seen else "",
+                f"a nuclear medicine object of type {' or '.join(kinds)}"
+                + (", or an attenuation map as CT images" if kinds == VOLUMES else ""),
+                "give the attenuation map" if kinds == VOLUMES else "give the file of the tomographic study",
+            )
+        chosen, notes = choose_original(fitting, series, "NM objects", projections_first)
+        file = chosen.files[0]
+        return replace(file, notes=(*file.notes, *notes))
+
+
+def projections_first(objects: list[DicomSeries]) -> list[DicomSeries]:
+    """One set of projections among reconstructions of its own patient, study and frame of reference, with a note.
+
+    Reconstructions of something else stay beside it, so that nothing is chosen by guess.
+    """
+    projections = [o for o in objects if nm_kind(o.files[0].header) in PROJECTIONS]
+    if len(projections) != 1 or len(objects) == 1:
+        return objects
+    chosen = projections[0]
+    own = _same_scan(chosen.files[0].header)
+    others = [o for o in objects if o is not chosen and _same_scan(o.files[0].header) != own]
+    n = len(objects) - 1 - len(others)
+    if not n:
+        return objects
+    note = f"the projections are used, not the {n} reconstruction{'s' * (n > 1)} beside them"
+    file = replace(chosen.files[0], notes=(*chosen.files[0].notes, note))
+    return [replace(chosen, files=(file,)), *others]
+
+
+def _same_scan(header: Dataset) -> tuple[str, ...]:
+    return tuple(text(header, k) for k in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"))
 
 
 def choose_spect(path: Path, series: str | None = None) -> DicomFile:
@@ -115,7 +145,7 @@ def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
     """Read one object that was found, with every guess in a sentence; see `read_nm`."""
     name = file.path.name
     with reading(name):
-        dataset = read_dataset(file.path)
+        dataset, read_notes = read_nm_object(file, as_map=is_transmission(file.header))
         kind = nm_kind(dataset)
         if kind in PROJECTIONS:
             marks = (*file.notes, *_marks(dataset, name, as_map=False))
@@ -123,7 +153,7 @@ def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
             acquisition = replace(acquisition, notes=(*marks, *acquisition.notes))
             return acquisition, acquisition.notes
         if kind in VOLUMES:
-            return _volume(dataset, file, as_map=is_transmission(dataset))
+            return _volume(dataset, (*file.notes, *read_notes), name, as_map=is_transmission(dataset))
     raise UnreadableInputError(
         f"{name} is of type {kind or 'unknown'}", " or ".join((*PROJECTIONS, *VOLUMES)), "give the tomographic study"
     )
@@ -141,13 +171,14 @@ def load_gates(file: DicomFile) -> tuple[Acquisition, ...]:
 def load_nm_map(file: DicomFile) -> tuple[Volume, Notes]:
     """Read a reconstructed NM object as an attenuation map in 1/cm, whatever its ImageType calls it."""
     with reading(file.path.name):
-        return _volume(read_dataset(file.path), file, as_map=True)
+        dataset, read_notes = read_nm_object(file, as_map=True)
+        return _volume(dataset, (*file.notes, *read_notes), file.path.name, as_map=True)
 
 
-def _volume(dataset: Dataset, file: DicomFile, *, as_map: bool) -> tuple[Volume, Notes]:
-    marks = (*file.notes, *_marks(dataset, file.path.name, as_map=as_map))
-    volume, notes = nm_volume(dataset, file.path.name, as_map=as_map)
-    return volume, (*marks, *notes)
+def _volume(dataset: Dataset, before: Notes, name: str, *, as_map: bool) -> tuple[Volume, Notes]:
+    marks = _marks(dataset, name, as_map=as_map)
+    volume, notes = nm_volume(dataset, name, as_map=as_map)
+    return volume, (*before, *marks, *notes)
 
 
 def _marks(dataset: Dataset, name: str, *, as_map: bool) -> Notes:

@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Volume
+from mureg.io.archives import unpacked
+from mureg.io.ct_map import MapObjects, load_map
 from mureg.io.derived import own_notes
 from mureg.io.dicom_access import number, reading
 from mureg.io.dicom_ct import ct_candidates, read_ct_series
-from mureg.io.dicom_files import DicomSeries, called, files_below, is_localizer, nothing_fits, require_path, search
+from mureg.io.dicom_files import DicomSeries, is_localizer, nothing_fits, search
 from mureg.io.dicom_nm import is_transmission, load_nm, nm_kind, nm_objects
+from mureg.io.input_paths import called, files_below, require_path
 from mureg.io.nifti import Expected, is_nifti, read_nifti_with_notes
 from mureg.io.nm_marks import corrected_notes
 from mureg.spect.acquisition import Acquisition
@@ -69,14 +72,19 @@ def inspect(path: Path | str) -> Inspection:
 
     Raises `UnreadableInputError` only where the path does not exist or holds neither DICOM nor NIfTI.
     """
-    path = Path(path)
+    with unpacked(Path(path)) as place:
+        return _inspected(place)
+
+
+def _inspected(path: Path) -> Inspection:
     require_path(path)
     niftis = [file for file in files_below(path) if is_nifti(file)]
     listed = search(path)
     series = listed.series
-    ct_series, n_localizers = ct_candidates(series)
-    objects = nm_objects(series)
-    known = {f.path for one in (*ct_series, *objects) for f in one.files}
+    with reading(called(path)):
+        ct_series, n_localizers = ct_candidates(series)
+        objects = nm_objects(series)
+    known = {path for one in (*ct_series, *objects) for f in one.files for path in f.paths}
     found = [_ct(one, n_localizers if len(ct_series) == 1 else 0) for one in ct_series]
     found += [_nm(one) for one in objects]
     found += [_other(one) for one in series if not any(f.path in known for f in one.files)]
@@ -159,17 +167,31 @@ def _ct(series: DicomSeries, n_localizers: int) -> Found:
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
     base = ("CT", series.description, series.uid, len(series.files))
     try:
-        ct: Ct = read_ct_series(series, (*dropped, *own_notes(series.files[0].header, "the CT"))).with_scale_checked()
+        with reading("the CT series"):
+            own = own_notes(series.files[0].header, "the CT")
+        ct: Ct = read_ct_series(series, (*dropped, *own)).with_scale_checked()
     except MuregError as refusal:
-        return Found(*base, notes=dropped, refusal=str(refusal))
+        return _map_as_ct(series) or Found(*base, notes=dropped, refusal=str(refusal))
     scanner = {"kvp": ct.kvp, "manufacturer": ct.manufacturer, "model": ct.model}
-    return Found(*base, {"slices": len(series.files), **volume_facts(ct.volume), **scanner}, ct.notes, loaded=ct.volume)
+    return Found(
+        *base, {"slices": ct.volume.grid.shape[2], **volume_facts(ct.volume), **scanner}, ct.notes, loaded=ct.volume
+    )
+
+
+def _map_as_ct(series: DicomSeries) -> Found | None:
+    """An attenuation map that is stored as CT images, None where the values are none."""
+    try:
+        volume, notes = load_map(MapObjects(series.files, series))
+    except MuregError:
+        return None
+    facts = {"slices": volume.grid.shape[2], **volume_facts(volume)}
+    return Found("attenuation map", series.description, series.uid, len(series.files), facts, notes, loaded=volume)
 
 
 def _nm(one: DicomSeries) -> Found:
     header = one.files[0].header
     kind = nm_kind(header)
-    name = one.description or one.files[0].path.name
+    name, n_files = one.description or one.files[0].path.name, len(one.files[0].paths)
     word = "attenuation map" if is_transmission(header) else "reconstructed SPECT" if "RECON" in kind else "projections"
     if "TOMO" not in kind:
         word = f"nuclear medicine object of type {kind or 'unknown'}"
@@ -181,10 +203,10 @@ def _nm(one: DicomSeries) -> Found:
         loaded, notes = load_nm(one.files[0])
         notes = (*marks, *notes)
     except MuregError as refusal:
-        return Found(word, name, one.uid, 1, frames, refusal=str(refusal))
+        return Found(word, name, one.uid, n_files, frames, refusal=str(refusal))
     if isinstance(loaded, Acquisition):
-        return Found(word, name, one.uid, 1, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded)
-    return Found(word, name, one.uid, 1, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
+        return Found(word, name, one.uid, n_files, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded)
+    return Found(word, name, one.uid, n_files, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
 
 
 def _other(series: DicomSeries) -> Found:

@@ -11,7 +11,8 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from mureg.errors import UnitsError, UnreadableInputError
-from mureg.io.dicom_access import decoded_pixels, items, number
+from mureg.io.dicom_access import items, number
+from mureg.io.dicom_pixels import decoded_pixels
 from mureg.notes import Note, Rank
 
 _AXES = {

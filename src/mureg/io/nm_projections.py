@@ -10,12 +10,14 @@ import torch
 from pydicom.dataset import Dataset
 
 from mureg.errors import UnreadableInputError
-from mureg.io.dicom_access import decoded_pixels, items, number, pixel_spacing_mm, text
+from mureg.io.dicom_access import items, number, pixel_spacing_mm, text
+from mureg.io.dicom_pixels import PIXELS, decoded_pixels
 from mureg.io.nm_collimator import collimator_name, require_no_zoom_offset, require_parallel
 from mureg.io.nm_energy import energy_windows, nuclide_and_lines, photopeak_of
 from mureg.io.nm_frames import Frames, frame_labels, frames_by_gate
 from mureg.io.nm_orbit import angles_deg, column_offset_mm, detector_item, radii_mm, rotation_item
 from mureg.io.nm_pose import Pose, axis_of_rotation, detector_pose, implied_angle_deg, viewers_right
+from mureg.io.nm_rotations import windows_not_rotations
 from mureg.io.nm_sides import agreed_side, stated_angle_deg
 from mureg.io.nm_time import seconds_per_view, view_weights
 from mureg.io.nm_views import Pass, counted_views, passes_of, repeated_angles
@@ -94,7 +96,8 @@ def patient_position(dataset: Dataset) -> str:
 def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
     """One acquisition for each gate, one where the study is not gated; all on the same orbit."""
     _require_rotating_parallel(dataset)
-    by_gate = frames_by_gate(dataset, frame_labels(dataset, "AngularViewVector"), _AXES, name)
+    labels, label_notes = windows_not_rotations(dataset, frame_labels(dataset, "AngularViewVector"))
+    by_gate = frames_by_gate(dataset, labels, _AXES, name)
     keys = set(next(iter(by_gate.values())))
     n_windows = max(key[0] for key in keys)
     passes, view_notes = passes_of(dataset, keys, n_windows)
@@ -106,7 +109,7 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
     sums = np.sum([counts.sum((0, 2, 3), dtype=np.float64) for counts in gates], axis=0)
     used, empty_notes = counted_views(passes, np.split(sums, np.cumsum([len(one.views) for one in passes])[:-1]))
     use = np.concatenate(used)
-    notes = (*nuclide_notes, *window_notes, *view_notes, *empty_notes, *orbit.notes)
+    notes = (*label_notes, *nuclide_notes, *window_notes, *view_notes, *empty_notes, *orbit.notes)
     weights = None if orbit.weights is None else orbit.weights[use]
     first = Acquisition(
         counts=torch.from_numpy(gates[0][:, use]),
@@ -201,6 +204,6 @@ def _require_rotating_parallel(dataset: Dataset) -> None:
         )
     require_parallel(dataset)
     require_no_zoom_offset(dataset)
-    if "PixelData" not in dataset:
+    if not any(kind in dataset for kind in PIXELS):
         decoded_pixels(dataset, "the NM object")
     rotation_item(dataset, 1)

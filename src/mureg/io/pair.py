@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.files.names import LONGEST_BYTES, problem_of
-from mureg.io.dicom_files import files_below
 from mureg.io.fingerprints import digest_of
+from mureg.io.input_paths import files_below
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class Pair:
         spect_series, ct_series: which series, as `mureg.io.read_study` takes them.
         problem: why it cannot be registered, one sentence; "" where it can.
         exit_code: that goes with the problem.
+        patient: the same for two studies of one patient, and no identifier of his; "" where unknown.
+        how: what put SPECT and CT together where there were several, for people.
+        spect_uid, ct_uid: of the series, "" where only their places are known.
     """
 
     name: str
@@ -39,6 +42,10 @@ class Pair:
     ct_series: str | None = None
     problem: str = ""
     exit_code: int = 0
+    patient: str = ""
+    how: str = ""
+    spect_uid: str = ""
+    ct_uid: str = ""
 
     def said(self) -> dict[str, str]:
         """SPECT, and CT or map, as people find them again: places from `base` and the choice of series."""
@@ -78,6 +85,11 @@ class Pair:
                 line = f"{_place(file, self.base)} {words(file, file.stat())}\n"
                 digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def patient_key(identifier: str) -> str:
+    """A short hash that puts two studies of one patient side by side, "" for no identifier."""
+    return hashlib.sha256(f"mureg {identifier}".encode()).hexdigest()[:12] if identifier else ""
 
 
 def require_name(name: str, where: str) -> None:

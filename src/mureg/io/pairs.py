@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mureg.io.dicom_files import require_path
+from mureg.io.input_paths import require_path
 from mureg.io.pair import Pair
 from mureg.io.pairs_folder import pairs_in_folder
 from mureg.io.pairs_list import pairs_in_list

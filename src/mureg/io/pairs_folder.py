@@ -6,20 +6,23 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError, printable
 from mureg.files.marker import read_marker
 from mureg.files.names import folded
+from mureg.io.archives import is_zip, unpacked
 from mureg.io.derived import without_own
 from mureg.io.dicom_access import reading, text
 from mureg.io.dicom_ct import ct_candidates
-from mureg.io.dicom_files import DicomSeries, called, files_below, patient_of, require_path, search
+from mureg.io.dicom_files import DicomSeries, patient_of, search
 from mureg.io.dicom_nm import PROJECTIONS, VOLUMES, is_transmission, nm_kind, nm_objects
+from mureg.io.input_paths import called, files_below, require_path
 from mureg.io.nifti import is_nifti
-from mureg.io.pair import Pair, require_name
+from mureg.io.pair import Pair, patient_key, require_name
+from mureg.io.pairing import Match, matched, phase_of, without_reconstructions
 
 BATCH = "batch.json"
 """Marks a folder of results, which holds no studies to be registered."""
@@ -52,8 +55,10 @@ def pairs_in_folder(root: Path) -> tuple[Pair, ...]:
     """Find the studies in a folder.
 
     Each subfolder with one SPECT and one CT (or, without a CT, one attenuation map) is a study under the subfolder's
-    name. A subfolder with more is taken apart by patient and DICOM study. A folder without subfolders is taken
-    apart in the same way. What is still ambiguous, or lacks one of the two, comes back with its problem.
+    name, and so is each ZIP file. One with more is taken apart by patient and DICOM study, and each of these by frame
+    of reference and time (`mureg.io.pairing.matched`). A folder without subfolders is taken apart in the same way.
+    Reconstructions whose projections are there are left out. What is still ambiguous, or lacks one of the two, comes
+    back with its problem.
 
     Args:
         root: the folder. Folders in it that hold results of mureg are left out.
@@ -63,7 +68,11 @@ def pairs_in_folder(root: Path) -> tuple[Pair, ...]:
         UsageError: two studies would have the same name.
     """
     require_path(root)
-    below = [inside for inside in sorted(root.iterdir()) if inside.is_dir() and not inside.name.startswith(".")]
+    below = [
+        inside
+        for inside in sorted(root.iterdir())
+        if (inside.is_dir() or is_zip(inside)) and not inside.name.startswith(".")
+    ]
     folders = [inside for inside in below if not _has_results(inside)]
     pairs = [pair for folder in folders or [root] for pair in _pairs_of(folder, root)]
     if not pairs:
@@ -86,35 +95,54 @@ def _has_results(folder: Path) -> bool:
 
 
 def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:
-    name, where = called(folder), f"folder {called(folder)}"
+    """The studies in a folder or ZIP file, which stays unpacked while it is looked through."""
+    name, where = called(folder), f"{'ZIP file' if folder.is_file() else 'folder'} {called(folder)}"
+    if folder.is_file():
+        name = name[: -len(folder.suffix)] if folder.suffix else name
     try:
         require_name(name, where)
-        with reading(f"'{name}'"):
-            candidates = _candidates(search(folder).series)
-            parts = {"": candidates} if candidates.is_pair else _by_study(candidates)
-        niftis = [] if candidates else [file for file in files_below(folder) if is_nifti(file)]
+        with unpacked(folder) as place, reading(f"'{name}'"):
+            for pair in _pairs_at(place, name, where, root):
+                yield _in_archive(pair, folder) if folder.is_file() else pair
     except MuregError as problem:
         yield Pair(name, where, root, problem=str(problem), exit_code=problem.exit_code)
-        return
-    if niftis:
-        yield _refused(
-            name,
-            where,
-            root,
+
+
+def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[Pair]:
+    found = search(folder).series
+    candidates = _candidates(found)
+    if not candidates:
+        niftis = [file for file in files_below(folder) if is_nifti(file)]
+        refusal = (
             f"'{name}' holds NIfTI files, which do not say whether they are SPECT or CT",
             "DICOM files in a folder of studies",
             "name them in a list",
         )
-    if not candidates:
-        return
+        return [_refused(name, where, root, *refusal)] if niftis else []
+    parts = {"": candidates} if candidates.is_pair else _with_borrowed(_by_study(candidates))
     if len(parts) == 1:
-        yield _pair(name, where, root, candidates, alone=True)
-        return
+        return _pairs(name, where, root, next(iter(parts.values())), alone=candidates.is_pair)
     short = next(n for n in _UID_ENDS if n == _UID_ENDS[-1] or len({uid[-n:] for uid in parts}) == len(parts))
+    pairs = []
     for uid, part in parts.items():
         said = f"DICOM study ...{uid[-short:]}" if uid else "files without a DICOM study"
         end = re.sub("[^0-9A-Za-z]+", "-", uid[-short:]).strip("-") or "no-study"
-        yield _pair(f"{name}-{end}", f"{where}, {printable(said)}", root, part, alone=False)
+        pairs += _pairs(f"{name}-{end}", f"{where}, {printable(said)}", root, part, alone=False)
+    return pairs
+
+
+def _in_archive(pair: Pair, archive: Path) -> Pair:
+    """The pair as it is read from its ZIP file, series named by UID."""
+    if pair.problem:
+        return pair
+    return replace(
+        pair,
+        spect=archive,
+        ct=archive if pair.ct is not None else None,
+        mu=archive if pair.mu is not None else None,
+        spect_series=pair.spect_uid or None,
+        ct_series=pair.ct_uid or None,
+    )
 
 
 def _candidates(found: tuple[DicomSeries, ...]) -> _Candidates:
@@ -139,17 +167,74 @@ def _by_study(candidates: _Candidates) -> dict[str, _Candidates]:
     return {f"{uid}.{k}" if shared else uid: parts[key] for k, (key, uid) in enumerate(zip(keys, uids, strict=True), 1)}
 
 
-def _pair(name: str, where: str, root: Path, found: _Candidates, *, alone: bool) -> Pair:
-    """The one SPECT and CT of a part, the latter chosen by its series unless it is `alone` in its folder."""
-    if not found.is_pair:
-        seen = f"{where} holds {_listed('SPECT', found.spects)} and "
+def _with_borrowed(parts: dict[str, _Candidates]) -> dict[str, _Candidates]:
+    """Parts with SPECT and no CT get those of the patient's parts without SPECT, where that leaves nothing to guess."""
+    alone = {uid: part for uid, part in parts.items() if part.attenuations and not part.spects}
+    lacking = {uid: part for uid, part in parts.items() if part.spects and not part.attenuations}
+    merged, used = dict(parts), set()
+    for uid, part in lacking.items():
+        patient = patient_of(part.spects[0].files[0])
+        lenders = {u: p for u, p in alone.items() if patient_of(p.attenuations[0].files[0]) == patient}
+        offered = [one for lender in lenders.values() for one in lender.attenuations]
+        matches = matched(without_reconstructions(part.spects), offered) if offered else None
+        if matches is None or (len(offered) == 1 and not _belongs(matches[0])):
+            continue
+        chosen = [match.attenuation for match in matches]
+        lent = _Candidates(part.spects)
+        (lent.cts if any(lender.cts for lender in lenders.values()) else lent.maps).extend(chosen)
+        merged[uid] = lent
+        used |= {u for u, p in lenders.items() if all(one in chosen for one in p.attenuations)}
+    return {uid: part for uid, part in merged.items() if uid not in used}
+
+
+def _belongs(match: Match) -> bool:
+    """Whether the only CT of another study has the frame of reference of the SPECT."""
+    frames = {text(one.files[0].header, "FrameOfReferenceUID") for one in (match.spect, match.attenuation)}
+    return len(frames) == 1 and "" not in frames
+
+
+def _pairs(name: str, where: str, root: Path, found: _Candidates, *, alone: bool) -> list[Pair]:
+    """The studies of a part, or its problem; a CT is chosen by its series unless it is `alone` in its folder."""
+    spects = without_reconstructions(found.spects)
+    matches = matched(spects, found.attenuations)
+    if not matches:
+        seen = f"{where} holds {_listed('SPECT', spects)} and "
         seen += _listed("map", found.maps) if found.maps and not found.cts else _listed("CT", found.cts)
-        return _refused(name, where, root, seen, "one SPECT and one CT", "name the two that belong together in a list")
-    spect, attenuation = found.spects[0], found.attenuations[0]
-    place = _common_folder([file.path for file in attenuation.files])
+        remedy = "name the two that belong together in a list"
+        return [_refused(name, where, root, seen, "one SPECT and one CT, or times that tell them apart", remedy)]
+    if len(matches) == 1:
+        return [_pair(name, where, root, matches[0], found, alone=alone)]
+    phases = [phase_of(match.spect) for match in matches]
+    labels = (
+        phases if "" not in phases and len(set(phases)) == len(phases) else [str(k + 1) for k in range(len(phases))]
+    )
+    return [
+        _pair(f"{name}-{label}", f"{where}, {label}", root, match, found, alone=False)
+        for label, match in zip(labels, matches, strict=True)
+    ]
+
+
+def _pair(name: str, where: str, root: Path, match: Match, found: _Candidates, *, alone: bool) -> Pair:
+    spect, attenuation = match.spect, match.attenuation
+    parts = spect.files[0].parts
+    spect_path = _common_folder([part.path for part in parts]) if parts else spect.files[0].path
+    place = _common_folder([path for file in attenuation.files for path in file.paths])
     ct, mu = (place, None) if found.cts else (None, attenuation.files[0].path)
     choice = None if alone or mu is not None else attenuation.uid or None
-    return Pair(name, where, root, spect.files[0].path, ct, mu, ct_series=choice)
+    return Pair(
+        name,
+        where,
+        root,
+        spect_path,
+        ct,
+        mu,
+        spect_series=spect.uid if parts else None,
+        ct_series=choice,
+        patient=patient_key(patient_of(spect.files[0])),
+        how=match.how,
+        spect_uid=spect.uid,
+        ct_uid=attenuation.uid,
+    )
 
 
 def _listed(what: str, series: Sequence[DicomSeries]) -> str:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.names import folded
-from mureg.io.dicom_files import require_path
-from mureg.io.pair import Pair, require_name
+from mureg.io.dicom_files import patient_at
+from mureg.io.input_paths import require_path
+from mureg.io.pair import Pair, patient_key, require_name
+from mureg.io.plain_text import read_text
 
 COLUMNS = ("name", "spect", "ct", "mu", "spect_series", "ct_series")
 _NEEDED = ("name", "spect")
 
 
 def pairs_in_list(path: Path) -> tuple[Pair, ...]:
-    """Read a list of studies, in UTF-8, with commas or semicolons, as spreadsheets save it.
+    """Read a list of studies, in UTF-8, UTF-16 or Latin-1, with commas or semicolons, as spreadsheets save it.
 
     Args:
         path: of the list; its first line names the columns `COLUMNS` in any order, of which ct or mu and the choices of
@@ -64,9 +66,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number in the file and cells of each line that is not blank."""
     require_path(path)
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as problem:
-        reason = "it is no text in UTF-8" if isinstance(problem, ValueError) else str(problem.strerror)
+        reason = "it is no text" if isinstance(problem, ValueError) else str(problem.strerror)
         raise _no_list(path, reason) from problem
     if "\0" in text:
         raise _no_list(path, "it is no text")
@@ -81,7 +83,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _no_list(path: Path, reason: str) -> UnreadableInputError:
-    return UnreadableInputError(f"{path.name} is no readable list ({reason})", "a CSV file in UTF-8", "save it again")
+    return UnreadableInputError(f"{path.name} is no readable list ({reason})", "a CSV file", "save it again")
 
 
 def _require_columns(columns: list[str], name: str) -> None:
@@ -143,4 +145,5 @@ def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
                 ) from problem
     paths = {what: of.parent / place if place else None for what, place in files.items()}
     series = {what: said.get(what) or None for what in ("spect_series", "ct_series")}
-    return Pair(said["name"], where, of.parent, **paths, **series)  # type: ignore[arg-type]
+    patient = patient_key(patient_at(of.parent / said["spect"]))
+    return Pair(said["name"], where, of.parent, **paths, **series, patient=patient)  # type: ignore[arg-type]

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mureg.errors import UnreadableInputError
-from mureg.io.dicom_access import text
+from mureg.io.dicom_access import reading, text
 from mureg.io.dicom_files import DicomFile
 from mureg.study import PatientIdentity
 
 
-def identity_of(files: Sequence[DicomFile]) -> PatientIdentity:
-    """The patient that all files of a series name.
+def identity_of(files: Sequence[DicomFile]) -> PatientIdentity | None:
+    """The patient that all files of a series name, None for no files.
 
     Raises:
         UnreadableInputError: the files of one series name several patients.
     """
-    identities = {_identity(file) for file in files}
+    if not files:
+        return None
+    with reading("what the headers say of the patient"):
+        identities = {_identity(file) for file in files}
     identifiers = {one.identifier.casefold() for one in identities if one.identifier}
     if len(identifiers) > 1:
         raise UnreadableInputError(

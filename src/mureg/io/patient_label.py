@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mureg.io.archives import unpacked
 from mureg.io.dicom_access import text
-from mureg.io.dicom_files import require_path
 from mureg.io.dicom_nm import choose_spect
+from mureg.io.input_paths import require_path
 from mureg.io.nifti import is_nifti
 
 
@@ -15,10 +16,11 @@ def patient_label(spect: Path, series: str | None = None) -> str:
 
     Raises as `read_spect`.
     """
-    require_path(spect)
-    if spect.is_file() and is_nifti(spect):
-        return ""
-    header = choose_spect(spect, series).header
+    with unpacked(spect) as place:
+        require_path(place)
+        if place.is_file() and is_nifti(place):
+            return ""
+        header = choose_spect(place, series).header
     name = " ".join(text(header, "PatientName").replace("^", " ").split())
     identifier, day = text(header, "PatientID"), text(header, "StudyDate")
     if len(day) == 8 and day.isdigit():

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from mureg.errors import UnitsError
-from mureg.io.dicom_access import decoded_pixels, items, number, text
+from mureg.io.dicom_access import items, number, text
+from mureg.io.dicom_pixels import decoded_pixels
 from mureg.io.units import mu_per_cm
 
 _SAME = 1e-5
@@ -91,16 +92,28 @@ def settle_real_world(dataset: Dataset, name: str, *, as_map: bool) -> Notes:
     return (f"{stated}; the total of {total:g} counts in the header decides for the {chosen}",)
 
 
-def _settled_map(dataset: Dataset, stored: npt.NDArray[Any], rescale: Line, mapping: Line, stated: str) -> Notes:
-    in_per_cm = [_per_cm(_on(stored, line)) for line in (rescale, mapping)]
+def rescale_agrees(by_rescale: npt.NDArray[Any], by_mapping: npt.NDArray[Any], stated: str) -> bool | None:
+    """Whether the tissue of a map is that of the rescale values (True) or of the mapping (False).
+
+    None where it decides nothing and nothing has to be decided: one attenuation in two units, or none in either.
+
+    Raises `UnitsError` where both can be attenuation and differ.
+    """
+    in_per_cm = [_per_cm(by_rescale), _per_cm(by_mapping)]
     if in_per_cm[0] is not None and in_per_cm[1] is not None:
         largest = float(np.abs(in_per_cm[0] - in_per_cm[1]).max())
         if largest <= _SAME_MU * float(in_per_cm[1].max()):
-            return ()  # one attenuation in two units
+            return None
         raise _undecided(stated, "its tissue")
     if in_per_cm[0] is None and in_per_cm[1] is None:
-        return ()  # refused for its unit, whichever is used
-    by_rescale = in_per_cm[0] is not None
+        return None  # refused for its unit, whichever is used
+    return in_per_cm[0] is not None
+
+
+def _settled_map(dataset: Dataset, stored: npt.NDArray[Any], rescale: Line, mapping: Line, stated: str) -> Notes:
+    by_rescale = rescale_agrees(_on(stored, rescale), _on(stored, mapping), stated)
+    if by_rescale is None:
+        return ()
     _keep(dataset, rescale if by_rescale else mapping)
     return (f"{stated}; the tissue of the map decides for the {'rescale values' if by_rescale else 'mapping'}",)
 

@@ -74,7 +74,7 @@ def write_case(case: Case, folder: Path) -> Path:
         UsageError: the folder exists or cannot be written; a study without projections, CT or patient.
     """
     arrays = _arrays_of(case)
-    with writing_folder(folder) as scratch:
+    with writing_folder(folder, recognise=is_case) as scratch:
         save_file(arrays, scratch / ARRAYS)
         header = header_of(case, _sha256(scratch / ARRAYS))
         (scratch / HEADER).write_text(tomli_w.dumps(header), "utf-8")

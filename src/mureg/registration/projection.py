@@ -104,7 +104,7 @@ class ProfileLikelihood:
         alone, and not of what the model of camera and patient lacks, which is most of the error.
 
         Raises:
-            RegistrationError: no projections, hardly a row near the heart that the CT covers, or an implausible pose.
+            RegistrationError: no projections, hardly a row near the heart that the map covers, or an implausible pose.
         """
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
@@ -204,9 +204,9 @@ class _Climb:
         row_mm = self.acquisition.pixel_mm[0]
         if end - first < _FEWEST_ROWS:
             raise RegistrationError(
-                f"the CT covers {(end - first) * row_mm:.0f} mm of the projections around the heart",
+                f"the map covers {(end - first) * row_mm:.0f} mm of the projections around the heart",
                 f"at least {_FEWEST_ROWS * row_mm:.0f} mm",
-                "check that the CT shows the heart, or choose another registrar",
+                "check that it shows the heart, or choose another registrar",
             )
         grid = self.acquisition.grid()
         posed = PosedMaps.of(self.maps, self.outline, grid, pose)
@@ -281,7 +281,7 @@ def _note(evidence: dict[str, float]) -> str:
 def _warnings(evidence: dict[str, float]) -> tuple[str, ...]:
     warnings = []
     if evidence["rows_mm"] < _FEW_MM:
-        warnings.append(f"the CT covers only {evidence['rows_mm']:.0f} mm of the projections around the heart")
+        warnings.append(f"the map covers only {evidence['rows_mm']:.0f} mm of the projections around the heart")
     if evidence["gain_over_start"] <= 0.0:
         warnings.append("no pose explained the projections better than the start")
     if evidence["last_step_mm"] > 3.4:

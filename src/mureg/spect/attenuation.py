@@ -76,10 +76,11 @@ class AttenuationMap:
         mask = find_body(attenuation)
         truncation = find_truncation(attenuation, mask)
         notes: list[str] = []
+        given = "CT" if attenuation.quantity is Quantity.HU else "attenuation map"
         if truncation.share > _SAID_TRUNCATION:
             sentence = (
-                f"the body is wider than the CT's field: {100 * truncation.share:.0f} % of its outline runs along the "
-                f"edge, in {truncation.slices} of {truncation.of_slices} slices; what lies beyond is not in the map"
+                f"the body is wider than the field of the {given}: {100 * truncation.share:.0f} % of its outline runs "
+                f"along the edge, in {truncation.slices} of {truncation.of_slices} slices; what lies beyond is missing"
             )
             serious = truncation.share > _SERIOUS_TRUNCATION
             notes.append(Note(sentence, Rank.CHANGES_ANSWER if serious else Rank.GUESSED))

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAda
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
+from mureg.io.plain_text import read_text
 from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import NETWORKS, NetworkSettings, preset
 from mureg.training.augment import Augmentation
@@ -210,7 +211,7 @@ def read_table(name_or_path: str) -> Table:
         if name_or_path in (*SHIPPED, FINETUNE):
             text = (files("mureg") / "data" / "training" / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
-            text = Path(name_or_path).read_text(encoding="utf-8")
+            text = read_text(Path(name_or_path))
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise UsageError(

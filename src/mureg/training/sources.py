@@ -102,7 +102,7 @@ class ListedPair:
         study = read_study(self.spect, ct=self.ct, mu=self.mu)
         spect = reconstruct(study.spect, None, physics=WITHOUT) if isinstance(study.spect, Acquisition) else study.spect
         body = attenuation_maps(study.attenuation, spect.grid)[0].body
-        pose = RigidTransform.identity() if self.transform is None else read_transform(self.transform)[0]
+        pose = RigidTransform.identity() if self.transform is None else read_transform(self.transform).ct_from_spect
         heart = find_left_ventricle(spect)
         return Pair(spect, body, pose, np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM))
 

@@ -185,13 +185,6 @@ def test_a_single_slice_is_refused(tmp_path):
         read_ct_dicom(file)
 
 
-def test_enhanced_multiframe_is_refused(tmp_path):
-    file = write_ct(tmp_path, chest_like()[:1])[0]
-    change(file, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1")
-    with pytest.raises(UnreadableInputError, match="enhanced multi-frame"):
-        read_ct_dicom(tmp_path)
-
-
 def test_compression_without_a_decoder_is_one_sentence(tmp_path):
     for file in write_ct(tmp_path, chest_like()):
         ds = pydicom.dcmread(file)

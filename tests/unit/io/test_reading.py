@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mureg.assessment.identity import compare
 from mureg.errors import UnitsError, UnreadableInputError, UsageError
 from mureg.geometry import Quantity, Volume
 from mureg.io import inspect, read_ct, read_mu, read_spect, read_study
@@ -103,16 +104,14 @@ def test_a_study_has_one_attenuation_side(tmp_path):
         read_study(spect, ct=tmp_path / "ct", mu=tmp_path / "mu.dcm")
 
 
-def test_two_patients_are_said_and_never_named(tmp_path):
+def test_two_patients_are_handed_on_to_the_safety_checks_and_never_named(tmp_path):
     write_ct(tmp_path / "ct", chest_like())
     spect = tomo(tmp_path / "tomo.dcm")
-    assert not any("different patients" in note for note in read_study(spect, ct=tmp_path / "ct").notes)
-    change(spect, PatientID="SECRET-7")
-    notes = read_study(spect, ct=tmp_path / "ct").notes
-    assert any("the SPECT and the CT name different patients" in note for note in notes)
-    assert "SECRET-7" not in " ".join(notes)
-    change(spect, PatientID=None)
-    assert not any("different patients" in note for note in read_study(spect, ct=tmp_path / "ct").notes)
+    for identifier, comparison in (("T1", "same"), ("SECRET-7", "different"), (None, "same")):
+        change(spect, PatientID=identifier)  # the names agree throughout
+        study = read_study(spect, ct=tmp_path / "ct")
+        assert compare(study.spect_patient, study.attenuation_patient)[0] == comparison
+        assert "SECRET-7" not in " ".join(study.notes) + repr(study.spect_patient)
 
 
 def test_inspection_lists_everything_and_survives_bad_series(tmp_path):

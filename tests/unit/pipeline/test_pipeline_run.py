@@ -184,7 +184,8 @@ class TestCoverage:
         # 28 slices of SPECT, 20 of CT of the same thickness about the same middle
         assert outcome.mu_header.known_share == pytest.approx(20 / 28)
         missing = 100 * (1 - outcome.examination.found.mu.known_share)
-        assert any(f"the CT does not reach {missing:.0f} % of the SPECT field" in said for said in outcome.warnings)
+        beyond = f"the attenuation map does not reach {missing:.0f} % of the SPECT field"
+        assert any(beyond in said for said in outcome.warnings)
 
 
 class TestFrames:

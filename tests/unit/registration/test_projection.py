@@ -143,7 +143,7 @@ def test_a_reconstruction_without_projections_is_refused() -> None:
 
 def test_a_ct_that_ends_at_the_heart_is_refused() -> None:
     low = Grid.centred((64, 54, 11), CT.spacing_mm, (0.0, 10.0, 12.0))
-    with pytest.raises(RegistrationError, match=r"the CT covers .* mm of the projections around the heart"):
+    with pytest.raises(RegistrationError, match=r"the map covers .* mm of the projections around the heart"):
         replace(QUICK, margin_mm=28.0).register(activity(), mu_volume(low), seen(RigidTransform.identity()))
 
 

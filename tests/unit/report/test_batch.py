@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import support
 from mureg.errors import UsageError
-from mureg.io.pair import Pair
+from mureg.io.pair import Pair, patient_key
 from mureg.report.batch.folder import RUN
 from mureg.report.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.report.batch.rows import rows_of
@@ -291,7 +292,7 @@ def test_damaged_records_mean_that_their_study_is_done_again(tmp_path) -> None:
         folder = {"study.json": studies / "s01", "registration.json": studies / "s02", "failure.json": studies / "s05"}
         (folder.get(name, tmp_path / "out") / name).write_text(text)
     (studies / "s03" / "study.json").unlink()
-    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "move_at_heart": "far"}')
+    (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "move_at_heart": {"rms_mm": "far"}}')
     before = times(tmp_path / "out")
     again = batch(tmp_path)
     assert (again.made, again.already, len(again.failed)) == (5, 1, 0)
@@ -340,8 +341,8 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(tmp_path) -> None:
     (pair,) = pairs(tmp_path, 1)
     folder = tmp_path / "out" / "studies" / "s00"
     folder.mkdir(parents=True)
-    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"]}
-    said |= {"move_at_heart": {"mean_mm": {"left": -1.0, "back": 2.0, "head": 3.0}}}
+    move = {"mean_mm": {"left": -1.0, "back": 2.0, "head": 3.0}}
+    said = {"reason": "=cmd|' /C calc'!A0", "warnings": ["@SUM(1)"], "move_at_heart": move}
     (folder / "registration.json").write_text(json.dumps(said))
     (folder / "study.json").write_text("{}")
     write_summary(rows_of([pair], tmp_path / "out"), tmp_path / "out")
@@ -402,3 +403,28 @@ def test_killed_again_and_again_it_says_the_same(tmp_path, tmp_path_factory) -> 
         name: time for name, time in before.items() if not name.startswith(".")
     }
     assert not list((tmp_path / "out" / "studies").glob(".*"))
+
+
+def test_studies_of_one_patient_are_shown_side_by_side(tmp_path) -> None:
+    """Where the worst of them stands; patients share a number that is no identifier, those with one study have none."""
+    moves = {"s00": 1.0, "s01": 9.0, "s02": 5.0, "s03": 2.0, "s04": 7.0, "s05": 3.0}
+    patients = {"s00": "anna", "s01": "anna", "s02": "berta", "s03": "carla", "s04": "carla", "s05": ""}
+    found = []
+    for pair in pairs(tmp_path, 6):
+        key = patient_key(patients[pair.name])
+        found.append(replace(pair, patient=key))
+        folder = tmp_path / "out" / "studies" / pair.name
+        folder.mkdir(parents=True)
+        said = {"decision": "moved", "move_at_heart": {"rms_mm": moves[pair.name]}}
+        (folder / "registration.json").write_text(json.dumps(said))
+        (folder / "study.json").write_text("{}")
+    rows = rows_of(found, tmp_path / "out")
+    assert [row.study for row in rows] == ["s01", "s00", "s04", "s03", "s02", "s05"]
+    assert [row.patient for row in rows] == ["1", "1", "2", "2", "", ""]
+    assert [row.study for row in rows_of(found, tmp_path / "out", {"s03"})][:2] == ["s03", "s04"], "a changed one fails"
+    table, page = write_summary(rows, tmp_path / "out")
+    columns, *lines = summary(tmp_path / "out")[0]
+    assert [line[columns.index("patient")] for line in lines] == ["1", "1", "2", "2", "", ""]
+    words = page.read_text()
+    assert words.count("<span>patient 1</span>") == words.count("<span>patient 2</span>") == 2
+    assert not any(name and (name in words or name in table.read_text()) for name in patients.values())

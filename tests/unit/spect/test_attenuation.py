@@ -93,7 +93,7 @@ def test_water_fills_what_repeated_slices_cannot_reach() -> None:
     assert float(mu.values.flatten()[side]) == pytest.approx(0.1538)
     assert mu.outside is not None
     assert bool(mu.outside.flatten()[side])
-    assert any("wider than the CT's field" in note for note in maps.notes)
+    assert any("wider than the field of the CT" in note for note in maps.notes)
 
 
 def test_a_slanted_scan_is_continued_column_by_column(ct) -> None:

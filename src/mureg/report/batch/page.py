@@ -49,6 +49,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "spect_acquired": lambda row: row.spect_acquired,
     "ct_acquired": lambda row: row.ct_acquired,
     "processed": lambda row: row.processed,
+    "patient": lambda row: row.patient,
     "seconds": lambda row: row.seconds,
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Row:
         spect_acquired, ct_acquired: date and time of the scans.
         processed: date and time of the run.
         seconds: that the study took; another run repeats neither this nor `processed`.
+        patient: a number that studies of one patient share, "" for a patient with one study.
     """
 
     study: str
@@ -69,6 +71,7 @@ class Row:
     ct_acquired: str = ""
     processed: str = ""
     seconds: float | None = None
+    patient: str = ""
 
     @property
     def is_failed(self) -> bool:
@@ -106,13 +109,22 @@ class Result:
 def rows_of(pairs: Sequence[Pair], output: Path, changed: Collection[str] = ()) -> tuple[Row, ...]:
     """What is known of each study: failed ones, those to be looked at, then by interval or shift, then by name.
 
+    Studies of one patient stand beside each other, where the worst of them stands.
+
     Args:
         pairs: the studies.
         output: the batch's folder.
         changed: names of those whose files are others now.
     """
-    rows = (_changed(pair, output) if pair.name in changed else row_of(pair, output) for pair in pairs)
-    return tuple(sorted(rows, key=lambda row: row._order))
+    rows = [(_changed(pair, output) if pair.name in changed else row_of(pair, output), pair.patient) for pair in pairs]
+    rows.sort(key=lambda both: both[0]._order)
+    studies = Counter(patient for _, patient in rows if patient)
+    groups: dict[str, list[Row]] = {}
+    for row, patient in rows:
+        groups.setdefault(patient if studies[patient] > 1 else f"study {row.study}", []).append(row)
+    numbers = iter(range(1, len(rows) + 1))
+    labels = {key: str(next(numbers)) for key, group in groups.items() if len(group) > 1}
+    return tuple(replace(row, patient=labels.get(key, "")) for key, group in groups.items() for row in group)
 
 
 def row_of(pair: Pair, output: Path) -> Row:
