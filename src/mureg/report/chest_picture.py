@@ -8,7 +8,7 @@ from matplotlib.patheffects import withStroke
 from mureg.assessment.result import Assessment
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
-from mureg.heart.find import HeartLocation, find_left_ventricle
+from mureg.heart.find import HeartLocation
 from mureg.report.canvas import AFTER, BEFORE, Canvas, draw_outline
 from mureg.report.chest import (
     LUNG_EDGE_PER_CM,
@@ -51,8 +51,7 @@ class ChestPicture:
         self._maps = (assessment.mu_header, assessment.shown.mu)
         self._spect = smoothed(assessment.spect_uncorrected)
         self._rows = (_BEFORE, _WITHHELD if assessment.withheld else _AFTER)
-        clearest = assessment.shown.spect or assessment.spect_uncorrected
-        self.heart: HeartLocation = find_left_ventricle(clearest, assessment.shown.mu)
+        self.heart = HeartLocation(assessment.heart.centre_mm, 1.0)  # where the decision measured the move
         self._bright = brightest_in_heart(self._spect, self.heart)
 
     def fused(self, canvas: Canvas, left: float, top: float) -> None:

@@ -62,7 +62,7 @@ def compose_quality(assessment: Assessment) -> Canvas:
     layout = _Layout()
     canvas = Canvas(layout.width, layout.height)
     shown = assessment.shown
-    heart = find_left_ventricle(shown.spect or assessment.spect_uncorrected, shown.mu)
+    heart = HeartLocation(assessment.heart.centre_mm, 1.0)  # where the decision measured the move
     canvas.text(layout.left, 16, "Attenuation map on SPECT", fontsize=17, fontweight="bold")
     filtered = display_filter(assessment.spect_uncorrected.grid)
     legend = f"colour: uncorrected SPECT ({filtered})     grey: map     line: edge of its lungs and body"

@@ -89,4 +89,4 @@ def test_without_dask_the_package_to_install_is_named(tmp_path, monkeypatch) -> 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"pip install mureg\[cluster\]"):
         simulate_cohort(SETTINGS, 1, tmp_path, scheduler="tcp://127.0.0.1:1", simulate=small_case)
-    assert list((tmp_path / "cases").iterdir()) == []
+    assert not (tmp_path / "cases").exists()

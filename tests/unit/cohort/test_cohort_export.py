@@ -118,7 +118,7 @@ def test_a_case_without_a_frame_of_reference_gets_one(tmp_path) -> None:
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(folder, tmp_path) -> None:
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="holds other things"):
         export_case(CASE, folder)
     fractional = replace(CASE.study.spect, counts=CASE.study.spect.counts + 0.5)
     with pytest.raises(Exception, match="not whole"):

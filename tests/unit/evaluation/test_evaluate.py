@@ -395,7 +395,9 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
     def test_a_folder_that_is_no_cohort(self, place, tmp_path, capsys) -> None:
-        assert main(["evaluate", "--cohort", str(tmp_path), "-o", str(tmp_path / "out")]) == 4
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        assert main(["evaluate", "--cohort", str(empty), "-o", str(tmp_path / "out")]) == 4
         assert "no cases in" in capsys.readouterr().err
 
     def test_no_cohort_at_all(self, tmp_path, capsys) -> None:

@@ -121,6 +121,7 @@ def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
     settings = toy_settings(epochs=2)
     train(settings, toys, unseen, tmp_path / "run", report=heard)
     assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        ".mureg",
         "settings.toml",
         "data.json",
         "log.csv",
@@ -188,7 +189,7 @@ class TestRefusals:
 
     def test_a_folder_of_other_things(self, toys, unseen, tmp_path) -> None:
         (tmp_path / "letter.txt").write_text("dear")
-        with pytest.raises(UsageError, match="exists already"):
+        with pytest.raises(UsageError, match="holds other things"):
             train(toy_settings(), toys, unseen, tmp_path)
         assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
 
