@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # threads are counted by mureg itself; tests run in parallel, one thread each
-TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg
 
 .PHONY: demo test check bench clean sample
 .DEFAULT_GOAL := demo
@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mureg demo --overwrite -o demo-output
 
 test: $(VENV)/.installed-dev
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=25
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
