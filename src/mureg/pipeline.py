@@ -13,7 +13,7 @@ import torch
 
 import mureg
 from mureg.assessment.assess import assess
-from mureg.assessment.data_checks import coverage_notes, motion_notes, refuse_without_lung
+from mureg.assessment.data_checks import data_notes, refuse_without_lung
 from mureg.assessment.identity import require_one_patient
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment, Examination, MapAtPose, Provenance, Settings
@@ -203,10 +203,8 @@ def reconstruct_at(
     image, physics_notes = corrected_at(ct_from_spect, study.spect, maps, outline, reconstructor, physics)
     mu = maps.on_spect(uncorrected.grid, ct_from_spect, outline)
     heart = find_left_ventricle(image, mu)
-    checks = (
-        *motion_notes(study.spect),
-        *coverage_notes(uncorrected, mu, heart.centre_mm, limits, study.attenuation_name),
-    )
+    at = MapAtPose(ct_from_spect, mu, image)
+    checks = data_notes(study, uncorrected, maps, outline, at, heart.centre_mm, limits)
     return image, by_rank((*identity_notes, *study.notes, *study.spect.notes, *map_notes, *physics_notes, *checks))
 
 

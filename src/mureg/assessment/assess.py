@@ -50,10 +50,11 @@ def assess(
     mismatch = _mismatch(examination, ventricle)
     confidence = confidence_at(examination, heart.centre_mm)
     evidence = examination.registration.evidence
+    parts = examination.study, examination.uncorrected, examination.maps, examination.outline
     warnings = by_rank(
         (
             *examination.notes,
-            *data_notes(examination, heart.centre_mm, limits),
+            *data_notes(*parts, examination.found, heart.centre_mm, limits),
             *heart_notes(heart, limits),
             *examination.registration.warnings,
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
-from mureg.assessment.result import Examination, HeartPlace
+from mureg.assessment.result import HeartPlace, MapAtPose
 from mureg.assessment.thresholds import Thresholds
 from mureg.errors import RefusedError
 from mureg.geometry import Volume
@@ -20,18 +20,36 @@ from mureg.registration.profile import air_inside
 from mureg.spect import Acquisition
 from mureg.spect.attenuation import AttenuationMaps
 from mureg.spect.patient_motion import largest_jump
+from mureg.study import Study
 
 
-def data_notes(examination: Examination, heart_mm: Triple, limits: Thresholds) -> Iterator[Note]:
-    """Notes on the study at the pose found, each with its rank; `heart_mm` is where the heart is in SPECT space."""
-    study = examination.study
+def data_notes(
+    study: Study,
+    uncorrected: Volume,
+    maps: AttenuationMaps,
+    outline: Volume,
+    at: MapAtPose,
+    heart_mm: Triple,
+    limits: Thresholds,
+) -> Iterator[Note]:
+    """Notes on a study with its map at one pose, each with its rank: for every path that uses a map.
+
+    Args:
+        study: as it was read.
+        uncorrected: its SPECT without attenuation correction.
+        maps: body and table apart.
+        outline: label of where the emission comes from.
+        at: the pose in question, and the map there on the grid of `uncorrected`.
+        heart_mm: where the heart is in SPECT space.
+        limits: of the decision.
+    """
+    given = study.attenuation_name
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
-        parts = examination.maps, examination.outline, examination.registration.ct_from_spect, heart_mm
-        yield from projection_notes(projection_evidence(study.spect, *parts), limits, study.attenuation_name)
-    yield from frame_notes(examination.uncorrected, examination.maps.body, study.attenuation_name)
-    mu = examination.found.mu
-    yield from coverage_notes(examination.uncorrected, mu, heart_mm, limits, study.attenuation_name)
+        evidence = projection_evidence(study.spect, maps, outline, at.ct_from_spect, heart_mm)
+        yield from projection_notes(evidence, limits, given)
+    yield from frame_notes(uncorrected, maps.body, given)
+    yield from coverage_notes(uncorrected, at.mu, heart_mm, limits, given)
 
 
 def motion_notes(acquisition: Acquisition) -> Iterator[Note]:

@@ -211,3 +211,12 @@ def test_a_wall_that_the_ct_does_not_reach_has_no_index() -> None:
     values = torch.full(HEART_GRID.shape, 0.15)
     nowhere = Volume(values, HEART_GRID, Quantity.MU_PER_CM, torch.ones(HEART_GRID.shape, dtype=torch.bool))
     assert mismatch_percent(myocardium(wall_volume(), VENTRICLE), nowhere) is None
+
+
+def test_reconstruct_at_a_pose_has_the_warnings_of_a_registration(study) -> None:
+    """The same pose through both doors: what is said of motion, coverage, frames and projections is the same."""
+    limits = Thresholds(least_map_gain=1000.0, rotation_centre_mm=100.0)
+    answer = run(study, Told(MOTION), OSEM, PHYSICS, limits=limits)
+    _, notes = reconstruct_at(study, MOTION, OSEM, PHYSICS, limits=limits)
+    assert any("no better than water" in note for note in notes)
+    assert set(notes) == {note for note in answer.warnings if "ways to locate the heart" not in note}
