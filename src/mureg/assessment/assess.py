@@ -128,7 +128,7 @@ def _heart_place(examination: Examination, ventricle: FoundAxis | None) -> Heart
     if all(name in evidence for name in HEART_MM):
         x, y, z = (evidence[name] for name in HEART_MM)
         places["registrar"] = (x, y, z)
-    if ventricle is None or not ventricle.by_hand:
+    if ventricle is None:  # the pictures are centred on the axis where there is one
         image = examination.found.spect or examination.uncorrected
         places["image"] = find_left_ventricle(image, examination.found.mu).centre_mm
     points = np.array(list(places.values()))
