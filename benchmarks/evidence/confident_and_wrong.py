@@ -22,8 +22,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+from mureg.evaluation.work import shared_out
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -116,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
             source(emission, RUNS / "emissions")
     if options.emissions:
         return 0
-    for new in results(work, options.jobs):
+    for new in shared_out(rows_of, work, options.jobs):
         rows = ordered([*rows, *new])
         write_rows(path, rows)
         for row in new:
@@ -126,15 +127,6 @@ def main(arguments: list[str] | None = None) -> int:
     (OUTPUT / f"{options.label}.md").write_text(text, "utf-8")
     print(summary(rows, before))
     return 1 if any(row.wrong for row in rows) else 0
-
-
-def results(work: list[Work], jobs: int) -> Iterator[list[Row]]:
-    """Of every case, as they come."""
-    if jobs == 1:
-        yield from map(rows_of, work)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(rows_of, work)
 
 
 if __name__ == "__main__":

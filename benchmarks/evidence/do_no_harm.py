@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from studies import Truth
 from verdicts import Row, extract, read_rows, row_of, write_rows
 
 from mureg.cohort.export import export_case
+from mureg.evaluation.work import shared_out
 from mureg.io.store import CASES, open_case, read_case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.table:
         path = OUTPUT / f"{'still-' if options.still else ''}{options.cohort.name}.csv"
         rows = read_rows(path)
-        for new in results(list(missing(options, rows)), options.jobs):
+        for new in shared_out(rows_of, list(missing(options, rows)), options.jobs):
             latest = {(row.case, row.mode): row for row in (*rows, *new)}
             rows = [latest[key] for key in sorted(latest)]
             write_rows(path, rows)
@@ -177,15 +177,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print(text)
     return 0
-
-
-def results(work: list[Work], jobs: int) -> Iterator[list[Row]]:
-    """Of every case, as they come."""
-    if jobs == 1:
-        yield from map(rows_of, work)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(rows_of, work)
 
 
 if __name__ == "__main__":

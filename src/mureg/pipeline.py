@@ -88,16 +88,16 @@ def run(
     registration = registrar.register(uncorrected, maps.body, acquisition, maps)
 
     notes: Notes = (*identity_notes, *study.notes, *_acquisition_notes(study.spect, correct), *map_notes)
-    images: dict[RigidTransform, Volume | None] = {}
-    for pose in (RigidTransform.identity(), registration.ct_from_spect):
-        if correct and acquisition is not None and pose not in images:
+    poses = RigidTransform.identity(), registration.ct_from_spect
+    at: dict[RigidTransform, MapAtPose] = {}
+    for pose in dict.fromkeys(poses):
+        image = None
+        if correct and acquisition is not None:
             clock.begin("corrected SPECT")
-            images[pose], physics_notes = corrected_at(pose, acquisition, maps, outline, reconstructor, physics)
+            image, physics_notes = corrected_at(pose, acquisition, maps, outline, reconstructor, physics)
             notes = (*notes, *physics_notes)
-    header, found = (
-        MapAtPose(pose, maps.on_spect(grid, pose, outline), images.get(pose))
-        for pose in (RigidTransform.identity(), registration.ct_from_spect)
-    )
+        at[pose] = MapAtPose(pose, maps.on_spect(grid, pose, outline), image)
+    header, found = (at[pose] for pose in poses)
 
     clock.begin("decision")
     provenance = Provenance(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mureg.assessment.move import heart_points_mm
 from mureg.assessment.result import Confidence, Examination
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration
 from mureg.registration.confidence import half_widths, heart_bound_mm, place_half_widths_mm, settings_sha256
 from mureg.spect import Acquisition
 
@@ -29,17 +28,16 @@ def confidence_at(examination: Examination, heart_mm: Triple) -> Confidence | No
         place_half_widths_mm(registration, heart_mm),
         angles_deg,
         max(bound_mm, FLOOR_MM),
-        is_calibrated(examination, registration),
+        is_calibrated(examination),
     )
 
 
-def is_calibrated(examination: Examination, registration: Registration) -> bool:
+def is_calibrated(examination: Examination) -> bool:
     """Whether the covariance was measured with the settings of this run."""
     settings = examination.provenance.settings
     parts = ["attenuation"]
     if isinstance(examination.study.spect, Acquisition):
         parts.append("reconstructor")
     used = {part: settings_sha256(settings[part]) for part in parts}
-    return bool(registration.calibrated_for) and all(
-        registration.calibrated_for.get(part) == sha256 for part, sha256 in used.items()
-    )
+    measured = examination.registration.calibrated_for
+    return bool(measured) and all(measured.get(part) == sha256 for part, sha256 in used.items())

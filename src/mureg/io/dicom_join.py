@@ -25,6 +25,20 @@ def joined_slices(series: Sequence[DicomSeries]) -> list[DicomSeries]:
     place, also number, description, kernel and thickness. A joined series takes the first UID and says so in its notes.
     """
     single = [one for one in series if len(one.files) == 1 and _is_one_slice(one.files[0].header)]
+    return _joined(series, single, _as_series)
+
+
+def joined_objects(objects: Sequence[DicomSeries]) -> list[DicomSeries]:
+    """NM objects; reconstructions of one frame each become a volume, as in `joined_slices`, whose file has parts."""
+    return _joined(objects, [one for one in objects if _is_nm_slice(one.files[0].header)], _as_object)
+
+
+def _joined(
+    series: Sequence[DicomSeries],
+    single: Sequence[DicomSeries],
+    whole: Callable[[Sequence[DicomSeries]], DicomSeries],
+) -> list[DicomSeries]:
+    """The series, each group of single slices made whole at the place of its first."""
     joined = {one.uid: group for group in _grouped(single) for one in group}
     made = []
     for one in series:
@@ -32,24 +46,14 @@ def joined_slices(series: Sequence[DicomSeries]) -> list[DicomSeries]:
         if group is None:
             made.append(one)
         elif one is group[0]:
-            made.append(_as_series(group))
+            made.append(whole(group))
     return made
 
 
-def joined_objects(objects: Sequence[DicomSeries]) -> list[DicomSeries]:
-    """NM objects; reconstructions of one frame each become a volume, as in `joined_slices`, whose file has parts."""
-    single = [one for one in objects if _is_nm_slice(one.files[0].header)]
-    joined = {one.uid: group for group in _grouped(single) for one in group}
-    made = []
-    for one in objects:
-        group = joined.get(one.uid) if one in single else None
-        if group is None:
-            made.append(one)
-        elif one is group[0]:
-            whole = _as_series(group)
-            first = replace(whole.files[0], parts=whole.files, notes=whole.notes)
-            made.append(replace(whole, files=(first,)))
-    return made
+def _as_object(group: Sequence[DicomSeries]) -> DicomSeries:
+    """One object whose file has parts."""
+    whole = _as_series(group)
+    return replace(whole, files=(replace(whole.files[0], parts=whole.files, notes=whole.notes),))
 
 
 def _grouped(series: Sequence[DicomSeries]) -> list[list[DicomSeries]]:
