@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -78,7 +79,11 @@ def is_released(decision: Decision, grounds: Grounds, limits: Thresholds) -> boo
 
 
 def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
-    """Why the map need not move; "" where it has to."""
+    """Why the map need not move; "" where it has to.
+
+    A bound is the error of the pose found. Move and bound are independent, so the root of the sum of their squares is
+    what the scanner position may be off by; a move below a pixel is "too small" only where that is below a pixel too.
+    """
     moved = grounds.move.rms_mm
     if moved == 0.0:
         return "No pose was better than the scanner position."
@@ -89,7 +94,9 @@ def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
         )
     if moved > limits.action_limit_mm:
         return ""
-    if grounds.largest_change is not None and grounds.changed == 0:
+    bound = grounds.confidence
+    may_be_more = bound is not None and math.hypot(moved, bound.heart_mm) > limits.action_limit_mm
+    if grounds.largest_change is not None and grounds.changed == 0 and not may_be_more:
         return (
             f"The best pose, {moved:.1f} mm away at the heart, less than a pixel, changes no segment by more than "
             f"{limits.changed_percent:g} points."
@@ -99,8 +106,7 @@ def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
             f"The best pose, {moved:.1f} mm away at the heart, explains the projections hardly better than the scanner "
             f"position (log-likelihood {grounds.gain:+.0f}, at least {limits.least_gain:g} asked for)."
         )
-    bound = grounds.confidence
-    if bound is not None and bound.calibrated and moved <= bound.heart_mm <= limits.action_limit_mm:
+    if bound is not None and bound.calibrated and moved <= bound.heart_mm and not may_be_more:
         return (
             f"The best pose lies {moved:.1f} mm at the heart from the scanner position, within its own 90 % bound of "
             f"{bound.heart_mm:.1f} mm."

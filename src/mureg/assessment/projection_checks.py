@@ -1,10 +1,10 @@
-"""Whether the projections agree with the map, its scale along the body and the centre of rotation.
+"""Whether the projections agree with the map, its scale along the body, its sides and the centre of rotation.
 
 For each alternative an activity is reconstructed from the coarse projections with the same number of passes, and the
 Poisson log-likelihood that it reaches is compared, per thousand counts. Alternatives: the CT's map at the pose found;
 water inside the outline of the emission, which knows nothing of this patient's CT; the map stretched along the body;
-the projections shifted against the axis of rotation. Only rows that see the heart and that the CT
-covers are used. Resolution and scatter are left out: they are alike in all.
+the map with left and right exchanged; the projections shifted against the axis of rotation. Only rows that see the
+heart and that the CT covers are used. Resolution and scatter are left out: they are alike in all.
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ class ProjectionEvidence:
         map_gain: of the map at the pose found over water inside the outline of the emission.
         stretch_gains: of the map stretched along the body about the heart, by factor, over the map as it is; empty
             where the CT covers too little above and below the heart.
+        mirror_gain: of the map with left and right exchanged, about the middle of the body, over the map as it is.
         rotation_offset_mm: distance between the axis of rotation and where it fits best, beyond the usual one.
     """
 
     map_gain: float
     stretch_gains: dict[float, float]
+    mirror_gain: float
     rotation_offset_mm: float
 
 
@@ -83,10 +85,12 @@ def projection_evidence(
     mu = maps.on_spect(grid, ct_from_spect, outline)
     water = Volume(outline.resampled(onto=grid).values * _WATER_PER_CM, grid, Quantity.MU_PER_CM)
     with_map = log_likelihood(chosen, mu)
+    mirrored = _mirrored(body).on_spect(grid, ct_from_spect, outline)
     before, after = (log_likelihood(_offset(chosen, mm), mu) for mm in (-_OFFSET_MM, _OFFSET_MM))
     return ProjectionEvidence(
         (with_map - log_likelihood(chosen, water)) / _thousands(chosen),
         {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect),
+        (log_likelihood(chosen, mirrored) - with_map) / _thousands(chosen),
         _vertex_mm(before, with_map, after) - _USUAL_OFFSET_MM,
     )
 
@@ -134,6 +138,12 @@ def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: st
             f"(log-likelihood {gain:+.2f} per thousand counts): check its slice spacing",
             Rank.CHANGES_ANSWER,
         )
+    if evidence.mirror_gain > limits.largest_mirror_gain:
+        yield Note(
+            f"the {given} would explain the projections better with left and right exchanged (log-likelihood "
+            f"{evidence.mirror_gain:+.2f} per thousand counts): it may be mirrored, or of another patient",
+            Rank.CHANGES_ANSWER,
+        )
     offset = evidence.rotation_offset_mm
     if abs(offset) > limits.rotation_centre_mm:
         yield Note(
@@ -164,8 +174,21 @@ def _stretched(
 ) -> AttenuationMaps:
     """The body scaled along the body's axis about the heart."""
     height_mm = float(ct_from_spect.apply(heart_mm)[2])
-    scale = np.diag([1.0, 1.0, factor, 1.0])
-    scale[2, 3] = height_mm * (1.0 - factor)
+    return _scaled(maps, 2, factor, height_mm)
+
+
+def _mirrored(maps: AttenuationMaps) -> AttenuationMaps:
+    """The body with left and right exchanged about the middle of what attenuates."""
+    values = maps.body.numpy()
+    inside = np.argwhere(values > _WATER_PER_CM / 2)
+    middle_mm = float(maps.body.grid.points(inside)[:, 0].mean()) if len(inside) else maps.body.grid.centre_mm[0]
+    return _scaled(maps, 0, -1.0, middle_mm)
+
+
+def _scaled(maps: AttenuationMaps, axis: int, factor: float, about_mm: float) -> AttenuationMaps:
+    """The body scaled along one patient axis about a place on it."""
+    scale = np.eye(4)
+    scale[axis, axis], scale[axis, 3] = factor, about_mm * (1.0 - factor)
     body = maps.body
     grid = Grid(body.grid.shape, scale @ body.grid.affine, body.grid.frame_of_reference)
     return AttenuationMaps(Volume(body.values, grid, body.quantity, body.outside), None, maps.settings)

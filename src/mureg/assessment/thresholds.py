@@ -39,6 +39,7 @@ class Thresholds:
         least_map_gain: review if the map explains the projections better than water in the outline of the emission by
             less than this (log-likelihood per thousand counts).
         largest_stretch_gain: review if the map stretched along the body explains them better by more than this.
+        largest_mirror_gain: review if the map with left and right exchanged explains them better by more than this.
         rotation_centre_mm: review if the projections fit best farther than this from the stated centre of rotation.
         least_heart_confidence: review if the confidence of the ventricle detection is below this.
         least_axis_confidence: review if the confidence of the ventricle's long axis is below this.
@@ -59,6 +60,7 @@ class Thresholds:
     extension_percent: Percent = 10.0
     least_map_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
     largest_stretch_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.1
+    largest_mirror_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
     rotation_centre_mm: Millimetres = 3.0
     least_heart_confidence: Share = HARD_TO_FIND
     least_axis_confidence: Share = 0.3

@@ -30,7 +30,13 @@ OSEM, PHYSICS = Osem(iterations=2, subsets=6), Physics(resolution=False, scatter
 CAMERA = camera(orbit(24, 360), rows=28, columns=34, pixel_mm=(12.0, 12.0))
 GRID = CAMERA.grid()
 CT_GRID = Grid.centred((56, 46, 46), (9.0, 9.0, 9.0))
-QUIET = Thresholds(heart_apart_mm=500.0, least_map_gain=-1000.0, rotation_centre_mm=100.0, largest_stretch_gain=100.0)
+QUIET = Thresholds(
+    heart_apart_mm=500.0,
+    least_map_gain=-1000.0,
+    rotation_centre_mm=100.0,
+    largest_stretch_gain=100.0,
+    largest_mirror_gain=100.0,
+)
 """This small chest is no patient: what its projections and ventricle look like is tested elsewhere."""
 MOTION = RigidTransform.from_six((22.0, -16.0, 20.0), (4.0, -3.0, 5.0), GRID.centre_mm)
 

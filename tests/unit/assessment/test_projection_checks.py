@@ -59,6 +59,7 @@ def test_a_right_map_raises_nothing(acquisition, outline) -> None:
     found = evidence(acquisition, outline, mu_volume(CT_GRID))
     assert found.map_gain > 0.5
     assert max(found.stretch_gains.values()) < 0.0
+    assert found.mirror_gain < -0.1
     assert sentences(found) == ""
 
 
@@ -77,6 +78,14 @@ def test_a_wrong_slice_spacing_is_seen_with_its_sense(acquisition, outline, fact
     assert found.stretch_gains[towards] > 0.0
     (note,) = projection_notes(found, Thresholds(largest_stretch_gain=0.0))
     assert f"by {towards:g}" in note
+
+
+def test_a_mirrored_map_is_seen(acquisition, outline) -> None:
+    """About the middle of the grid, which is not that of the body, and moved back over it as a registrar would."""
+    right = mu_volume(CT_GRID)
+    found = evidence(acquisition, outline, Volume(right.values.flip(0), right.grid, right.quantity, right.outside))
+    assert found.mirror_gain > 0.1
+    assert "left and right exchanged" in sentences(found)
 
 
 @pytest.mark.parametrize("offset_mm", [-14.0, 14.0])
