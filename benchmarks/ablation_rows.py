@@ -14,7 +14,7 @@ from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.geometry import Volume
 from mureg.simulate.breathing import BreathingRange
 from mureg.spect import Acquisition, Physics, SystemModel
-from mureg.spect.attenuation import AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.spect.scatter import SimulatedScatter
 
 SEED = 20251103

@@ -39,14 +39,14 @@ from ablation_rows import BASE, HEADERS, NEAR, ROWS, SEED, TRUE, Told, Variant, 
 
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name, simulate_case
-from mureg.evaluation import target_registration_error_mm
-from mureg.evaluation.methods import Found, Method, register
-from mureg.evaluation.statistics import Estimate, bootstrap, bootstrap_difference, mean
-from mureg.evaluation.table import Line, Table
+from mureg.comparison import target_registration_error_mm
+from mureg.comparison.methods import Found, Method, register
+from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_difference, mean
+from mureg.comparison.table import Line, Table
 from mureg.geometry import RigidTransform, Volume
 from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
-from mureg.registration.learned import Learned, shipped
+from mureg.registration.network import Learned, shipped
 from mureg.spect import Acquisition
 from mureg.study import Case
 

@@ -24,7 +24,7 @@ from mureg.io import read_ct
 from mureg.simulate.ct_anatomy import load_landmarks
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
-from mureg.spect.body import in_patient_order
+from mureg.attenuation.body import in_patient_order
 
 HALF_MM, STEP_MM = 85.0, 14.0
 MOST_BYTES = 150_000

@@ -25,13 +25,13 @@ import numpy as np
 
 from mureg.assessment.result import Assessment
 from mureg.errors import MuregError
-from mureg.evaluation.images import Images, nmse_percent
-from mureg.evaluation.metrics import target_registration_error_mm
-from mureg.evaluation.work import shared_out
+from mureg.comparison.images import Images, nmse_percent
+from mureg.comparison.metrics import target_registration_error_mm
+from mureg.jobs.tasks import shared_out
 from mureg.geometry import RigidTransform, Volume
 from mureg.heart.axis import axis_from_wall
 from mureg.heart.polar import polar_map, segment_error_percent
-from mureg.io.store import CASES, open_case, read_case
+from mureg.cohort.store.cohort import CASES, open_case, read_case
 from mureg.pipeline import run
 from mureg.recon import Osem
 from mureg.registration import NearHeart, Registrar

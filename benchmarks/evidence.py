@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from mureg.evaluation import ACTION_LIMIT_MM, share_above
-from mureg.evaluation.statistics import bootstrap, mean, percentile_95, wilcoxon_test
+from mureg.comparison import ACTION_LIMIT_MM, share_above
+from mureg.comparison.statistics import bootstrap, mean, percentile_95, wilcoxon_test
 from mureg.files.atomic import writing
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"

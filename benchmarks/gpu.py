@@ -22,7 +22,7 @@ from mureg.io import read_study
 from mureg.pipeline import run
 from mureg.registration import MutualInformation, ProfileLikelihood
 from mureg.registration.networks import NETWORKS, NetworkSettings, initialised, preset
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 
 BATCH, WARM_UP, STEPS = 4, 3, 8
 SIZES = {

@@ -32,12 +32,12 @@ from mureg.cohort.work import Done
 from mureg.files import atomic
 from mureg.files.output import claimed
 from mureg.io import read_study
-from mureg.io.pair import Pair
+from mureg.io.worklist.entry import Pair
 from mureg.pipeline import run
 from mureg.registration import NearHeart
 from mureg.report import check_folder, write_folder
-from mureg.report.batch import run as batches
-from mureg.simulate.sample import sample_folder
+from mureg.batch import run as batches
+from mureg.sample import sample_folder
 
 STUDIES = 5
 NOTES = {"notes.txt": b"mine", "mine/more.txt": b"mine too"}

@@ -26,7 +26,7 @@ from torch import nn
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import draw
 from mureg.geometry import Grid
-from mureg.spect.corrections import choose_conversion, mu_map
+from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
 
 GRID = Grid.centred((32, 32, 32), (13.6, 13.6, 13.6))
 CENTRE = (0.0, 0.0, 0.0)

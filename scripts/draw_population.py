@@ -21,10 +21,10 @@ from PIL import Image
 
 from mureg.geometry import Volume
 from mureg.io import read_ct, read_spect
-from mureg.io.store import Cohort, open_case, read_case
-from mureg.report.canvas import BACKGROUND, FAINT, GREY, HEAT, INK
+from mureg.cohort.store.cohort import Cohort, open_case, read_case
+from mureg.report.pictures.canvas import BACKGROUND, FAINT, GREY, HEAT, INK
 from mureg.spect import Acquisition
-from mureg.spect.body import in_patient_order
+from mureg.attenuation.body import in_patient_order
 from mureg.study import Case, Ct
 
 FIGURES = Path(__file__).parents[1] / "docs" / "concepts" / "figures"

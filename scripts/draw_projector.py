@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mureg import Osem, Physics, SystemModel, read_study, reconstruct
 from mureg.pipeline import attenuation_maps
-from mureg.simulate.sample import load_truth, sample_folder
+from mureg.sample import load_truth, sample_folder
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.system import detector_order
 

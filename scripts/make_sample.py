@@ -33,7 +33,7 @@ from mureg.simulate.patient import HeartLandmarks, Patient, on_grid, patient_fro
 from mureg.simulate.scatter import SingleScatter
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.spect.compton import LINE_KEV
-from mureg.spect.corrections import choose_conversion
+from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.study import Ct
 
 ROOT = Path(__file__).resolve().parents[1]

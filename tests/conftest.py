@@ -24,7 +24,7 @@ install_import_hook(
         "mureg.simulate",
         "mureg.assessment",
         "mureg.pipeline",
-        "mureg.evaluation",
+        "mureg.comparison",
         "mureg.training",
     ],
     "support.shapes.checked",

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from mureg.evaluation.work import shared_out
+from mureg.jobs.tasks import shared_out
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 

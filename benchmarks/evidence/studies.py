@@ -18,7 +18,7 @@ from cases import OTHERS_OF_THE_SAMPLE, WrongCase
 from mureg.cohort.export import export_case
 from mureg.geometry import Grid, RigidTransform
 from mureg.io import read_ct
-from mureg.io.dicom_write_ct import write_ct_series
+from mureg.io.dicom.ct_write import write_ct_series
 from mureg.study import Ct
 
 Points = npt.NDArray[np.float64]

@@ -26,8 +26,8 @@ from mureg.recon import Osem, Reconstructor
 from mureg.registration import NearHeart, Registrar, Registration
 from mureg.registration.base import refuse_overlap
 from mureg.spect import Acquisition, Physics
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
-from mureg.spect.body import emission_outline
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.attenuation.body import emission_outline
 from mureg.spect.physics import WITHOUT
 from mureg.study import Ct, Study
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from mureg.cli import main as command_line
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 from odd.catalogue import CATALOGUE, PAGE, page
 from odd.entry import Odd, tomo
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from mureg.cli import main as command_line
 from mureg.io import read_mu, read_spect
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 from support.archive import Archive, running_archive
 from support.programs import program
 

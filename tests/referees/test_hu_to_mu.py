@@ -7,8 +7,8 @@ import torch
 
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.spect import mu_map
-from mureg.spect.attenuation import AttenuationMap
-from mureg.spect.corrections import MU_WATER_PER_CM, choose_conversion
+from mureg.attenuation.maps import AttenuationMap
+from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion
 
 # manufacturer, model, kVp, slope below and above 0 HU in 1/cm per HU
 PUBLISHED = [

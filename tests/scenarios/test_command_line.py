@@ -21,10 +21,10 @@ import mureg
 from mureg import RigidTransform
 from mureg.cli import main as command_line
 from mureg.cli.common import algorithms_from
-from mureg.evaluation import target_registration_error_mm
+from mureg.comparison import target_registration_error_mm
 from mureg.io import read_nifti
 from mureg.report import as_json
-from mureg.simulate.sample import load_truth, sample_folder
+from mureg.sample import load_truth, sample_folder
 from support import dicom
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")

@@ -14,10 +14,10 @@ import torch
 
 from mureg.cli import main as command_line
 from mureg.errors import RefusedError
-from mureg.evaluation import target_registration_error_mm
+from mureg.comparison import target_registration_error_mm
 from mureg.geometry import RigidTransform
 from mureg.io import read_spect, read_study, write_nifti
-from mureg.simulate.sample import load_truth, sample_folder
+from mureg.sample import load_truth, sample_folder
 
 SPECT, CT = sample_folder() / "spect.dcm", sample_folder() / "ct"
 QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2", "--threads", "1"]

@@ -18,7 +18,7 @@ from mureg.files.atomic import writing_folder
 from mureg.geometry import RigidTransform
 from mureg.io import read_ct
 from mureg.io.transforms import write_tfm
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 from support.dicom import chest_like, item, write_ct, write_nm
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")

@@ -12,8 +12,8 @@ import torch
 
 from mureg.cli import main
 from mureg.errors import UnreadableInputError
-from mureg.evaluation import health
-from mureg.evaluation.health import Check, closed_network
+from mureg.comparison import health
+from mureg.doctor import Check, closed_network
 from mureg.geometry import RigidTransform
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mureg.cli import main
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 from support.tiny_cohort import tiny_cohort
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")

@@ -16,7 +16,7 @@ from mureg.cli import simulate as verb
 from mureg.cohort import run as runner
 from mureg.cohort.settings import as_toml
 from mureg.io import read_study
-from mureg.io.store import CASES, read_case, write_case
+from mureg.cohort.store.cohort import CASES, read_case, write_case
 from support import small_cases
 from support.small_cases import files_of, small_settings
 

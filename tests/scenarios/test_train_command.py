@@ -14,7 +14,7 @@ import pytest
 
 import mureg
 from mureg.cli import main
-from mureg.registration.learned import Learned, load_network
+from mureg.registration.network import Learned, load_network
 from mureg.registration.networks import NETWORKS
 from mureg.study import Study
 from mureg.training.settings import as_toml, settings_from

@@ -16,7 +16,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.misalignment import MotionRange
 from mureg.spect import Acquisition, SystemModel
-from mureg.spect.attenuation import AttenuationMap
+from mureg.attenuation.maps import AttenuationMap
 from mureg.spect.collimator import choose_collimator
 from mureg.study import Case, Ct
 

@@ -14,7 +14,7 @@ from mureg.cli import VERBS
 from mureg.cohort.export import export_case
 from mureg.cohort.settings import as_toml as cohort_toml
 from mureg.registration.networks import NETWORKS
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 from mureg.training.settings import as_toml, settings_from
 from support.chest_cases import write_chest_cohort, write_pairs
 from support.small_cases import small_settings

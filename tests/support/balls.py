@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mureg import Volume, read_study, reconstruct
-from mureg.spect.corrections import mu_map
+from mureg.attenuation.hu_to_mu import mu_map
 from mureg.study import Ct
 from support import dicom
 

@@ -22,8 +22,8 @@ import torch
 from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.io import inspect, read_ct, read_gates, read_mu, read_spect
-from mureg.io.pair import Pair, require_name
-from mureg.io.pairs import find_pairs
+from mureg.io.worklist.entry import Pair, require_name
+from mureg.io.worklist.find import find_pairs
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
 from support.mutations import seeds, spoiled

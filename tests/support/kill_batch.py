@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mureg.report.batch.run import plan, run_batch
+from mureg.batch.run import plan, run_batch
 from support.small_batch import Pretend, pairs
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.spect.body import in_patient_order
+from mureg.attenuation.body import in_patient_order
 
 
 def read_ct(path: Path, quantity: Quantity = Quantity.HU) -> Volume:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mureg.errors import GeometryError, RegistrationError
-from mureg.io.pair import Pair
+from mureg.io.worklist.entry import Pair
 
 DECISIONS = ("aligned", "moved", "review")
 

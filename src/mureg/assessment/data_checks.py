@@ -16,9 +16,9 @@ from mureg.errors import RefusedError
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
-from mureg.registration.profile import air_inside
+from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
-from mureg.spect.attenuation import AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.spect.patient_motion import largest_jump
 from mureg.study import Study
 

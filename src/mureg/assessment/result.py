@@ -14,7 +14,7 @@ from mureg.heart.polar import PolarMap
 from mureg.heart.ventricle import LeftVentricle
 from mureg.notes import Note
 from mureg.registration import Registration
-from mureg.spect.attenuation import AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.study import Source, Study
 
 Decision = Literal["aligned", "moved", "review", "by-hand"]

@@ -34,7 +34,7 @@ from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.spect import Physics
-from mureg.spect.attenuation import AttenuationMap
+from mureg.attenuation.maps import AttenuationMap
 
 T = TypeVar("T")
 

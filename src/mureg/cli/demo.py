@@ -11,14 +11,14 @@ from mureg.assessment.move import Move
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.cli.dicom import DicomOut
 from mureg.cli.report import ReportOut, StudyPlace
-from mureg.evaluation import target_registration_error_mm
+from mureg.comparison import target_registration_error_mm
 from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
 from mureg.pipeline import run
 from mureg.report import as_json, check_folder, describe, write_folder
 from mureg.report.conclusion import move_as_json, move_words
-from mureg.simulate.sample import load_truth, sample_folder
+from mureg.sample import load_truth, sample_folder
 
 
 @dataclass(frozen=True)

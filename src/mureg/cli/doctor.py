@@ -8,7 +8,7 @@ from typing import Annotated
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Flat, emit, parse, progress
-from mureg.evaluation.health import Check, checks
+from mureg.doctor import Check, checks
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from mureg.cli.common import Common, Flat, Output, parse
 from mureg.cli.training import Sitting, fit
 from mureg.errors import UsageError
-from mureg.registration.learned import load_network, refuse_around, shipped
+from mureg.registration.network import load_network, refuse_around, shipped
 from mureg.training.settings import FINETUNE, read_table, settings_from
 
 WHOLE_FIELD = "densenet-small"

@@ -17,7 +17,7 @@ from mureg.geometry import Volume
 from mureg.io import Found, inspect
 from mureg.pipeline import reconstruct
 from mureg.recon import Osem
-from mureg.report.figures import thumbnail
+from mureg.report.pictures.quality import thumbnail
 from mureg.spect import Acquisition
 from mureg.spect.physics import WITHOUT
 

@@ -18,7 +18,7 @@ from mureg.notes import Note, Rank, by_rank
 from mureg.pipeline import reconstruct_and_say, reconstruct_at, versions
 from mureg.recon import Osem
 from mureg.spect import Acquisition, Physics
-from mureg.spect.attenuation import AttenuationMap
+from mureg.attenuation.maps import AttenuationMap
 from mureg.study import Source, Study
 
 

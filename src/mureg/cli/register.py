@@ -29,7 +29,7 @@ from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
-from mureg.io.archives import kept_unpacked
+from mureg.io.dicom.archives import kept_unpacked
 from mureg.pipeline import Progress, run
 from mureg.registration import NearHeart
 from mureg.report import as_json, check_folder, describe, write_folder

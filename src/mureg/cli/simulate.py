@@ -19,7 +19,7 @@ from mureg.cohort.run import CohortRun, simulate_cohort
 from mureg.cohort.run import Progress as Report
 from mureg.cohort.settings import load_settings
 from mureg.cohort.work import Done
-from mureg.io.store import SHARES
+from mureg.cohort.store.cohort import SHARES
 
 SOME_FAILED = 5
 _MOST_LINES = 10

@@ -18,7 +18,7 @@ from mureg.cohort.simulation import case_name
 from mureg.cohort.work import Done
 from mureg.errors import UnreadableInputError
 from mureg.files.atomic import writing
-from mureg.io.store import SHARES, Cohort
+from mureg.cohort.store.cohort import SHARES, Cohort
 
 CARD_TOML, CARD_MD, CARD_PNG = "card.toml", "card.md", "card.png"
 

@@ -14,7 +14,7 @@ from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.atomic import writing
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, differences, read_toml
-from mureg.io.store import CASES
+from mureg.cohort.store.cohort import CASES
 
 SETTINGS, RUN = "cohort.toml", "run.toml"
 DICOM = "dicom"

@@ -12,9 +12,9 @@ from mureg.cohort.record import FOLDER, begin
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import simulate_case
 from mureg.cohort.work import Done, Simulate, Work
-from mureg.cohort.workers import all_done
+from mureg.jobs.pool import all_done
 from mureg.errors import UsageError
-from mureg.io.store import SHARES, check_shares
+from mureg.cohort.store.cohort import SHARES, check_shares
 
 Progress = Callable[[int, int], None]
 """Told how many of the missing cases are done, and how many were missing."""

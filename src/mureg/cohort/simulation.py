@@ -30,7 +30,7 @@ from mureg.simulate.hot_spots import with_hot_spots
 from mureg.simulate.misalignment import Motion
 from mureg.simulate.orbit import WINDOWS, Orbit, reach_of_skin
 from mureg.simulate.photons import primary_share
-from mureg.simulate.rebin import rebinned
+from mureg.geometry.rebin import rebinned
 from mureg.simulate.table import Table
 from mureg.simulate.tracer import Tracer
 from mureg.spect import Acquisition

@@ -18,7 +18,7 @@ from mureg.cohort.record import DICOM, SETTINGS
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
 from mureg.errors import MuregError, UsageError
-from mureg.io.store import CASES, is_case, read_case, write_case
+from mureg.cohort.store.cohort import CASES, is_case, read_case, write_case
 from mureg.study import Case
 
 Simulate = Callable[[CohortSettings, int, Path | None], Case]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mureg.io.archives import unpacked
-from mureg.io.dicom_access import text
-from mureg.io.dicom_nm import choose_spect
+from mureg.io.dicom.archives import unpacked
+from mureg.io.dicom.access import text
+from mureg.io.nm.choose import choose_spect
 from mureg.io.input_paths import require_path
 from mureg.io.nifti import is_nifti
 

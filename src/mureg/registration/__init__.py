@@ -3,7 +3,7 @@
 from mureg.registration.base import Registrar, Registration
 from mureg.registration.mutual_information import MutualInformation
 from mureg.registration.near_heart import NearHeart
-from mureg.registration.projection import ProfileLikelihood
+from mureg.registration.likelihood.projection import ProfileLikelihood
 
 REGISTRARS: dict[str, type] = {kind.kind: kind for kind in (MutualInformation, NearHeart, ProfileLikelihood)}
 """Every registrar by its kind: help, settings files, the command line and the contract tests read this."""

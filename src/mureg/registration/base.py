@@ -14,7 +14,7 @@ from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition
-from mureg.spect.attenuation import AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 
 Six = Float[np.ndarray, " 6"]
 Decision = Literal["moved", "left as it was"]

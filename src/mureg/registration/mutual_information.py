@@ -17,7 +17,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.spect import Acquisition
-from mureg.spect.attenuation import AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 
 Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]

@@ -30,11 +30,11 @@ from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import network_inputs
-from mureg.registration.learned import ABLATED, Card, Together, load_network, refuse_around, shipped
+from mureg.registration.network import ABLATED, Card, Together, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.networks import UNIT_MM
 from mureg.spect import Acquisition
-from mureg.spect.attenuation import AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 
 Six = Float[np.ndarray, " 6"]
 

@@ -1,8 +1,8 @@
 """Figures and the files of a result."""
 
-from mureg.report.dicom import AsDicom
-from mureg.report.results import as_json, check_folder, describe, write_folder
-from mureg.report.wishes import AsReport
+from mureg.results.dicom import AsDicom
+from mureg.results.folder import as_json, check_folder, describe, write_folder
+from mureg.results.options import AsReport
 
 __all__ = [
     "AsDicom",

@@ -10,7 +10,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
-from mureg.report.canvas import DPI, Canvas
+from mureg.report.pictures.canvas import DPI, Canvas
 from mureg.report.facts import Facts
 
 PAPER, INK = "#ffffff", "#16191d"

@@ -8,7 +8,7 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Perfusion
 from mureg.assessment.thresholds import Thresholds
 from mureg.heart.ventricle import SEGMENTS, TERRITORIES
-from mureg.report.chest import display_filter
+from mureg.report.pictures.chest import display_filter
 from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
 from mureg.report.occasion import Occasion

@@ -8,7 +8,7 @@ from mureg.assessment.result import Assessment
 from mureg.geometry import Volume
 from mureg.report.wording import corrected_for
 from mureg.spect import Acquisition
-from mureg.spect.attenuation import extended_share
+from mureg.attenuation.maps import extended_share
 from mureg.spect.patient_motion import largest_jump
 from mureg.study import Ct, Study
 

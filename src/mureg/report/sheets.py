@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 
 import mureg
 from mureg.files.atomic import writing
-from mureg.report.canvas import DPI, Canvas
-from mureg.report.chest_picture import WIDTH
+from mureg.report.pictures.canvas import DPI, Canvas
+from mureg.report.pictures.chest_picture import WIDTH
 from mureg.report.columns import BOTTOM, INK, PAPER, Column, Rest, rule, wrapped
 from mureg.report.contents import Contents
 

@@ -3,7 +3,7 @@
 from mureg.simulate.camera import Camera, Collimator
 from mureg.simulate.misalignment import CLINICAL, PAPER, Motion, MotionRange, moved
 from mureg.simulate.patient import HeartLandmarks, Patient, patient_from_ct
-from mureg.simulate.sample import SampleTruth, load_truth, sample_folder
+from mureg.sample import SampleTruth, load_truth, sample_folder
 from mureg.simulate.scatter import SingleScatter
 
 __all__ = [

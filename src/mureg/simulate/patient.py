@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from mureg.errors import GeometryError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.spect.corrections import HuToMu, mu_map
+from mureg.attenuation.hu_to_mu import HuToMu, mu_map
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

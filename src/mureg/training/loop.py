@@ -14,7 +14,7 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from mureg import __version__
 from mureg.errors import RefusedError, UsageError
-from mureg.registration.learned import Card, save_network
+from mureg.registration.network import Card, save_network
 from mureg.registration.networks import initialised
 from mureg.training.batches import Batch, batches, order_of
 from mureg.training.checkpoints import STATE, Progress, load_state, save_state

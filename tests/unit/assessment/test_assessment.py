@@ -20,7 +20,7 @@ from mureg.recon import Osem
 from mureg.registration import Registration
 from mureg.registration.confidence import settings_sha256
 from mureg.spect import Physics
-from mureg.spect.attenuation import AttenuationMap
+from mureg.attenuation.maps import AttenuationMap
 from mureg.study import PatientIdentity, Study
 from support.hearts import GRID as HEART_GRID
 from support.hearts import TOWARD, VENTRICLE, wall_volume

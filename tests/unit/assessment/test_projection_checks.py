@@ -13,7 +13,7 @@ from mureg.assessment.thresholds import Thresholds
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank
 from mureg.pipeline import attenuation_maps, reconstruct
-from mureg.spect.body import emission_outline
+from mureg.attenuation.body import emission_outline
 from mureg.spect.physics import WITHOUT
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
 

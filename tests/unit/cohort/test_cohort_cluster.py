@@ -13,7 +13,7 @@ from distributed import LocalCluster
 
 from mureg.cohort.run import simulate_cohort
 from mureg.errors import UsageError
-from mureg.io.store import write_case
+from mureg.cohort.store.cohort import write_case
 from support import small_cases
 from support.small_cases import files_of, small_case, small_settings
 

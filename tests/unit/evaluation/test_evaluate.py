@@ -19,13 +19,13 @@ from pydantic import TypeAdapter
 
 from mureg.cli import main
 from mureg.errors import RegistrationError
-from mureg.evaluation import methods
-from mureg.evaluation.budget import budget_of
+from mureg.comparison import methods
+from mureg.comparison.budget import budget_of
 from mureg.geometry import RigidTransform
-from mureg.io.store import write_case
+from mureg.cohort.store.cohort import write_case
 from mureg.registration import MutualInformation, Registration
 from mureg.registration.inputs import InputGrid
-from mureg.registration.learned import Card, save_network
+from mureg.registration.network import Card, save_network
 from mureg.registration.networks import initialised, preset
 from support.tiny_cohort import tiny_case, tiny_cohort
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mureg.evaluation import ACTION_LIMIT_MM, motion_errors, share_above, target_registration_error_mm
+from mureg.comparison import ACTION_LIMIT_MM, motion_errors, share_above, target_registration_error_mm
 from mureg.geometry import RigidTransform
 
 CENTRE_MM = (10.0, -20.0, 175.0)

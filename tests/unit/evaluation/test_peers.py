@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from mureg.errors import UsageError
-from mureg.evaluation import peers_process
-from mureg.evaluation.methods import Method, register
-from mureg.evaluation.peers import SCRIPT, Ants, Elastix, PeerProcess, refuse_missing
+from mureg.comparison import peers_process
+from mureg.comparison.methods import Method, register
+from mureg.comparison.peers import SCRIPT, Ants, Elastix, PeerProcess, refuse_missing
 from mureg.geometry import RigidTransform
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from support.phantoms import mu_volume
 from support.tiny_cohort import tiny_case
 
@@ -78,7 +78,7 @@ def test_patience_ends(programs) -> None:
 
 
 def test_what_a_program_says_becomes_a_finding(programs, monkeypatch) -> None:
-    monkeypatch.setattr("mureg.evaluation.methods.process_of", lambda _: programs)
+    monkeypatch.setattr("mureg.comparison.methods.process_of", lambda _: programs)
     spect, body = pair()
     maps, python = AttenuationMaps(body, None, AttenuationMap()), Path(sys.executable)
     done, crashed, wild = (

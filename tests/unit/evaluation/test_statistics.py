@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mureg.errors import UsageError
-from mureg.evaluation.statistics import bootstrap, bootstrap_difference, mean, percentile_95
+from mureg.comparison.statistics import bootstrap, bootstrap_difference, mean, percentile_95
 
 
 def drawn(seed: int = 3) -> np.random.Generator:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from mureg.errors import UsageError
-from mureg.evaluation.table import Line, Table
+from mureg.comparison.table import Line, Table
 
 
 @dataclass(frozen=True)

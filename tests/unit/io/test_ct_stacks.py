@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.io import inspect, read_ct, read_mu, read_spect
-from mureg.io.slice_line import fitted_line
+from mureg.io.dicom.slice_line import fitted_line
 from support.dicom import change, chest_like, item, uid, write_ct, write_nm
 from support.enhanced import ENHANCED_CT, LEGACY_CT, WORD_CAPTURE, write_enhanced
 

@@ -9,9 +9,10 @@ from pydicom.dataset import Dataset
 
 from mureg.cli import main as command_line
 from mureg.errors import GeometryError, RefusedError, UnitsError
-from mureg.io import dicom_inputs, inspect, read_ct, read_mu, read_spect, read_study
-from mureg.io.derived import written_here
-from mureg.io.pairs import find_pairs
+from mureg.io import inspect, read_ct, read_mu, read_spect, read_study
+from mureg.io import inputs as dicom_inputs
+from mureg.io.dicom.derived import written_here
+from mureg.io.worklist.find import find_pairs
 from mureg.io.patient_label import patient_label
 from mureg.notes import Rank, rank_of
 from support import dicom

@@ -9,7 +9,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
-from mureg.io.dicom_ct import read_ct_dicom
+from mureg.io.dicom.ct_read import read_ct_dicom
 from support.dicom import CT_IMAGE, change, chest_like, uid, write_ct
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mureg.errors import GeometryError, MuregError, UnreadableInputError
-from mureg.io.dicom_nm import read_nm
+from mureg.io.nm.choose import read_nm
 from mureg.spect.acquisition import Acquisition
 from support.dicom import change, detector, item, project_point, rotation, tomo_vectors, write_nm
 

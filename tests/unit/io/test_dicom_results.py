@@ -13,10 +13,11 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
-from mureg.io import dicom_inputs, read_ct, read_mu, read_spect
-from mureg.io.dicom_build import series_title
-from mureg.io.dicom_results import check_dicom_folder
-from mureg.io.dicom_write_picture import Pages, write_pages
+from mureg.io import read_ct, read_mu, read_spect
+from mureg.io import inputs as dicom_inputs
+from mureg.io.dicom.build import series_title
+from mureg.io.results import check_dicom_folder
+from mureg.io.dicom.secondary_capture import Pages, write_pages
 from support.dicom import change
 from support.dicom_study import POSE, WHEN, results, study
 from support.small_cases import files_of
@@ -369,7 +370,7 @@ def test_a_full_disk_is_not_blamed_on_the_source(source, tmp_path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mureg.io.dicom_results.write_spatial_registration", full)
+        patch.setattr("mureg.io.results.write_spatial_registration", full)
         with pytest.raises(UsageError, match="No space left on device"):
             results(source, tmp_path / "dicom")
     assert list(tmp_path.iterdir()) == []

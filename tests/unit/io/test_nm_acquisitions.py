@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mureg.errors import UnreadableInputError
-from mureg.io import inspect, nm_views, read_gates, read_spect
-from mureg.io.dicom_nm import read_nm
-from mureg.io.nm_views import views_in_words
+from mureg.io import inspect, read_gates, read_spect
+from mureg.io.nm import views as nm_views
+from mureg.io.nm.choose import read_nm
+from mureg.io.nm.views import views_in_words
 from mureg.notes import Rank
 from support.dicom import detector, project_point, rotation, tomo_vectors, view_directions, write_nm
 

@@ -14,8 +14,8 @@ from mureg import Osem, reconstruct
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Quantity, Volume
 from mureg.io import read_spect
-from mureg.io.dicom_files import DicomFile
-from mureg.io.dicom_nm import load_nm_map, read_nm
+from mureg.io.dicom.files import DicomFile
+from mureg.io.nm.choose import load_nm_map, read_nm
 from mureg.notes import Rank, rank_of
 from mureg.spect.physics import WITHOUT
 from support import dicom
@@ -316,7 +316,7 @@ def test_spacing_between_slices_against_their_thickness(tmp_path) -> None:
 
     def notes(name, **elements):
         file = map_file(tmp_path / name, values, source="EMISSION", **elements)
-        from mureg.io.dicom_nm import load_nm
+        from mureg.io.nm.choose import load_nm
 
         volume, said = load_nm(file)
         return volume.grid.spacing_mm[2], " ".join(said)

@@ -6,7 +6,7 @@ import pytest
 
 from mureg.errors import GeometryError, MuregError, UnitsError, UnreadableInputError
 from mureg.geometry import Quantity
-from mureg.io.dicom_nm import read_nm
+from mureg.io.nm.choose import read_nm
 from support.dicom import change, item, write_nm
 
 ORIGIN = (-20.0, -30.0, 50.0)

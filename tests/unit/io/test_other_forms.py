@@ -16,11 +16,12 @@ import SimpleITK as sitk
 from mureg.cli.common import algorithms_from
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.io import archives, read_ct, read_spect, read_study, read_transform
-from mureg.io.dicom_write_registration import write_spatial_registration
-from mureg.io.pairs import find_pairs
-from mureg.spect.attenuation import AttenuationMap
-from mureg.spect.corrections import choose_conversion
+from mureg.io import read_ct, read_spect, read_study, read_transform
+from mureg.io.dicom import archives
+from mureg.io.dicom.registration_write import write_spatial_registration
+from mureg.io.worklist.find import find_pairs
+from mureg.attenuation.maps import AttenuationMap
+from mureg.attenuation.hu_to_mu import choose_conversion
 from support.dicom import (
     change,
     chest_like,

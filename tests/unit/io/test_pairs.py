@@ -13,10 +13,10 @@ from mureg.assessment.identity import require_one_patient
 from mureg.errors import MuregError, RefusedError, UnreadableInputError, UsageError
 from mureg.files.marker import Marker, write_marker
 from mureg.io import read_study, write_nifti
-from mureg.io.dicom_files import find_series
-from mureg.io.pair import require_name
-from mureg.io.pairs import find_pairs
-from mureg.io.patient_identity import identity_of
+from mureg.io.dicom.files import find_series
+from mureg.io.worklist.entry import require_name
+from mureg.io.worklist.find import find_pairs
+from mureg.io.dicom.patient_identity import identity_of
 from support import dicom
 from support.dicom_study import study
 from support.tiny_cohort import tiny_case

@@ -14,7 +14,7 @@ from mureg.io import read_study, write_nifti
 from mureg.io.patient_label import patient_label
 from mureg.notes import by_rank
 from mureg.report.contents import Contents
-from mureg.simulate.sample import sample_folder
+from mureg.sample import sample_folder
 from support.assessments import drawn_assessment
 
 SECRETS = {

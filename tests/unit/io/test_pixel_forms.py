@@ -13,8 +13,9 @@ import SimpleITK as sitk
 from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless
 
 from mureg.errors import UnreadableInputError
-from mureg.io import dicom_pixels, read_ct, read_spect
-from mureg.io.dicom_pixels import decoded_pixels
+from mureg.io import read_ct, read_spect
+from mureg.io.dicom import pixels as dicom_pixels
+from mureg.io.dicom.pixels import decoded_pixels
 from support.dicom import change, chest_like, detector, project_point, rotation, tomo_vectors, write_ct, write_nm
 
 pytestmark = pytest.mark.filterwarnings("error")

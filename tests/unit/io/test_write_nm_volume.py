@@ -10,7 +10,7 @@ import torch
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import inspect, read_mu, read_spect, write_nm_volume
-from mureg.io.nm_stored import StoredUnit
+from mureg.io.nm.stored import StoredUnit
 from support.dicom import change, detector, item, project_point, rotation, tomo_vectors, write_nm
 
 SHAPE = (9, 8, 7)

@@ -7,7 +7,7 @@ import torch
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.spect.corrections import mu_map
+from mureg.attenuation.hu_to_mu import mu_map
 from mureg.study import Ct, Study
 
 GRID = Grid.centred((2, 2, 2), (5.0, 5.0, 5.0))

@@ -16,7 +16,7 @@ from mureg.errors import RegistrationError, UnreadableInputError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import Registrar
 from mureg.registration.inputs import InputGrid
-from mureg.registration.learned import Card, Learned, Together, card_path, load_network, save_network
+from mureg.registration.network import Card, Learned, Together, card_path, load_network, save_network
 from mureg.registration.networks import NETWORKS, UNIT_MM, initialised
 from mureg.study import Study
 from support.phantoms import chest, mu_volume, voxel_points

@@ -17,10 +17,10 @@ from mureg.recon import Osem
 from mureg.registration import MutualInformation, NearHeart, near_heart
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
-from mureg.registration.learned import Card, Together, load_network, save_network
+from mureg.registration.network import Card, Together, load_network, save_network
 from mureg.registration.near_heart import Seen, look_at
 from mureg.registration.networks import initialised
-from mureg.spect.attenuation import AttenuationMap
+from mureg.attenuation.maps import AttenuationMap
 from mureg.training.settings import as_table, load_settings
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))

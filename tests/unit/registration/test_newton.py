@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mureg.registration.newton import newton_step
+from mureg.registration.likelihood.newton import newton_step
 
 CURVATURE = np.array([[4.0, 1.0, -0.5], [1.0, 3.0, 0.8], [-0.5, 0.8, 2.0]])
 TOP = np.array([0.7, -1.1, 0.4])

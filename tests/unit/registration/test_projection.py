@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mureg.errors import RegistrationError
-from mureg.evaluation.metrics import target_registration_error_mm
+from mureg.comparison.metrics import target_registration_error_mm
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import ProfileLikelihood
 from mureg.registration.base import covariance_about
-from mureg.registration.profile import (
+from mureg.registration.likelihood.profile import (
     Candidate,
     PosedMaps,
     air_inside,
@@ -23,7 +23,7 @@ from mureg.registration.profile import (
     with_rows,
 )
 from mureg.spect import Acquisition, Physics, SystemModel
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from support.phantoms import camera, centroid_mm, chest, mu_volume, orbit, voxel_points
 
 PIXEL_MM = 13.6

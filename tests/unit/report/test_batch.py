@@ -18,11 +18,11 @@ import pytest
 
 import support
 from mureg.errors import UsageError
-from mureg.io.pair import Pair, patient_key
-from mureg.report.batch.folder import RUN
-from mureg.report.batch.page import COLUMNS, TIMES, as_page, write_summary
-from mureg.report.batch.rows import rows_of
-from mureg.report.batch.run import as_settings, plan, run_batch
+from mureg.io.worklist.entry import Pair, patient_key
+from mureg.batch.folder import RUN
+from mureg.batch.page import COLUMNS, TIMES, as_page, write_summary
+from mureg.batch.rows import rows_of
+from mureg.batch.run import as_settings, plan, run_batch
 from support.small_batch import Pretend, pairs, write_result
 
 SETTINGS = {"a": 1, "algorithms": {"osem": {"iterations": 4}}}
@@ -230,7 +230,7 @@ class TestRefusals:
 
     def test_another_version(self, tmp_path, monkeypatch) -> None:
         batch(tmp_path, n=2)
-        monkeypatch.setattr("mureg.report.batch.folder.__version__", "9.9")
+        monkeypatch.setattr("mureg.batch.folder.__version__", "9.9")
         self.refused(tmp_path, r"mureg = '.*'; expected '9\.9'", n=2)
 
     def test_a_study_was_taken_off_the_list(self, tmp_path) -> None:

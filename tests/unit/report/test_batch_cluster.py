@@ -8,8 +8,8 @@ import dask
 import pytest
 from distributed import LocalCluster
 
-from mureg.report.batch.page import CSV, HTML
-from mureg.report.batch.run import plan, run_batch
+from mureg.batch.page import CSV, HTML
+from mureg.batch.run import plan, run_batch
 from support.small_batch import Pretend, pairs
 
 QUIET = {"distributed.logging.distributed": "error", "distributed.worker.daemon": False}

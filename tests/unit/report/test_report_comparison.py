@@ -7,16 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from mureg.evaluation.images import Images
-from mureg.evaluation.measure import Task, measure
-from mureg.evaluation.methods import Method
-from mureg.evaluation.rows import Measurement
+from mureg.comparison.images import Images
+from mureg.comparison.measure import Task, measure
+from mureg.comparison.methods import Method
+from mureg.comparison.rows import Measurement
 from mureg.heart.ventricle import SEGMENTS
-from mureg.io.store import CASES
+from mureg.cohort.store.cohort import CASES
 from mureg.recon import Osem
-from mureg.report.bullseye import draw_bullseye, wedges
-from mureg.report.canvas import Canvas
-from mureg.report.comparison import Shown, corrected_picture, maps_picture, polar_picture
+from mureg.report.pictures.bullseye import draw_bullseye, wedges
+from mureg.report.pictures.canvas import Canvas
+from mureg.comparison.figures import Shown, corrected_picture, maps_picture, polar_picture
 from mureg.spect import Physics
 from support.tiny_cohort import tiny_case, tiny_cohort
 

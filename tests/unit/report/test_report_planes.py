@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.report.planes import CORONAL, SAGITTAL, TRANSAXIAL, VIEWS, View, plane
+from mureg.report.pictures.planes import CORONAL, SAGITTAL, TRANSAXIAL, VIEWS, View, plane
 
 CENTRE = (12.0, -7.0, 130.0)
 SIZE = (200.0, 200.0, 200.0)

@@ -17,7 +17,7 @@ from mureg.simulate.ct_anatomy.labels import CODE, bright_heart
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks, CtPhase
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.tracer import ORGANS, Tracer
-from mureg.spect.body import find_body
+from mureg.attenuation.body import find_body
 from support.real_ct import read_ct
 
 CTS = (

@@ -9,7 +9,7 @@ import torch
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.rebin import rebinned
+from mureg.geometry.rebin import rebinned
 from mureg.simulate.tissues import TISSUES
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mureg.simulate.sample import load_truth, sample_folder
+from mureg.sample import load_truth, sample_folder
 
 
 def test_the_sample_fits_the_package_and_says_where_it_comes_from() -> None:

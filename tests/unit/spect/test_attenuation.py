@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps, attenuation_grid, extended_share
-from mureg.spect.corrections import choose_conversion, mu_map
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps, attenuation_grid, extended_share
+from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
 from support import supine
 from support.phantoms import voxel_points
 
@@ -148,8 +148,8 @@ def test_refusals(ct) -> None:
 
 
 def test_the_sample_has_contrast_a_table_and_a_whole_patient() -> None:
-    from mureg.io.dicom_ct import read_ct_dicom
-    from mureg.simulate.sample import sample_folder
+    from mureg.io.dicom.ct_read import read_ct_dicom
+    from mureg.sample import sample_folder
 
     read = read_ct_dicom(Path(sample_folder()) / "ct")
     maps = AttenuationMap().prepare(read.volume, CONVERSION)

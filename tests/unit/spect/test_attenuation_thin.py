@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.spect.attenuation import AttenuationMap, AttenuationMaps
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from support.phantoms import voxel_points
 
 CT = Grid.centred((170, 150, 60), (1.7, 1.7, 3.4))

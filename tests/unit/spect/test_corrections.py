@@ -7,7 +7,7 @@ import torch
 
 from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.spect.corrections import MU_WATER_PER_CM, choose_conversion, mu_map
+from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion, mu_map
 
 
 @pytest.mark.parametrize(

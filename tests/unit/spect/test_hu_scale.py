@@ -14,7 +14,7 @@ from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import read_ct, write_nifti
 from mureg.io.units import known_hounsfield
 from mureg.pipeline import attenuation_maps
-from mureg.spect.hu_scale import hu_scale, require_hu_scale
+from mureg.attenuation.hu_scale import hu_scale, require_hu_scale
 from mureg.study import Ct
 from support import supine
 from support.dicom import write_ct

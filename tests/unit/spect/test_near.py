@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mureg.spect.near import deeper, grown, in_slices, within
+from mureg.geometry.morphology import deeper, grown, in_slices, within
 
 SPACINGS = [(2.5, 2.5, 5.0), (1.3, 1.7, 0.9), (3.9, 3.9, 3.0)]
 

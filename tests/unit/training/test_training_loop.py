@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
-from mureg.registration.learned import load_network
+from mureg.registration.network import load_network
 from mureg.registration.networks import initialised
 from mureg.training.examples import Examples
 from mureg.training.loop import train

@@ -28,8 +28,8 @@ from mureg.simulate.ct_anatomy.labels import (
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.motion import Motions, motion_weights
 from mureg.simulate.tissues import TISSUES
-from mureg.spect.body import find_body, in_patient_order, opened
-from mureg.spect.contrast import find_contrast
+from mureg.attenuation.body import find_body, in_patient_order, opened
+from mureg.attenuation.contrast import find_contrast
 
 AIR_HU = -1000.0
 LATTICE_MM = 3.3
@@ -250,7 +250,7 @@ def _lines() -> tuple[float, float, float]:
 def mu_from_hu(hu: Float[Tensor, "x y z"]) -> Float[Tensor, "x y z"]:
     """Attenuation at 140.5 keV in 1/cm: two lines fitted to `TISSUES`, which meet at soft tissue.
 
-    It is the patient's own attenuation, so not the table a hospital converts with (`mureg.spect.corrections`).
+    It is the patient's own attenuation, so not the table a hospital converts with (`mureg.attenuation.hu_to_mu`).
     """
     below, above, meet = _lines()
     excess = hu - TISSUES["soft_tissue"].hu

@@ -1,0 +1,262 @@
+"""A batch: every study that has no result yet, whoever does the work, whatever happens to one of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mureg import __version__
+from mureg.cohort.work import Done, prepare_process
+from mureg.jobs.pool import all_done
+from mureg.errors import MuregError, UnreadableInputError, UsageError
+from mureg.files.atomic import writing_folder
+from mureg.files.places import refuse_overlap
+from mureg.files.settings import Table
+from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.folder import BATCH
+from mureg.batch.folder import (
+    KIND,
+    RUN,
+    STATE,
+    STUDIES,
+    Failure,
+    begin,
+    check,
+    failure_of,
+    is_study,
+    settings_sha256,
+    write_failure,
+    write_study,
+)
+from mureg.batch.page import write_summary
+from mureg.batch.rows import Row, rows_of
+from mureg.batch.states import State, state_of
+
+Progress = Callable[[int, int], None]
+"""Told how many of the missing studies are done, and how many were missing."""
+
+RegisterOne = Callable[[Pair, Path], None]
+"""Registers a study and writes the results into a folder that is there and empty; importable by name."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch would do.
+
+    Attributes:
+        pairs: every study.
+        stamps: of their files.
+        output: the batch's folder, which need not be there.
+        settings: everything that decides what a result is, ready for JSON.
+        inputs: what was given beside the studies themselves: their folder, or the list of them.
+    """
+
+    pairs: tuple[Pair, ...]
+    stamps: tuple[str, ...]
+    output: Path
+    settings: Table
+    inputs: tuple[Path, ...] = ()
+
+    def states(self) -> tuple[State, ...]:
+        """How far each study has come.
+
+        Raises:
+            UsageError: the folder overlaps an input, or holds another batch or other things.
+        """
+        self.refuse()
+        check(self.output, self.settings, self.pairs)
+        return tuple(state_of(self.output, pair, stamp) for pair, stamp in zip(self.pairs, self.stamps, strict=True))
+
+    def refuse(self) -> None:
+        """Refuse an output that overlaps an input, or holds other things; nothing is written."""
+        for pair in self.pairs:
+            refuse_overlap(self.output, (pair.spect, pair.ct, pair.mu))
+        RUN.refuse(self.output, self.inputs)
+
+
+def plan(pairs: Sequence[Pair], output: Path, settings: Table, inputs: Sequence[Path] = ()) -> Plan:
+    """Look at the files of every study; nothing is written.
+
+    Args:
+        pairs: the studies; see `mureg.io.worklist.find.find_pairs`.
+        output: the batch's folder.
+        settings: of every algorithm, as `as_settings` gives them.
+        inputs: see `Plan`.
+    """
+    stamped = [_stamped(pair) for pair in pairs]
+    return Plan(
+        tuple(pair for pair, _ in stamped),
+        tuple(stamp for _, stamp in stamped),
+        output.resolve(),
+        settings,
+        tuple(inputs),
+    )
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """What a batch did.
+
+    Attributes:
+        rows: of the summary, the worst first.
+        made: how many studies were registered now.
+        already: how many were there.
+        seconds: of the whole run.
+        files: the summary as CSV and HTML.
+    """
+
+    rows: tuple[Row, ...]
+    made: int
+    already: int
+    seconds: float
+    files: tuple[Path, ...]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Studies without a result that could be used."""
+        return tuple(row for row in self.rows if row.is_failed)
+
+
+def run_batch(
+    planned: Plan,
+    register: RegisterOne,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    retry: bool = False,
+    progress: Progress | None = None,
+) -> BatchRun:
+    """Register every study that the folder has no result of, and write ``summary.csv`` and ``summary.html``.
+
+    A batch that was stopped, by whatever means, goes on when it is called again; a study's folder is there whole or
+    not at all. Each process has one thread; one that dies takes down no more than the study that killed it.
+
+    Args:
+        planned: the studies, the folder and the settings, which are kept in it.
+        register: does one study.
+        jobs: processes on this machine, which import the calling script: guard it by ``__name__``.
+        scheduler: address of a Dask scheduler whose workers do it instead; they see all files under the same paths.
+        retry: do again what failed before, and what was registered from other files than those that are there now.
+        progress: told after each study.
+
+    Raises:
+        UsageError: the folder holds another batch, or another run is at work in it; no scheduler answers.
+    """
+    _check(jobs, scheduler)
+    started = time.perf_counter()
+    output = planned.output
+    planned.refuse()
+    with RUN.claimed(output):
+        states = planned.states()
+        begin(output, planned.settings)
+        work = Work(planned.pairs, planned.stamps, output, register, settings_sha256(planned.settings))
+        wanted = ("missing", "failed", "changed") if retry else ("missing",)
+        missing = [index for index, state in enumerate(states) if state in wanted]
+        results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None), work.remember)
+        changed = {pair.name for pair, state in zip(planned.pairs, states, strict=True) if state == "changed"}
+        rows = rows_of(planned.pairs, output, () if retry else changed)
+        files = write_summary(rows, output)
+    made = sum(not one.problem for one in results)
+    return BatchRun(rows, made, states.count("done"), time.perf_counter() - started, files)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything a worker must know; called with the number of a study.
+
+    Attributes:
+        stamps: of the files of each study when the batch was begun.
+        settings: SHA-256 of the batch's settings.
+        version: of the mureg that the batch was begun with.
+    """
+
+    pairs: tuple[Pair, ...]
+    stamps: tuple[str, ...]
+    output: Path
+    register: RegisterOne
+    settings: str
+    version: str = __version__
+
+    def name(self, index: int) -> str:
+        """Of the study with that number."""
+        return self.pairs[index].name
+
+    def __call__(self, index: int) -> Done:
+        """Register the study and write its folder, or remember why that failed."""
+        prepare_process()
+        started = time.perf_counter()
+        self._check_place()
+        pair, stamp, fingerprint = self.pairs[index], self.stamps[index], ""
+        folder = self.output / STUDIES / pair.name
+        try:
+            with writing_folder(folder, kind=KIND, overwrite=True, state=STATE, recognise=is_study) as scratch:
+                stamp, fingerprint = pair.stamp(), pair.fingerprint()
+                self.register(pair, scratch)
+                seconds = round(time.perf_counter() - started, 3)
+                table = {"fingerprint": fingerprint, "stamp": stamp, "settings_sha256": self.settings}
+                write_study(scratch, pair, {**table, "mureg": self.version, "seconds": seconds})
+        except Exception as problem:
+            failure = _failure(problem, stamp, fingerprint)
+            write_failure(self.output, pair.name, failure)
+            return Done(index, pair.name, time.perf_counter() - started, failure.problem)
+        return Done(index, pair.name, time.perf_counter() - started)
+
+    def remember(self, done: Done) -> None:
+        """Write down a failure that the worker could not, for its process died."""
+        if done.problem and failure_of(self.output, self.pairs[done.index]) is None:
+            fingerprint = ""
+            with suppress(MuregError, OSError):
+                fingerprint = self.pairs[done.index].fingerprint()
+            write_failure(self.output, done.name, Failure(done.problem, 1, self.stamps[done.index], fingerprint))
+
+    def _check_place(self) -> None:
+        if self.version != __version__:
+            raise UsageError(
+                f"a worker with mureg {__version__}", f"mureg {self.version}", "install the same everywhere"
+            )
+        if not (self.output / BATCH).is_file():
+            raise UsageError(
+                f"a worker that sees no {BATCH} in {self.output.name}",
+                "an output folder that all workers share",
+                "choose a folder on a shared disk",
+            )
+
+
+def as_settings(table: Table) -> Table:
+    """Settings as JSON holds them; a path by its file's name alone."""
+    said: Table = json.loads(json.dumps(table, default=lambda value: getattr(value, "name", str(value))))
+    return said
+
+
+def _failure(problem: Exception, stamp: str, fingerprint: str) -> Failure:
+    if isinstance(problem, MuregError):
+        return Failure(str(problem), problem.exit_code, stamp, fingerprint)
+    return Failure(" ".join(f"{type(problem).__name__}: {problem}".split()), 1, stamp, fingerprint)
+
+
+def _stamped(pair: Pair) -> tuple[Pair, str]:
+    """The pair and the stamp of its files, or what keeps them from being listed."""
+    if pair.problem:
+        return pair, ""
+    try:
+        return pair, pair.stamp()
+    except (MuregError, OSError) as problem:
+        refusal = problem if isinstance(problem, MuregError) else _gone(pair, problem)
+        return Pair(pair.name, pair.where, pair.base, problem=str(refusal), exit_code=refusal.exit_code), ""
+
+
+def _gone(pair: Pair, problem: OSError) -> UnreadableInputError:
+    return UnreadableInputError(
+        f"the files of {pair.name!r} cannot be listed ({problem.strerror})", "files that stay", "check the path"
+    )
+
+
+def _check(jobs: int, scheduler: str | None) -> None:
+    if jobs < 1:
+        raise UsageError(f"jobs = {jobs}", "1 or more", "correct it")
+    if scheduler is not None and jobs != 1:
+        raise UsageError("both jobs and a scheduler", "one of them", "leave jobs out: the cluster has its own workers")

@@ -1,0 +1,239 @@
+"""Pictures of a comparison: registered maps, corrected images and polar maps, method by method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+from matplotlib import colormaps
+
+from mureg.errors import MuregError
+from mureg.comparison.images import Images
+from mureg.comparison.markdown import name_of
+from mureg.comparison.protocol import Comparison
+from mureg.comparison.rows import Measurement, Row
+from mureg.geometry import Volume
+from mureg.geometry.rigid import Triple
+from mureg.heart.axis import axis_from_image, axis_from_wall
+from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
+from mureg.cohort.store.cohort import read_case
+from mureg.report.pictures.bullseye import draw_bullseye
+from mureg.report.pictures.canvas import AFTER, CAUTION, FAINT, GREY, HEAT, Canvas, draw_glow, draw_outline, draw_values
+from mureg.report.pictures.chest import smoothed
+from mureg.report.pictures.planes import VIEWS, plane
+
+_CHEST_MM: Triple = (380.0, 280.0, 280.0)
+_HEART_MM: Triple = (150.0, 150.0, 150.0)
+_LUNG_EDGE_PER_CM = 0.08
+_LABEL, _LABEL_LETTERS = 250, 20
+_TOP, _MARGIN, _GAP = 92, 18, 6
+_MAP_PER_MM = 0.66
+_HEART_SIDE = 150
+_POLAR_SIDE, _POLAR_COLUMNS = 250, 4
+_DIFFERENCE = 0.15
+_USE = "research use only: not for diagnosis"
+_COLD_HOT = colormaps["RdBu_r"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One case with its rows, ready to be drawn.
+
+    Attributes:
+        title: cohort and case.
+        images: its maps and corrected images.
+        rows: one for each method, in order.
+        heart_mm: where the planes cross.
+    """
+
+    title: str
+    images: Images
+    rows: tuple[Row, ...]
+    heart_mm: Triple
+
+
+def comparison_figures(comparison: Comparison, measurement: Measurement, folder: Path, n: int) -> list[Path]:
+    """Draw the first `n` cases of each cohort.
+
+    For each case: the registered maps under the SPECT, as Figure 3 of Chen et al., MICCAI 2022; where corrected images
+    were measured, those and their difference from the reference, as Figure 4, and their polar maps. Pictures that are
+    there are kept when nothing new was measured.
+
+    Returns:
+        The files, each written whole or not at all.
+    """
+    written: list[Path] = []
+    for cohort in dict.fromkeys(name for name, _ in comparison.folders):
+        cases = [case for name, case in comparison.folders if name == cohort][:n]
+        for case in cases:
+            rows = tuple(row for row in comparison.rows if (row.cohort, row.case) == (cohort, case))
+            with_images = all(row.images == "done" for row in rows)
+            kinds = ("maps", "corrected", "polar") if with_images else ("maps",)
+            paths = [folder / f"{cohort}-{case}-{kind}.png" for kind in kinds]
+            if comparison.measured or not all(path.exists() for path in paths):
+                _draw(comparison.folders[cohort, case], rows, measurement, paths)
+            written += [path for path in paths if path.exists()]
+    return written
+
+
+def _draw(case_folder: Path, rows: tuple[Row, ...], measurement: Measurement, paths: list[Path]) -> None:
+    case = read_case(case_folder)
+    try:
+        images = Images.of(case, measurement.attenuation, measurement.osem, measurement.physics)
+    except MuregError:  # a case without a map has nothing to show
+        return
+    wall = case.truth.lv_wall
+    weights = wall.numpy().astype(np.float64)
+    x, y, z = case.truth.heart_points_mm.mean(0)
+    if weights.sum() > 0:
+        x, y, z = np.average(wall.grid.points(np.argwhere(weights > 0)), axis=0, weights=weights[weights > 0])
+    shown = Shown(f"{rows[0].cohort}, {case.name}", images, rows, (float(x), float(y), float(z)))
+    maps_picture(shown).save(paths[0])
+    if len(paths) == 1:
+        return
+    corrected_picture(shown).save(paths[1])
+    try:
+        polar_picture(shown, measurement.axis).save(paths[2])
+    except MuregError:  # no axis: the other pictures stand
+        return
+
+
+def maps_picture(shown: Shown) -> Canvas:
+    """The uncorrected SPECT over each method's map, three planes through the left ventricle."""
+    case, rows = shown.images.case, shown.rows
+    height = _CHEST_MM[1] * _MAP_PER_MM
+    widths = [_CHEST_MM[view.across] * _MAP_PER_MM for view in VIEWS]
+    canvas = _paper(shown, "Registered attenuation maps on SPECT", sum(widths) + 2 * _GAP, len(rows), height)
+    canvas.text(
+        _MARGIN, 46, "colour: uncorrected SPECT     grey: the map     green: edge of its lungs and body", color=FAINT
+    )
+    canvas.text(_MARGIN, 66, "yellow: the same edge of the true map     dark blue: outside the CT", color=FAINT)
+    spect = smoothed(case.uncorrected)
+    bright = _brightest(spect, shown.heart_mm)
+    x, y, _ = spect.grid.centre_mm
+    for number, row in enumerate(rows):
+        top = _TOP + number * (height + _GAP)
+        registered = shown.images.map_at(row.pose(case.truth.centre_mm))
+        _label(canvas, row, top + height / 2, [f"heart {row.heart_mm:.1f} mm", f"µ-map NMSE {row.mu_nmse:.1f} %"])
+        left = float(_LABEL)
+        for view, width in zip(VIEWS, widths, strict=True):
+            middle = [x, y, shown.heart_mm[2]]
+            middle[view.through] = shown.heart_mm[view.through]
+            at: Triple = (middle[0], middle[1], middle[2])
+            axes = canvas.panel((left, top, width, height), view, _CHEST_MM, at)
+            map_plane = plane(registered, view, at, _CHEST_MM)
+            draw_values(axes, map_plane, GREY, 0.0, 0.2)
+            draw_glow(axes, plane(spect, view, at, _CHEST_MM), bright)
+            draw_outline(axes, plane(case.truth.mu, view, at, _CHEST_MM), _LUNG_EDGE_PER_CM, CAUTION)
+            draw_outline(axes, map_plane, _LUNG_EDGE_PER_CM, AFTER)
+            left += width + _GAP
+    return canvas
+
+
+def corrected_picture(shown: Shown) -> Canvas:
+    """The SPECT corrected with the true map and with each method's, and the difference, three planes of each."""
+    case, side = shown.images.case, float(_HEART_SIDE)
+    canvas = _paper(shown, "AC SPECT with each map", 6 * (side + _GAP) + 14, 1 + len(shown.rows), side)
+    reference = shown.images.reference()
+    bright = _brightest(smoothed(reference), shown.heart_mm)
+    canvas.text(
+        _MARGIN,
+        46,
+        "left: AC SPECT, 0 to the brightest in the heart of the reference     "
+        f"right: less the reference, blue -{100 * _DIFFERENCE:.0f} % to red +{100 * _DIFFERENCE:.0f} % of that",
+        color=FAINT,
+    )
+    canvas.text(_MARGIN, 66, "reference: reconstructed with the true map, averaged over the acquisition", color=FAINT)
+    draw = partial(_heart_planes, canvas, shown.heart_mm)
+    canvas.text(_MARGIN, _TOP + side / 2, "Reference", fontsize=13, fontweight="bold", va="center")
+    draw(smoothed(reference), _TOP, _LABEL, HEAT, (0.0, bright))
+    for number, row in enumerate(shown.rows, 1):
+        top = _TOP + number * (side + _GAP)
+        image = shown.images.corrected_at(row.pose(case.truth.centre_mm))
+        difference = image.with_values(image.values - reference.values)
+        _label(canvas, row, top + side / 2, [f"NMSE {row.ac_nmse:.2f} %", f"NMAE {row.ac_nmae:.2f} %"])
+        draw(smoothed(image), top, _LABEL, HEAT, (0.0, bright))
+        limit = _DIFFERENCE * bright
+        draw(smoothed(difference), top, _LABEL + 3 * (_HEART_SIDE + _GAP) + 14, _COLD_HOT, (-limit, limit))
+    return canvas
+
+
+def polar_picture(shown: Shown, axis: str = "known") -> Canvas:
+    """The 17 segments of each corrected image, in percent of its brightest segment.
+
+    Raises:
+        MuregError: no axis of the left ventricle.
+    """
+    case = shown.images.case
+    reference = shown.images.reference()
+    ventricle = axis_from_wall(case.truth.lv_wall) if axis == "known" else axis_from_image(reference).ventricle
+    true = polar_map(reference, ventricle)
+    named: list[tuple[str, str, PolarMap]] = [("Reference", "true map", true)]
+    for row in shown.rows:
+        found = polar_map(shown.images.corrected_at(row.pose(case.truth.centre_mm)), ventricle)
+        named.append((name_of(row.method), f"segment error {segment_error_percent(found, true):.1f} %", found))
+    columns = min(_POLAR_COLUMNS, len(named))
+    lines = -(-len(named) // columns)
+    cell = _POLAR_SIDE + 54
+    canvas = Canvas(max(680, columns * (_POLAR_SIDE + 24) + _MARGIN), _TOP + lines * cell + 36)
+    _title(canvas, shown, "Polar maps of the AC SPECT")
+    canvas.text(_MARGIN, 46, "relative uptake of the 17 segments, percent of the brightest", color=FAINT)
+    canvas.text(_MARGIN, 66, "below it the difference from the reference where that is 3 or more", color=FAINT)
+    for number, (name, said, found) in enumerate(named):
+        left = _MARGIN + (number % columns) * (_POLAR_SIDE + 24)
+        top = _TOP + (number // columns) * cell
+        canvas.text(
+            left + _POLAR_SIDE / 2, top, name, ha="center", fontweight="bold", fontsize=min(11.0, 400.0 / len(name))
+        )
+        canvas.text(left + _POLAR_SIDE / 2, top + 18, said, ha="center", color=FAINT, fontsize=10)
+        draw_bullseye(
+            canvas, (left, top + 36, _POLAR_SIDE, _POLAR_SIDE), found.relative, None if found is true else true.relative
+        )
+    return canvas
+
+
+def _paper(shown: Shown, title: str, width: float, rows: int, row_height: float) -> Canvas:
+    canvas = Canvas(round(_LABEL + width + _MARGIN), round(_TOP + rows * (row_height + _GAP) + 30))
+    _title(canvas, shown, title)
+    return canvas
+
+
+def _title(canvas: Canvas, shown: Shown, title: str) -> None:
+    canvas.text(_MARGIN, 14, title, fontsize=16, fontweight="bold")
+    canvas.text(canvas.width - _MARGIN, 18, shown.title, ha="right", color=FAINT)
+    canvas.text(canvas.width - _MARGIN, canvas.height - 10, _USE, ha="right", va="bottom", color=FAINT)
+
+
+def _label(canvas: Canvas, row: Row, middle: float, lines: Sequence[str]) -> None:
+    """Name of the method and a few words, beside its panels."""
+    parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
+    name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))
+    canvas.text(_MARGIN, middle - 6, name, fontsize=13, fontweight="bold", va="bottom", linespacing=1.15)
+    failed = ["failed: as by headers"] if row.failed else []
+    canvas.text(_MARGIN, middle + 2, "\n".join([*failed, *lines]), color=FAINT, linespacing=1.35)
+
+
+def _heart_planes(
+    canvas: Canvas,
+    heart_mm: Triple,
+    volume: Volume,
+    top: float,
+    left: float,
+    colours: object,
+    window: tuple[float, float],
+) -> None:
+    for column, view in enumerate(VIEWS):
+        box = (left + column * (_HEART_SIDE + _GAP), top, float(_HEART_SIDE), float(_HEART_SIDE))
+        axes = canvas.panel(box, view, _HEART_MM, heart_mm)
+        draw_values(axes, plane(volume, view, heart_mm, _HEART_MM), colours, *window)  # type: ignore[arg-type]
+
+
+def _brightest(spect: Volume, heart_mm: Triple) -> float:
+    """The brightest value near the left ventricle, what lies well below it left out; 1 where all is dark."""
+    offset = spect.grid.points(np.indices(spect.grid.shape).transpose(1, 2, 3, 0)) - np.asarray(heart_mm)
+    near = (np.linalg.norm(offset, axis=-1) < 45.0) & (offset[..., 2] > -30.0)
+    return float(spect.numpy()[near].max(initial=0.0)) or 1.0

@@ -1,0 +1,206 @@
+"""The ways to register that are compared, and what each of them finds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mureg
+from mureg.errors import MuregError, UsageError
+from mureg.comparison.budget import Budget, budget_of
+from mureg.comparison.peers import Ants, Elastix, Peer, process_of
+from mureg.geometry import Grid, RigidTransform, Volume
+from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration.network import Card, Learned, load_network
+from mureg.registration.near_heart import weights_file
+from mureg.spect import Acquisition
+from mureg.attenuation.maps import AttenuationMaps
+
+HEADERS, ORACLE = "headers", "oracle"
+KNOWN = (HEADERS, ORACLE)
+BLANKED = " (SPECT blanked)"
+TRAINED_BLANKED = " (trained blanked)"
+BLIND = (BLANKED, TRAINED_BLANKED)
+"""How the names of rows end that never saw a SPECT."""
+
+_WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method gave: a pose, or why there is none.
+
+    Attributes:
+        ct_from_spect: None where the method refused or crashed.
+        seconds: of the processor, for the registration alone.
+        version: of the program.
+        status: "done", "refused" or "crashed".
+        reason: why there is no pose.
+    """
+
+    ct_from_spect: RigidTransform | None
+    seconds: float
+    version: str
+    status: str = "done"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to register.
+
+    Attributes:
+        name: of its row.
+        settings: as JSON, weights by their hash.
+        registrar: None for the headers and the oracle, which need none.
+        parameters: of a network; None where nothing was learned.
+        seen: names of the cases that a network was trained or chosen on, where its run folder says so.
+        training: what its training cost, where that is known.
+    """
+
+    name: str
+    settings: str = "{}"
+    registrar: Registrar | Peer | None = None
+    parameters: int | None = None
+    seen: frozenset[str] = frozenset()
+    training: Budget | None = None
+
+    @property
+    def classical(self) -> bool:
+        """Whether it searches for the pose anew in each case: seconds a case, where a network takes a tenth of one."""
+        return isinstance(self.registrar, MutualInformation | NearHeart | ProfileLikelihood | Elastix | Ants)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        registrar: Registrar | Peer,
+        parameters: int | None = None,
+        seen: frozenset[str] = frozenset(),
+        training: Budget | None = None,
+    ) -> Method:
+        """A method by the object that is its settings."""
+        settings = {key: _plain(value) for key, value in asdict(registrar).items()}  # type: ignore[arg-type]
+        if isinstance(registrar, NearHeart):
+            settings["weights"] = _plain(weights_file(registrar.weights))
+        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
+
+
+def register(
+    method: Method, spect: Volume, maps: AttenuationMaps, python: Path, acquisition: Acquisition | None = None
+) -> Found:
+    """Find ``ct_from_spect`` one way, whatever goes wrong in it; implausible motions are refused, whoever found them.
+
+    Args:
+        method: not the headers or the oracle.
+        spect: uncorrected, fixed.
+        maps: attenuation over its full extent; the body moves, the table is for those who model the projections.
+        python: that has the outside programs.
+        acquisition: the projections, for those who use them.
+    """
+    if method.registrar is None:
+        raise UsageError(f"{method.name} as a registration", "a registrar", "take its pose from the case")
+    if isinstance(method.registrar, Elastix | Ants):
+        found = _ask_peer(method.registrar, spect, maps.body, python)
+    else:
+        found = _ask(method.registrar, spect, maps, acquisition)
+    return found if found.ct_from_spect is None else _plausible(found, found.ct_from_spect, spect.grid)
+
+
+def _ask(registrar: Any, spect: Volume, maps: AttenuationMaps, acquisition: Acquisition | None) -> Found:
+    version, started = f"mureg {mureg.__version__}", time.process_time()
+    try:
+        registration = registrar.register(spect, maps.body, acquisition, maps)
+    except MuregError as problem:
+        return Found(None, time.process_time() - started, version, "refused", str(problem))
+    except Exception as problem:  # whatever it is, it is counted
+        return Found(None, time.process_time() - started, version, "crashed", f"{type(problem).__name__}: {problem}")
+    return Found(registration.ct_from_spect, time.process_time() - started, version)
+
+
+def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> Found:
+    programs = process_of(python)
+    version = programs.versions[peer.kind]
+    answer = programs.register(peer, spect, body)
+    if "crashed" in answer:
+        return Found(None, answer["seconds"], version, "crashed", answer["crashed"])
+    return Found(RigidTransform(np.array(answer["matrix"])), answer["seconds"], version)
+
+
+def _plausible(found: Found, pose: RigidTransform, grid: Grid) -> Found:
+    """The same limits for everybody."""
+    limits, shift_mm = MutualInformation(), float(np.linalg.norm(pose.six(grid.centre_mm)[0]))
+    if shift_mm <= limits.largest_shift_mm and pose.rotation_deg <= limits.largest_angle_deg:
+        return found
+    reason = f"moves the map by {shift_mm:.0f} mm and {pose.rotation_deg:.0f} degrees"
+    return Found(None, found.seconds, found.version, "refused", reason)
+
+
+def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Method]:
+    """The methods of a comparison, every network that was trained with the SPECT followed by itself without it.
+
+    Args:
+        names: ``headers``, ``oracle``, a key of `registrars`, or the path of a network's weights (.safetensors).
+        registrars: those without weights, by name.
+
+    Raises:
+        UsageError: an unknown name, a name twice, or no such file.
+    """
+    methods: list[Method] = []
+    for name in names:
+        if name in KNOWN:
+            methods.append(Method(name))
+        elif name in registrars:
+            methods.append(Method.of(name, registrars[name]))
+        elif name.endswith(_WEIGHTS):
+            methods += _learned(Path(name))
+        else:
+            known = ", ".join((*KNOWN, *registrars))
+            raise UsageError(f"no registrar {name!r}", f"one of {known}, or a path to .safetensors", "correct the name")
+    taken = [method.name for method in methods]
+    if twice := next((name for name in taken if taken.count(name) > 1), None):
+        raise UsageError(f"two rows named {twice}", "a name for each", "give the folders of the weights other names")
+    if not methods:
+        raise UsageError("no registrar", "at least one", "name some with --registrars")
+    return methods
+
+
+def _learned(weights: Path) -> list[Method]:
+    """A network and itself without the SPECT; named after its file, or its folder where that says no more than best."""
+    if not weights.is_file():
+        raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
+    name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
+    seeing, parameters, card = load_learned(weights, blanked=False)
+    known = parameters, _seen(weights.with_name("data.json")), budget_of(weights, card)
+    if card.blanked:
+        return [Method.of(name + TRAINED_BLANKED, seeing, *known)]
+    blind, _, _ = load_learned(weights, blanked=True)
+    return [Method.of(name, seeing, *known), Method.of(name + BLANKED, blind, *known)]
+
+
+def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
+    """The registrar that uses a network, how many parameters that has, and its card."""
+    network, card = load_network(weights)
+    return Learned(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
+
+
+def _seen(data: Path) -> frozenset[str]:
+    """Cases of training and validation that a run folder tells of; none where there is no such file."""
+    try:
+        told = json.loads(data.read_text("utf-8"))
+        return frozenset(str(case) for part in ("train", "validation") for case in told[part]["cases"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it; a file by the hash of its bytes, so that it is the same wherever it lies."""
+    if isinstance(value, Path):
+        return f"sha256:{hashlib.sha256(value.read_bytes()).hexdigest()}"
+    return list(value) if isinstance(value, tuple) else value

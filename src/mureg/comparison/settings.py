@@ -1,0 +1,163 @@
+"""The settings of a comparison, and the file that says what made its figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+import mureg
+from mureg.errors import UsageError
+from mureg.comparison.methods import Method
+from mureg.comparison.peers import Ants, Elastix, Peer
+from mureg.comparison.rows import Measurement
+from mureg.files.atomic import writing
+from mureg.io.plain_text import read_text
+from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
+
+FILE = "settings.toml"
+Split = Literal["all", "train", "validation", "test"]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Resampling:
+    """Of the intervals.
+
+    Attributes:
+        level: of confidence.
+        resamples: of patients, with replacement.
+        seed: of the resamples.
+    """
+
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    seed: Annotated[int, Field(ge=0)] = 20250301
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Settings:
+    """Everything about a comparison but its cases and its learned networks.
+
+    Attributes:
+        measurement: what decides a figure besides the method.
+        resampling: of the intervals.
+        mutual_information, near_heart, projection, elastix, ants: settings of the methods that need no weights named.
+    """
+
+    measurement: Measurement = Measurement()
+    resampling: Resampling = Resampling()
+    mutual_information: MutualInformation = MutualInformation()
+    near_heart: NearHeart = NearHeart()
+    projection: ProfileLikelihood = ProfileLikelihood()
+    elastix: Elastix = Elastix()
+    ants: Ants = Ants()
+
+    @property
+    def registrars(self) -> dict[str, Registrar | Peer]:
+        """The methods that need no weights, by name."""
+        return {
+            "mutual-information": self.mutual_information,
+            "near-heart": self.near_heart,
+            "projection": self.projection,
+            "elastix": self.elastix,
+            "ants": self.ants,
+        }
+
+    @property
+    def measured_with(self) -> str:
+        """Beginning of the hash of `measurement`."""
+        words = json.dumps(asdict(self.measurement), sort_keys=True)
+        return hashlib.sha256(words.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which cases are measured.
+
+    Attributes:
+        split: all, or one of the sets into which patients fall by their pseudonym (`Cohort.split`).
+        skip, limit: of each cohort's cases in it, how many to leave out at the beginning, and how many to take at most.
+        images: for how many of them, the first ones, corrected images are reconstructed; None for all.
+        classical: for how many of them, the first ones, the slow methods that need no weights are asked; None for all.
+    """
+
+    split: Split = "all"
+    skip: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1)] | None = None
+    images: Annotated[int, Field(ge=0)] | None = None
+    classical: Annotated[int, Field(ge=1)] | None = None
+
+    def asks(self, method: Method, number: int) -> bool:
+        """Whether a method is asked about the case with this number among those chosen of its cohort."""
+        return self.classical is None or number < self.classical or not method.classical
+
+
+def read_settings(path: Path) -> Settings:
+    """Settings from a file; what is left out keeps its default, what tells of a run is not looked at.
+
+    Raises:
+        UsageError: the file is missing or holds something that is no setting.
+    """
+    try:
+        tables = tomllib.loads(read_text(path))
+        settings: Settings = TypeAdapter(Settings).validate_python(
+            {name: table for name, table in tables.items() if name not in ("run", "methods")}
+        )
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as problem:
+        first = problem.errors()[0] if isinstance(problem, ValidationError) else None
+        reason = str(problem) if first is None else f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UsageError(
+            f"settings file {path.name} cannot be used ({reason.splitlines()[0]})",
+            "a TOML file as mureg evaluate writes it beside its results",
+            "correct it, or start from such a file",
+        ) from problem
+    return settings
+
+
+def settings_toml(
+    settings: Settings, methods: Sequence[Method], cohorts: Sequence[Path], selection: Selection, against: str
+) -> str:
+    """What made a result, as TOML; `read_settings` reads it back."""
+    tables: dict[str, Any] = asdict(settings)
+    tables["run"] = {
+        "mureg": mureg.__version__,
+        "cohorts": [folder.resolve().name for folder in cohorts],
+        "against": against,
+        **{name: value for name, value in vars(selection).items() if value is not None and not name.startswith("_")},
+    }
+    tables["methods"] = [
+        {"name": method.name, "settings": method.settings}
+        | ({} if method.parameters is None else {"parameters": method.parameters})
+        for method in methods
+    ]
+    return f"# A comparison by mureg {mureg.__version__}.\n\n{tomli_w.dumps(tables)}"
+
+
+def write_settings(text: str, output: Path) -> str:
+    """Write the file into a folder of results; return its SHA-256."""
+    with writing(output / FILE) as scratch:
+        scratch.write_text(text, "utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def refuse_other_measurement(output: Path, settings: Settings) -> None:
+    """Refuse a folder whose figures were made otherwise: they could not stand in one table.
+
+    Raises:
+        UsageError: the settings there differ.
+    """
+    path = output / FILE
+    if path.exists() and read_settings(path).measured_with != settings.measured_with:
+        raise UsageError(
+            f"{output.name} holds figures made with another [measurement]",
+            "the same",
+            "choose another output folder, or --settings with the file that lies there",
+        )

@@ -1,0 +1,198 @@
+"""Whether an installation works: one check, one line, with what to do where something is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from mureg.errors import MuregError
+from mureg.comparison.metrics import target_registration_error_mm
+from mureg.io import read_study
+from mureg.pipeline import run
+from mureg.registration.network import load_network
+from mureg.sample import load_truth, sample_folder
+from mureg.spect import Acquisition
+
+_MOST_MM = 4.0
+"""The default leaves 2.8 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
+
+State = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        name: of the check.
+        state: ok, warn (works, but not as it could) or fail.
+        found: in one line.
+        remedy: what to do, "" where all is well.
+    """
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+def checks(device: str) -> Iterator[Check]:
+    """Every check in turn, the quick ones first; none of them raises and none writes anything.
+
+    Args:
+        device: on which the sample study is run.
+    """
+    yield from (_guarded(name, check) for name, check in _QUICK.items())
+    yield _guarded("device", lambda: _device(device))
+    yield from _sample_offline(device)
+
+
+@contextmanager
+def closed_network() -> Iterator[list[str]]:
+    """Let nothing in this process open a socket while the block lasts; gives the list of the attempts."""
+    attempts: list[str] = []
+    real = socket.socket
+
+    class Closed(real):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            attempts.append(str(arguments))
+            raise OSError("the network is closed during this check")
+
+    socket.socket = Closed  # type: ignore[misc]
+    try:
+        yield attempts
+    finally:
+        socket.socket = real  # type: ignore[misc]
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except MuregError as refusal:
+        return Check(name, "fail", refusal.found, refusal.remedy)
+    except Exception as problem:  # whatever is broken in an installation: said, not raised
+        said = " ".join(str(problem).split())[:200]
+        return Check(name, "fail", f"{type(problem).__name__}: {said}", "install mureg again")
+
+
+def _installation() -> Check:
+    found = f"mureg {version('mureg')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return Check("installation", "ok", found)
+
+
+def _libraries() -> Check:
+    missing: list[str] = []
+    old: list[str] = []
+    fine: list[str] = []
+    for line in requires("mureg") or []:
+        requirement = re.match(r"([\w.-]+)[^>;]*(?:>=\s*([\d.]+))?", line)
+        if requirement is None or "extra ==" in line:
+            continue
+        name, least = requirement[1], requirement[2] or "0"
+        try:
+            there = version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+            continue
+        (old if _numbers(there) < _numbers(least) else fine).append(f"{name} {there}")
+    if missing or old:
+        found = "; ".join(f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("old", old)) if names)
+        return Check("libraries", "fail", found, "install mureg again, with pip")
+    return Check("libraries", "ok", ", ".join(fine))
+
+
+def _threads() -> Check:
+    allowed = len(os.sched_getaffinity(0))
+    there, used = os.cpu_count() or allowed, torch.get_num_threads()
+    found = f"{used} used of {allowed} allowed, {there} in this machine"
+    if used > allowed:
+        return Check("threads", "warn", found, f"give --threads {allowed}, or fewer")
+    return Check("threads", "ok", found)
+
+
+def _data() -> Check:
+    folder = Path(str(files("mureg"))) / "data"
+    expected = ("hearts.toml", "cohorts/clinical.toml", "training/small.toml", "sample/truth.json", "sample/spect.dcm")
+    missing = [name for name in expected if not (folder / name).is_file()]
+    if missing:
+        return Check("data", "fail", f"missing: {', '.join(missing)}", "install mureg again")
+    return Check("data", "ok", "sample study, cohorts and trainings are there")
+
+
+def _weights() -> Check:
+    shipped = sorted((Path(str(files("mureg"))) / "data").rglob("*.safetensors"))
+    if not shipped:
+        return Check("weights", "ok", "this version ships no weights of networks")
+    for weights in shipped:
+        load_network(weights)  # refuses weights whose hash is not that on their card
+    return Check("weights", "ok", f"{len(shipped)} file(s), hashes as on their cards")
+
+
+def _device(device: str) -> Check:
+    if device == "cpu":
+        reason = "not asked for" if torch.cuda.is_available() else "no usable GPU"
+        return Check("device", "ok", f"CPU ({reason}; every command works on it)")
+    values = torch.arange(64.0, device=device).reshape(8, 8)
+    exact = torch.equal((values @ values).cpu(), values.cpu() @ values.cpu())
+    found = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    return Check("device", "ok" if exact else "fail", found, "" if exact else "it calculates wrongly: use --device cpu")
+
+
+def _sample_offline(device: str) -> Iterator[Check]:
+    """Register the sample study as `mureg register` does, with the network closed: two lines."""
+    with closed_network() as attempts:
+        yield _guarded("sample", lambda: _sample(device))
+    if attempts:
+        found = f"{len(attempts)} attempt(s) to open a connection"
+        yield Check("offline", "fail", found, "report this: mureg must never use a network")
+    else:
+        yield Check("offline", "ok", "the sample study was run with the network closed; nothing asked for it")
+
+
+def _sample(device: str) -> Check:
+    truth, begun = load_truth(), time.perf_counter()
+    study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
+    assert isinstance(study.spect, Acquisition)
+    counts = float(study.spect.photopeak_counts.sum())
+    assessment = run(study, correct=False, seek_axis=False, device=device)
+    error_mm = target_registration_error_mm(
+        assessment.registration.ct_from_spect, truth.ct_from_spect, truth.heart_points_mm
+    )
+    seconds = time.perf_counter() - begun
+    found = (
+        f"the default registrar took {seconds:.0f} s and is {error_mm:.1f} mm off at the heart (at most {_MOST_MM:g})"
+    )
+    if counts != truth.photopeak_counts:
+        return Check("sample", "fail", f"{counts:.0f} counts read of {truth.photopeak_counts}", "install mureg again")
+    if not error_mm <= _MOST_MM:
+        return Check("sample", "fail", found, "report this, with the output of mureg doctor --json")
+    return Check("sample", "ok", found)
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", words.split("+")[0])[:3])
+
+
+_QUICK: dict[str, Callable[[], Check]] = {
+    "installation": _installation,
+    "libraries": _libraries,
+    "threads": _threads,
+    "data": _data,
+    "weights": _weights,
+}

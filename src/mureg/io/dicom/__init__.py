@@ -1,0 +1,1 @@
+"""DICOM objects: files and series, CT, pixels, and the objects that are written."""

@@ -1,0 +1,188 @@
+"""Careful access to DICOM headers: odd but usable ones raise no warnings, unusable ones a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom import config
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset as read_elements
+from pydicom.filereader import read_preamble
+from pydicom.multival import MultiValue
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from mureg.errors import GeometryError, MuregError, UnreadableInputError, printable
+from mureg.io.bounded import BoundedReader, require_moderate_inflation
+from mureg.io.dicom.character_set import settle_character_set
+
+_SMALLEST_PIXEL_MM, _LARGEST_PIXEL_MM = 1.0, 50.0
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (EOFError, "it ends too early"),
+    (gzip.BadGzipFile, "its compression is damaged"),
+    (zlib.error, "its compression is damaged"),
+    (MemoryError, "there is too little memory"),
+)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Read leniently and without warnings; turn what still fails into `UnreadableInputError` that names the file."""
+    mode = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MuregError:
+        raise
+    except Exception as error:  # a damaged object makes the library below raise almost anything
+        raise cannot_be_read(name, error, "an undamaged DICOM object") from error
+    finally:
+        config.settings.reading_validation_mode = mode
+
+
+def cannot_be_read(name: str, error: Exception, expected: str) -> UnreadableInputError:
+    """The sentence for whatever a library raised: the system's reason where there is one, else the kind of error."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    remedy = "export it again" if reason is None else "check the path, the permissions and the disk"
+    known = next((said for kind, said in _REASONS if isinstance(error, kind)), type(error).__name__)
+    return UnreadableInputError(f"{name} cannot be read ({reason or known})", expected, remedy)
+
+
+def read_header(path: Path) -> Dataset:
+    """The object without its pixels."""
+    return _read(path, headers_only=True)
+
+
+@contextmanager
+def copying(name: str) -> Iterator[None]:
+    """Take values over as they are, also where they break a rule of their kind, without warnings.
+
+    What still cannot be written becomes `UnreadableInputError` that names the source; a disk that is full stays what it
+    is.
+    """
+    mode = config.settings.writing_validation_mode
+    config.settings.writing_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (MuregError, OSError):
+        raise
+    except Exception as error:  # damaged values make the library below raise almost anything
+        raise UnreadableInputError(
+            f"{name} holds values that cannot be written again ({type(error).__name__})",
+            "an object that follows the standard",
+            "export it again, or leave --dicom out",
+        ) from error
+    finally:
+        config.settings.writing_validation_mode = mode
+
+
+def read_dataset(path: Path) -> Dataset:
+    """The whole object, also where the preamble is missing (then its encoding is as pydicom found it)."""
+    dataset = _read(path, headers_only=False)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit_vr, little_endian = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit_vr else explicit
+    return dataset
+
+
+def _read(path: Path, *, headers_only: bool) -> Dataset:
+    """Read an object, but inflate none that grows beyond measure."""
+    with BoundedReader(path) as stream:
+        if read_preamble(stream, force=True) is not None:
+            meta = read_elements(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                require_moderate_inflation(stream.read(), path.name)
+        stream.seek(0)
+        dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=headers_only)
+    settle_character_set(dataset)
+    return dataset
+
+
+def text(dataset: Dataset | None, keyword: str) -> str:
+    """The value as one line of printable text, "" where it is missing."""
+    value = None if dataset is None else dataset.get(keyword)
+    return "" if value is None else printable(" ".join(str(value).split()))
+
+
+def numbers(dataset: Dataset | None, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
+    """The values as finite floats, None where the element is missing or empty.
+
+    Raises `UnreadableInputError` for text that is no number or for another count than the one asked for.
+    """
+    value = None if dataset is None else dataset.get(keyword)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    listed = [value] if isinstance(value, str | int | float) else list(value)
+    try:
+        found = tuple(float(v) for v in listed if v is not None and str(v).strip())
+    except (TypeError, ValueError):
+        found = (float("nan"),)
+    if not np.isfinite(found).all() or (found and count is not None and len(found) != count):
+        several = f"{len(listed)} values where some are missing, too many or no numbers"
+        raise UnreadableInputError(
+            f"{keyword} holds {several if len(listed) > 1 else 'no usable number'}",
+            "finite numbers" if count is None else "a finite number" if count == 1 else f"{count} finite numbers",
+            "export the study again or correct the header",
+        )
+    return found or None
+
+
+def number(dataset: Dataset | None, keyword: str) -> float | None:
+    """One value as a float, None where it is missing or empty."""
+    found = numbers(dataset, keyword, 1)
+    return None if found is None else found[0]
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence, none where it is missing or empty."""
+    return list(dataset.get(keyword) or [])
+
+
+def image_type(dataset: Dataset) -> tuple[str, ...]:
+    """The values of ImageType in upper case."""
+    return words(dataset, "ImageType")
+
+
+def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """All values of an element as text in upper case, whatever kind of values they are; none where it is missing."""
+    value = dataset.get(keyword)
+    listed = list(value) if isinstance(value, MultiValue | list | tuple) else [value]
+    return tuple(printable(str(v).strip().upper()) for v in listed if v not in (None, ""))
+
+
+def pixel_spacing_mm(dataset: Dataset) -> tuple[float, float]:
+    """Row and column spacing of a SPECT in mm, or a refusal (`GeometryError`)."""
+    spacing = numbers(dataset, "PixelSpacing", 2)
+    if spacing is None or min(spacing) <= 0:
+        raise GeometryError("PixelSpacing is missing or not positive", "millimetres", "export with full headers")
+    require_millimetres("PixelSpacing", min(spacing), _SMALLEST_PIXEL_MM)
+    require_millimetres("PixelSpacing", max(spacing), _SMALLEST_PIXEL_MM)
+    return spacing[0], spacing[1]
+
+
+def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
+    """Refuse a spacing that no camera or scanner has, as when it is written in cm or in micrometres."""
+    if smallest_mm <= spacing <= _LARGEST_PIXEL_MM:
+        return
+    unit = "centimetres" if spacing < smallest_mm else "micrometres"
+    raise GeometryError(
+        f"{what} is {spacing:.4g}, which can be no spacing in millimetres (perhaps {unit})",
+        f"{smallest_mm:g} to {_LARGEST_PIXEL_MM:g} mm",
+        "correct the header",
+    )

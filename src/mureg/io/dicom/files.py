@@ -1,0 +1,252 @@
+"""Finding DICOM series in files and folders, whatever else lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from mureg.errors import UnreadableInputError, shortened
+from mureg.io.dicom.archives import files_of_index
+from mureg.io.dicom.access import image_type, read_header, reading, text
+from mureg.io.input_paths import called, files_below, require_path
+
+_LONGEST_TITLE, _FEW = 64, 20
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """One object: its file and its header without pixels.
+
+    Attributes:
+        path: of the file.
+        header: of the object; of a frame with the frame's own values in it.
+        frame: which frame of the object, from 0; None for all of it.
+        parts: the slices of a volume whose slices are objects of their own, in any order; none otherwise.
+        notes: what was decided when it was chosen.
+    """
+
+    path: Path
+    header: Dataset
+    frame: int | None = None
+    parts: tuple[DicomFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file the object is read from."""
+        return tuple(part.path for part in self.objects)
+
+    @property
+    def objects(self) -> tuple[DicomFile, ...]:
+        """The objects that make it: itself, or its parts."""
+        return self.parts or (self,)
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSeries:
+    """Objects that share a series UID, in the order of their paths.
+
+    Attributes:
+        uid: series instance UID.
+        modality: such as CT or NM, "" where it is not written.
+        number: series number as text.
+        description: series description.
+        files: the objects.
+        notes: what was decided when they were put together.
+    """
+
+    uid: str
+    modality: str
+    number: str
+    description: str
+    files: tuple[DicomFile, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        title = shortened(self.description, _LONGEST_TITLE) or "no description"
+        n_files = sum(len(file.paths) for file in self.files)
+        count = f"{n_files} file" + ("s" if n_files != 1 else "")
+        return f"'{title}' (number {self.number or '?'}, {self.modality or '?'}, {count}, UID ...{self.uid[-8:]})"
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What lies at a path.
+
+    Attributes:
+        series: every DICOM series, by series number and UID.
+        damaged: names of files that are DICOM by their first bytes and have no header that can be read.
+        directory: whether there is a DICOMDIR.
+    """
+
+    series: tuple[DicomSeries, ...]
+    damaged: tuple[str, ...] = ()
+    directory: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the damaged files, none where there are none."""
+        if not self.damaged:
+            return ()
+        names = ", ".join(self.damaged[:3]) + (" and more" if len(self.damaged) > 3 else "")
+        return (f"{len(self.damaged)} damaged DICOM file(s) left out ({names})",)
+
+
+def find_series(path: Path) -> tuple[DicomSeries, ...]:
+    """Every DICOM series at a path; `search` without what it says besides."""
+    return search(path).series
+
+
+def search(path: Path) -> Search:
+    """Every DICOM series at a path, from headers alone.
+
+    Files that are not DICOM are passed over; a file copied twice counts once (same SOP instance UID, position and
+    instance number: a careless de-identification gives one UID to all slices).
+
+    Args:
+        path: a file or folder.
+
+    Raises:
+        UnreadableInputError: the path does not exist, is an empty folder or is itself a damaged object.
+    """
+    require_path(path)
+    grouped: dict[str, dict[tuple[str, ...], DicomFile]] = {}
+    damaged, directory = [], False
+    for file in _files_at(path):
+        try:
+            header = _header(file)
+        except UnreadableInputError:
+            if file == path:
+                raise
+            damaged.append(file.name)
+            continue
+        if header is None:
+            continue
+        if text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
+            directory = True
+            continue
+        same = tuple(text(header, k) for k in ("SOPInstanceUID", "ImagePositionPatient", "InstanceNumber"))
+        key = same if same[0] else (str(file),)
+        grouped.setdefault(text(header, "SeriesInstanceUID"), {}).setdefault(key, DicomFile(file, header))
+    series = [_series(uid, tuple(found.values())) for uid, found in grouped.items()]
+    return Search(tuple(sorted(series, key=lambda s: (len(s.number), s.number, s.uid))), tuple(damaged), directory)
+
+
+def _files_at(path: Path) -> Iterator[Path]:
+    """Every file below the path; of a DICOMDIR itself the files that it lists."""
+    yield from files_below(path)
+    header = _header(path) if path.is_file() else None
+    if header is not None and text(header, "SOPClassUID") == MediaStorageDirectoryStorage:
+        with reading(path.name):
+            listed = files_of_index(path, header)
+        yield from listed
+
+
+def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: str) -> UnreadableInputError:
+    """The refusal where no series is of the kind asked for: what lies there instead.
+
+    Args:
+        path: that was searched.
+        found: what was found.
+        seen: the kinds of series that are there, "" for none.
+        expected, remedy: for the sentence.
+    """
+    name = called(path)
+    if seen:
+        return UnreadableInputError(f"'{name}' holds {seen}", expected, remedy)
+    if found.damaged:
+        only = f"'{name}' holds {len(found.damaged)} damaged DICOM file(s) and nothing else of use"
+        return UnreadableInputError(only, expected, "export them again")
+    if found.directory:
+        only = f"'{name}' holds a DICOMDIR, an index, and none of the images it lists"
+        return UnreadableInputError(only, expected, "copy the images beside it")
+    if path.is_dir():
+        return UnreadableInputError(
+            f"'{name}' holds no DICOM files", expected, f"{remedy}, or name a NIfTI file itself"
+        )
+    return UnreadableInputError(f"'{name}' is neither a DICOM nor a NIfTI file", expected, remedy)
+
+
+def patient_of(file: DicomFile) -> str:
+    """The patient's identifier as written, to compare and never to print."""
+    return text(file.header, "PatientID")
+
+
+def patient_at(path: Path) -> str:
+    """The patient's identifier in the first DICOM object at a path, to compare and never to print; "" where none is."""
+    for file in islice(files_below(path), _FEW):
+        try:
+            header = _header(file)
+        except UnreadableInputError:
+            continue
+        if header is not None and text(header, "PatientID"):
+            return text(header, "PatientID")
+    return ""
+
+
+def is_localizer(header: Dataset) -> bool:
+    """Whether ImageType calls the image a localizer (scout, topogram)."""
+    return "LOCALIZER" in image_type(header)
+
+
+def _series(uid: str, files: tuple[DicomFile, ...]) -> DicomSeries:
+    first = files[0].header
+    with reading(files[0].path.name):
+        return DicomSeries(
+            uid, text(first, "Modality"), text(first, "SeriesNumber"), text(first, "SeriesDescription"), files
+        )
+
+
+_FOUND_BY = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "ImageType",
+    "ImagePositionPatient",
+    "InstanceNumber",
+    "PatientID",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
+)
+
+
+def _header(file: Path) -> Dataset | None:
+    """The header without pixels, None for whatever is no DICOM object; raises where it is one and damaged."""
+    with reading(file.name):
+        with file.open("rb") as stream:
+            start = stream.read(132)
+        marked = start[128:132] == b"DICM"
+        if not marked and start[:2] not in (b"\x08\x00", b"\x00\x08"):
+            return None
+        try:
+            header = read_header(file)
+            for keyword in _FOUND_BY:  # damage shows here, where it can still be said
+                header.get(keyword)
+        except Exception:
+            if marked:
+                raise
+            return None
+        meta = getattr(header, "file_meta", None)
+        if "SOPClassUID" not in header and text(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            header.SOPClassUID = MediaStorageDirectoryStorage  # a DICOMDIR says it in its file meta information alone
+        if "SOPClassUID" not in header:
+            if marked:
+                raise UnreadableInputError(
+                    f"'{file.name}' is DICOM that ends or breaks before it says what it is (no SOPClassUID)",
+                    "a whole object",
+                    "export it again",
+                )
+            return None
+        header.filename = file.name
+    return header

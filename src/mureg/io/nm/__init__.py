@@ -1,0 +1,1 @@
+"""Nuclear medicine objects: projections, reconstructed volumes and maps, read and written."""

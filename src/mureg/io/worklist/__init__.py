@@ -1,0 +1,1 @@
+"""Which SPECT belongs to which CT: lists and folders of many studies."""

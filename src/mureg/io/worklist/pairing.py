@@ -1,0 +1,95 @@
+"""Which CT belongs to which SPECT, where a patient has several: by frame of reference, then by time, never by guess."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mureg.io.dicom.access import text
+from mureg.io.dicom.files import DicomSeries, patient_of
+from mureg.io.nm.choose import PROJECTIONS, nm_kind
+from mureg.io.dicom.times import acquired_at
+
+_CLEARLY_NEARER_MIN = 2.0
+"""The nearest CT in time must be nearer than the next one by this much: two reconstructions of one scan are not."""
+_SAME_DAY_MIN = 12 * 60.0
+_PHASES = (("stress", r"stress|belastung|effort|str\b"), ("rest", r"rest\b|resting|ruhe|repos|rst\b"))
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A SPECT and what attenuates it.
+
+    Attributes:
+        spect, attenuation: the series.
+        how: what put them together, in a few words for people; "" where there was no choice.
+    """
+
+    spect: DicomSeries
+    attenuation: DicomSeries
+    how: str
+
+
+def without_reconstructions(spects: Sequence[DicomSeries]) -> list[DicomSeries]:
+    """The SPECTs without the reconstructions of a scan (patient, study, frame of reference) whose projections exist."""
+    scans = {_scan(one) for one in spects if _is_projections(one)}
+    return [one for one in spects if _is_projections(one) or _scan(one) not in scans]
+
+
+def matched(spects: Sequence[DicomSeries], attenuations: Sequence[DicomSeries]) -> list[Match] | None:
+    """A CT for every SPECT, each taken once; None where that takes a guess.
+
+    Of several CTs the one with the SPECT's frame of reference is taken. Where several have it, or none, the nearest in
+    time is, if it is clearly the nearest and of the same day.
+    """
+    if len(spects) == len(attenuations) == 1:
+        return [Match(spects[0], attenuations[0], "")]
+    found = []
+    for spect in spects:
+        match = _match(spect, attenuations)
+        if match is None:
+            return None
+        found.append(match)
+    taken = Counter(id(match.attenuation) for match in found)
+    return found if found and max(taken.values()) == 1 else None
+
+
+def phase_of(spect: DicomSeries) -> str:
+    """Stress or rest by the words of the description, "" where it has neither or both."""
+    said = spect.description.lower()
+    phases = [phase for phase, pattern in _PHASES if re.search(rf"(?<![a-z])(?:{pattern})", said)]
+    return phases[0] if len(phases) == 1 else ""
+
+
+def _match(spect: DicomSeries, attenuations: Sequence[DicomSeries]) -> Match | None:
+    frame = text(spect.files[0].header, "FrameOfReferenceUID")
+    same = [one for one in attenuations if frame and text(one.files[0].header, "FrameOfReferenceUID") == frame]
+    if len(same) == 1:
+        return Match(spect, same[0], "by frame of reference")
+    own = acquired_at(spect.files[0].header)
+    if own is None:
+        return None
+    distances = []
+    for one in same or attenuations:
+        moment = acquired_at(one.files[0].header)
+        if moment is None:
+            return None
+        distances.append((abs((moment - own).total_seconds()) / 60.0, one))
+    distances.sort(key=lambda pair: pair[0])
+    if not distances or distances[0][0] > _SAME_DAY_MIN:
+        return None
+    if len(distances) > 1 and distances[1][0] - distances[0][0] < _CLEARLY_NEARER_MIN:
+        return None
+    before = "by frame of reference and time" if same else "by time"
+    return Match(spect, distances[0][1], f"{before} ({distances[0][0]:.0f} minutes apart)")
+
+
+def _is_projections(one: DicomSeries) -> bool:
+    return nm_kind(one.files[0].header) in PROJECTIONS
+
+
+def _scan(one: DicomSeries) -> tuple[str, ...]:
+    header = one.files[0].header
+    return patient_of(one.files[0]), text(header, "StudyInstanceUID"), text(header, "FrameOfReferenceUID")

@@ -1,0 +1,1 @@
+"""Registration by the likelihood of the projections."""

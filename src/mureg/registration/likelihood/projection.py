@@ -1,0 +1,289 @@
+"""Registration by what the camera measured: the pose whose map lets the projections be explained best.
+
+For each candidate pose an activity of its own is estimated from the start, in a fixed number of passes, and the Poisson
+log-likelihood that it reaches is the height of the pose: a profile likelihood, see docs/concepts/profile-likelihood.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from mureg.errors import RegistrationError
+from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import Triple
+from mureg.heart.find import HEART_MM, find_left_ventricle
+from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
+from mureg.registration.mutual_information import MutualInformation, started_by
+from mureg.registration.likelihood.newton import Step, Vector, newton_step
+from mureg.registration.likelihood.profile import (
+    Candidate,
+    PosedMaps,
+    Profile,
+    rebinned,
+    rows_to_trust,
+    scatter_with,
+    wide_grid,
+    with_rows,
+)
+from mureg.spect import Acquisition, Physics
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.attenuation.body import emission_outline
+
+Positive = Annotated[float, Field(gt=0)]
+
+_MANY_VIEWS = 40
+_FEWEST_ROWS, _FEW_MM = 3, 60.0
+_LUNG_DIFFERENCE, _TABLE_DIFFERENCE = 0.004, 0.2
+_SETTLED_MM = 0.3
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ProfileLikelihood:
+    """Newton's method on the profile likelihood of the projections, about the heart.
+
+    Attributes:
+        start: where to begin: at the result of mutual information, or where the headers have it.
+        mutual_information: its settings.
+        rebin: so many pixels by so many count as one.
+        view_step: of 40 views or more, only every n-th is used.
+        passes: over all views, for each pose; fewer leave a bias.
+        subsets: into which the views are dealt.
+        steps: of Newton, at most; for each how far the derivatives look, in mm and degrees.
+        reach_mm: rows farther than this above or below the heart are left out.
+        margin_mm: so far inside the ends of the CT a row has to lie.
+        physics: the camera.
+        lung_prior_per_cm: standard deviation of what is added to the attenuation of lung; 0 for nothing.
+        table_prior: standard deviation of the share that is added to the table; 0 for nothing.
+        batch: poses computed together.
+        largest_shift_mm: a result that moves the map farther is refused as implausible.
+        largest_angle_deg: a result that turns the map farther is refused as implausible.
+    """
+
+    start: Literal["mutual-information", "headers"] = "mutual-information"
+    mutual_information: MutualInformation = MutualInformation()
+    rebin: Annotated[int, Field(ge=1, le=8)] = 2
+    view_step: Annotated[int, Field(ge=1, le=8)] = 2
+    passes: Annotated[int, Field(ge=1, le=200)] = 20
+    subsets: Annotated[int, Field(ge=1, le=64)] = 6
+    steps: Annotated[tuple[tuple[Positive, Positive], ...], Field(min_length=1)] = (
+        (10.0, 6.0),
+        (6.0, 4.0),
+        (4.0, 2.5),
+        (4.0, 2.5),
+    )
+    reach_mm: Positive = 110.0
+    margin_mm: Annotated[float, Field(ge=0)] = 10.0
+    physics: Physics = Physics()
+    lung_prior_per_cm: Annotated[float, Field(ge=0)] = 0.01
+    table_prior: Annotated[float, Field(ge=0)] = 0.5
+    batch: Annotated[int, Field(ge=1, le=64)] = 6
+    largest_shift_mm: Positive = 120.0
+    largest_angle_deg: Positive = 45.0
+    kind: Literal["projection"] = "projection"
+
+    def register(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        acquisition: Acquisition | None = None,
+        maps: AttenuationMaps | None = None,
+    ) -> Registration:
+        """See `Registrar.register`; needs the projections, and computes where they lie.
+
+        Two runs give the same numbers on a processor.
+
+        The covariance is the inverse curvature of the log-likelihood with its priors. It tells of noise in the counts
+        alone, and not of what the model of camera and patient lacks, which is most of the error.
+
+        Raises:
+            RegistrationError: no projections, hardly a row near the heart that the map covers, or an implausible pose.
+        """
+        started = time.perf_counter()
+        refuse_unusable(fixed, moving)
+        if acquisition is None:
+            raise RegistrationError(
+                "a reconstructed SPECT without its projections",
+                "projections, whose likelihood decides here",
+                "give the projections, or choose another registrar",
+            )
+        start, warnings = self._start(fixed, moving)
+        heart = find_left_ventricle(fixed, moving.resampled(fixed.grid, start))
+        device = acquisition.counts.device
+        climb = _Climb(
+            self,
+            rebinned(acquisition, self.rebin, self.view_step if acquisition.n_views >= _MANY_VIEWS else 1),
+            (maps or AttenuationMaps(moving, None, AttenuationMap())).to(device),
+            emission_outline(fixed).to(device),
+            heart.centre_mm,
+        )
+        top = climb.run(start)
+        pose = top.candidate.ct_from_spect
+        refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
+        return Registration(
+            pose,
+            fixed.grid.centre_mm,
+            self.kind,
+            "left as it was" if pose == RigidTransform.identity() else "moved",
+            top.evidence,
+            covariance_about(pose, top.covariance, heart.centre_mm, fixed.grid.centre_mm),
+            time.perf_counter() - started,
+            notes=(_note(top.evidence), *((heart.note,) if heart.note else ())),
+            warnings=(*warnings, *_warnings(top.evidence)),
+        )
+
+    def _start(self, fixed: Volume, moving: Volume) -> tuple[RigidTransform, tuple[str, ...]]:
+        if self.start == "headers":
+            return RigidTransform.identity(), ()
+        return started_by(self.mutual_information, fixed, moving)
+
+
+@plain_dataclass(frozen=True, eq=False)
+class _Top:
+    """Where a climb ended."""
+
+    candidate: Candidate
+    covariance: Float[np.ndarray, "6 6"]
+    evidence: dict[str, float]
+
+
+@plain_dataclass(frozen=True, eq=False)
+class _Climb:
+    """One registration at work: its settings and what does not change from step to step."""
+
+    settings: ProfileLikelihood
+    acquisition: Acquisition
+    maps: AttenuationMaps
+    outline: Volume
+    heart_mm: Triple
+
+    def run(self, start: RigidTransform) -> _Top:
+        """Climb from a pose, the scatter made anew at each place."""
+        here, evaluations, taken, moved_mm = Candidate(start), 0, 0, 0.0
+        for differences in self.settings.steps:
+            profile, rows_mm = self._profile(here)
+            step = self._step(profile, here, differences)
+            before, here = here, self._at(here, step.point)
+            evaluations, taken = evaluations + step.evaluations, taken + 1
+            moved_mm = self._heart_moved_mm(before, here)
+            # a wide look at a place that is all but right says little about the last millimetre
+            if moved_mm < _SETTLED_MM and differences == min(self.settings.steps):
+                break
+        by_headers, at_start, reached = profile.log_likelihoods(
+            [Candidate(p, here.lung_per_cm, here.table_share) for p in (RigidTransform.identity(), start)] + [here]
+        )
+        free = self._free()
+        evidence = {
+            "gain_over_headers": float(reached - by_headers),
+            "gain_over_start": float(reached - at_start),
+            "evaluations": float(evaluations + 3),
+            "newton_steps": float(taken),
+            "last_step_mm": moved_mm,
+            "rows_mm": rows_mm,
+            "lung_per_cm": here.lung_per_cm,
+            "table_share": here.table_share,
+            **dict(zip(HEART_MM, self.heart_mm, strict=True)),
+        }
+        used = np.ix_(free, free)
+        covariance = np.linalg.inv(step.curvature[used])[:6, :6]
+        return _Top(here, (covariance + covariance.T) / 2, evidence)
+
+    def _profile(self, here: Candidate) -> tuple[Profile, float]:
+        """The likelihood around a place, with the scatter expected there; and the height of the rows it looks at."""
+        settings, pose = self.settings, here.ct_from_spect
+        first, end = rows_to_trust(
+            self.acquisition, self.maps.body.grid, pose, self.heart_mm, settings.reach_mm, settings.margin_mm
+        )
+        row_mm = self.acquisition.pixel_mm[0]
+        if end - first < _FEWEST_ROWS:
+            raise RegistrationError(
+                f"the map covers {(end - first) * row_mm:.0f} mm of the projections around the heart",
+                f"at least {_FEWEST_ROWS * row_mm:.0f} mm",
+                "check that it shows the heart, or choose another registrar",
+            )
+        grid = self.acquisition.grid()
+        posed = PosedMaps.of(self.maps, self.outline, grid, pose)
+        system, _ = settings.physics.system(self.acquisition, posed.laid(wide_grid(self.maps, grid, pose), here))
+        scatter = scatter_with(system, self._subsets())
+        seen = with_rows(system.acquisition, first, end)
+        profile = Profile(
+            seen,
+            None if scatter is None else scatter[:, first:end],
+            posed,
+            wide_grid(self.maps, seen.grid(), pose),
+            system.collimator,
+            passes=settings.passes,
+            subsets=self._subsets(),
+            batch=settings.batch,
+        )
+        return profile, (end - first) * row_mm
+
+    def _step(self, profile: Profile, here: Candidate, differences: tuple[float, float]) -> Step:
+        """One step over the six numbers of a small motion about the heart, and those of the map that are free."""
+        free, priors = self._free(), self._priors()
+        whole = np.array([*[differences[0]] * 3, *[differences[1]] * 3, _LUNG_DIFFERENCE, _TABLE_DIFFERENCE])
+        origin = np.array([*[0.0] * 6, here.lung_per_cm, here.table_share])
+
+        def spread(point: Vector) -> Float[np.ndarray, " all"]:
+            full = origin.copy()
+            full[free] = point
+            return full
+
+        def height(points: Sequence[Vector]) -> Float[np.ndarray, " points"]:
+            full = [spread(point) for point in points]
+            penalties = [float(sum(0.5 * (p[6 + k] / s) ** 2 for k, s in enumerate(priors) if s > 0)) for p in full]
+            heights: Float[np.ndarray, " points"] = profile.log_likelihoods([self._at(here, p) for p in full])
+            heights -= np.array(penalties)
+            return heights
+
+        step = newton_step(height, origin[free], whole[free])
+        curvature = np.eye(8)
+        curvature[np.ix_(free, free)] = step.curvature
+        return Step(spread(step.point), step.value, step.value_before, curvature, step.evaluations)
+
+    def _at(self, here: Candidate, full: Vector) -> Candidate:
+        """The candidate a small motion about the heart away, with numbers of the map as given."""
+        small = RigidTransform.from_six(full[:3], full[3:6], self.heart_mm)
+        return Candidate(here.ct_from_spect @ small, float(full[6]), float(full[7]))
+
+    def _priors(self) -> tuple[float, float]:
+        with_table = self.maps.table is not None and float(self.maps.table.values.max()) > 0.0
+        return self.settings.lung_prior_per_cm, self.settings.table_prior if with_table else 0.0
+
+    def _free(self) -> list[int]:
+        """Of the eight numbers, those that are estimated."""
+        return [*range(6), *(6 + k for k, prior in enumerate(self._priors()) if prior > 0)]
+
+    def _subsets(self) -> int:
+        return min(self.settings.subsets, self.acquisition.n_views)
+
+    def _heart_moved_mm(self, before: Candidate, after: Candidate) -> float:
+        places = (candidate.ct_from_spect.apply(self.heart_mm) for candidate in (before, after))
+        return float(np.linalg.norm(np.subtract(*places)))
+
+
+def _note(evidence: dict[str, float]) -> str:
+    return (
+        f"log-likelihood of the projections {evidence['gain_over_headers']:+.0f} against the headers, "
+        f"{evidence['gain_over_start']:+.0f} against the start; {evidence['newton_steps']:.0f} steps, the last "
+        f"{evidence['last_step_mm']:.1f} mm at the heart; lung {evidence['lung_per_cm']:+.3f} 1/cm, "
+        f"table {100 * evidence['table_share']:+.0f} %"
+    )
+
+
+def _warnings(evidence: dict[str, float]) -> tuple[str, ...]:
+    warnings = []
+    if evidence["rows_mm"] < _FEW_MM:
+        warnings.append(f"the map covers only {evidence['rows_mm']:.0f} mm of the projections around the heart")
+    if evidence["gain_over_start"] <= 0.0:
+        warnings.append("no pose explained the projections better than the start")
+    if evidence["last_step_mm"] > 3.4:
+        warnings.append(f"the last step still moved the heart by {evidence['last_step_mm']:.1f} mm")
+    return tuple(warnings)

@@ -1,0 +1,339 @@
+"""Registration by a trained network, and the file that holds one: weights in safetensors, their card in JSON beside."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import field, replace
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.geometry import RigidTransform, Volume
+from mureg.notes import Note, Rank
+from mureg.registration.base import Registration, refuse_result, refuse_unusable
+from mureg.registration.inputs import InputGrid, network_inputs
+from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
+from mureg.spect import Acquisition
+from mureg.attenuation.maps import AttenuationMaps
+
+Table = dict[str, Any]
+ABLATED = Note("the SPECT input of the network was ablated: the pose does not depend on the SPECT", Rank.CHANGES_ANSWER)
+_READY = 16
+"""Networks that are kept ready."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Card:
+    """What a file of weights is: enough to use it, and to know where it comes from.
+
+    Attributes:
+        network: settings of the network, with its `kind`.
+        others: settings of further networks of the same kind in the file, trained apart; the mean of all counts.
+        grid: lattice of its input.
+        around: where the middle of its input lies: in that of the SPECT's field, or in the heart.
+        blanked: it was trained on ones instead of the SPECT, and is shown ones whenever it is used.
+        loss: what it was trained to make small, with its `kind`.
+        trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
+        validation: figures on patients that it was not trained on, by name, mm.
+        believed: share of each of the six numbers that is added to the start, where the network looks at the heart.
+        errors: 6x6 covariance of the six numbers (mm, degrees, about the heart) that was left on patients that neither
+            training nor the choice of weights had seen; empty where nobody measured it.
+        errors_grow_mm: doubt at which that covariance is to be four times as large, 0 for never: how far looks and
+            networks lie apart, and how far they turn the heart in its chest.
+        errors_hurried, errors_hurried_grow_mm: the same two of a hurried look.
+        calibrated_for: fingerprints of the settings that the covariances were measured with, by name: `default` and
+            `quick` of the registrar without its weights, `attenuation`, `reconstructor`.
+        version: of mureg.
+        weights_sha256: of the file of weights that this card belongs to.
+    """
+
+    network: Table
+    grid: InputGrid
+    others: tuple[Table, ...] = ()
+    around: Literal["field", "heart"] = "field"
+    blanked: bool = False
+    loss: Table = field(default_factory=dict)
+    trained_on: Table = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
+    believed: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    errors: tuple[tuple[float, ...], ...] = ()
+    errors_grow_mm: float = 0.0
+    errors_hurried: tuple[tuple[float, ...], ...] = ()
+    errors_hurried_grow_mm: float = 0.0
+    calibrated_for: dict[str, str] = field(default_factory=dict)
+    version: str = ""
+    weights_sha256: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Of the network."""
+        return str(self.network.get("kind", ""))
+
+    def covariance(self, doubt_mm: float, hurried: bool = False) -> npt.NDArray[np.float64] | None:
+        """Of the six numbers about the heart, with so much doubt; None where nobody knows."""
+        errors, grow_mm = (
+            (self.errors_hurried, self.errors_hurried_grow_mm) if hurried else (self.errors, self.errors_grow_mm)
+        )
+        if not errors:
+            return None
+        grown = growth(doubt_mm, grow_mm) if grow_mm else 1.0
+        return grown * np.asarray(errors, dtype=np.float64)
+
+    def settings(self) -> tuple[NetworkSettings, ...]:
+        """The settings of each network. Raises `UnreadableInputError` for one that this mureg does not have."""
+        return tuple(map(self._settings, (self.network, *self.others)))
+
+    def _settings(self, network: Table) -> NetworkSettings:
+        if self.kind not in NETWORKS:
+            raise UnreadableInputError(
+                f"weights of a network named {self.kind!r}",
+                f"one of {', '.join(NETWORKS)}",
+                "use the mureg that trained it",
+            )
+        try:
+            settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(network)
+        except ValidationError as problem:
+            raise UnreadableInputError(
+                f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",
+                "the settings it was trained with",
+                "use the mureg that trained it",
+            ) from problem
+        return settings
+
+
+_CARD = TypeAdapter(Card)
+
+
+def growth(doubt_mm: float, grow_mm: float) -> float:
+    """By which a covariance grows with doubt: 1 without any, 4 at `grow_mm`."""
+    return (1.0 + (doubt_mm / grow_mm) ** 2) ** 2
+
+
+class Together(nn.Module):
+    """Networks that were trained apart: the mean of what they say, and what each says."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(
+        self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
+    ) -> Float[Tensor, "batch 6"]:
+        """The mean of all."""
+        return self.each(spect, mu).mean(0)
+
+    def each(
+        self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
+    ) -> Float[Tensor, "member batch 6"]:
+        """One after the other."""
+        return torch.stack([member(spect, mu) for member in self.members])
+
+
+def shipped(name: str) -> Path:
+    """Where weights lie that come with the package."""
+    return Path(str(files("mureg") / "data" / "weights" / f"{name}.safetensors"))
+
+
+def refuse_around(card: Card, expected: Literal["field", "heart"], name: str) -> None:
+    """Refuse a network that looks elsewhere. Raises `UsageError`."""
+    if card.around != expected:
+        sees = {"field": "looks at the whole field", "heart": "looks around the heart"}
+        raise UsageError(
+            f"{name} {sees[card.around]}", f"one that {sees[expected]}", "choose other weights or another registrar"
+        )
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of a file of weights lies."""
+    return weights.with_suffix(".json")
+
+
+def save_network(path: Path, module: nn.Module, card: Card) -> Card:
+    """Write weights and card, each whole or not at all; a card that does not fit its weights is refused when read.
+
+    Args:
+        path: ends in .safetensors.
+        module: as made by the settings on the card (several: `Together`); its parameters and buffers are stored in the
+            precision that they have, and come back in single precision.
+        card: its `weights_sha256` is filled in.
+
+    Returns:
+        The card as written.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    content = save(tensors)
+    said = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
+    _write(path, content)
+    _write(card_path(path), said + b"\n")
+    return _CARD.validate_json(said)
+
+
+def load_network(weights: Path) -> tuple[nn.Module, Card]:
+    """Read a network that is ready for use: evaluation mode, in main memory.
+
+    Raises:
+        UnreadableInputError: weights or card missing, damaged, or not of each other.
+    """
+    content = _bytes(weights, "a .safetensors file that mureg train wrote")
+    said = _bytes(card_path(weights), "the card that mureg train wrote beside the weights")
+    try:
+        card = _CARD.validate_json(said)
+    except ValidationError as problem:
+        raise UnreadableInputError(
+            f"{card_path(weights).name} is no card of a network ({problem.errors()[0]['msg']})",
+            "the card that mureg train wrote beside the weights",
+            "copy both files again",
+        ) from problem
+    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
+        raise UnreadableInputError(
+            f"{weights.name} is not the file that {card_path(weights).name} speaks of",
+            "weights with the hash on their card",
+            "copy both files again",
+        )
+    members = [initialised(settings, seed=0) for settings in card.settings()]
+    module = Together(members) if card.others else members[0]
+    try:
+        module.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as problem:
+        raise UnreadableInputError(
+            f"{weights.name} does not fit a {card.kind} network ({str(problem).strip().splitlines()[0]})",
+            "weights of that network",
+            "use the mureg that trained it",
+        ) from problem
+    return module.eval(), card
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Learned:
+    """A trained network that looks at both images and tells the six numbers of the motion.
+
+    Attributes:
+        weights: a .safetensors file, its JSON card beside it, as `mureg train` writes them.
+        passes: how often it looks; from the second time on at the map as the pose so far moves it, for what is left.
+        blanked: show it ones instead of the SPECT. What it still finds, it takes from the map alone: leakage. Weights
+            that were trained so are always shown ones.
+        largest_shift_mm: a result that moves the map farther is refused as implausible.
+        largest_angle_deg: a result that turns the map farther is refused as implausible.
+    """
+
+    weights: Path
+    passes: Annotated[int, Field(ge=1, le=20)] = 1
+    blanked: bool = False
+    largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
+    largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
+    kind: Literal["learned"] = "learned"
+
+    def register(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        acquisition: Acquisition | None = None,
+        maps: AttenuationMaps | None = None,
+    ) -> Registration:
+        """See `Registrar.register`; of the projections only the device is used. Float32, the same digits each time."""
+        started = time.perf_counter()
+        refuse_unusable(fixed, moving)
+        device = fixed.values.device if acquisition is None else acquisition.counts.device
+        module, card = _ready(self.weights, _stamp(self.weights), device)
+        refuse_around(card, "field", self.weights.name)
+        blanked = self.blanked or card.blanked
+        ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
+        centre_mm = fixed.grid.centre_mm
+        refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
+        evidence = {
+            "passes": float(self.passes),
+            "last_step_mm": sum(mm**2 for mm in steps[-1].six(centre_mm)[0]) ** 0.5,
+            "last_step_deg": steps[-1].rotation_deg,
+        }
+        return Registration(
+            ct_from_spect,
+            centre_mm,
+            self.kind,
+            "moved",
+            evidence,
+            seconds=time.perf_counter() - started,
+            notes=_notes(card, blanked),
+            warnings=(ABLATED,) if blanked else (),
+            weights_sha256=card.weights_sha256,
+        )
+
+    def _look(
+        self, module: nn.Module, input_grid: InputGrid, fixed: Volume, moving: Volume, blanked: bool
+    ) -> tuple[RigidTransform, list[RigidTransform]]:
+        """The pose, and what each pass added: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
+        grid, centre_mm = input_grid.grid(fixed.grid), fixed.grid.centre_mm
+        device = next((p.device for p in module.parameters()), fixed.values.device)
+        ct_from_spect, steps = RigidTransform.identity(), []
+        for _ in range(self.passes):
+            spect, mu = network_inputs(fixed, moving, grid, ct_from_spect)
+            if blanked:
+                spect = torch.ones_like(spect)
+            with torch.inference_mode():
+                six = module(spect.to(device)[None, None], mu.to(device)[None, None])[0].double().cpu().numpy()
+            steps.append(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], centre_mm))
+            ct_from_spect = ct_from_spect @ steps[-1]
+        return ct_from_spect, steps
+
+
+@lru_cache(maxsize=_READY)
+def _ready(weights: Path, _stamp_of_it: tuple[int, int], device: torch.device) -> tuple[nn.Module, Card]:
+    """A network on its device, kept for the next case; read anew when its file has changed."""
+    module, card = load_network(weights)
+    return module.to(device), card
+
+
+def _stamp(weights: Path) -> tuple[int, int]:
+    try:
+        status = weights.stat()
+    except OSError:  # reading it will say what is wrong
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _notes(card: Card, blanked: bool) -> tuple[str, ...]:
+    heart = card.validation.get("heart_mm")
+    figure = "" if heart is None else f"; {heart:.1f} mm off at the heart, on average, on patients it had not seen"
+    return (
+        f"a {card.kind} network, weights {card.weights_sha256[:12]}, trained with mureg {card.version or 'unknown'}"
+        f"{figure}{'; its SPECT was blanked' if blanked else ''}{', in training too' if card.blanked else ''}",
+    )
+
+
+def _bytes(path: Path, expected: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise UnreadableInputError(
+            f"{path.name} cannot be read ({problem.strerror})", expected, "check the path"
+        ) from problem
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Written beside its place and renamed."""
+    scratch = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as problem:
+        with suppress(OSError):  # where the folder is a file there is nothing to clear away
+            scratch.unlink(missing_ok=True)
+        raise UsageError(
+            f"cannot write {path.name} ({problem.strerror})", "a writable folder", "choose another output"
+        ) from problem

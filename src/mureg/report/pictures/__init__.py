@@ -1,0 +1,1 @@
+"""Pictures of a study: slices, polar maps, the chest, the heart."""

@@ -1,0 +1,58 @@
+"""The bull's eye of 17 segments, apex in the middle, anterior wall at the top, septum at the left."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.patches import Wedge
+
+from mureg.report.pictures.canvas import BACKGROUND, CAUTION, FAINT, HEAT, Box, Canvas
+
+_RADII = (1.0, 0.76, 0.52, 0.26)
+_WORTH_SAYING = 3.0
+_WALLS = ((0.5, 0.985, "anterior"), (0.5, 0.015, "inferior"), (0.015, 0.5, "septal"), (0.985, 0.5, "lateral"))
+
+
+def wedges() -> list[tuple[float, float, float, float]]:
+    """Inner and outer radius, first and last angle of each segment, degrees counter-clockwise from the right."""
+    places = []
+    for ring, sectors in enumerate((6, 6, 4)):
+        width = 360.0 / sectors
+        for sector in range(sectors):
+            middle = 90.0 + sector * width  # from the anterior wall at the top to the septum at the left
+            places.append((_RADII[ring + 1], _RADII[ring], middle - width / 2, middle + width / 2))
+    return [*places, (0.0, _RADII[3], 0.0, 360.0)]
+
+
+def draw_bullseye(
+    canvas: Canvas, box: Box, relative: Float[np.ndarray, " 17"], reference: Float[np.ndarray, " 17"] | None = None
+) -> None:
+    """Draw relative uptake in percent, and in small what it differs from a reference by where that is much."""
+    axes = canvas.axes(box)
+    axes.set_aspect("equal")
+    axes.set_xlim(-1.16, 1.16)
+    axes.set_ylim(-1.16, 1.16)
+    for number, (inner, outer, first, last) in enumerate(wedges()):
+        value = float(relative[number])
+        colour = HEAT(0.05 + 0.9 * np.clip(value / 100.0, 0.0, 1.0))
+        axes.add_patch(
+            Wedge(
+                (0, 0), outer, first, last, width=outer - inner, facecolor=colour, edgecolor=BACKGROUND, linewidth=1.5
+            )
+        )
+        angle, radius = np.radians((first + last) / 2), (inner + outer) / 2 if inner else 0.0
+        x, y = radius * np.cos(angle), radius * np.sin(angle)
+        ink = "black" if value > 55.0 else "white"
+        off = 0.0 if reference is None else value - float(reference[number])
+        said = abs(off) >= _WORTH_SAYING
+        axes.text(x, y + (0.045 if said else 0.0), f"{value:.0f}", color=ink, fontsize=9, ha="center", va="center")
+        if said:
+            sign = "#0b3d91" if value > 55.0 else CAUTION
+            axes.text(
+                x, y - 0.065, f"{off:+.0f}", color=sign, fontsize=7.5, ha="center", va="center", fontweight="bold"
+            )
+    for x, y, wall in _WALLS:
+        turned = 90.0 if y == 0.5 else 0.0
+        axes.text(
+            x, y, wall, transform=axes.transAxes, color=FAINT, fontsize=8, ha="center", va="center", rotation=turned
+        )

@@ -1,0 +1,75 @@
+"""The emission over its attenuation map: how an image is shown, where the planes lie, what is drawn over what."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from scipy import ndimage
+
+from mureg.geometry import Grid, Volume
+from mureg.geometry.rigid import Triple
+from mureg.heart.find import HeartLocation
+from mureg.report.pictures.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values
+from mureg.report.pictures.planes import Plane, View
+from mureg.spect.collimator import FWHM_PER_SIGMA
+
+LUNG_EDGE_PER_CM = 0.08
+"""Outlines follow this level: the edge of lungs and body."""
+
+_SMOOTHING_VOXELS = 0.7
+"""Standard deviation of the display filter, in voxels."""
+
+_SQUARE_MM = 32.0
+
+
+def smoothed(spect: Volume) -> Volume:
+    """The emission as it is shown: after the display filter, which takes the grain of single voxels away."""
+    return spect.with_values(torch.from_numpy(ndimage.gaussian_filter(spect.numpy(), _SMOOTHING_VOXELS)))
+
+
+def display_filter(grid: Grid) -> str:
+    """The display filter in words, for images on a grid."""
+    widths = [_SMOOTHING_VOXELS * FWHM_PER_SIGMA * mm for mm in grid.spacing_mm]
+    alike = max(widths) - min(widths) < 0.05
+    width = f"{widths[0]:.1f}" if alike else " x ".join(f"{mm:.1f}" for mm in widths)
+    return f"Gaussian, FWHM {width} mm"
+
+
+def brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:
+    """The brightest value near the left ventricle, liver and gut below it left out; 1 where all is dark."""
+    indices = np.indices(spect.grid.shape).transpose(1, 2, 3, 0)
+    offsets = spect.grid.points(indices) - np.asarray(heart.centre_mm)
+    near = (np.linalg.norm(offsets, axis=-1) < 42.0) & (offsets[..., 2] > -28.0)
+    values = spect.numpy()
+    brightest = float(values[near].max(initial=0.0)) or float(values.max())
+    return brightest if brightest > 0.0 else 1.0
+
+
+def chest_centre(spect: Volume, heart: HeartLocation, view: View) -> Triple:
+    """The middle of a chest window: the camera's axis from side to side and front to back, the heart's height.
+
+    Every plane goes through the ventricle; the window itself stays on the chest.
+    """
+    x, y, _ = spect.grid.centre_mm
+    middle = [x, y, heart.centre_mm[2]]
+    middle[view.through] = heart.centre_mm[view.through]
+    return middle[0], middle[1], middle[2]
+
+
+def draw_fused(axes: Axes, mu: Plane, spect: Plane, bright: float, colour: str, dashed: bool = False) -> None:
+    """Paint a map in grey, the emission in colour over it, and the outline of the map's lungs and body."""
+    draw_values(axes, mu, GREY, 0.0, 0.2)
+    draw_glow(axes, spect, bright)
+    draw_outline(axes, mu, LUNG_EDGE_PER_CM, colour, dashed=dashed)
+
+
+def draw_checkerboard(axes: Axes, mu: Plane, spect: Plane, bright: float) -> None:
+    """Paint squares in turn of a map in grey and of the emission in colour; the square at the top left is the map's."""
+    draw_values(axes, mu, GREY, 0.0, 0.2)
+    step = abs(spect.across_mm[1] - spect.across_mm[0])
+    rows, columns = (np.arange(n) * step // _SQUARE_MM for n in spect.values.shape)
+    here = (rows[:, None] + columns[None, :]) % 2 == 1
+    colours = HEAT(np.clip(spect.values / bright, 0.0, 1.0))
+    colours[..., 3] = here & spect.known
+    axes.imshow(colours, extent=spect.extent_mm, origin="upper", interpolation="nearest", aspect="auto", zorder=2)

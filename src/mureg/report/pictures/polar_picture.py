@@ -1,0 +1,97 @@
+"""The polar maps of one run: three images and what the registration changed."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.patches import Wedge
+
+from mureg.assessment.result import Perfusion
+from mureg.report.pictures.bullseye import wedges
+from mureg.report.pictures.canvas import HEAT, Canvas
+from mureg.report.pictures.chest_picture import WIDTH
+
+HEIGHT = 218
+
+_GAP, _TITLE = 8, 34
+_LIMIT = 1.13
+_MOST = 20.0
+_COLD_HOT = colormaps["PuOr_r"]
+_WALLS = (
+    (0.0, 1.07, "anterior", 0),
+    (0.0, -1.07, "inferior", 0),
+    (-1.07, 0.0, "septal", 90),
+    (1.07, 0.0, "lateral", 270),
+)
+_NAMES = (
+    ("Uncorrected", "percent of its brightest segment"),
+    ("Corrected, map by headers", "percent of its brightest segment"),
+    ("Corrected, map registered", "percent of its brightest segment"),
+    ("Change by the registration", "points; thick edge: more than 5"),
+)
+
+Segments = Float[np.ndarray, " 17"]
+
+
+def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusion) -> None:
+    """Draw four bull's eyes: anterior wall at the top, septum at the left, inferior below, lateral at the right.
+
+    The first three in percent of each image's brightest segment; the fourth is the third less the second, in points,
+    with a thick edge around the segments of `perfusion.changed`.
+    """
+    maps = [one.relative for one in (perfusion.uncorrected, perfusion.header, perfusion.registered)]
+    side = (WIDTH - 3 * _GAP) / 4
+    for column, (name, said) in enumerate(_NAMES):
+        x = left + column * (side + _GAP)
+        canvas.text(x + side / 2, top + 2, name, fontsize=8, fontweight="bold", ha="center")
+        canvas.text(x + side / 2, top + 18, said, fontsize=7, ha="center")
+        axes = canvas.axes((x, top + _TITLE, side, side))
+        axes.set_xlim(-_LIMIT, _LIMIT)
+        axes.set_ylim(-_LIMIT, _LIMIT)
+        axes.set_aspect("equal")
+        if column < 3:
+            _draw(axes, maps[column], [HEAT(0.05 + 0.9 * value / 100.0) for value in np.clip(maps[column], 0, 100)])
+        else:
+            change = maps[2] - maps[1]
+            colours = [_COLD_HOT(0.5 + 0.5 * value / _MOST) for value in np.clip(change, -_MOST, _MOST)]
+            _draw(axes, change, colours, "+.0f", perfusion.changed)
+        for across, up, wall, turn in _WALLS:
+            axes.text(across, up, wall, fontsize=6, ha="center", va="center", rotation=turn, color=canvas.ink)
+
+
+def _draw(
+    axes: Axes, values: Segments, colours: list[tuple[float, ...]], style: str = ".0f", marked: tuple[int, ...] = ()
+) -> None:
+    """Fill the segments and write their values; those marked (1 to 17) last, so that no neighbour covers their edge."""
+    places = wedges()
+    for number in sorted(range(len(places)), key=lambda number: number + 1 in marked):
+        inner, outer, first, last = places[number]
+        thick = number + 1 in marked
+        edge, width = ("black", 1.5) if thick else ("white" if style == ".0f" else "#666666", 0.8)
+        radius, angle = (inner + outer) / 2 if inner else 0.0, np.radians((first + last) / 2)
+        shrunk = 0.010 if thick else 0.0
+        axes.add_patch(
+            Wedge(
+                (0, 0),
+                outer - shrunk,
+                first,
+                last,
+                width=outer - inner - 2 * shrunk if inner else None,
+                facecolor=colours[number],
+                edgecolor=edge,
+                linewidth=width,
+            )
+        )
+        words = f"{values[number]:{style}}".replace("-", "−").replace("+0", "0").replace("−0", "0")
+        lightness = float(np.dot(colours[number][:3], (0.299, 0.587, 0.114)))
+        axes.text(
+            radius * np.cos(angle),
+            radius * np.sin(angle),
+            words,
+            color="black" if lightness > 0.5 else "white",
+            fontsize=7 if style == ".0f" else 6 if len(words) < 3 else 5.4,
+            ha="center",
+            va="center",
+        )

@@ -1,0 +1,1 @@
+"""The result of one study on disk: folder, JSON, NIfTI, DICOM."""

@@ -1,0 +1,195 @@
+"""What a run leaves in its folder, and what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mureg import RESEARCH_USE_ONLY
+from mureg.assessment.result import Assessment, Provenance
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.atomic import writing_folder
+from mureg.files.output import claimed
+from mureg.files.places import refuse_foreign, strangers
+from mureg.files.settings import read_json
+from mureg.io import DicomResult, write_nifti
+from mureg.io.results import FOLDER, dicom_strangers
+from mureg.io.transforms import write_tfm
+from mureg.report.conclusion import conclusion, conclusion_lines, move_as_json
+from mureg.results.dicom import AsDicom
+from mureg.report.file_names import HTML, PDF
+from mureg.results.options import AsReport
+from mureg.report.wording import corrected_for
+
+FOUND_TFM = "ct_from_spect_found.tfm"
+"""The pose found, where another one is given out."""
+
+FILES = (
+    "registration.json",
+    "ct_from_spect.tfm",
+    FOUND_TFM,
+    "mu_registered.nii.gz",
+    "mu_header.nii.gz",
+    "spect_nac.nii.gz",
+    "spect_ac.nii.gz",
+    "qc.png",
+    HTML,
+    PDF,
+    "settings.toml",
+)
+
+
+KIND = "registration"
+"""Of the folder, as its marker says it."""
+
+
+def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) -> None:
+    """Refuse, before any work is done, a folder that results may not take the place of, or that cannot be written."""
+    refuse_foreign(folder, KIND, overwrite=overwrite, recognise=_is_result)
+    if dicom is not None:
+        dicom.check()
+
+
+def write_folder(
+    assessment: Assessment,
+    folder: Path,
+    dicom: AsDicom | None = None,
+    document: AsReport | None = None,
+    *,
+    pictures: bool = True,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write every file of a result into `folder`, all of them or none; return them.
+
+    With `overwrite` an older result is exchanged as a whole; what it held besides, such as a user's notes, is kept.
+
+    Args:
+        assessment: of one run.
+        folder: made where it is missing; one that is there is empty or, with `overwrite`, a result of mureg.
+        dicom: write the results as DICOM as well; they hold the pages of the report.
+        document: write the report as well.
+        pictures: draw ``qc.png``.
+        overwrite: a result that is there may be replaced.
+
+    Raises:
+        UsageError: `folder` holds anything else, another run writes it, or it cannot be written; or DICOM results are
+            wanted without a report.
+    """
+    with (
+        claimed(folder) as place,
+        writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
+    ):
+        _write_each(assessment, scratch, pictures=pictures)
+        written = () if dicom is None else dicom.write(assessment, scratch, _required(document))
+        _write_json(assessment, scratch, document, written)
+        if document is not None:
+            document.write(assessment, scratch)
+        names = [name for name in (*FILES, FOLDER) if (scratch / name).exists()]
+    return [folder / name for name in names]
+
+
+def _is_result(folder: Path) -> bool:
+    """Whether mureg 0.1.0 wrote a folder, which left no marker, and nothing else is in it."""
+    try:
+        found = read_json(folder / "registration.json")
+    except UnreadableInputError:
+        return False
+    ours = found.get("use") == RESEARCH_USE_ONLY and "ct_from_spect" in found
+    others = strangers(folder, lambda name: name in (*FILES, FOLDER))
+    return ours and not others and not ((folder / FOLDER).exists() and dicom_strangers(folder / FOLDER))
+
+
+def _required(document: AsReport | None) -> AsReport:
+    if document is None:
+        raise UsageError("results as DICOM without a report", "both", "ask for the report as well")
+    return document
+
+
+def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None:
+    centre_mm = assessment.registration.centre_mm
+    write_nifti(assessment.mu_registered, folder / "mu_registered.nii.gz")
+    write_nifti(assessment.mu_header, folder / "mu_header.nii.gz")
+    write_nifti(assessment.spect_uncorrected, folder / "spect_nac.nii.gz")
+    if assessment.spect_corrected is not None:
+        write_nifti(assessment.spect_corrected, folder / "spect_ac.nii.gz")
+    write_tfm(assessment.ct_from_spect, centre_mm, folder / "ct_from_spect.tfm")
+    if not assessment.released:
+        write_tfm(assessment.registration.ct_from_spect, centre_mm, folder / FOUND_TFM)
+    if pictures:
+        from mureg.report.pictures.quality import quality_picture  # loads what draws
+
+        quality_picture(assessment, folder / "qc.png")
+    (folder / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
+
+
+def _write_json(
+    assessment: Assessment, folder: Path, document: AsReport | None, written: tuple[DicomResult, ...]
+) -> None:
+    study = {} if document is None else {"study": document.occasion.as_json(document.study)}
+    table = study | as_json(assessment) | _as_dicom(written)
+    (folder / "registration.json").write_text(json.dumps(table, indent=2) + "\n", "utf-8")
+
+
+def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:
+    """Which objects were written, so that they can be found in an archive."""
+    if not written:
+        return {}
+    said = "identifiers and times are new in every run; matrix and voxels follow from input, version and settings"
+    return {"dicom": {"note": said, "series": [asdict(one) for one in written]}}
+
+
+def settings_toml(provenance: Provenance) -> str:
+    """The settings of a run, as ``mureg register --settings`` reads them."""
+    header = f"# Settings of a run of mureg {provenance.versions['mureg']}; read back with --settings.\n\n"
+    return header + tomli_w.dumps(provenance.settings)
+
+
+def as_json(assessment: Assessment) -> dict[str, Any]:
+    """The decision, the pose given out, the pose found and everything needed to make them again, ready for JSON."""
+    registration, provenance = assessment.registration, assessment.provenance
+    shift_mm, angles_deg = assessment.ct_from_spect.six(registration.centre_mm)
+    return {
+        **conclusion(assessment),
+        "ct_from_spect": assessment.ct_from_spect.matrix.tolist(),
+        "space": "LPS, mm; maps a point in SPECT space to the place in CT space where that anatomy lies",
+        "shift_mm": list(shift_mm),
+        "angles_deg": list(angles_deg),
+        "centre_mm": list(registration.centre_mm),
+        "found": {
+            "ct_from_spect": registration.ct_from_spect.matrix.tolist(),
+            "move_at_heart": move_as_json(assessment.move_found),
+            "covariance": None if registration.covariance is None else registration.covariance.tolist(),
+            "covariance_of": "translation (mm) and angles (degrees) of this pose about centre_mm",
+            "evidence": dict(registration.evidence),
+        },
+        "registrar": registration.registrar,
+        "uncorrected_scale": assessment.uncorrected_scale,
+        "seconds": round(registration.seconds, 3),
+        "notes": list(registration.notes),
+        "provenance": {
+            "versions": provenance.versions,
+            "settings": provenance.settings,
+            "sources": [vars(source) for source in provenance.sources],
+            "seconds": provenance.seconds,
+            "device": provenance.device,
+            "weights_sha256": provenance.weights_sha256,
+        },
+        "use": RESEARCH_USE_ONLY,
+    }
+
+
+def describe(assessment: Assessment) -> list[str]:
+    """The same for people, in a few lines."""
+    registration = assessment.registration
+    lines = [
+        *conclusion_lines(assessment),
+        f"registrar  {registration.registrar}, {registration.seconds:.1f} s",
+        f"corrected  {corrected_for(assessment)}",
+        *(f"note       {note}" for note in registration.notes),
+        *(f"warning    {note} [{note.rank.words}]" for note in assessment.warnings),
+    ]
+    return [*lines, RESEARCH_USE_ONLY]
