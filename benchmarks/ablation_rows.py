@@ -10,11 +10,11 @@ import pydantic
 from jaxtyping import Float
 from torch import Tensor
 
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.geometry import Volume
 from mureg.simulate.breathing import BreathingRange
 from mureg.spect import Acquisition, Physics, SystemModel
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.spect.scatter import SimulatedScatter
 
 SEED = 20251103

@@ -18,13 +18,13 @@ from matplotlib.axes import Axes
 from PIL import Image
 from scipy import ndimage
 
+from mureg.attenuation.body import in_patient_order
 from mureg.geometry import Volume
 from mureg.heart.ventricle import LeftVentricle
 from mureg.io import read_ct
 from mureg.simulate.ct_anatomy import load_landmarks
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
-from mureg.attenuation.body import in_patient_order
 
 HALF_MM, STEP_MM = 85.0, 14.0
 MOST_BYTES = 150_000

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mureg.errors import MuregError
+from mureg.cohort.store.cohort import Cohort, read_case
 from mureg.comparison.images import Images
+from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import polar_map
-from mureg.cohort.store.cohort import Cohort, read_case
 
 COLUMNS = (
     *("case", "status", "axis_deg", "centre_mm", "length_mm", "confidence", "segments_mean", "segments_worst"),

@@ -24,14 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from mureg.assessment.result import Assessment
-from mureg.errors import MuregError
+from mureg.cohort.store.cohort import CASES, open_case, read_case
 from mureg.comparison.images import Images, nmse_percent
 from mureg.comparison.metrics import target_registration_error_mm
-from mureg.jobs.tasks import shared_out
+from mureg.errors import MuregError
 from mureg.geometry import RigidTransform, Volume
 from mureg.heart.axis import axis_from_wall
 from mureg.heart.polar import polar_map, segment_error_percent
-from mureg.cohort.store.cohort import CASES, open_case, read_case
+from mureg.jobs.tasks import shared_out
 from mureg.pipeline import run
 from mureg.recon import Osem
 from mureg.registration import NearHeart, Registrar

@@ -40,24 +40,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from mureg.attenuation.maps import AttenuationMap
 from mureg.cohort.settings import load_settings as load_population
 from mureg.cohort.simulation import case_name, patient_name, simulate_case
-from mureg.errors import MuregError
+from mureg.cohort.store.cohort import CASES, open_case, read_case
 from mureg.comparison import target_registration_error_mm
-from mureg.jobs.tasks import shared_out
+from mureg.errors import MuregError
 from mureg.files.atomic import writing
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import find_left_ventricle
-from mureg.cohort.store.cohort import CASES, open_case, read_case
+from mureg.jobs.tasks import shared_out
 from mureg.pipeline import attenuation_maps
 from mureg.recon import Osem
 from mureg.registration import NearHeart
 from mureg.registration.confidence import LEVEL, chi_square_quantile, heart_bound_mm, settings_sha256
 from mureg.registration.inputs import network_inputs
-from mureg.registration.network import Together, growth, load_network, save_network
 from mureg.registration.near_heart import SHIPPED
-from mureg.attenuation.maps import AttenuationMap
+from mureg.registration.network import Together, growth, load_network, save_network
 from mureg.study import Case
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST

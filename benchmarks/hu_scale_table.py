@@ -11,10 +11,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from mureg.attenuation.hu_scale import hu_scale, require_hu_scale
 from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.units import known_hounsfield
-from mureg.attenuation.hu_scale import hu_scale, require_hu_scale
 
 KINDS = {
     "as it is": lambda v: v,

@@ -28,15 +28,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mureg.assessment.result import Assessment
-from mureg.cohort.work import Done
+from mureg.batch import run as batches
 from mureg.files import atomic
 from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.worklist.entry import Pair
+from mureg.jobs.pool import Done
 from mureg.pipeline import run
 from mureg.registration import NearHeart
-from mureg.report import check_folder, write_folder
-from mureg.batch import run as batches
+from mureg.results import check_folder, write_folder
 from mureg.sample import sample_folder
 
 STUDIES = 5

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import draw
 from mureg.geometry import Grid
-from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
 
 GRID = Grid.centred((32, 32, 32), (13.6, 13.6, 13.6))
 CENTRE = (0.0, 0.0, 0.0)

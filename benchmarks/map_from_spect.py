@@ -34,24 +34,24 @@ from scipy.optimize import least_squares
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mureg.attenuation.body import emission_outline
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.cohort.settings import load_settings as load_population
 from mureg.cohort.simulation import case_name, simulate_case
-from mureg.errors import MuregError
+from mureg.cohort.store.cohort import CASES, read_case
 from mureg.comparison import target_registration_error_mm
 from mureg.comparison.statistics import bootstrap, mean
+from mureg.errors import MuregError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation, find_left_ventricle
-from mureg.cohort.store.cohort import CASES, read_case
 from mureg.pipeline import attenuation_maps, corrected_at
 from mureg.recon import Osem
 from mureg.registration.inputs import network_inputs
-from mureg.registration.network import load_network
 from mureg.registration.near_heart import SHIPPED, look_at, weights_file
+from mureg.registration.network import load_network
 from mureg.registration.networks import UNIT_MM, initialised
 from mureg.spect import Physics
-from mureg.attenuation.maps import AttenuationMaps
-from mureg.attenuation.body import emission_outline
 from mureg.study import Case
 from mureg.training.pose import displacement_mm, matrices
 from mureg.training.settings import load_settings

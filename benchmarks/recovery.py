@@ -29,11 +29,11 @@ import torch
 from scipy import ndimage
 
 from mureg import Acquisition, Grid, Osem, Physics, Quantity, Volume
+from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.simulate.camera import Camera, Collimator, binned
 from mureg.simulate.patient import HeartLandmarks, left_ventricle, on_grid, patient_from_ct
 from mureg.simulate.scatter import SingleScatter
 from mureg.spect.compton import LINE_KEV
-from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.spect.physics import WITHOUT
 from mureg.spect.system import SystemModel
 

@@ -34,9 +34,9 @@ from reproduction_evidence import Trained, note_machine, seen, write_evidence
 
 from mureg.cohort.settings import load_settings as load_cohort
 from mureg.cohort.simulation import case_name
-from mureg.errors import UsageError
-from mureg.comparison.peers import PEERS, refuse_missing
 from mureg.cohort.store.cohort import CASES, is_case
+from mureg.comparison.peers import PEERS, refuse_missing
+from mureg.errors import UsageError
 from mureg.registration.networks import NETWORKS
 from mureg.training.folder import BEST
 from mureg.training.motion import AsInTheCase

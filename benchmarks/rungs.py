@@ -37,20 +37,20 @@ import torch
 from phantom import CHEST, paint
 
 import mureg
-from mureg.errors import MuregError
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.cohort.store.cohort import CASES, Cohort, read_case
 from mureg.comparison import ACTION_LIMIT_MM, motion_errors, share_above, target_registration_error_mm
 from mureg.comparison.measure import origin
 from mureg.comparison.methods import KNOWN, ORACLE, Found, Method, register
 from mureg.comparison.peers import PEERS, Ants, Elastix
 from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_difference, mean, percentile_95
 from mureg.comparison.table import Line, Table
-from mureg.jobs.tasks import shared_out
+from mureg.errors import MuregError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.cohort.store.cohort import CASES, Cohort, read_case
+from mureg.jobs.tasks import shared_out
 from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.study import Case
 
 HERE = Path(__file__).resolve().parent

@@ -18,13 +18,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mureg.geometry import Grid, Quantity, Volume
-from mureg.io.dicom.ct_read import read_ct_dicom
-from mureg.sample import sample_folder
-from mureg.attenuation.maps import AttenuationMap
 from mureg.attenuation.body import find_body, find_truncation, in_patient_order
 from mureg.attenuation.contrast import without_contrast_and_metal
 from mureg.attenuation.hu_to_mu import choose_conversion
+from mureg.attenuation.maps import AttenuationMap
+from mureg.geometry import Grid, Quantity, Volume
+from mureg.io.dicom.ct_read import read_ct_dicom
+from mureg.sample import sample_folder
 
 FIGURES = Path(__file__).parents[1] / "docs" / "concepts" / "figures"
 CONVERSION = choose_conversion("", "", 120.0)[0]

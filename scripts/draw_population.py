@@ -19,12 +19,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mureg.attenuation.body import in_patient_order
+from mureg.cohort.store.cohort import Cohort, open_case, read_case
 from mureg.geometry import Volume
 from mureg.io import read_ct, read_spect
-from mureg.cohort.store.cohort import Cohort, open_case, read_case
 from mureg.report.pictures.canvas import BACKGROUND, FAINT, GREY, HEAT, INK
 from mureg.spect import Acquisition
-from mureg.attenuation.body import in_patient_order
 from mureg.study import Case, Ct
 
 FIGURES = Path(__file__).parents[1] / "docs" / "concepts" / "figures"

@@ -25,15 +25,16 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.io.dicom_write import write_ct_series, write_nm_tomo
+from mureg.io.dicom.ct_write import write_ct_series
+from mureg.io.nm.write_tomo import write_nm_tomo
 from mureg.simulate.camera import Camera, Collimator, binned
 from mureg.simulate.misalignment import Motion, moved
 from mureg.simulate.patient import HeartLandmarks, Patient, on_grid, patient_from_ct
 from mureg.simulate.scatter import SingleScatter
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.spect.compton import LINE_KEV
-from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.study import Ct
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -31,8 +31,8 @@ from studies import Truth
 from verdicts import Row, extract, read_rows, row_of, write_rows
 
 from mureg.cohort.export import export_case
-from mureg.jobs.tasks import shared_out
 from mureg.cohort.store.cohort import CASES, open_case, read_case
+from mureg.jobs.tasks import shared_out
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "evidence" / "do-no-harm"

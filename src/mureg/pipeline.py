@@ -18,6 +18,8 @@ from mureg.assessment.identity import require_one_patient
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment, Examination, MapAtPose, Provenance, Settings
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.body import emission_outline
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.errors import RefusedError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.heart.find import find_left_ventricle
@@ -26,8 +28,6 @@ from mureg.recon import Osem, Reconstructor
 from mureg.registration import NearHeart, Registrar, Registration
 from mureg.registration.base import refuse_overlap
 from mureg.spect import Acquisition, Physics
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
-from mureg.attenuation.body import emission_outline
 from mureg.spect.physics import WITHOUT
 from mureg.study import Ct, Study
 

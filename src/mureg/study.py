@@ -11,12 +11,12 @@ import numpy.typing as npt
 from jaxtyping import Float
 from torch import Tensor
 
+from mureg.attenuation.hu_scale import require_hu_scale
+from mureg.attenuation.hu_to_mu import HuToMu, choose_conversion
 from mureg.errors import UsageError
 from mureg.geometry import Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
-from mureg.attenuation.hu_to_mu import HuToMu, choose_conversion
-from mureg.attenuation.hu_scale import require_hu_scale
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mureg.geometry import Grid, Quantity, Volume
-from mureg.spect import mu_map
+from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion, mu_map
 from mureg.attenuation.maps import AttenuationMap
-from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion
+from mureg.geometry import Grid, Quantity, Volume
 
 # manufacturer, model, kVp, slope below and above 0 HU in 1/cm per HU
 PUBLISHED = [

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.cohort.simulation import draw, generator
 from mureg.comparison import target_registration_error_mm
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import NearHeart, ProfileLikelihood
 from mureg.spect import Physics
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 rows, ablations = import_module("ablation_rows"), import_module("ablations")

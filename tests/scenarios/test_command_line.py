@@ -23,7 +23,7 @@ from mureg.cli import main as command_line
 from mureg.cli.common import algorithms_from
 from mureg.comparison import target_registration_error_mm
 from mureg.io import read_nifti
-from mureg.report import as_json
+from mureg.results import as_json
 from mureg.sample import load_truth, sample_folder
 from support import dicom
 

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 import torch
 
 from mureg.cli import main as command_line
-from mureg.errors import RefusedError
 from mureg.comparison import target_registration_error_mm
+from mureg.errors import RefusedError
 from mureg.geometry import RigidTransform
 from mureg.io import read_spect, read_study, write_nifti
 from mureg.sample import load_truth, sample_folder

@@ -10,10 +10,10 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from mureg import doctor as health
 from mureg.cli import main
-from mureg.errors import UnreadableInputError
-from mureg.comparison import health
 from mureg.doctor import Check, closed_network
+from mureg.errors import UnreadableInputError
 from mureg.geometry import RigidTransform
 
 

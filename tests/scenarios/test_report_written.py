@@ -8,7 +8,7 @@ import pytest
 
 from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import UsageError
-from mureg.report import AsReport, check_folder, write_folder
+from mureg.results import AsReport, check_folder, write_folder
 from mureg.results.folder import FILES
 from mureg.sample import sample_folder
 from support.assessments import drawn_assessment, drawn_study

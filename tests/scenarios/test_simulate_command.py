@@ -15,8 +15,8 @@ from mureg.cli import main
 from mureg.cli import simulate as verb
 from mureg.cohort import run as runner
 from mureg.cohort.settings import as_toml
-from mureg.io import read_study
 from mureg.cohort.store.cohort import CASES, read_case, write_case
+from mureg.io import read_study
 from support import small_cases
 from support.small_cases import files_of, small_settings
 

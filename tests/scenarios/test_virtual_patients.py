@@ -10,13 +10,13 @@ import pytest
 import torch
 from scipy import ndimage
 
+from mureg.attenuation.maps import AttenuationMap
 from mureg.cohort.settings import CohortSettings, Placement, load_settings
 from mureg.cohort.simulation import Exposure, exposure, simulate_case
 from mureg.geometry import RigidTransform, Volume
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.misalignment import MotionRange
 from mureg.spect import Acquisition, SystemModel
-from mureg.attenuation.maps import AttenuationMap
 from mureg.spect.collimator import choose_collimator
 from mureg.study import Case, Ct
 

@@ -9,13 +9,13 @@ import torch
 
 from mureg.assessment.move import Move
 from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Perfusion, Provenance
+from mureg.attenuation.body import emission_outline
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.heart.polar import polar_map
 from mureg.notes import Note, Rank
 from mureg.registration import Registration
 from mureg.spect import Acquisition, EnergyWindow
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
-from mureg.attenuation.body import emission_outline
 from mureg.study import Ct, Source, Study
 from support.hearts import CENTRE_MM, GRID, VENTRICLE, wall_volume, with_defect
 from support.phantoms import voxel_points

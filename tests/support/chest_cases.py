@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.cohort.store.cohort import CASES, write_case
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.io import write_nifti, write_tfm
-from mureg.cohort.store.cohort import CASES, write_case
 from mureg.study import Ct
 from support.phantoms import chest, mu_volume, voxel_points
 from support.small_cases import small_case, small_settings

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.attenuation.hu_to_mu import mu_map
 from mureg.cohort.export import export_case
 from mureg.geometry import Quantity, RigidTransform, Volume
-from mureg.io import read_ct, write_dicom_results
-from mureg.io import inputs as dicom_inputs
+from mureg.io import dicom_inputs, read_ct, write_dicom_results
+from mureg.io.dicom.secondary_capture import Pages
 from mureg.io.result_volumes import Reconstructions
 from mureg.io.results import DicomResult
-from mureg.io.dicom.secondary_capture import Pages
-from mureg.attenuation.hu_to_mu import mu_map
 from mureg.study import Ct
 from support.tiny_cohort import tiny_case
 

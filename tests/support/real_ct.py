@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mureg.geometry import Grid, Quantity, Volume
 from mureg.attenuation.body import in_patient_order
+from mureg.geometry import Grid, Quantity, Volume
 
 
 def read_ct(path: Path, quantity: Quantity = Quantity.HU) -> Volume:

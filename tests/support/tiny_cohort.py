@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.attenuation.hu_to_mu import mu_map
 from mureg.cohort.store.cohort import CASES, write_case
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import reconstruct
 from mureg.recon import Osem
 from mureg.spect import Acquisition, EnergyWindow
-from mureg.attenuation.hu_to_mu import mu_map
 from mureg.spect.physics import WITHOUT
 from mureg.study import Case, Ct, Study, Truth
 from support.phantoms import camera, chest, measured, orbit, voxel_points

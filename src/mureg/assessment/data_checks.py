@@ -12,13 +12,13 @@ from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.result import HeartPlace, MapAtPose
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RefusedError
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.spect.patient_motion import largest_jump
 from mureg.study import Study
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import rebinned, rows_to_trust, with_rows
 from mureg.spect import Acquisition, SystemModel
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.spect.expectation import (
     dealt_views,
     expectation_floor,

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from mureg.assessment.move import Move
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.polar import PolarMap
 from mureg.heart.ventricle import LeftVentricle
 from mureg.notes import Note
 from mureg.registration import Registration
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.study import Source, Study
 
 Decision = Literal["aligned", "moved", "review", "by-hand"]

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from mureg.geometry import Volume
 from mureg.attenuation.body import Array, convex_hull, find_body, known_values, opened, repeated, shrunk
-from mureg.geometry.morphology import Mask, ball, deeper, in_slices, within
 from mureg.attenuation.spine import Spine, find_spine
+from mureg.geometry import Volume
+from mureg.geometry.morphology import Mask, ball, deeper, in_slices, within
 
 SOFT_TISSUE_HU, BLOOD_HU = 45.0, 60.0
 METAL_HU = 2000.0

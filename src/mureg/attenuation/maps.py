@@ -14,12 +14,12 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from mureg.errors import GeometryError, UnitsError, UsageError
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.notes import Note, Rank
 from mureg.attenuation.body import find_body, find_truncation, in_patient_order, separate_table
 from mureg.attenuation.contrast import Clipped, without_contrast_and_metal
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, HuToMu, mu_map
+from mureg.errors import GeometryError, UnitsError, UsageError
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.notes import Note, Rank
 
 _ABSORBS_PER_CM = 0.01
 _OFTEN_KNOWN = 0.25

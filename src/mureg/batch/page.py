@@ -15,9 +15,9 @@ import jinja2
 from PIL import Image
 
 from mureg import RESEARCH_USE_ONLY, __version__
+from mureg.batch.rows import Row
 from mureg.files.atomic import writing
 from mureg.files.cells import as_cell
-from mureg.batch.rows import Row
 
 CSV, HTML = "summary.csv", "summary.html"
 TEMPLATE = Path(__file__).with_name("summary.html.jinja")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from mureg.batch.folder import RESULT, STUDIES, failure_of, read_study_record
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.files.settings import read_json
 from mureg.io.worklist.entry import Pair
-from mureg.batch.folder import RESULT, STUDIES, failure_of, read_study_record
 
 FAILED, REFUSED = "failed", "refused"
 _WORST_FIRST = (FAILED, REFUSED, "review", "moved", "by-hand", "aligned")

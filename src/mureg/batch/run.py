@@ -10,14 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mureg import __version__
-from mureg.cohort.work import Done, prepare_process
-from mureg.jobs.pool import all_done
-from mureg.errors import MuregError, UnreadableInputError, UsageError
-from mureg.files.atomic import writing_folder
-from mureg.files.places import refuse_overlap
-from mureg.files.settings import Table
-from mureg.io.worklist.entry import Pair
-from mureg.io.worklist.folder import BATCH
 from mureg.batch.folder import (
     KIND,
     RUN,
@@ -35,6 +27,14 @@ from mureg.batch.folder import (
 from mureg.batch.page import write_summary
 from mureg.batch.rows import Row, rows_of
 from mureg.batch.states import State, state_of
+from mureg.cohort.work import prepare_process
+from mureg.errors import MuregError, UnreadableInputError, UsageError
+from mureg.files.atomic import writing_folder
+from mureg.files.places import refuse_overlap
+from mureg.files.settings import Table
+from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.folder import BATCH
+from mureg.jobs.pool import Done, all_done
 
 Progress = Callable[[int, int], None]
 """Told how many of the missing studies are done, and how many were missing."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from mureg.errors import MuregError
-from mureg.io.worklist.entry import Pair
 from mureg.batch.folder import failure_of
 from mureg.batch.rows import known_result
+from mureg.errors import MuregError
+from mureg.io.worklist.entry import Pair
 
 State = Literal["done", "failed", "missing", "changed", "impossible"]
 """Registered; failed before; yet to be done, also since its records are damaged; registered from other files than those

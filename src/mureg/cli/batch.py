@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.batch.run import BatchRun, Plan, as_settings, plan, run_batch
+from mureg.batch.states import State
 from mureg.cli.common import Common, Flat, Output, counting, emit, parse
 from mureg.cli.register import Manner, Register, carried_out, manner_from
 from mureg.errors import printable
 from mureg.files.places import refuse_overlap
 from mureg.io.worklist.entry import Pair
 from mureg.io.worklist.find import find_pairs
-from mureg.batch.run import BatchRun, Plan, as_settings, plan, run_batch
-from mureg.batch.states import State
 
 SOME_FAILED = 5
 _MOST_LINES = 20

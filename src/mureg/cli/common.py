@@ -28,13 +28,13 @@ from rich.progress import (
 )
 
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError, printable
 from mureg.io.plain_text import read_text
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.spect import Physics
-from mureg.attenuation.maps import AttenuationMap
 
 T = TypeVar("T")
 

@@ -16,8 +16,9 @@ from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
 from mureg.pipeline import run
-from mureg.report import as_json, check_folder, describe, write_folder
-from mureg.report.conclusion import move_as_json, move_words
+from mureg.report.conclusion import move_words
+from mureg.results import as_json, check_folder, describe, write_folder
+from mureg.results.as_json import move_as_json
 from mureg.sample import load_truth, sample_folder
 
 

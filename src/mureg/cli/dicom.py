@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mureg.io import inputs as dicom_inputs
-from mureg.report import AsDicom
+from mureg.io import dicom_inputs
+from mureg.results import AsDicom
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import tyro
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, Output, counting, emit, parse
-from mureg.errors import UsageError
+from mureg.comparison.figures import comparison_figures
 from mureg.comparison.files import write_summaries
 from mureg.comparison.markdown import name_of, warnings
 from mureg.comparison.methods import choose
 from mureg.comparison.protocol import FIGURES, FOLDER, Comparison, compare
 from mureg.comparison.settings import Selection, Settings, Split, read_settings
 from mureg.comparison.summary import Summary
-from mureg.comparison.figures import comparison_figures
+from mureg.errors import UsageError
 
 SOME_FAILED = 5
 Cohorts = Annotated[tuple[Path, ...], tyro.conf.arg(name="cohort"), tyro.conf.UseAppendAction]

@@ -10,9 +10,9 @@ import tyro
 
 from mureg.cli.common import Common, Output, emit, parse
 from mureg.cohort.export import export_case
+from mureg.cohort.store.cohort import read_case
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign
-from mureg.cohort.store.cohort import read_case
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.attenuation.maps import AttenuationMap
 from mureg.cli.common import Common, Flat, Output, emit, parse, progress
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.output import claimed
@@ -18,7 +19,6 @@ from mureg.notes import Note, Rank, by_rank
 from mureg.pipeline import reconstruct_and_say, reconstruct_at, versions
 from mureg.recon import Osem
 from mureg.spect import Acquisition, Physics
-from mureg.attenuation.maps import AttenuationMap
 from mureg.study import Source, Study
 
 

@@ -32,7 +32,7 @@ from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.pipeline import Progress, run
 from mureg.registration import NearHeart
-from mureg.report import as_json, check_folder, describe, write_folder
+from mureg.results import as_json, check_folder, describe, write_folder
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mureg.io.acquired import ct_acquired_at, spect_acquired_at
 from mureg.io.patient_label import patient_label
-from mureg.report import AsReport
 from mureg.report.occasion import Occasion
+from mureg.results import AsReport
 from mureg.study import Study
 
 

@@ -18,8 +18,8 @@ from mureg.cli.common import Common, Output, emit, parse
 from mureg.cohort.run import CohortRun, simulate_cohort
 from mureg.cohort.run import Progress as Report
 from mureg.cohort.settings import load_settings
-from mureg.cohort.work import Done
 from mureg.cohort.store.cohort import SHARES
+from mureg.jobs.pool import Done
 
 SOME_FAILED = 5
 _MOST_LINES = 10

@@ -15,10 +15,10 @@ from mureg import __version__
 from mureg.cohort.histograms import are_numbers, as_word, draw_histograms
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
-from mureg.cohort.work import Done
+from mureg.cohort.store.cohort import SHARES, Cohort
 from mureg.errors import UnreadableInputError
 from mureg.files.atomic import writing
-from mureg.cohort.store.cohort import SHARES, Cohort
+from mureg.jobs.pool import Done
 
 CARD_TOML, CARD_MD, CARD_PNG = "card.toml", "card.md", "card.png"
 

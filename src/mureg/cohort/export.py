@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mureg import RESEARCH_USE_ONLY
+from mureg.cohort.store.header import acquisition_and_ct
 from mureg.files.atomic import writing_folder
 from mureg.io import write_ct_series, write_nm_tomo, write_tfm
 from mureg.io.dicom.build import made_uid
-from mureg.cohort.store.header import acquisition_and_ct
 from mureg.spect import Acquisition
 from mureg.spect.collimator import choose_collimator
 from mureg.study import Case

@@ -10,11 +10,11 @@ import tomli_w
 
 from mureg import __version__
 from mureg.cohort.settings import CohortSettings, as_toml
+from mureg.cohort.store.cohort import CASES
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.atomic import writing
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, differences, read_toml
-from mureg.cohort.store.cohort import CASES
 
 SETTINGS, RUN = "cohort.toml", "run.toml"
 DICOM = "dicom"

@@ -11,10 +11,10 @@ from mureg.cohort.card import write_card
 from mureg.cohort.record import FOLDER, begin
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import simulate_case
-from mureg.cohort.work import Done, Simulate, Work
-from mureg.jobs.pool import all_done
-from mureg.errors import UsageError
 from mureg.cohort.store.cohort import SHARES, check_shares
+from mureg.cohort.work import Simulate, Work
+from mureg.errors import UsageError
+from mureg.jobs.pool import Done, all_done
 
 Progress = Callable[[int, int], None]
 """Told how many of the missing cases are done, and how many were missing."""

@@ -18,6 +18,7 @@ from mureg import __version__
 from mureg.cohort.anatomies import anatomy_of, patient_name
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry.rebin import rebinned
 from mureg.geometry.rigid import Triple
 from mureg.pipeline import reconstruct
 from mureg.recon import Osem
@@ -30,7 +31,6 @@ from mureg.simulate.hot_spots import with_hot_spots
 from mureg.simulate.misalignment import Motion
 from mureg.simulate.orbit import WINDOWS, Orbit, reach_of_skin
 from mureg.simulate.photons import primary_share
-from mureg.geometry.rebin import rebinned
 from mureg.simulate.table import Table
 from mureg.simulate.tracer import Tracer
 from mureg.spect import Acquisition

@@ -17,30 +17,15 @@ from mureg.cohort.export import export_case
 from mureg.cohort.record import DICOM, SETTINGS
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
-from mureg.errors import MuregError, UsageError
 from mureg.cohort.store.cohort import CASES, is_case, read_case, write_case
+from mureg.errors import MuregError, UsageError
+from mureg.jobs.pool import Done
 from mureg.study import Case
 
 Simulate = Callable[[CohortSettings, int, Path | None], Case]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
 _KEPT_BYTES, _LARGEST_KEPT_BYTES = 1 << 30, 32 << 20
-
-
-@dataclass(frozen=True)
-class Done:
-    """What comes back of one case: small, since the case itself stays on disk.
-
-    Attributes:
-        index, name: of the case.
-        seconds: that it took.
-        problem: why there is no case, one sentence; "" where all went well.
-    """
-
-    index: int
-    name: str
-    seconds: float = 0.0
-    problem: str = ""
 
 
 @dataclass(frozen=True)

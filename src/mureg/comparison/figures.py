@@ -11,16 +11,16 @@ from textwrap import wrap
 import numpy as np
 from matplotlib import colormaps
 
-from mureg.errors import MuregError
+from mureg.cohort.store.cohort import read_case
 from mureg.comparison.images import Images
 from mureg.comparison.markdown import name_of
 from mureg.comparison.protocol import Comparison
 from mureg.comparison.rows import Measurement, Row
+from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
-from mureg.cohort.store.cohort import read_case
 from mureg.report.pictures.bullseye import draw_bullseye
 from mureg.report.pictures.canvas import AFTER, CAUTION, FAINT, GREY, HEAT, Canvas, draw_glow, draw_outline, draw_values
 from mureg.report.pictures.chest import smoothed

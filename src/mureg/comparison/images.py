@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from mureg.attenuation.body import emission_outline
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import attenuation_maps, corrected_at, reconstruct_and_say
 from mureg.recon import Osem, Reconstructor
 from mureg.spect import Acquisition, Physics
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
-from mureg.attenuation.body import emission_outline
 from mureg.study import Case
 
 Voxels = Float[Tensor, "x y z"]

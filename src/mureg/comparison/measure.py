@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 import mureg
-from mureg.errors import MuregError, RefusedError
+from mureg.cohort.store.cohort import open_case, read_case
 from mureg.comparison.images import Images, mean_normalised, nmae_percent, nmse_percent
 from mureg.comparison.methods import KNOWN, ORACLE, Found, Method, register
 from mureg.comparison.metrics import mean_motion_errors, motion_errors, target_registration_error_mm
 from mureg.comparison.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, Row
+from mureg.errors import MuregError, RefusedError
 from mureg.geometry import RigidTransform
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.heart.ventricle import LeftVentricle
-from mureg.cohort.store.cohort import open_case, read_case
 from mureg.registration.network import Learned
 from mureg.spect import Acquisition
 from mureg.study import Case

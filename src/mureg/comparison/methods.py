@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 import mureg
-from mureg.errors import MuregError, UsageError
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.comparison.budget import Budget, budget_of
 from mureg.comparison.peers import Ants, Elastix, Peer, process_of
+from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
-from mureg.registration.network import Card, Learned, load_network
 from mureg.registration.near_heart import weights_file
+from mureg.registration.network import Card, Learned, load_network
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMaps
 
 HEADERS, ORACLE = "headers", "oracle"
 KNOWN = (HEADERS, ORACLE)

@@ -22,11 +22,11 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from mureg.attenuation.body import emission_outline
 from mureg.errors import UsageError
 from mureg.geometry import Volume
 from mureg.registration import MutualInformation
 from mureg.registration.mutual_information import without_hot_spots
-from mureg.attenuation.body import emission_outline
 
 SCRIPT = Path(__file__).with_name("peers_process.py")
 PATIENCE_S = 300.0

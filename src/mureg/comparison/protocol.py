@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mureg.errors import UsageError
+from mureg.cohort.store.cohort import CASES, Cohort
 from mureg.comparison.measure import Task, measure
 from mureg.comparison.methods import Method
 from mureg.comparison.peers import Ants, Elastix, refuse_missing
@@ -14,9 +14,9 @@ from mureg.comparison.rows import Row
 from mureg.comparison.settings import FILE as SETTINGS
 from mureg.comparison.settings import Selection, Settings, refuse_other_measurement, settings_toml, write_settings
 from mureg.comparison.table import Table
-from mureg.jobs.tasks import check_jobs, shared_out
+from mureg.errors import UsageError
 from mureg.files.run_folder import RunFolder
-from mureg.cohort.store.cohort import CASES, Cohort
+from mureg.jobs.tasks import check_jobs, shared_out
 
 TABLE, FIGURES = "cases.csv", "figures"
 Progress = Callable[[int, int], None]

@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as settings_dataclass
 
+from mureg.attenuation.maps import AttenuationMap
 from mureg.comparison.regions import LiverRegion
 from mureg.comparison.table import Line
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 from mureg.recon import Osem
 from mureg.spect import Physics
-from mureg.attenuation.maps import AttenuationMap
 
 NOT_MEASURED = float("nan")
 POINTS, BALL = "points", "ball"

@@ -15,10 +15,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 import mureg
-from mureg.errors import UsageError
 from mureg.comparison.methods import Method
 from mureg.comparison.peers import Ants, Elastix, Peer
 from mureg.comparison.rows import Measurement
+from mureg.errors import UsageError
 from mureg.files.atomic import writing
 from mureg.io.plain_text import read_text
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar

@@ -8,22 +8,24 @@ from pathlib import Path
 
 from mureg.errors import UsageError
 from mureg.geometry import Volume
-from mureg.io.dicom.archives import unpacked
-from mureg.io.maps import choose_map_objects, load_map
-from mureg.io.dicom.derived import require_original, spect_notes
 from mureg.io.dicom.access import reading
+from mureg.io.dicom.archives import unpacked
 from mureg.io.dicom.ct_read import choose_ct_series, read_ct_series
+from mureg.io.dicom.ct_write import write_ct_series
+from mureg.io.dicom.derived import require_original, spect_notes
 from mureg.io.dicom.files import DicomFile
-from mureg.io.inputs import DicomInputs, dicom_inputs
-from mureg.io.nm.choose import PROJECTIONS, choose_nm, choose_spect, load_gates, load_nm
-from mureg.io.results import DicomResult, write_dicom_results
-from mureg.io.dicom_write import write_ct_series, write_nm_tomo, write_nm_volume
-from mureg.io.input_paths import require_path
-from mureg.io.inspection import Found, Inspection, inspect
-from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
 from mureg.io.dicom.patient_identity import identity_of
-from mureg.io.sources import source_of
 from mureg.io.dicom.times import time_notes
+from mureg.io.input_paths import require_path
+from mureg.io.inputs import DicomInputs, dicom_inputs
+from mureg.io.inspection import Found, Inspection, inspect
+from mureg.io.maps import choose_map_objects, load_map
+from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
+from mureg.io.nm.choose import PROJECTIONS, choose_nm, choose_spect, load_gates, load_nm
+from mureg.io.nm.write_tomo import write_nm_tomo
+from mureg.io.nm.write_volume import write_nm_volume
+from mureg.io.results import DicomResult, write_dicom_results
+from mureg.io.sources import source_of
 from mureg.io.transforms import read_transform, write_tfm
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct, Source, Study

@@ -9,9 +9,9 @@ from pydicom.dataset import Dataset
 
 from mureg.io.dicom.access import text
 from mureg.io.dicom.ct_read import choose_ct_series
-from mureg.io.nm.choose import choose_map, choose_spect
 from mureg.io.input_paths import require_path
 from mureg.io.nifti import is_nifti
+from mureg.io.nm.choose import choose_map, choose_spect
 
 _OF = ("Acquisition", "Series", "Study")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mureg.errors import UnreadableInputError
-from mureg.io.dicom.access import cannot_be_read
+from mureg.io.refusals import cannot_be_read
 
 
 def called(path: Path) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mureg.errors import RefusedError, UsageError
 from mureg.io.dicom.archives import unpacked
-from mureg.io.maps import choose_map_objects
 from mureg.io.dicom.ct_read import choose_ct_series
 from mureg.io.dicom.files import DicomFile, patient_of
-from mureg.io.nm.choose import PROJECTIONS, choose_spect, nm_kind
 from mureg.io.input_paths import require_path
+from mureg.io.maps import choose_map_objects
 from mureg.io.nifti import is_nifti
+from mureg.io.nm.choose import PROJECTIONS, choose_spect, nm_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,8 @@ def dicom_inputs(
 ) -> DicomInputs:
     """Find the objects that `read_study` reads with the same arguments, from headers alone.
 
-    Objects in a ZIP file are there only as long as the caller keeps it unpacked (`mureg.io.dicom.archives.kept_unpacked`).
+    Objects in a ZIP file are there only as long as the caller keeps it unpacked
+    (`mureg.io.dicom.archives.kept_unpacked`).
 
     Raises:
         UsageError: neither or both of `ct` and `mu`; or one of the inputs is NIfTI, which holds no patient, study and

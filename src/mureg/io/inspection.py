@@ -11,16 +11,16 @@ import numpy.typing as npt
 
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Volume
-from mureg.io.dicom.archives import unpacked
-from mureg.io.maps import MapObjects, load_map
-from mureg.io.dicom.derived import own_notes
 from mureg.io.dicom.access import number, reading
+from mureg.io.dicom.archives import unpacked
 from mureg.io.dicom.ct_read import ct_candidates, read_ct_series
+from mureg.io.dicom.derived import own_notes
 from mureg.io.dicom.files import DicomSeries, is_localizer, nothing_fits, search
-from mureg.io.nm.choose import is_transmission, load_nm, nm_kind, nm_objects
-from mureg.io.input_paths import called, files_below, require_path
-from mureg.io.nifti import Expected, is_nifti, read_nifti_with_notes
 from mureg.io.dicom.marks import corrected_notes
+from mureg.io.input_paths import called, files_below, require_path
+from mureg.io.maps import MapObjects, load_map
+from mureg.io.nifti import Expected, is_nifti, read_nifti_with_notes
+from mureg.io.nm.choose import is_transmission, load_nm, nm_kind, nm_objects
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
 

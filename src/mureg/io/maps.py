@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from mureg.errors import UnitsError
 from mureg.geometry import Quantity, Volume
-from mureg.io.dicom.derived import choose_original, without_own
 from mureg.io.dicom.access import reading
 from mureg.io.dicom.ct_read import series_of_slices
+from mureg.io.dicom.derived import choose_original, without_own
 from mureg.io.dicom.files import DicomFile, DicomSeries, search
-from mureg.io.nm.choose import VOLUMES, choose_map, load_nm_map, nm_kind, nm_objects
-from mureg.io.input_paths import called
 from mureg.io.dicom.real_world import rescale_agrees
 from mureg.io.dicom.series_choice import named
 from mureg.io.dicom.slice_stack import SliceStack, read_slices
+from mureg.io.input_paths import called
+from mureg.io.nm.choose import VOLUMES, choose_map, load_nm_map, nm_kind, nm_objects
 from mureg.io.units import mu_per_cm
 
 

@@ -23,8 +23,8 @@ from mureg.errors import GeometryError, MuregError, UnitsError, UnreadableInputE
 from mureg.files.atomic import writing
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import read_exactly, require_moderate, unzipped
-from mureg.io.dicom.access import cannot_be_read, require_millimetres
 from mureg.io.nifti_forms import agreed_form
+from mureg.io.refusals import cannot_be_read, require_millimetres
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
 
 Expected = Literal["spect", "ct", "mu", "labels"]

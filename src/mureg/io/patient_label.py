@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mureg.io.dicom.archives import unpacked
 from mureg.io.dicom.access import text
-from mureg.io.nm.choose import choose_spect
+from mureg.io.dicom.archives import unpacked
 from mureg.io.input_paths import require_path
 from mureg.io.nifti import is_nifti
+from mureg.io.nm.choose import choose_spect
 
 
 def patient_label(spect: Path, series: str | None = None) -> str:

@@ -14,8 +14,8 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.geometry import Volume
 from mureg.io.dicom.build import fresh_uid, series_title
 from mureg.io.inputs import DicomInputs
-from mureg.io.nm.write_volume import write_nm_volume
 from mureg.io.nm.stored import StoredUnit
+from mureg.io.nm.write_volume import write_nm_volume
 
 VOLUMES = ("nac.dcm", "ac.dcm", "mu.dcm", "nac_filtered.dcm", "ac_header_filtered.dcm", "ac_filtered.dcm")
 

@@ -14,12 +14,12 @@ from mureg.files.places import refuse_foreign, strangers
 from mureg.geometry import RigidTransform, Volume
 from mureg.io.dicom.access import copying, text
 from mureg.io.dicom.build import fresh_uid, series_title
+from mureg.io.dicom.ct_moved import write_moved_ct
+from mureg.io.dicom.registration_write import write_spatial_registration
+from mureg.io.dicom.secondary_capture import Pages, write_pages
+from mureg.io.dicom.template import read_header
 from mureg.io.inputs import DicomInputs
 from mureg.io.result_volumes import VOLUMES, Reconstructions, write_result_volumes
-from mureg.io.dicom.template import read_header
-from mureg.io.dicom.ct_moved import write_moved_ct
-from mureg.io.dicom.secondary_capture import Pages, write_pages
-from mureg.io.dicom.registration_write import write_spatial_registration
 
 FOLDER, _MOVED = "dicom", "ct_moved"
 _STAYS = "CT NOT moved"

@@ -13,10 +13,10 @@ import SimpleITK as sitk
 
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.geometry import RigidTransform
+from mureg.io.dicom.spatial_registration import is_dicom, matrix_from_registration
 from mureg.io.elastix_text import is_elastix, matrix_from_elastix
 from mureg.io.plain_text import read_text
 from mureg.io.sources import source_of
-from mureg.io.dicom.spatial_registration import is_dicom, matrix_from_registration
 from mureg.study import Source
 
 _ROUNDED = 5e-4

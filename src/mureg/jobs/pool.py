@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any, Protocol
 
-from mureg.cohort.work import Done
 from mureg.errors import MuregError, UsageError
 
 _AHEAD = 2
@@ -28,6 +28,22 @@ _THREAD_COUNTS = (
     "OPENBLAS_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+
+
+@dataclass(frozen=True)
+class Done:
+    """What comes back of one case: small, since the case itself stays on disk.
+
+    Attributes:
+        index, name: of the case.
+        seconds: that it took.
+        problem: why there is no case, one sentence; "" where all went well.
+    """
+
+    index: int
+    name: str
+    seconds: float = 0.0
+    problem: str = ""
 
 
 class Work(Protocol):

@@ -14,8 +14,8 @@ from typing import TypeVar
 import SimpleITK as sitk
 import torch
 
-from mureg.jobs.pool import one_thread_each
 from mureg.errors import MuregError, UsageError
+from mureg.jobs.pool import one_thread_each
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMaps
 
 Six = Float[np.ndarray, " 6"]
 Decision = Literal["moved", "left as it was"]

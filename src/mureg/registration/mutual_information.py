@@ -12,12 +12,12 @@ import SimpleITK as sitk
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMaps
 
 Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]

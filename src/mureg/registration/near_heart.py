@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
@@ -30,11 +31,10 @@ from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import network_inputs
-from mureg.registration.network import ABLATED, Card, Together, load_network, refuse_around, shipped
 from mureg.registration.mutual_information import MutualInformation, started_by
+from mureg.registration.network import ABLATED, Card, Together, load_network, refuse_around, shipped
 from mureg.registration.networks import UNIT_MM
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMaps
 
 Six = Float[np.ndarray, " 6"]
 

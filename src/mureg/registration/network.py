@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
 from mureg.notes import Note, Rank
@@ -30,7 +31,6 @@ from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import AttenuationMaps
 
 Table = dict[str, Any]
 ABLATED = Note("the SPECT input of the network was ablated: the pose does not depend on the SPECT", Rank.CHANGES_ANSWER)

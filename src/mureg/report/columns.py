@@ -10,8 +10,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
-from mureg.report.pictures.canvas import DPI, Canvas
 from mureg.report.facts import Facts
+from mureg.report.pictures.canvas import DPI, Canvas
 
 PAPER, INK = "#ffffff", "#16191d"
 BOTTOM = 1145.0

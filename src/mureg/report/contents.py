@@ -8,10 +8,10 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Perfusion
 from mureg.assessment.thresholds import Thresholds
 from mureg.heart.ventricle import SEGMENTS, TERRITORIES
-from mureg.report.pictures.chest import display_filter
 from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
 from mureg.report.occasion import Occasion
+from mureg.report.pictures.chest import display_filter
 from mureg.report.wording import reconstruction_in_words, six_numbers
 from mureg.study import Study
 

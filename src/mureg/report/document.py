@@ -13,16 +13,15 @@ import mureg
 from mureg.assessment.result import Assessment
 from mureg.files.atomic import writing
 from mureg.io.dicom.secondary_capture import Pages
-from mureg.report.pictures import heart_picture
-from mureg.report.pictures import polar_picture
-from mureg.report.pictures.canvas import Canvas
-from mureg.report.pictures.caption import captioned
-from mureg.report.pictures.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
 from mureg.report.columns import INK, PAPER
 from mureg.report.contents import Contents
 from mureg.report.file_names import HTML, PDF
-from mureg.report.pictures.heart_picture import Heart, draw_hearts
 from mureg.report.occasion import Occasion
+from mureg.report.pictures import heart_picture, polar_picture
+from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.caption import captioned
+from mureg.report.pictures.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
+from mureg.report.pictures.heart_picture import Heart, draw_hearts
 from mureg.report.pictures.polar_picture import draw_polar_maps
 from mureg.report.sheets import MOST_REASONS, archive_sheets, write_sheets
 from mureg.study import Study

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mureg.assessment.result import Assessment
+from mureg.attenuation.maps import extended_share
 from mureg.geometry import Volume
 from mureg.report.wording import corrected_for
 from mureg.spect import Acquisition
-from mureg.attenuation.maps import extended_share
 from mureg.spect.patient_motion import largest_jump
 from mureg.study import Ct, Study
 

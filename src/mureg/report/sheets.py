@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 
 import mureg
 from mureg.files.atomic import writing
-from mureg.report.pictures.canvas import DPI, Canvas
-from mureg.report.pictures.chest_picture import WIDTH
 from mureg.report.columns import BOTTOM, INK, PAPER, Column, Rest, rule, wrapped
 from mureg.report.contents import Contents
+from mureg.report.pictures.canvas import DPI, Canvas
+from mureg.report.pictures.chest_picture import WIDTH
 
 MOST_REASONS = 3
 """As many reasons as find room beside the table of the shift."""

@@ -10,8 +10,8 @@ from mureg.assessment.result import Assessment
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
 from mureg.io.result_volumes import Reconstructions
 from mureg.io.results import FOLDER, require_ct
-from mureg.results.options import AsReport
 from mureg.report.wording import reconstruction_in_words
+from mureg.results.options import AsReport
 
 
 @dataclass(frozen=True, eq=False)

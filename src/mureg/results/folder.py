@@ -19,11 +19,12 @@ from mureg.files.settings import read_json
 from mureg.io import DicomResult, write_nifti
 from mureg.io.results import FOLDER, dicom_strangers
 from mureg.io.transforms import write_tfm
-from mureg.report.conclusion import conclusion, conclusion_lines, move_as_json
-from mureg.results.dicom import AsDicom
+from mureg.report.conclusion import conclusion_lines
 from mureg.report.file_names import HTML, PDF
-from mureg.results.options import AsReport
 from mureg.report.wording import corrected_for
+from mureg.results.as_json import as_json
+from mureg.results.dicom import AsDicom
+from mureg.results.options import AsReport
 
 FOUND_TFM = "ct_from_spect_found.tfm"
 """The pose found, where another one is given out."""
@@ -146,40 +147,6 @@ def settings_toml(provenance: Provenance) -> str:
     """The settings of a run, as ``mureg register --settings`` reads them."""
     header = f"# Settings of a run of mureg {provenance.versions['mureg']}; read back with --settings.\n\n"
     return header + tomli_w.dumps(provenance.settings)
-
-
-def as_json(assessment: Assessment) -> dict[str, Any]:
-    """The decision, the pose given out, the pose found and everything needed to make them again, ready for JSON."""
-    registration, provenance = assessment.registration, assessment.provenance
-    shift_mm, angles_deg = assessment.ct_from_spect.six(registration.centre_mm)
-    return {
-        **conclusion(assessment),
-        "ct_from_spect": assessment.ct_from_spect.matrix.tolist(),
-        "space": "LPS, mm; maps a point in SPECT space to the place in CT space where that anatomy lies",
-        "shift_mm": list(shift_mm),
-        "angles_deg": list(angles_deg),
-        "centre_mm": list(registration.centre_mm),
-        "found": {
-            "ct_from_spect": registration.ct_from_spect.matrix.tolist(),
-            "move_at_heart": move_as_json(assessment.move_found),
-            "covariance": None if registration.covariance is None else registration.covariance.tolist(),
-            "covariance_of": "translation (mm) and angles (degrees) of this pose about centre_mm",
-            "evidence": dict(registration.evidence),
-        },
-        "registrar": registration.registrar,
-        "uncorrected_scale": assessment.uncorrected_scale,
-        "seconds": round(registration.seconds, 3),
-        "notes": list(registration.notes),
-        "provenance": {
-            "versions": provenance.versions,
-            "settings": provenance.settings,
-            "sources": [vars(source) for source in provenance.sources],
-            "seconds": provenance.seconds,
-            "device": provenance.device,
-            "weights_sha256": provenance.weights_sha256,
-        },
-        "use": RESEARCH_USE_ONLY,
-    }
 
 
 def describe(assessment: Assessment) -> list[str]:

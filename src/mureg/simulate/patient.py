@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from mureg.attenuation.hu_to_mu import HuToMu, mu_map
 from mureg.errors import GeometryError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.attenuation.hu_to_mu import HuToMu, mu_map
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

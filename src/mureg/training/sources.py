@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.cohort.store.cohort import Cohort, StoredCase, places_of
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
 from mureg.heart.find import find_left_ventricle
 from mureg.io import read_study, read_transform
-from mureg.cohort.store.cohort import Cohort, StoredCase, places_of
 from mureg.pipeline import attenuation_maps, reconstruct
 from mureg.spect import Acquisition
 from mureg.spect.physics import WITHOUT

@@ -12,6 +12,7 @@ from mureg.assessment.confidence import FLOOR_MM
 from mureg.assessment.mismatch import mismatch_percent, myocardium
 from mureg.assessment.result import Assessment
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
@@ -20,7 +21,6 @@ from mureg.recon import Osem
 from mureg.registration import Registration
 from mureg.registration.confidence import settings_sha256
 from mureg.spect import Physics
-from mureg.attenuation.maps import AttenuationMap
 from mureg.study import PatientIdentity, Study
 from support.hearts import GRID as HEART_GRID
 from support.hearts import TOWARD, VENTRICLE, wall_volume

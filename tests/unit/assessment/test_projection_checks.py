@@ -10,10 +10,10 @@ import torch
 
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.thresholds import Thresholds
+from mureg.attenuation.body import emission_outline
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank
 from mureg.pipeline import attenuation_maps, reconstruct
-from mureg.attenuation.body import emission_outline
 from mureg.spect.physics import WITHOUT
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from mureg.cohort.card import write_card
-from mureg.cohort.work import Done
 from mureg.cohort.store.cohort import CASES, Cohort, write_case
+from mureg.jobs.pool import Done
 from support.small_cases import files_of, small_case, small_settings
 
 SETTINGS = small_settings()

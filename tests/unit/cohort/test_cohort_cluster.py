@@ -12,8 +12,8 @@ import pytest
 from distributed import LocalCluster
 
 from mureg.cohort.run import simulate_cohort
-from mureg.errors import UsageError
 from mureg.cohort.store.cohort import write_case
+from mureg.errors import UsageError
 from support import small_cases
 from support.small_cases import files_of, small_case, small_settings
 

@@ -14,8 +14,8 @@ import pytest
 from mureg.cohort.record import begin
 from mureg.cohort.run import CohortRun, simulate_cohort
 from mureg.cohort.settings import load_settings
-from mureg.errors import UnreadableInputError, UsageError
 from mureg.cohort.store.cohort import Cohort
+from mureg.errors import UnreadableInputError, UsageError
 from support import small_cases
 from support.small_cases import files_of, small_case, small_settings
 

@@ -9,11 +9,10 @@ from pydicom.dataset import Dataset
 
 from mureg.cli import main as command_line
 from mureg.errors import GeometryError, RefusedError, UnitsError
-from mureg.io import inspect, read_ct, read_mu, read_spect, read_study
-from mureg.io import inputs as dicom_inputs
+from mureg.io import dicom_inputs, inspect, read_ct, read_mu, read_spect, read_study
 from mureg.io.dicom.derived import written_here
-from mureg.io.worklist.find import find_pairs
 from mureg.io.patient_label import patient_label
+from mureg.io.worklist.find import find_pairs
 from mureg.notes import Rank, rank_of
 from support import dicom
 from support.dicom import chest_like, detector, project_point, rotation, tomo_vectors, write_ct, write_nm

@@ -13,11 +13,10 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
-from mureg.io import read_ct, read_mu, read_spect
-from mureg.io import inputs as dicom_inputs
+from mureg.io import dicom_inputs, read_ct, read_mu, read_spect
 from mureg.io.dicom.build import series_title
-from mureg.io.results import check_dicom_folder
 from mureg.io.dicom.secondary_capture import Pages, write_pages
+from mureg.io.results import check_dicom_folder
 from support.dicom import change
 from support.dicom_study import POSE, WHEN, results, study
 from support.small_cases import files_of

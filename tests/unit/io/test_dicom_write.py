@@ -11,7 +11,8 @@ import torch
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import read_ct, read_spect
-from mureg.io.dicom_write import write_ct_series, write_nm_tomo
+from mureg.io.dicom.ct_write import write_ct_series
+from mureg.io.nm.write_tomo import write_nm_tomo
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.study import Ct
 

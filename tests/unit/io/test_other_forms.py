@@ -13,6 +13,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from mureg.attenuation.hu_to_mu import choose_conversion
+from mureg.attenuation.maps import AttenuationMap
 from mureg.cli.common import algorithms_from
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
@@ -20,8 +22,6 @@ from mureg.io import read_ct, read_spect, read_study, read_transform
 from mureg.io.dicom import archives
 from mureg.io.dicom.registration_write import write_spatial_registration
 from mureg.io.worklist.find import find_pairs
-from mureg.attenuation.maps import AttenuationMap
-from mureg.attenuation.hu_to_mu import choose_conversion
 from support.dicom import (
     change,
     chest_like,

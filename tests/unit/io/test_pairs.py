@@ -14,9 +14,9 @@ from mureg.errors import MuregError, RefusedError, UnreadableInputError, UsageEr
 from mureg.files.marker import Marker, write_marker
 from mureg.io import read_study, write_nifti
 from mureg.io.dicom.files import find_series
+from mureg.io.dicom.patient_identity import identity_of
 from mureg.io.worklist.entry import require_name
 from mureg.io.worklist.find import find_pairs
-from mureg.io.dicom.patient_identity import identity_of
 from support import dicom
 from support.dicom_study import study
 from support.tiny_cohort import tiny_case

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mureg.attenuation.hu_to_mu import mu_map
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.attenuation.hu_to_mu import mu_map
 from mureg.study import Ct, Study
 
 GRID = Grid.centred((2, 2, 2), (5.0, 5.0, 5.0))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank, rank_of
@@ -17,10 +18,9 @@ from mureg.recon import Osem
 from mureg.registration import MutualInformation, NearHeart, near_heart
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
-from mureg.registration.network import Card, Together, load_network, save_network
 from mureg.registration.near_heart import Seen, look_at
+from mureg.registration.network import Card, Together, load_network, save_network
 from mureg.registration.networks import initialised
-from mureg.attenuation.maps import AttenuationMap
 from mureg.training.settings import as_table, load_settings
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))

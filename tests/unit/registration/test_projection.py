@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.errors import RegistrationError
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.comparison.metrics import target_registration_error_mm
+from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import ProfileLikelihood
 from mureg.registration.base import covariance_about
@@ -23,7 +24,6 @@ from mureg.registration.likelihood.profile import (
     with_rows,
 )
 from mureg.spect import Acquisition, Physics, SystemModel
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from support.phantoms import camera, centroid_mm, chest, mu_volume, orbit, voxel_points
 
 PIXEL_MM = 13.6

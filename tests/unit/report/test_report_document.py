@@ -17,14 +17,14 @@ from mureg.assessment.result import Assessment, Confidence
 from mureg.assessment.thresholds import Thresholds
 from mureg.io import read_transform
 from mureg.notes import Note
-from mureg.report import AsReport, as_json, describe, write_folder
-from mureg.report.pictures.canvas import Canvas
 from mureg.report.columns import wrapped
 from mureg.report.contents import Contents
 from mureg.report.document import Draw, as_html, fitting
+from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.heart_picture import Heart, draw_hearts
 from mureg.report.pictures.polar_picture import draw_polar_maps
 from mureg.report.sheets import write_sheets
+from mureg.results import AsReport, as_json, describe, write_folder
 from mureg.study import Study
 from support.assessments import POSE, drawn_assessment, drawn_study
 from support.hearts import CENTRE_MM, TOWARD, VENTRICLE, wall_volume, with_defect

@@ -8,13 +8,13 @@ from scipy import ndimage
 
 from mureg.assessment.move import Move
 from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Provenance
+from mureg.attenuation.body import emission_outline
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note
 from mureg.registration import Registration
 from mureg.report.pictures.quality import compose_quality, quality_picture, thumbnail
 from mureg.report.wording import shortened
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
-from mureg.attenuation.body import emission_outline
 from support.assessments import drawn_study
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (5.0, -10.0, -200.0))

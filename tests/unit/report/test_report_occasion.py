@@ -15,15 +15,15 @@ from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import write_nifti
 from mureg.io.acquired import acquired_at, ct_acquired_at, spect_acquired_at
 from mureg.notes import Note
-from mureg.report import AsReport
-from mureg.report.pictures.canvas import Canvas
-from mureg.report.pictures.chest import display_filter, smoothed
 from mureg.report.columns import INK, PAPER, wrapped
 from mureg.report.contents import Contents
 from mureg.report.document import PAGE_SCALE, as_html
 from mureg.report.occasion import Occasion
+from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.chest import display_filter, smoothed
 from mureg.report.sheets import archive_sheets
 from mureg.report.wording import reconstruction_in_words
+from mureg.results import AsReport
 from mureg.sample import sample_folder
 from mureg.study import Source
 from support.assessments import drawn_assessment, drawn_study

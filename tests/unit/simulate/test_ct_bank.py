@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from mureg.attenuation.body import find_body
 from mureg.cohort.anatomies import patient_name
 from mureg.cohort.settings import load_settings
 from mureg.geometry import Grid, RigidTransform
@@ -17,7 +18,6 @@ from mureg.simulate.ct_anatomy.labels import CODE, bright_heart
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks, CtPhase
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.tracer import ORGANS, Tracer
-from mureg.attenuation.body import find_body
 from support.real_ct import read_ct
 
 CTS = (

@@ -8,8 +8,8 @@ import torch
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, RigidTransform
-from mureg.simulate.fields import SmoothField
 from mureg.geometry.rebin import rebinned
+from mureg.simulate.fields import SmoothField
 from mureg.simulate.tissues import TISSUES
 
 

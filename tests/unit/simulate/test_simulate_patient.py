@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.errors import GeometryError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.simulate.patient import HeartLandmarks, left_ventricle, on_grid, patient_from_ct
-from mureg.attenuation.hu_to_mu import choose_conversion
 
 GRID = Grid.centred((70, 60, 50), (3.0, 3.0, 3.0))
 NAMES = {5: "liver", 51: "heart", 35: "vertebrae_T9"}

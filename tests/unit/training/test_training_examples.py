@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.errors import UnreadableInputError, UsageError
 from mureg.cohort.store.cohort import Cohort
+from mureg.errors import UnreadableInputError, UsageError
 from mureg.pipeline import attenuation_maps
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.training.examples import LIVER_RADIUS_MM, ball, prepare, prepared_pair

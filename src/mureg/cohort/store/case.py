@@ -34,10 +34,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from mureg.errors import MuregError
-from mureg.files.atomic import writing_folder
-from mureg.geometry import RigidTransform, Volume
-from mureg.geometry.rigid import Triple
 from mureg.cohort.store.header import (
     ARRAYS,
     HEADER,
@@ -53,6 +49,10 @@ from mureg.cohort.store.header import (
     sources_from,
     transform_from,
 )
+from mureg.errors import MuregError
+from mureg.files.atomic import writing_folder
+from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Case, Ct, Study, Truth
 

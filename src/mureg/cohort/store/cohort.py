@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from mureg.errors import UnreadableInputError, UsageError
 from mureg.cohort.store.case import StoredCase, is_case, open_case, read_case, write_case
 from mureg.cohort.store.header import read_name_and_patient
+from mureg.errors import UnreadableInputError, UsageError
 
 __all__ = [
     "CASES",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,14 +24,9 @@ from pydicom.uid import (
 from mureg.errors import GeometryError, MuregError, UnreadableInputError, printable
 from mureg.io.bounded import BoundedReader, require_moderate_inflation
 from mureg.io.dicom.character_set import settle_character_set
+from mureg.io.refusals import cannot_be_read, require_millimetres
 
-_SMALLEST_PIXEL_MM, _LARGEST_PIXEL_MM = 1.0, 50.0
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (EOFError, "it ends too early"),
-    (gzip.BadGzipFile, "its compression is damaged"),
-    (zlib.error, "its compression is damaged"),
-    (MemoryError, "there is too little memory"),
-)
+_SMALLEST_PIXEL_MM = 1.0
 
 
 @contextmanager
@@ -51,14 +44,6 @@ def reading(name: str) -> Iterator[None]:
         raise cannot_be_read(name, error, "an undamaged DICOM object") from error
     finally:
         config.settings.reading_validation_mode = mode
-
-
-def cannot_be_read(name: str, error: Exception, expected: str) -> UnreadableInputError:
-    """The sentence for whatever a library raised: the system's reason where there is one, else the kind of error."""
-    reason = error.strerror if isinstance(error, OSError) else None
-    remedy = "export it again" if reason is None else "check the path, the permissions and the disk"
-    known = next((said for kind, said in _REASONS if isinstance(error, kind)), type(error).__name__)
-    return UnreadableInputError(f"{name} cannot be read ({reason or known})", expected, remedy)
 
 
 def read_header(path: Path) -> Dataset:
@@ -174,15 +159,3 @@ def pixel_spacing_mm(dataset: Dataset) -> tuple[float, float]:
     require_millimetres("PixelSpacing", min(spacing), _SMALLEST_PIXEL_MM)
     require_millimetres("PixelSpacing", max(spacing), _SMALLEST_PIXEL_MM)
     return spacing[0], spacing[1]
-
-
-def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
-    """Refuse a spacing that no camera or scanner has, as when it is written in cm or in micrometres."""
-    if smallest_mm <= spacing <= _LARGEST_PIXEL_MM:
-        return
-    unit = "centimetres" if spacing < smallest_mm else "micrometres"
-    raise GeometryError(
-        f"{what} is {spacing:.4g}, which can be no spacing in millimetres (perhaps {unit})",
-        f"{smallest_mm:g} to {_LARGEST_PIXEL_MM:g} mm",
-        "correct the header",
-    )

@@ -11,14 +11,14 @@ from pydicom.dataset import Dataset
 
 from mureg.errors import UnitsError, UnreadableInputError
 from mureg.geometry import Quantity, Volume
+from mureg.io.dicom.access import number, reading, text
 from mureg.io.dicom.ct_frames import is_ct_image, is_map_image
 from mureg.io.dicom.ct_statements import agreed_hounsfield
 from mureg.io.dicom.derived import choose_original, derived_notes
-from mureg.io.dicom.access import number, reading, text
 from mureg.io.dicom.files import DicomSeries, is_localizer, nothing_fits, search
 from mureg.io.dicom.join import joined_slices
-from mureg.io.input_paths import called
 from mureg.io.dicom.slice_stack import SliceStack, read_slices
+from mureg.io.input_paths import called
 from mureg.io.units import FILLER_HU, known_hounsfield, require_hounsfield
 from mureg.notes import Note, Rank
 from mureg.study import Ct

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from mureg.attenuation.hu_scale import require_hu_scale
 from mureg.errors import GeometryError, UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.dicom.access import number, numbers
-from mureg.attenuation.hu_scale import require_hu_scale
 
 _SAME = 0.02
 _GAP = 0.9

@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from mureg.errors import UnreadableInputError, shortened
-from mureg.io.dicom.archives import files_of_index
 from mureg.io.dicom.access import image_type, read_header, reading, text
+from mureg.io.dicom.archives import files_of_index
 from mureg.io.input_paths import called, files_below, require_path
 
 _LONGEST_TITLE, _FEW = 64, 20

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from mureg.errors import GeometryError
-from mureg.io.dicom.access import numbers, require_millimetres
+from mureg.io.dicom.access import numbers
+from mureg.io.refusals import require_millimetres
 
 TOLERANCE = 0.1
 """A slice may lie this share of the spacing off the line: positions rounded to 0.1 mm do, at 0.5 mm and more."""

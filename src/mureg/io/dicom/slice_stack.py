@@ -11,13 +11,14 @@ from pydicom.dataset import Dataset
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid
 from mureg.io.bounded import require_moderate
+from mureg.io.dicom.access import number, numbers, reading, text
 from mureg.io.dicom.character_set import character_set_note
 from mureg.io.dicom.ct_frames import slices_of, stored_slices
 from mureg.io.dicom.ct_statements import spacing_notes
-from mureg.io.dicom.access import number, numbers, reading, require_millimetres, text
 from mureg.io.dicom.files import DicomFile, DicomSeries
 from mureg.io.dicom.real_world import HOUNSFIELD, Line, differ, mapping_line, rescale_line
 from mureg.io.dicom.slice_line import fitted_line, require_steps_in_mm
+from mureg.io.refusals import require_millimetres
 
 _AXIAL_COSINE = 0.7
 _SMALLEST_PIXEL_MM = 0.15

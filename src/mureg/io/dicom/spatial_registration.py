@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, NuclearMedicineImageStorage, SpatialRegistrationStorage
 
 from mureg.errors import GeometryError, UnreadableInputError
-from mureg.io.dicom.ct_frames import ENHANCED
 from mureg.io.dicom.access import items, numbers, read_dataset, reading, text
+from mureg.io.dicom.ct_frames import ENHANCED
 
 _SPECT, _CT = (NuclearMedicineImageStorage,), (CTImageStorage, *ENHANCED)
 

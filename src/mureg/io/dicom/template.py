@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 
 import mureg
 from mureg.errors import UnreadableInputError
-from mureg.io.dicom.character_set import settle_character_set
 from mureg.io.dicom.access import reading, text
 from mureg.io.dicom.build import code_item
+from mureg.io.dicom.character_set import settle_character_set
 from mureg.io.dicom.files import find_series
 
 _PATIENT_AND_STUDY = (

@@ -10,18 +10,18 @@ from pydicom.uid import NuclearMedicineImageStorage
 
 from mureg.errors import UnreadableInputError
 from mureg.geometry import Volume
+from mureg.io.dicom.access import image_type, read_dataset, reading, text
 from mureg.io.dicom.character_set import character_set_note
 from mureg.io.dicom.derived import choose_original
-from mureg.io.dicom.access import image_type, read_dataset, reading, text
 from mureg.io.dicom.files import DicomFile, DicomSeries, nothing_fits, search
 from mureg.io.dicom.join import joined_objects
-from mureg.io.dicom.pixels import decoded_pixels
-from mureg.io.input_paths import called
 from mureg.io.dicom.marks import pixel_notes, type_notes
+from mureg.io.dicom.pixels import decoded_pixels
+from mureg.io.dicom.real_world import settle_real_world
+from mureg.io.input_paths import called
 from mureg.io.nm.projections import gated_projections, summed_projections
 from mureg.io.nm.slices import read_nm_object
 from mureg.io.nm.volume import nm_volume
-from mureg.io.dicom.real_world import settle_real_world
 from mureg.spect.acquisition import Acquisition
 
 PROJECTIONS = ("TOMO", "GATED TOMO")

@@ -11,14 +11,14 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from mureg.errors import GeometryError
-from mureg.io.dicom.character_set import keep_character_set_note
 from mureg.io.dicom.access import items, numbers, read_dataset
+from mureg.io.dicom.character_set import keep_character_set_note
 from mureg.io.dicom.files import DicomFile
-from mureg.io.dicom.pixels import decoded_pixels
-from mureg.io.nm.frames import real_values
 from mureg.io.dicom.marks import pixel_notes
+from mureg.io.dicom.pixels import decoded_pixels
 from mureg.io.dicom.real_world import mapping_line, rescale_line, settle_real_world
 from mureg.io.dicom.slice_line import fitted_line
+from mureg.io.nm.frames import real_values
 
 _OF_PIXELS = ("PixelData", "FloatPixelData")
 _OF_STORED_VALUES = ("RescaleSlope", "RescaleIntercept", "RealWorldValueMappingSequence")

@@ -13,8 +13,8 @@ from pydicom.uid import NuclearMedicineImageStorage
 from mureg.errors import GeometryError, UnitsError
 from mureg.files.atomic import refuse_existing, writing
 from mureg.io.dicom.build import decimal, decimals, fill_pixels, made_uid, new_dataset, patient_and_study
-from mureg.io.nm.build import energy_window, radiopharmaceutical, set_patient_position
 from mureg.io.dicom.template import source_items
+from mureg.io.nm.build import energy_window, radiopharmaceutical, set_patient_position
 from mureg.io.nm.pose import away_from_axis, viewers_right
 from mureg.spect.acquisition import Acquisition
 

@@ -24,7 +24,6 @@ from mureg.io.dicom.build import (
     patient_and_study,
     stamp,
 )
-from mureg.io.nm.build import set_patient_position
 from mureg.io.dicom.template import (
     equipment_items,
     patient_and_study_of,
@@ -33,6 +32,7 @@ from mureg.io.dicom.template import (
     source_items,
     taken_over,
 )
+from mureg.io.nm.build import set_patient_position
 from mureg.io.nm.energy import energy_windows, nuclide_and_lines, photopeak_of
 from mureg.io.nm.stored import StoredUnit, set_voxels
 

@@ -10,8 +10,8 @@ from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.names import folded
 from mureg.io.dicom.files import patient_at
 from mureg.io.input_paths import require_path
-from mureg.io.worklist.entry import Pair, patient_key, require_name
 from mureg.io.plain_text import read_text
+from mureg.io.worklist.entry import Pair, patient_key, require_name
 
 COLUMNS = ("name", "spect", "ct", "mu", "spect_series", "ct_series")
 _NEEDED = ("name", "spect")

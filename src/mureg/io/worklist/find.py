@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mureg.io.input_paths import require_path
+from mureg.io.worklist.csv_list import pairs_in_list
 from mureg.io.worklist.entry import Pair
 from mureg.io.worklist.folder import pairs_in_folder
-from mureg.io.worklist.csv_list import pairs_in_list
 
 
 def find_pairs(path: Path | str) -> tuple[Pair, ...]:

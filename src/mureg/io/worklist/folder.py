@@ -13,14 +13,14 @@ from pathlib import Path
 from mureg.errors import MuregError, UnreadableInputError, UsageError, printable
 from mureg.files.marker import read_marker
 from mureg.files.names import folded
-from mureg.io.dicom.archives import is_zip, unpacked
-from mureg.io.dicom.derived import without_own
 from mureg.io.dicom.access import reading, text
+from mureg.io.dicom.archives import is_zip, unpacked
 from mureg.io.dicom.ct_read import ct_candidates
+from mureg.io.dicom.derived import without_own
 from mureg.io.dicom.files import DicomSeries, patient_of, search
-from mureg.io.nm.choose import PROJECTIONS, VOLUMES, is_transmission, nm_kind, nm_objects
 from mureg.io.input_paths import called, files_below, require_path
 from mureg.io.nifti import is_nifti
+from mureg.io.nm.choose import PROJECTIONS, VOLUMES, is_transmission, nm_kind, nm_objects
 from mureg.io.worklist.entry import Pair, patient_key, require_name
 from mureg.io.worklist.pairing import Match, matched, phase_of, without_reconstructions
 
@@ -56,7 +56,8 @@ def pairs_in_folder(root: Path) -> tuple[Pair, ...]:
 
     Each subfolder with one SPECT and one CT (or, without a CT, one attenuation map) is a study under the subfolder's
     name, and so is each ZIP file. One with more is taken apart by patient and DICOM study, and each of these by frame
-    of reference and time (`mureg.io.worklist.pairing.matched`). A folder without subfolders is taken apart in the same way.
+    of reference and time (`mureg.io.worklist.pairing.matched`). A folder without subfolders is taken apart in the same
+    way.
     Reconstructions whose projections are there are left out. What is still ambiguous, or lacks one of the two, comes
     back with its problem.
 

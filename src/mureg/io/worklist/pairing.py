@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mureg.io.dicom.access import text
 from mureg.io.dicom.files import DicomSeries, patient_of
-from mureg.io.nm.choose import PROJECTIONS, nm_kind
 from mureg.io.dicom.times import acquired_at
+from mureg.io.nm.choose import PROJECTIONS, nm_kind
 
 _CLEARLY_NEARER_MIN = 2.0
 """The nearest CT in time must be nearer than the next one by this much: two reconstructions of one scan are not."""

@@ -12,13 +12,13 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from mureg.attenuation.body import filled
+from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM
+from mureg.attenuation.maps import AttenuationMaps, with_repeated_slices
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition, SystemModel, stages
-from mureg.attenuation.maps import AttenuationMaps, with_repeated_slices
-from mureg.attenuation.body import filled
 from mureg.spect.collimator import Collimator
-from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM
 from mureg.spect.expectation import (
     dealt_views,
     expectation_floor,

@@ -16,12 +16,13 @@ from jaxtyping import Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from mureg.attenuation.body import emission_outline
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HEART_MM, find_left_ventricle
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
-from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.likelihood.newton import Step, Vector, newton_step
 from mureg.registration.likelihood.profile import (
     Candidate,
@@ -33,9 +34,8 @@ from mureg.registration.likelihood.profile import (
     wide_grid,
     with_rows,
 )
+from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.spect import Acquisition, Physics
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
-from mureg.attenuation.body import emission_outline
 
 Positive = Annotated[float, Field(gt=0)]
 

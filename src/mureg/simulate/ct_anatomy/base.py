@@ -13,6 +13,8 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from mureg.attenuation.body import find_body, in_patient_order, opened
+from mureg.attenuation.contrast import find_contrast
 from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.geometry.rigid import Triple
@@ -28,8 +30,6 @@ from mureg.simulate.ct_anatomy.labels import (
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.motion import Motions, motion_weights
 from mureg.simulate.tissues import TISSUES
-from mureg.attenuation.body import find_body, in_patient_order, opened
-from mureg.attenuation.contrast import find_contrast
 
 AIR_HU = -1000.0
 LATTICE_MM = 3.3

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
+from mureg.attenuation.body import convex_hull
 from mureg.geometry import Grid
 from mureg.simulate.anatomy import Breath
 from mureg.simulate.ct_anatomy.labels import Mask, TissueMap
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
-from mureg.attenuation.body import convex_hull
 
 _WORK_MM = 6.5
 _WALL_MM, _SLIDING_MM = 18.0, 12.0

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 import support
-from mureg.errors import UsageError
-from mureg.io.worklist.entry import Pair, patient_key
 from mureg.batch.folder import RUN
 from mureg.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.batch.rows import rows_of
 from mureg.batch.run import as_settings, plan, run_batch
+from mureg.errors import UsageError
+from mureg.io.worklist.entry import Pair, patient_key
 from support.small_batch import Pretend, pairs, write_result
 
 SETTINGS = {"a": 1, "algorithms": {"osem": {"iterations": 4}}}

@@ -7,16 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
+from mureg.cohort.store.cohort import CASES
+from mureg.comparison.figures import Shown, corrected_picture, maps_picture, polar_picture
 from mureg.comparison.images import Images
 from mureg.comparison.measure import Task, measure
 from mureg.comparison.methods import Method
 from mureg.comparison.rows import Measurement
 from mureg.heart.ventricle import SEGMENTS
-from mureg.cohort.store.cohort import CASES
 from mureg.recon import Osem
 from mureg.report.pictures.bullseye import draw_bullseye, wedges
 from mureg.report.pictures.canvas import Canvas
-from mureg.comparison.figures import Shown, corrected_picture, maps_picture, polar_picture
 from mureg.spect import Physics
 from support.tiny_cohort import tiny_case, tiny_cohort
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion, mu_map
 from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion, mu_map
 
 
 @pytest.mark.parametrize(

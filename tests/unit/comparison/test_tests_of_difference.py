@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mureg.errors import UsageError
 from mureg.comparison.statistics import bootstrap, bootstrap_difference, mean, paired_t_test, wilcoxon_test
+from mureg.errors import UsageError
 
 FIRST = np.array([3.1, 4.8, 2.2, 6.0, 5.1, 3.9, 7.7])
 SECOND = np.array([2.0, 4.1, 2.9, 4.2, 4.4, 3.6, 6.1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from support.phantoms import voxel_points
 
 CT = Grid.centred((170, 150, 60), (1.7, 1.7, 3.4))

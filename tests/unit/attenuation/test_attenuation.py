@@ -9,10 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps, attenuation_grid, extended_share
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps, attenuation_grid, extended_share
-from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
 from support import supine
 from support.phantoms import voxel_points
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mureg.errors import UsageError
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.comparison import peers_process
 from mureg.comparison.methods import Method, register
 from mureg.comparison.peers import SCRIPT, Ants, Elastix, PeerProcess, refuse_missing
+from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from support.phantoms import mu_volume
 from support.tiny_cohort import tiny_case
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.errors import UnreadableInputError, UsageError
-from mureg.geometry import Volume
 from mureg.cohort.store import case as store_case
 from mureg.cohort.store.cohort import CASES, SHARES, Cohort, is_case, open_case, read_case, write_case
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.geometry import Volume
 from support.small_cases import files_of, small_case, small_settings
 
 SETTINGS = small_settings()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import ndimage, signal
 
-from mureg.geometry import Quantity, Volume
 from mureg.attenuation.body import find_body
 from mureg.attenuation.contrast import find_contrast, without_contrast_and_metal
 from mureg.attenuation.spine import _rating
+from mureg.geometry import Quantity, Volume
 from support import supine
 from support.phantoms import voxel_points
 from support.real_ct import label_names, read_ct, read_labels

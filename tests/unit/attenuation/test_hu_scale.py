@@ -9,12 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mureg.attenuation.hu_scale import hu_scale, require_hu_scale
 from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import read_ct, write_nifti
 from mureg.io.units import known_hounsfield
 from mureg.pipeline import attenuation_maps
-from mureg.attenuation.hu_scale import hu_scale, require_hu_scale
 from mureg.study import Ct
 from support import supine
 from support.dicom import write_ct

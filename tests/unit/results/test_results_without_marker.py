@@ -9,7 +9,7 @@ import pytest
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.errors import UsageError
-from mureg.report import check_folder
+from mureg.results import check_folder
 
 OURS = {"ct_from_spect": [], "use": RESEARCH_USE_ONLY}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mureg.errors import UsageError
 from mureg.comparison.statistics import bootstrap, bootstrap_difference, mean, percentile_95
+from mureg.errors import UsageError
 
 
 def drawn(seed: int = 3) -> np.random.Generator:

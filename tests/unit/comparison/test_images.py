@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mureg.errors import UsageError
 from mureg.comparison import mean_motion_errors, target_registration_error_mm
 from mureg.comparison.images import Images, mean_normalised, nmae_percent, nmse_percent
 from mureg.comparison.regions import LiverRegion
+from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
 from mureg.pipeline import run
 from mureg.recon import Osem

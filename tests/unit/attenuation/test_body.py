@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from mureg.errors import UnitsError, UnreadableInputError
-from mureg.geometry import Grid, Quantity, Volume
 from mureg.attenuation.body import emission_outline, find_body, find_truncation, in_patient_order, separate_table
 from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
+from mureg.errors import UnitsError, UnreadableInputError
+from mureg.geometry import Grid, Quantity, Volume
 from support import supine
 from support.phantoms import chest, ellipsoid, voxel_points
 from support.real_ct import read_ct, read_labels

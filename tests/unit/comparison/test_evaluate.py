@@ -18,11 +18,11 @@ from matplotlib.image import imread
 from pydantic import TypeAdapter
 
 from mureg.cli import main
-from mureg.errors import RegistrationError
+from mureg.cohort.store.cohort import write_case
 from mureg.comparison import methods
 from mureg.comparison.budget import budget_of
+from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform
-from mureg.cohort.store.cohort import write_case
 from mureg.registration import MutualInformation, Registration
 from mureg.registration.inputs import InputGrid
 from mureg.registration.network import Card, save_network

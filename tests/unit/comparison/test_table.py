@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from mureg.errors import UsageError
 from mureg.comparison.table import Line, Table
+from mureg.errors import UsageError
 
 
 @dataclass(frozen=True)

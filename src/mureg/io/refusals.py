@@ -1,0 +1,36 @@
+"""Refusals that every reader shares: what a library raised in a sentence, and spacings that can be no millimetres."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+from mureg.errors import GeometryError, UnreadableInputError
+
+_LARGEST_PIXEL_MM = 50.0
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (EOFError, "it ends too early"),
+    (gzip.BadGzipFile, "its compression is damaged"),
+    (zlib.error, "its compression is damaged"),
+    (MemoryError, "there is too little memory"),
+)
+
+
+def cannot_be_read(name: str, error: Exception, expected: str) -> UnreadableInputError:
+    """The sentence for whatever a library raised: the system's reason where there is one, else the kind of error."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    remedy = "export it again" if reason is None else "check the path, the permissions and the disk"
+    known = next((said for kind, said in _REASONS if isinstance(error, kind)), type(error).__name__)
+    return UnreadableInputError(f"{name} cannot be read ({reason or known})", expected, remedy)
+
+
+def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:
+    """Refuse a spacing that no camera or scanner has, as when it is written in cm or in micrometres."""
+    if smallest_mm <= spacing <= _LARGEST_PIXEL_MM:
+        return
+    unit = "centimetres" if spacing < smallest_mm else "micrometres"
+    raise GeometryError(
+        f"{what} is {spacing:.4g}, which can be no spacing in millimetres (perhaps {unit})",
+        f"{smallest_mm:g} to {_LARGEST_PIXEL_MM:g} mm",
+        "correct the header",
+    )
