@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError, printable
 from mureg.io.plain_text import read_text
+from mureg.jobs.cores import usable_cores
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
 from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
@@ -62,7 +62,7 @@ class Common:
         """Set the thread count and return the device's name."""
         if self.threads < 0:
             raise UsageError(f"--threads {self.threads}", "0 or more", "leave it out to use every core")
-        threads = self.threads or len(os.sched_getaffinity(0))
+        threads = self.threads or usable_cores()
         torch.set_num_threads(threads)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
         if self.device == "auto":

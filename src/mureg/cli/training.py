@@ -18,6 +18,7 @@ from mureg.cli.common import Common, emit
 from mureg.errors import UsageError
 from mureg.files import scratch
 from mureg.files.places import refuse_overlap
+from mureg.jobs.cores import usable_cores
 from mureg.training.examples import Examples, prepare
 from mureg.training.examples import Progress as Prepared
 from mureg.training.folder import BEST, EXAMPLES, FOLDER, refuse_another
@@ -56,7 +57,7 @@ def fit(
             f"--jobs {sitting.jobs} --minutes {sitting.minutes:g}", "1 or more, and 0 or more", "correct it"
         )
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    threads = common.threads or max(1, len(os.sched_getaffinity(0)) // n_local)
+    threads = common.threads or max(1, usable_cores() // n_local)
     device = replace(common, threads=threads).prepare()
     _refuse(output, settings.data, sitting, inputs)
     refuse_another(settings, output)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from pydantic.dataclasses import dataclass
 from mureg.attenuation.body import emission_outline
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.jobs.cores import THREAD_COUNTS
 from mureg.registration import MutualInformation
 from mureg.registration.mutual_information import without_hot_spots
 
 SCRIPT = Path(__file__).with_name("peers_process.py")
 PATIENCE_S = 300.0
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 Level = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(ge=0)]
@@ -159,13 +159,16 @@ class PeerProcess:
         )
         question = {"program": program, "settings": settings, "bytes": packed.tell()}
         started = time.perf_counter()
+        patience = threading.Timer(self.patience_s, process.kill)
+        patience.start()
         try:
             process.stdin.write(json.dumps(question).encode() + b"\n" + packed.getvalue())
             process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], self.patience_s)
-            line = process.stdout.readline() if ready else b""
-        except BrokenPipeError:
+            line = process.stdout.readline()
+        except OSError:  # a pipe that is closed; Windows names it otherwise than BrokenPipeError
             line = b""
+        finally:
+            patience.cancel()
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
@@ -178,7 +181,7 @@ class PeerProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None:
             return self._process
-        environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TMPDIR": self._scratch}
+        environment = {**os.environ, **dict.fromkeys(THREAD_COUNTS, "1"), "TMPDIR": self._scratch}
         environment.pop("PYTHONPATH", None)  # the other Python has packages of its own
         try:
             process = subprocess.Popen(
