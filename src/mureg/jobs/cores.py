@@ -41,10 +41,12 @@ def prepare_process() -> None:
     therefore told to keep it; other C libraries are left as they are.
     """
     _set_threads(torch=1, itk=1)
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if set_option is not None:
-        set_option(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # macOS; Windows knows no library without a name
+        return
+    set_option(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
 
 
 @contextmanager
