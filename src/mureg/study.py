@@ -68,6 +68,11 @@ class Ct:
     notes: tuple[str, ...] = ()
     phantom: bool = False
 
+    def __repr__(self) -> str:
+        tube = "" if self.kvp is None else f", {self.kvp:.4g} kVp"
+        scanner = " ".join(filter(None, (self.manufacturer, self.model)))
+        return f"Ct({self.volume}{tube}{f', {scanner}' if scanner else ''})"
+
     def with_scale_checked(self) -> Ct:
         """The CT with what is odd about its scale among its notes; `UnitsError` where its values are not HU."""
         checked = require_hu_scale(self.volume, phantom=self.phantom)
@@ -98,6 +103,10 @@ class Study:
     notes: tuple[str, ...] = ()
     spect_patient: PatientIdentity | None = None
     attenuation_patient: PatientIdentity | None = None
+
+    def __repr__(self) -> str:
+        """Without patient and files."""
+        return f"Study(spect={self.spect}, attenuation={self.attenuation})"
 
     @property
     def attenuation_name(self) -> str:

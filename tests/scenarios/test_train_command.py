@@ -14,7 +14,7 @@ import pytest
 
 import mureg
 from mureg.cli import main
-from mureg.registration.network import Learned, load_network
+from mureg.registration.network import NetworkRegistrar, load_network
 from mureg.registration.networks import NETWORKS
 from mureg.study import Study
 from mureg.training.settings import as_toml, settings_from
@@ -73,7 +73,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     assert answer["best_heart_mm"] > 0
     assert not (run / "examples").exists(), "the cache was given"
     registration = mureg.register(
-        chest_spect(), mu_volume(CT_GRID, motion(1)), Learned(weights=run / "best.safetensors")
+        chest_spect(), mu_volume(CT_GRID, motion(1)), NetworkRegistrar(weights=run / "best.safetensors")
     )
     assert registration.weights_sha256 == load_network(run / "best.safetensors")[1].weights_sha256
 
@@ -89,7 +89,7 @@ def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> No
     assert answer["best_heart_mm"] < 0.65 * answer["by_headers"]["heart_mm"]
     truth = motion(77)
     study = Study(chest_spect(), mu_volume(CT_GRID, truth))
-    found = mureg.run(study, registrar=Learned(weights=Path(answer["weights"]))).registration.ct_from_spect
+    found = mureg.run(study, registrar=NetworkRegistrar(weights=Path(answer["weights"]))).registration.ct_from_spect
     heart = np.array([(38.0, -32.0, 12.0), (60.0, -50.0, 0.0), (20.0, -20.0, 30.0)])
     left = np.linalg.norm(found.apply(heart) - truth.apply(heart), axis=1).mean()
     assert left < 0.75 * np.linalg.norm(heart - truth.apply(heart), axis=1).mean()

@@ -95,4 +95,3 @@ class Work:
                 "an output folder that all workers share",
                 "choose a folder on a shared disk",
             )
-

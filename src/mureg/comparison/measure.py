@@ -19,7 +19,7 @@ from mureg.geometry import RigidTransform
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.heart.ventricle import LeftVentricle
-from mureg.registration.network import Learned
+from mureg.registration.network import NetworkRegistrar
 from mureg.spect import Acquisition
 from mureg.study import Case
 
@@ -100,7 +100,7 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
     if images is None:
         return Found(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
-    if isinstance(method.registrar, Learned):
+    if isinstance(method.registrar, NetworkRegistrar):
         return register(method, case.uncorrected.to(images.device), images.maps, python)
     return register(method, case.uncorrected, images.maps.to("cpu"), python, projections)
 

@@ -19,7 +19,7 @@ from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.registration.near_heart import weights_file
-from mureg.registration.network import Card, Learned, load_network
+from mureg.registration.network import Card, NetworkRegistrar, load_network
 from mureg.spect import Acquisition
 
 HEADERS, ORACLE = "headers", "oracle"
@@ -187,7 +187,7 @@ def _learned(weights: Path) -> list[Method]:
 def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
     """The registrar that uses a network, how many parameters that has, and its card."""
     network, card = load_network(weights)
-    return Learned(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
+    return NetworkRegistrar(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
 
 
 def _seen(data: Path) -> frozenset[str]:

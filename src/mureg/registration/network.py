@@ -220,7 +220,7 @@ def load_network(weights: Path) -> tuple[nn.Module, Card]:
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Learned:
+class NetworkRegistrar:
     """A trained network that looks at both images and tells the six numbers of the motion.
 
     Attributes:
