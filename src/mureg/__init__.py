@@ -74,11 +74,13 @@ _PUBLIC = {
 __all__ = ["RESEARCH_USE_ONLY", "__version__", *_PUBLIC]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, so that the command line answers before torch is loaded."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'mureg' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+if not TYPE_CHECKING:  # a type checker refuses names that are not public
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first used, so that the command line answers before torch is loaded."""
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'mureg' has no attribute {name!r}")
+        return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

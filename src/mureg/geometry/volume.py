@@ -193,9 +193,11 @@ class Volume:
         return f"Volume({self.grid.size_in_words()}, {name}{extent}{share})"
 
     def _repr_html_(self) -> str:
-        """Three slices through the middle, for notebooks."""
-        planes = [self.resampled(grid).numpy() for grid in slice_grids(self.grid)]
-        pictures = grey_pictures(planes, self.quantity.window_low, self.quantity.window_high)
+        """Three slices through the middle, for notebooks; unknown voxels are black."""
+        black, white = self.quantity.window_low, self.quantity.window_high
+        sampled = [self.resampled(grid) for grid in slice_grids(self.grid)]
+        planes = [v.values if v.outside is None else v.values.masked_fill(v.outside, black) for v in sampled]
+        pictures = grey_pictures([plane.detach().cpu().numpy() for plane in planes], black, white)
         picture = base64.b64encode(as_png(pictures)).decode()
         caption = "transverse, coronal and sagittal slice through the middle; the patient's right is on the left"
         return (

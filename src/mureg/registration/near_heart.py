@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -55,6 +55,10 @@ _COARSE = MutualInformation(
 _FINE = MutualInformation(starts=1, finish=1, shrink_factors=(1,), smoothing_mm=(8.0,))
 
 
+def _as_text(weights: object) -> object:
+    return str(weights) if isinstance(weights, Path) else weights
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class NearHeart:
     """Mutual information of the whole images, then networks that look at the neighbourhood of the heart.
@@ -76,7 +80,7 @@ class NearHeart:
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
-    weights: str = SHIPPED
+    weights: Annotated[str, BeforeValidator(_as_text)] = SHIPPED
     coarse: MutualInformation = _COARSE
     fine: MutualInformation = _FINE
     finish: bool = True

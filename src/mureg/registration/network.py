@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -164,7 +164,7 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def save_network(path: Path, module: nn.Module, card: Card) -> Card:
+def save_network(path: Path | str, module: nn.Module, card: Card) -> Card:
     """Write weights and card, each whole or not at all; a card that does not fit its weights is refused when read.
 
     Args:
@@ -176,6 +176,7 @@ def save_network(path: Path, module: nn.Module, card: Card) -> Card:
     Returns:
         The card as written.
     """
+    path = Path(path)
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     content = save(tensors)
     said = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
@@ -184,12 +185,13 @@ def save_network(path: Path, module: nn.Module, card: Card) -> Card:
     return _CARD.validate_json(said)
 
 
-def load_network(weights: Path) -> tuple[nn.Module, Card]:
+def load_network(weights: Path | str) -> tuple[nn.Module, Card]:
     """Read a network that is ready for use: evaluation mode, in main memory.
 
     Raises:
         UnreadableInputError: weights or card missing, damaged, or not of each other.
     """
+    weights = Path(weights)
     content = _bytes(weights, "a .safetensors file that mureg train wrote")
     said = _bytes(card_path(weights), "the card that mureg train wrote beside the weights")
     try:
@@ -219,20 +221,24 @@ def load_network(weights: Path) -> tuple[nn.Module, Card]:
     return module.eval(), card
 
 
+def _as_path(weights: Path | str) -> Path:
+    return Path(weights)
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class NetworkRegistrar:
-    """A trained network that looks at both images and tells the six numbers of the motion.
+    """Registration by a trained network, which predicts the rigid parameters of the pose from both images.
 
     Attributes:
         weights: a .safetensors file, its JSON card beside it, as `mureg train` writes them.
-        passes: how often it looks; from the second time on at the map as the pose so far moves it, for what is left.
-        blanked: show it ones instead of the SPECT. What it still finds, it takes from the map alone: leakage. Weights
-            that were trained so are always shown ones.
+        passes: number of predictions; from the second one on of the residual, with the map at the pose so far.
+        blanked: replace the SPECT by ones. What the network still predicts, it takes from the map alone (leakage). The
+            SPECT of weights that were trained so is always replaced.
         largest_shift_mm: a result that moves the map farther is refused as implausible.
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
-    weights: Path
+    weights: Annotated[Path | str, AfterValidator(_as_path)]
     passes: Annotated[int, Field(ge=1, le=20)] = 1
     blanked: bool = False
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
@@ -250,8 +256,9 @@ class NetworkRegistrar:
         started = time.perf_counter()
         refuse_unusable(fixed, moving)
         device = fixed.values.device if acquisition is None else acquisition.counts.device
-        module, card = _ready(self.weights, _stamp(self.weights), device)
-        refuse_around(card, "field", self.weights.name)
+        weights = Path(self.weights)
+        module, card = _ready(weights, _stamp(weights), device)
+        refuse_around(card, "field", weights.name)
         blanked = self.blanked or card.blanked
         ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm

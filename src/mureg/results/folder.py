@@ -57,7 +57,7 @@ def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) ->
 
 def write_folder(
     assessment: Assessment,
-    folder: Path,
+    folder: Path | str,
     dicom: AsDicom | None = None,
     document: AsReport | None = None,
     *,
@@ -80,6 +80,7 @@ def write_folder(
         UsageError: `folder` holds anything else, another run writes it, or it cannot be written; or DICOM results are
             wanted without a report.
     """
+    folder = Path(folder)
     with (
         claimed(folder) as place,
         writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
