@@ -95,6 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         missing = tyro.MISSING_NONPROP
         default = Batch(missing, missing, manner=manner_from(options.settings, options.manner))
         options = parse("batch", arguments, Batch, default)
+    options.manner.algorithms.registrar(options.manner.registrar)  # an unknown one is refused once, not for each study
     inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
     refuse_overlap(options.output, inputs)  # folders of studies may be links
     pairs = find_pairs(options.studies)

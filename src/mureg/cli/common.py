@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import SimpleITK as sitk
 import torch
@@ -33,7 +33,7 @@ from mureg.io.plain_text import read_text
 from mureg.jobs.cores import usable_cores
 from mureg.pipeline import Progress as Report
 from mureg.recon import Osem
-from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar, registrar_from
 from mureg.spect import Physics
 
 T = TypeVar("T")
@@ -95,18 +95,19 @@ class Algorithms:
     decision: Thresholds = dataclasses.field(default_factory=Thresholds)
 
     def registrar(self, kind: str) -> Registrar:
-        """The settings of the registrar of that kind."""
+        """The registrar of that kind with its settings; of another package, or by its module, with its own.
+
+        Raises:
+            UsageError: no such registrar.
+        """
+        if kind not in REGISTRARS:
+            return registrar_from({"kind": kind})
         chosen: Registrar = getattr(self, _FIELDS[kind])
         return chosen
 
 
 _KNOWN: dict[str, Any] = {**REGISTRARS, **{c.kind: c for c in (Osem, Physics, AttenuationMap, Thresholds)}}
 _FIELDS = {kind: kind.replace("-", "_") for kind in _KNOWN}
-
-if TYPE_CHECKING:
-    RegistrarKind = str
-else:  # the catalogue is only known at run time
-    RegistrarKind = Literal[tuple(REGISTRARS)]
 
 
 def parse(verb: str, arguments: Sequence[str], options: type[T], default: T | None = None) -> T:

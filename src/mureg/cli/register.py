@@ -18,7 +18,6 @@ from mureg.cli.common import (
     Common,
     Flat,
     Output,
-    RegistrarKind,
     algorithms_from,
     emit,
     parse,
@@ -40,13 +39,14 @@ class Manner:
     """How a study is registered and what is written: all that a batch decides once for all studies.
 
     Attributes:
-        registrar: how the pose is found.
+        registrar: how the pose is found: near-heart, mutual-information, projection, the name of a registrar of another
+            installed package, or package.module:Class.
         reconstruction: stop after the registration, without the corrected reconstruction.
         allow_different_patients: go on although the headers of SPECT and CT name different patients (phantom studies);
             the decision is then review at best.
     """
 
-    registrar: RegistrarKind = NearHeart.kind
+    registrar: str = NearHeart.kind
     reconstruction: bool = True
     allow_different_patients: bool = False
     allowed: Annotated[Allowed, Flat] = field(default_factory=Allowed)
@@ -141,6 +141,8 @@ def carried_out(options: Register, device: str, report: Progress) -> tuple[Asses
 
 def _carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
     manner, overwrite = options.manner, options.common.overwrite
+    algorithms = manner.algorithms
+    registrar = algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar)
     check_folder(options.output, overwrite)
     report("reading")
     dicom = manner.results.of(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
@@ -154,10 +156,9 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
         ct_series=options.ct_series,
         **manner.allowed.as_arguments(),
     )
-    algorithms = manner.algorithms
     assessment = run(
         study,
-        algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar),
+        registrar,
         algorithms.osem,
         algorithms.physics,
         algorithms.attenuation,

@@ -29,7 +29,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.inputs import InputGrid, network_inputs
-from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
+from mureg.registration.networks import NETWORK_CATALOGUE, UNIT_MM, NetworkSettings, initialised
 from mureg.spect import Acquisition
 
 Table = dict[str, Any]
@@ -100,14 +100,14 @@ class Card:
         return tuple(map(self._settings, (self.network, *self.others)))
 
     def _settings(self, network: Table) -> NetworkSettings:
-        if self.kind not in NETWORKS:
-            raise UnreadableInputError(
-                f"weights of a network named {self.kind!r}",
-                f"one of {', '.join(NETWORKS)}",
-                "use the mureg that trained it",
-            )
         try:
-            settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(network)
+            settings: NetworkSettings = NETWORK_CATALOGUE.made(network, imports=False)
+        except UsageError as problem:
+            raise UnreadableInputError(
+                f"weights of a network that cannot be made: {problem.found}",
+                problem.expected,
+                "use the mureg that trained it, with the package of its network installed or imported",
+            ) from problem
         except ValidationError as problem:
             raise UnreadableInputError(
                 f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",

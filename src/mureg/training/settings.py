@@ -14,10 +14,11 @@ import tomli_w
 from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from mureg.catalogue import settings_of
 from mureg.errors import UsageError
 from mureg.io.plain_text import read_text
 from mureg.registration.inputs import InputGrid
-from mureg.registration.networks import NETWORKS, NetworkSettings, preset
+from mureg.registration.networks import NETWORK_CATALOGUE, NetworkSettings, preset
 from mureg.training.augment import Augmentation
 from mureg.training.losses import AnyLoss, Displacement
 from mureg.training.motion import AnyMotion, AsInTheCase
@@ -105,14 +106,14 @@ def _network(value: Any) -> Any:
         return value
     table = dict(value)
     kind, size = table.get("kind"), table.pop("preset", None)
-    if kind not in NETWORKS:
-        raise ValueError(f"no network named {kind!r}; one of {', '.join(NETWORKS)}")
     if size not in (None, "small", "paper"):
         raise ValueError(f"no preset named {size!r}; small or paper")
-    if size is not None:
-        table = {**asdict(preset(kind, size)), **table}  # type: ignore[call-overload]
     try:
-        return TypeAdapter(NETWORKS[kind]).validate_python(table)
+        if size is not None:
+            table = {**settings_of(preset(str(kind), size)), **table}
+        return NETWORK_CATALOGUE.made(table)
+    except UsageError as problem:
+        raise ValueError(f"{problem.found}; {problem.expected}") from problem
     except ValidationError as problem:
         raise ValueError(_first_mistake(problem)) from problem
 
@@ -236,7 +237,7 @@ def settings_from(table: Table, where: str, changes: Mapping[str, Any] | None = 
 
 def as_table(settings: TrainingSettings) -> Table:
     """Every setting, defaults included, as TOML knows it; the one of epochs and samples that counts."""
-    table: Table = _plain(asdict(settings))
+    table: Table = _plain({**asdict(settings), "network": NETWORK_CATALOGUE.table_of(settings.network)})
     return {name: value for name, value in table.items() if not (name in ("epochs", "samples") and not value)}
 
 
