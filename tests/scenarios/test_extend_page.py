@@ -101,6 +101,6 @@ def test_the_command_line_takes_a_class_by_its_module_and_writes_it_down(tmp_pat
     assert not out.exists()
     assert main([*command, "--registrar", "centre_of_mass:CentreOfMass"]) == 0
     result = json.loads((out / "registration.json").read_text())
-    assert result["registrar"]["kind"] == "centre-of-mass"
+    assert result["registrar"] == "centre-of-mass"
     settings = tomllib.loads((out / "settings.toml").read_text())
     assert settings["registrar"] == {"threshold": 0.0, "kind": "centre_of_mass:CentreOfMass"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Literal
@@ -98,13 +98,9 @@ class TestNames:
         assert registrar_named("learned") is NetworkRegistrar, "settings files of older versions name it so"
         assert reconstruction_named("osem") is Osem
         assert network_named("dvnet") is NETWORKS["dvnet"]
-        with pytest.raises(
-            UsageError, match=r"no reconstruction named 'fbp'; expected one of osem, or package\.module"
-        ):
+        with pytest.raises(UsageError, match="no reconstruction named 'fbp'; expected one of osem, or package"):
             reconstruction_named("fbp")
-        with pytest.raises(
-            UsageError, match="no registrar named 'elastik'; expected one of mutual-information, near-h"
-        ):
+        with pytest.raises(UsageError, match="no registrar named 'elastik'; expected one of mutual-information"):
             registrar_named("elastik")
         with pytest.raises(UsageError, match="no network named 'unet'"):
             network_named("unet")
@@ -228,14 +224,12 @@ class TestWeights:
     def test_a_card_that_names_a_dangerous_class(self, tmp_path) -> None:
         weights = tmp_path / "w.safetensors"
         settings = NETWORKS["dvnet"].small()
-        card = save_network(
-            weights, initialised(settings, 1), Card(network=asdict(settings), grid=InputGrid((32, 32, 32), 13.6))
-        )
+        card = Card(network=asdict(settings), grid=InputGrid((32, 32, 32), 13.6))
+        save_network(weights, initialised(settings, 1), card)
         table = json.loads(card_path(weights).read_text())
         marker = tmp_path / "harm"
         table["network"] = {"kind": "subprocess:Popen", "args": ["touch", str(marker)]}
         card_path(weights).write_text(json.dumps(table))
-        assert replace(card).kind == "dvnet"
         with pytest.raises(UnreadableInputError, match="a class without kind and build"):
             load_network(weights)
         assert not marker.exists()

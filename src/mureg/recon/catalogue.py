@@ -13,7 +13,7 @@ RECONSTRUCTIONS: dict[str, type] = {Osem.kind: Osem}
 RECONSTRUCTION_CATALOGUE = Catalogue("reconstruction", "mureg.reconstructions", "reconstruct", RECONSTRUCTIONS)
 
 
-def reconstruction_named(name: str) -> type[Reconstructor]:
+def reconstruction_named(name: str) -> type[Any]:
     """The class of a reconstruction: a kind of mureg, an entry point ``mureg.reconstructions``, or by its module.
 
     Raises:

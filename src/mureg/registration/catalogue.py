@@ -19,7 +19,7 @@ REGISTRAR_CATALOGUE = Catalogue(
 )
 
 
-def registrar_named(name: str) -> type[Registrar]:
+def registrar_named(name: str) -> type[Any]:
     """The class of a registrar: a kind of mureg, an entry point ``mureg.registrars``, or ``package.module:Class``.
 
     Raises:

@@ -1,6 +1,6 @@
 """Networks that take six numbers from a pair of images. A network is one file here and one line in the catalogue."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from mureg.catalogue import Catalogue
 from mureg.errors import UsageError
@@ -24,7 +24,7 @@ NETWORKS: dict[str, type[NetworkSettings]] = {
 NETWORK_CATALOGUE = Catalogue("network", "mureg.networks", "build", NETWORKS)
 
 
-def network_named(kind: str) -> type[NetworkSettings]:
+def network_named(kind: str) -> type[Any]:
     """The class of a network's settings: a kind of mureg, an entry point ``mureg.networks``, or by its module.
 
     Raises:
@@ -44,7 +44,7 @@ def preset(kind: str, size: Literal["paper", "small"]) -> NetworkSettings:
     Raises:
         UsageError: there is no such network or size.
     """
-    settings = network_named(kind)
+    settings: type[NetworkSettings] = network_named(kind)
     if size not in ("paper", "small"):
         raise UsageError(f"no preset of size {size!r}", "paper or small", "choose one of these")
     return settings() if size == "paper" else settings.small()
