@@ -25,7 +25,7 @@ def answers(tmp_path_factory) -> dict[str, dict]:
     folder = tmp_path_factory.mktemp("windows") / "results"
     places = [str(Path(other_system.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     run = subprocess.run(
-        [sys.executable, "-m", "support.other_system", str(folder)],
+        [sys.executable, "-X", "warn_default_encoding", "-m", "support.other_system", str(folder)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},

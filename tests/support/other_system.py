@@ -1,6 +1,6 @@
 """Python as it is on Windows, in a process of its own: what that system lacks is removed before mureg is loaded.
 
-Run as ``python -m support.other_system FOLDER``: three verbs on the sample study, one JSON line for each.
+Run as ``python -X warn_default_encoding -m support.other_system FOLDER``: three verbs, one JSON line for each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import types
+import warnings
 from pathlib import Path
 
 MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
@@ -102,6 +103,8 @@ def main(folder: Path) -> None:
 
     for library in ("torch", "SimpleITK", "scipy.optimize", "matplotlib.pyplot", "rich.progress", "tyro", "highdicom"):
         importlib.import_module(library)
+    # text would be read and written in the code page of the machine
+    warnings.filterwarnings("error", category=EncodingWarning, module=r"mureg\.")
     msvcrt = become_windows()
     from mureg.cli import keep_out_of_home
     from mureg.cli import main as command_line

@@ -74,7 +74,7 @@ class Table(Generic[L]):
             self._rewrite()
 
     def _rewrite(self) -> None:
-        with writing(self.path) as scratch, scratch.open("w", newline="") as file:
+        with writing(self.path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self._columns)
             writer.writerows([_cell(getattr(row, name)) for name in self._columns] for row in self.rows)
