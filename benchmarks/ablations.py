@@ -44,11 +44,10 @@ from mureg.comparison.methods import Found, Method, register
 from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_difference, mean
 from mureg.comparison.table import Line, Table
 from mureg.geometry import RigidTransform, Volume
-from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.registration.network import Learned, shipped
 from mureg.spect import Acquisition
-from mureg.study import Case
+from mureg.study import Case, PreparedStudy, attenuation_maps
 
 LIKELIHOOD = "likelihood"
 NEAR_MM, NEAR_DEG = 10.0, 3.0
@@ -128,7 +127,9 @@ def find(name: str, variant: Variant, case: Case, index: int, told: Told) -> Fou
     """The pose by one registrar, with the start's seconds where there is one."""
 
     def by(registrar: Any) -> Found:
-        return register(Method(name, "", registrar), case.uncorrected, told.maps, Path(), told.acquisition)
+        return register(
+            Method(name, "", registrar), PreparedStudy(case.uncorrected, told.maps, told.acquisition), Path()
+        )
 
     registrar = registrar_of(name, variant)
     if name != LIKELIHOOD:

@@ -32,7 +32,7 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.heart.axis import axis_from_wall
 from mureg.heart.polar import polar_map, segment_error_percent
 from mureg.jobs.tasks import shared_out
-from mureg.pipeline import run
+from mureg.pipeline import StudySettings, examine
 from mureg.recon import Osem
 from mureg.registration import NearHeart, Registrar
 from mureg.registration.confidence import heart_bound_mm
@@ -113,7 +113,7 @@ def row_of(work: Work) -> Row:
     headers_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
     started = time.process_time()
     try:
-        said = run(case.study, work.registrar)
+        said = examine(case.study, StudySettings(work.registrar))
     except MuregError as refusal:
         # the map of a refused study stays where it was
         return Row(case.name, "refused", str(refusal), headers_mm, taken_mm=headers_mm)
@@ -148,7 +148,7 @@ def row_of(work: Work) -> Row:
 
 def images_of(case: Case, said: Assessment) -> dict[str, float]:
     """What is left in the image that was given out, and what the headers would have left."""
-    true = Images(case, said.examination.maps, said.examination.outline, Osem(), Physics()).reference()
+    true = Images(case, said.examination.prepared, Osem(), Physics()).reference()
     return compared(case, true, {"headers": said.spect_header, "taken": said.spect_corrected})
 
 

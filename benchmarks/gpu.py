@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from mureg.io import read_study
-from mureg.pipeline import run
+from mureg.pipeline import StudySettings, examine
 from mureg.registration import MutualInformation, ProfileLikelihood
 from mureg.registration.networks import NETWORKS, NetworkSettings, initialised, preset
 from mureg.sample import sample_folder
@@ -65,8 +65,10 @@ def sample() -> dict[str, Any]:
     images, shifts = {}, {}
     for device in ("cpu", "cuda"):
         for _ in range(2):
-            outcome = run(study, start, device=device)
-            by_projections = run(study, ProfileLikelihood(mutual_information=start), device=device, correct=False)
+            outcome = examine(study, StudySettings(start), device=device)
+            by_projections = examine(
+                study, StudySettings(ProfileLikelihood(mutual_information=start)), device=device, correct=False
+            )
         assert outcome.spect_corrected is not None
         images[device] = outcome.spect_corrected.values.cpu()
         shifts[device] = by_projections.registration.shift_mm

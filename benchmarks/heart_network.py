@@ -51,14 +51,13 @@ from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import find_left_ventricle
 from mureg.jobs.tasks import shared_out
-from mureg.pipeline import attenuation_maps
 from mureg.recon import Osem
 from mureg.registration import NearHeart
 from mureg.registration.confidence import LEVEL, chi_square_quantile, heart_bound_mm, settings_sha256
 from mureg.registration.inputs import network_inputs
 from mureg.registration.near_heart import SHIPPED
 from mureg.registration.network import Together, growth, load_network, save_network
-from mureg.study import Case
+from mureg.study import Case, PreparedStudy, attenuation_maps
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.folder import BEST
 from mureg.training.loop import train
@@ -285,7 +284,7 @@ def left(options: argparse.Namespace) -> None:
 
 def row(name: str, case: Case, body: Volume, registrar: NearHeart) -> list[Any]:
     started = time.process_time()
-    found = registrar.register(case.uncorrected, body)
+    found = registrar.register(PreparedStudy.from_images(case.uncorrected, body))
     seconds, pose, said = time.process_time() - started, found.ct_from_spect, found.evidence
     truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
     errors = [target_registration_error_mm(one, truth, points) for one in (RigidTransform.identity(), pose)]

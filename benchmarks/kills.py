@@ -34,7 +34,7 @@ from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.worklist.entry import Pair
 from mureg.jobs.pool import Done
-from mureg.pipeline import run
+from mureg.pipeline import StudySettings, examine
 from mureg.registration import NearHeart
 from mureg.results import check_folder, write_folder
 from mureg.sample import sample_folder
@@ -88,7 +88,7 @@ def main() -> int:
 def kills(n: int, seed: int) -> dict[str, dict[str, object]]:
     """Every kind of run, killed `n` times."""
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
-    writer = Writer(run(study, NearHeart().hurried(), correct=False, seek_axis=False))
+    writer = Writer(examine(study, StudySettings(NearHeart().hurried()), correct=False, seek_axis=False))
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)

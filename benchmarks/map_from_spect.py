@@ -45,14 +45,14 @@ from mureg.errors import MuregError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation, find_left_ventricle
-from mureg.pipeline import attenuation_maps, corrected_at
 from mureg.recon import Osem
+from mureg.recon.images import corrected_at
 from mureg.registration.inputs import network_inputs
 from mureg.registration.near_heart import SHIPPED, look_at, weights_file
 from mureg.registration.network import load_network
 from mureg.registration.networks import UNIT_MM, initialised
 from mureg.spect import Physics
-from mureg.study import Case
+from mureg.study import Case, attenuation_maps
 from mureg.training.pose import displacement_mm, matrices
 from mureg.training.settings import load_settings
 

@@ -48,10 +48,9 @@ from mureg.comparison.table import Line, Table
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.jobs.tasks import shared_out
-from mureg.pipeline import attenuation_maps
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.spect import Acquisition
-from mureg.study import Case
+from mureg.study import Case, PreparedStudy, attenuation_maps
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE.parent / ".venv-peers" / "registration"
@@ -136,7 +135,7 @@ def find(method: Method, case: Case, maps: AttenuationMaps | Found | None) -> Fo
     if not isinstance(maps, AttenuationMaps):
         return maps
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
-    return register(method, case.uncorrected, maps, PYTHON, projections)
+    return register(method, PreparedStudy(case.uncorrected, maps, projections), PYTHON)
 
 
 def measure(task: tuple[Path, str, list[Method]]) -> list[Row]:

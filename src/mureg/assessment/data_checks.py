@@ -20,14 +20,12 @@ from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
 from mureg.spect.patient_motion import largest_jump
-from mureg.study import Study
+from mureg.study import PreparedStudy, Study
 
 
 def data_notes(
     study: Study,
-    uncorrected: Volume,
-    maps: AttenuationMaps,
-    outline: Volume,
+    prepared: PreparedStudy,
     at: MapAtPose,
     heart_mm: Triple,
     limits: Thresholds,
@@ -36,20 +34,18 @@ def data_notes(
 
     Args:
         study: as it was read.
-        uncorrected: its SPECT without attenuation correction.
-        maps: body and table apart.
-        outline: label of where the emission comes from.
-        at: the pose in question, and the map there on the grid of `uncorrected`.
+        prepared: its uncorrected SPECT, attenuation maps and outline.
+        at: the pose in question, and the map there on the grid of the uncorrected SPECT.
         heart_mm: where the heart is in SPECT space.
         limits: of the decision.
     """
     given = study.attenuation_name
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
-        evidence = projection_evidence(study.spect, maps, outline, at.ct_from_spect, heart_mm)
+        evidence = projection_evidence(study.spect, prepared.maps, prepared.outline, at.ct_from_spect, heart_mm)
         yield from projection_notes(evidence, limits, given)
-    yield from frame_notes(uncorrected, maps.body, given)
-    yield from coverage_notes(uncorrected, at.mu, heart_mm, limits, given)
+    yield from frame_notes(prepared.uncorrected, prepared.body, given)
+    yield from coverage_notes(prepared.uncorrected, at.mu, heart_mm, limits, given)
 
 
 def motion_notes(acquisition: Acquisition) -> Iterator[Note]:

@@ -16,8 +16,9 @@ from mureg.files.places import refuse_foreign_file
 from mureg.geometry import RigidTransform
 from mureg.io import read_gates, read_spect, read_study, read_transform, write_nifti
 from mureg.notes import Note, Rank, by_rank
-from mureg.pipeline import reconstruct_and_say, reconstruct_at, versions
+from mureg.pipeline import StudySettings, reconstruct_at, versions
 from mureg.recon import Osem
+from mureg.recon.images import reconstruct_and_say
 from mureg.spect import Acquisition, Physics
 from mureg.study import Source, Study
 
@@ -85,9 +86,7 @@ def main(arguments: Sequence[str]) -> int:
             image, warnings = reconstruct_at(
                 study,
                 ct_from_spect,
-                options.osem,
-                options.physics,
-                options.attenuation,
+                StudySettings(reconstructor=options.osem, physics=options.physics, attenuation=options.attenuation),
                 allow_different_patients=options.allow_different_patients,
             )
             warnings = by_rank((*warnings, *transform_notes))

@@ -30,7 +30,7 @@ from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
-from mureg.pipeline import Progress, run
+from mureg.pipeline import Progress, StudySettings, examine
 from mureg.registration import NearHeart
 from mureg.results import as_json, check_folder, describe, write_folder
 
@@ -155,13 +155,10 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
         **manner.allowed.as_arguments(),
     )
     algorithms = manner.algorithms
-    assessment = run(
+    registrar = algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar)
+    assessment = examine(
         study,
-        algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar),
-        algorithms.osem,
-        algorithms.physics,
-        algorithms.attenuation,
-        algorithms.decision,
+        StudySettings(registrar, algorithms.osem, algorithms.physics, algorithms.attenuation, algorithms.decision),
         correct=manner.reconstruction and not options.fast,
         axis=_by_hand(options),
         seek_axis=not options.fast,

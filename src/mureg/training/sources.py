@@ -15,9 +15,10 @@ from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform
 from mureg.heart.find import find_left_ventricle
 from mureg.io import read_study, read_transform
-from mureg.pipeline import attenuation_maps, reconstruct
+from mureg.recon.images import reconstruct
 from mureg.spect import Acquisition
 from mureg.spect.physics import WITHOUT
+from mureg.study import attenuation_maps
 from mureg.training.examples import Pair, Source, ball
 
 HEART_RADIUS_MM = 45.0

@@ -8,13 +8,12 @@ from scipy import ndimage
 
 from mureg.assessment.move import Move
 from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Provenance
-from mureg.attenuation.body import emission_outline
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note
 from mureg.registration import Registration
 from mureg.report.pictures.quality import compose_quality, quality_picture, thumbnail
 from mureg.report.wording import shortened
+from mureg.study import PreparedStudy
 from support.assessments import drawn_study
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (5.0, -10.0, -200.0))
@@ -38,15 +37,14 @@ def _assessed(corrected: bool, warnings: tuple[str, ...] = (), reason: str = "En
     spect = Volume.from_numpy(emission, GRID, Quantity.ACTIVITY)
     moved = map_volume.resampled(GRID, POSE.inverse())
     provenance = Provenance({}, {}, (), {}, "cpu")
-    parts = AttenuationMaps(map_volume, None, AttenuationMap()), emission_outline(spect)
+    prepared = PreparedStudy.from_images(spect, map_volume)
     image = spect if corrected else None
     examination = Examination(
         drawn_study(),
+        prepared,
         REGISTRATION,
-        spect,
         MapAtPose(RigidTransform.identity(), moved, image),
         MapAtPose(POSE, map_volume, image),
-        *parts,
         (),
         provenance,
     )

@@ -10,8 +10,8 @@ import torch
 
 from mureg.cohort.store.cohort import Cohort
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.pipeline import attenuation_maps
 from mureg.registration.inputs import InputGrid, network_inputs
+from mureg.study import attenuation_maps
 from mureg.training.examples import LIVER_RADIUS_MM, ball, prepare, prepared_pair
 from mureg.training.pose import apply
 from mureg.training.sources import open_sources, split_by_patient
