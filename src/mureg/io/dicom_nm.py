@@ -13,7 +13,7 @@ from mureg.geometry import Volume
 from mureg.io.character_set import character_set_note
 from mureg.io.derived import choose_original
 from mureg.io.dicom_access import image_type, read_dataset, reading, text
-from mureg.io.dicom_files import DicomFile, DicomSeries, nothing_fits, search
+from mureg.io.dicom_files import DicomFile, DicomSeries, kind_of, nothing_fits, search
 from mureg.io.dicom_join import joined_objects
 from mureg.io.dicom_pixels import decoded_pixels
 from mureg.io.input_paths import called
@@ -93,7 +93,7 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
             fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
         if not fitting:
             kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
-            seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
+            seen = ", ".join(sorted(kinds_seen or {kind_of(s) for s in found.series}))
             maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
             raise nothing_fits(
                 path,

@@ -171,7 +171,7 @@ class Contents:
     @property
     def map_shown(self) -> str:
         """The map of the second row and the third polar map, for a sentence."""
-        return "map at the pose found, not given out" if self.withheld else "registered map"
+        return "map at the pose found (not given out)" if self.withheld else "registered map"
 
     @property
     def line_shown(self) -> str:

@@ -40,9 +40,7 @@ _NAMES_WITHHELD = (
 Segments = Float[np.ndarray, " 17"]
 
 
-def draw_polar_maps(
-    canvas: Canvas, left: float, top: float, perfusion: Perfusion, *, withheld: bool = False
-) -> None:
+def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusion, *, withheld: bool = False) -> None:
     """Draw four bull's eyes: anterior wall at the top, septum at the left, inferior below, lateral at the right.
 
     The first three in percent of each image's brightest segment; the fourth is the third less the second, in points,
