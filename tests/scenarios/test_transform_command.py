@@ -1,4 +1,4 @@
-"""`mureg reconstruct --transform`: every form gives one image, and a note says which form it was and how it was read."""
+"""`mureg reconstruct --transform`: every form gives one image, and a note says which form it was."""
 
 from __future__ import annotations
 

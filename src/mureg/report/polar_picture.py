@@ -44,8 +44,8 @@ def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusio
     """Draw four bull's eyes: anterior wall at the top, septum at the left, inferior below, lateral at the right.
 
     The first three in percent of each image's brightest segment; the fourth is the third less the second, in points,
-    with a thick edge around the segments of `perfusion.changed`. Where the pose is `withheld`, the titles say that it is
-    shown and not given out.
+    with a thick edge around the segments of `perfusion.changed`. Where the pose is `withheld`, the titles say that it
+    is shown and not given out.
     """
     maps = [one.relative for one in (perfusion.uncorrected, perfusion.header, perfusion.registered)]
     side = (WIDTH - 3 * _GAP) / 4
