@@ -222,15 +222,7 @@ EMISSIONS = [
     spect("negative pixel spacing", "not positive", _tomo(PixelSpacing=[-5, -5])),
     spect("pixel spacing 0", "not positive", _tomo(PixelSpacing=[0, 0])),
     spect("pixel spacing in cm", "(perhaps centimetres)", _tomo(PixelSpacing=[0.68, 0.68])),
-    spect(
-        "tilted detector",
-        "tilted by 30 degrees",
-        _head(ImageOrientationPatient=None, turned_deg=0)
-        if False
-        else _tomo(
-            detectors=[item(ImageOrientationPatient=[1, 0, 0, 0, 0.5, -0.8660254], ImagePositionPatient=[0, 0, 0])]
-        ),
-    ),
+    spect("tilted detector", "tilted by 30 degrees", _tomo(detectors=[TILTED])),
     spect("fan-beam collimator", "through a FANB collimator", _tomo(detectors=[item(CollimatorType="FANB")])),
     spect("slant-hole collimator", "through a SLNT collimator", _tomo(detectors=[item(CollimatorType="SLNT")])),
     spect("astigmatic collimator", "through a ASTG collimator", _tomo(detectors=[item(CollimatorType="ASTG")])),

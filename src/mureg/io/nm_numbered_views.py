@@ -31,14 +31,12 @@ class View:
 
     Attributes:
         part: number of the object, from 0.
-        frame: within it, from 0.
         key: numbers from 1: energy window, detector, rotation, view, R-R interval, time slot.
         start_deg: angle of the first view of its detector, None where the header's own holds for all objects.
         step_deg: size of the step that follows from the angles, None likewise.
     """
 
     part: int
-    frame: int
     key: Key
     start_deg: float | None = None
     step_deg: float | None = None
@@ -69,7 +67,7 @@ def start_angle_deg(header: Dataset, detector: int) -> float | None:
 
 
 def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[View], Notes]:
-    """Every frame of every object with its numbers, and a sentence on how they were told.
+    """Every frame of every object, in their order, with its numbers, and a sentence on how they were told.
 
     The vectors of the objects count where no two frames share their numbers. Objects of a single view that all call it
     the first are put in order by their start angles, which must be whole steps apart; where these are all the same, by
@@ -79,9 +77,7 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[View], Notes]:
         UnreadableInputError: two frames are the same view and nothing tells them apart.
         GeometryError: angles that are not whole steps apart, or that contradict the numbers.
     """
-    views = [
-        View(part, frame, key) for part, dataset in enumerate(datasets) for frame, key in enumerate(frame_keys(dataset))
-    ]
+    views = [View(part, key) for part, dataset in enumerate(datasets) for key in frame_keys(dataset)]
     base = f"{len(datasets)} objects of projections joined to one acquisition"
     told = len({view.key for view in views}) == len(views)
     by_pass: dict[Key, list[View]] = defaultdict(list)

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from mureg.errors import MuregError
-from mureg.io import inspect, read_spect
+from mureg.io import inspect, read_gates, read_spect
 from mureg.io.pairs import find_pairs
 from support.dicom import (
     change,
@@ -124,6 +124,26 @@ def test_a_view_that_is_missing_is_said_and_the_others_keep_their_angles(tmp_pat
     assert any("view 5 of 12 is missing" in note for note in acquisition.notes)
 
 
+@pytest.mark.shared_data
+def test_a_real_acquisition_taken_apart_is_the_one_it_was(shared_data, tmp_path) -> None:
+    """Thirty views of a clinical study, each written by pydicom as an object of its own, in names of no order."""
+    source = shared_data / "nm" / "mpi_stress_tomo_180deg_30views.dcm"
+    whole, frames = read_spect(source)[0], pydicom.dcmread(source).pixel_array
+    for k, frame in enumerate(frames):
+        ds = pydicom.dcmread(source)
+        ds.NumberOfFrames, ds.PixelData, ds.InstanceNumber = 1, frame.tobytes(), k + 1
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid("view", k)
+        for keyword in VECTORS:
+            setattr(ds, keyword, [list(ds[keyword].value)[k]])
+        ds.save_as(tmp_path / f"{(7 * k) % 97:02d}.dcm")
+    joined, source = read_spect(tmp_path)
+    np.testing.assert_array_equal(joined.counts.numpy(), whole.counts.numpy())
+    np.testing.assert_allclose(joined.angles_deg, whole.angles_deg)
+    np.testing.assert_allclose(joined.centre_mm, whole.centre_mm)
+    np.testing.assert_allclose(joined.radii_mm, whole.radii_mm)
+    assert source.files == len(frames)
+
+
 @pytest.mark.parametrize("own_start", [True, False])
 def test_an_object_for_each_of_two_heads(own_start, tmp_path) -> None:
     """Each head's views in an object of one series, its own start angle in its detector or in its rotation."""
@@ -160,6 +180,21 @@ def test_an_object_for_each_energy_window(tmp_path) -> None:
     acquisition = read_spect(tmp_path)[0]
     assert [float(window.max()) for window in acquisition.counts] == [100.0, 200.0]
     assert acquisition.photopeak == 0
+
+
+def test_an_object_for_each_gate(tmp_path) -> None:
+    for k in (1, 2):
+        write_nm(
+            tmp_path / f"{3 - k}.dcm",
+            project_point(POINT, ANGLES, counts=100 * k),
+            tomo_vectors(N) | {"TimeSlotVector": [k] * N},
+            kind="GATED TOMO",
+            detectors=[detector(225.0)],
+            rotations=[rotation(225.0, 15, N, sense="CW")],
+            SeriesInstanceUID=uid("acquisition"),
+        )
+    assert [float(gate.counts.max()) for gate in read_gates(tmp_path)] == [100.0, 200.0]
+    assert float(read_spect(tmp_path)[0].counts.max()) == 300.0
 
 
 @pytest.mark.parametrize(
