@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage, MediaStorageDirectoryStorage, NuclearMedicineImageStorage
 
@@ -175,10 +176,11 @@ def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: st
 
 def kind_of(series: DicomSeries) -> str:
     """Modality of a series; beside it the kind of its objects where that is not the usual one of CT or NM."""
-    modality, sop_class = series.modality or "unknown", UID(text(series.files[0].header, "SOPClassUID"))
+    modality = series.modality or "unknown"
+    sop_class = UID(text(series.files[0].header, "SOPClassUID"), validation_mode=config.IGNORE)
     if modality not in _USUAL or sop_class in (_USUAL[modality], ""):
         return modality
-    return f"objects of the kind {sop_class.name} ({modality})"
+    return f"objects of the kind {shortened(sop_class.name, _LONGEST_TITLE)} ({modality})"
 
 
 def patient_of(file: DicomFile) -> str:

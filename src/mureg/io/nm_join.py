@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from mureg.errors import UnreadableInputError
+from mureg.errors import MuregError
 from mureg.io.dicom_access import image_type, number, text
 from mureg.io.dicom_files import DicomSeries
 from mureg.io.dicom_join import with_groups_joined
 from mureg.io.nm_numbered_views import frame_keys, start_angle_deg
 
 _SAME = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID", "Rows", "Columns")
+_DAMAGED = (MuregError, ValueError, TypeError, OverflowError)  # what a damaged header makes of a number
 
 Key = tuple[object, ...]
 
@@ -44,7 +45,7 @@ def _are_parts(group: Sequence[DicomSeries]) -> bool:
         if all(_n_views(one) == 1 for one in group):
             return True
         keys = [key for one in group for key in frame_keys(one.files[0].header)]
-    except UnreadableInputError:
+    except _DAMAGED:
         return False
     return len(set(keys)) == len(keys)
 
@@ -60,14 +61,14 @@ def _view(one: DicomSeries) -> Key:
     try:
         (key,) = frame_keys(header)
         return (*key, start_angle_deg(header, key[1]), number(header, "InstanceNumber"))
-    except (UnreadableInputError, ValueError):
+    except _DAMAGED:
         return (one.uid,)
 
 
 def _n_views(one: DicomSeries) -> int:
     try:
         return int(number(one.files[0].header, "NumberOfFrames") or 1)
-    except UnreadableInputError:
+    except _DAMAGED:
         return 0
 
 
