@@ -22,6 +22,7 @@ from mureg.report.chest_picture import ChestPicture
 from mureg.report.columns import INK, PAPER, wrapped
 from mureg.report.contents import Contents
 from mureg.report.document import PAGE_SCALE, _pictures, as_html
+from mureg.report.figures import compose_quality
 from mureg.report.occasion import Occasion
 from mureg.report.sheets import archive_sheets
 from mureg.report.wording import reconstruction_in_words
@@ -95,6 +96,9 @@ def test_no_page_calls_a_withheld_pose_registered_or_given_out() -> None:
         said = [any(phrase in text for phrase in (*later, ">registered<")) for text in words]
         assert said == [released] * 3
         assert sum("ose found, not given out" in text for text in words) == (0 if released else 3)
+        drawn = [text.get_text() for text in compose_quality(assessment).figure.texts]
+        assert ("CORRECTED\n(pose found)" in drawn) is not released
+        assert ("FOUND  (not given out)" in drawn) is not released
     assert drawn_assessment(decision="review", released=False).withheld
 
 
