@@ -131,5 +131,5 @@ def refuse_without_lung(maps: AttenuationMaps, least_ml: float) -> None:
         raise RefusedError(
             f"an attenuation map with {lung_ml:.0f} ml of lung",
             f"that of a chest, with {least_ml:g} ml at least",
-            "check that the CT or map is of this patient's chest",
+            "check that the CT or map is of this patient's chest; for a test object give --phantom",
         )

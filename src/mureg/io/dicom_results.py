@@ -17,7 +17,7 @@ from mureg.io.dicom_build import fresh_uid, series_title
 from mureg.io.dicom_inputs import DicomInputs
 from mureg.io.dicom_result_volumes import VOLUMES, Reconstructions, write_result_volumes
 from mureg.io.dicom_template import read_header
-from mureg.io.dicom_write_moved import write_moved_ct
+from mureg.io.dicom_write_moved import has_own_place, write_moved_ct
 from mureg.io.dicom_write_picture import Pages, write_pages
 from mureg.io.dicom_write_registration import write_spatial_registration
 
@@ -55,9 +55,17 @@ def check_dicom_folder(folder: Path, inputs: DicomInputs, *, moved_ct: bool, ove
 
 
 def require_ct(inputs: DicomInputs, *, moved_ct: bool) -> None:
-    """Refuse to move a CT where there is none; raise `UsageError`."""
-    if moved_ct and not inputs.from_ct:
+    """Refuse to move a CT where there is none, or whose slices are frames of one object; raise `UsageError`."""
+    if not moved_ct:
+        return
+    if not inputs.from_ct:
         raise UsageError("--moved-ct with a ready map", "a CT series", "give --ct, or leave --moved-ct out")
+    if not all(has_own_place(file.header) for file in inputs.attenuation):
+        raise UsageError(
+            "--moved-ct with a CT that holds its slices as frames of one object",
+            "one CT object for each slice",
+            "leave --moved-ct out and give out registration.dcm, or export the CT as single slices",
+        )
 
 
 def write_dicom_results(

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,12 @@ def test_the_picture_is_of_fixed_size_small_and_the_same_every_time(tmp_path: Pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.png", "qc.png"]
 
 
+@pytest.mark.parametrize("released", [True, False])
 @pytest.mark.parametrize("corrected", [True, False])
-def test_no_words_overlap_or_leave_the_figure(corrected: bool) -> None:
+def test_no_words_overlap_or_leave_the_figure(corrected: bool, released: bool) -> None:
     long = "nothing is known about attenuation beyond the end of the computed tomography of this patient " * 4
-    canvas = compose_quality(_assessed(corrected, (long, long + ".", "short", "one more"), reason=long))
+    assessment = _assessed(corrected, (long, long + ".", "short", "one more"), reason=long)
+    canvas = compose_quality(replace(assessment, released=released))
     canvas.figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in canvas.figure.texts]
     panels = [axes.get_window_extent() for axes in canvas.figure.axes]
