@@ -129,7 +129,7 @@ class TestDoors:
 
 @pytest.mark.shared_data
 class TestRealScans:
-    """All real CTs, as they are and spoiled; ``benchmarks/hu_scale_table.py`` prints the figures."""
+    """All real CTs, as they are and spoiled; ``benchmarks/evidence/hu_scale_table.py`` prints the figures."""
 
     @staticmethod
     def _scans(folder: Path) -> list[Path]:
