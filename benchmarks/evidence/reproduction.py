@@ -12,7 +12,8 @@ Steps, for each level (--steps, --levels): `cohorts` makes 200/50/200 patients w
 training, 200-249 for validation, 250-449 for testing, in three folders; `train` trains every network on the same cases
 with the same budget of cases seen; `evaluate` puts them, blanked too, beside headers, oracle, mutual information and,
 where --peers has them, elastix and ANTs; `collect` copies the summaries, without weights, to
-evidence/reproduction/LEVEL (at short scale to evidence/reproduction-short, at tiny scale into FOLDER) and writes budget.csv and hashes.json. Each
+evidence/reproduction/LEVEL (at short scale to evidence/reproduction-short, at tiny scale into FOLDER) and writes
+budget.csv and hashes.json. Each
 skips what is there. All of them are commands of mureg, and are printed as they are run.
 """
 
