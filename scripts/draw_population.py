@@ -211,14 +211,14 @@ def main() -> None:
     for folder in arguments.cohorts:
         cohort = Cohort.open(folder)
         cases = [read_case(folder / "cases" / name) for name in islice(cohort.names, N_PATIENTS)]
-        rung = cases[0].sources["cohort"]
+        level = cases[0].sources["cohort"]
         words = "attenuation, activity, front projection, uncorrected image"
         montage(
-            cases, arguments.output / f"population_{rung}.png", f"{rung}: {words} (coronal planes through the heart)"
+            cases, arguments.output / f"population_{level}.png", f"{level}: {words} (coronal planes through the heart)"
         )
-        if rung == "clinical":
+        if level == "clinical":
             distributions(folder, arguments.output / "population_distributions.png")
-        if arguments.real and rung == "clinical":
+        if arguments.real and level == "clinical":
             beside_real_cts(cases, arguments.real, arguments.output / "population_and_real_ct.png")
             beside_real_projections(cases, arguments.real, arguments.output / "population_and_real_projections.png")
 

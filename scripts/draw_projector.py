@@ -9,10 +9,10 @@ import torch
 from matplotlib.figure import Figure
 
 from mureg import Osem, Physics, SystemModel, read_study, reconstruct
-from mureg.pipeline import attenuation_maps
 from mureg.sample import load_truth, sample_folder
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.system import detector_order
+from mureg.study import attenuation_maps
 
 FIGURES = Path(__file__).parents[1] / "docs" / "concepts" / "figures"
 VIEW = 15  # 180 degrees: from the front

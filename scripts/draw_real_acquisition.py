@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mureg import Osem, Physics, read_spect, reconstruct
-from mureg.report import thumbnail
+from mureg.report.pictures.quality import thumbnail
 from mureg.spect.physics import WITHOUT
 
 FIGURES = Path(__file__).parents[1] / "docs" / "how-to" / "figures"

@@ -15,6 +15,7 @@ import support.shapes  # noqa: F401 (the hook below finds it by name)
 # before any of them is imported: a call whose arguments or result do not have the shapes of the signature fails
 install_import_hook(
     [
+        "mureg.attenuation",
         "mureg.geometry",
         "mureg.heart",
         "mureg.spect",

@@ -1,8 +1,8 @@
 """Run the studies in which something is wrong, and write down whether the program was sure of itself all the same.
 
-    .venv/bin/python benchmarks/evidence/confident_and_wrong.py
-    .venv/bin/python benchmarks/evidence/confident_and_wrong.py --only turned --mode quick --again
-    .venv/bin/python benchmarks/evidence/confident_and_wrong.py --table
+    python benchmarks/evidence/confident_and_wrong.py
+    python benchmarks/evidence/confident_and_wrong.py --only turned --mode quick --again
+    python benchmarks/evidence/confident_and_wrong.py --table
 
 Another patient's CT, a CT turned about the heart, motion during the scan, a wrong centre of rotation, wrong slice
 spacing, a mirrored or turned CT, wrong slice positions, and controls without any fault, on seven bodies, by

@@ -1,8 +1,8 @@
 """Run stored virtual patients through the command line: are those who did not move left alone, and at what price?
 
-    .venv/bin/python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/clinical --still
-    .venv/bin/python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/hard --n 60
-    .venv/bin/python benchmarks/evidence/do_no_harm.py --table
+    python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/clinical --still
+    python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/hard --n 60
+    python benchmarks/evidence/do_no_harm.py --table
 
 Cohorts are those of `mureg simulate`. Every study is exported as DICOM and registered by `mureg register` in default
 and in quick mode (`--fast`). `--still` takes the studies whose patient did not move. Rows: evidence/do-no-harm/NAME.csv

@@ -1,6 +1,6 @@
 """Apply today's rules of the decision to the stored figures of earlier runs, without images.
 
-    .venv/bin/python benchmarks/evidence/redecide.py
+    python benchmarks/evidence/redecide.py
 
 The rows of evidence/decisions hold the move, the turn, the bound, the largest change of a segment, the mismatch and the
 confidences of every study. What needs the projections or the CT (motion, coverage, checks of the projections, places of

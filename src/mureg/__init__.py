@@ -19,11 +19,13 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time each name is loa
     from mureg.io import read_transform as read_transform
     from mureg.io import write_nifti as write_nifti
     from mureg.io import write_transform as write_transform
-    from mureg.pipeline import reconstruct as reconstruct
+    from mureg.pipeline import StudySettings as StudySettings
+    from mureg.pipeline import examine as examine
+    from mureg.pipeline import prepare as prepare
     from mureg.pipeline import reconstruct_at as reconstruct_at
     from mureg.pipeline import register as register
-    from mureg.pipeline import run as run
     from mureg.recon import Osem as Osem
+    from mureg.recon.images import reconstruct as reconstruct
     from mureg.registration import MutualInformation as MutualInformation
     from mureg.registration import NearHeart as NearHeart
     from mureg.registration import Registration as Registration
@@ -32,6 +34,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time each name is loa
     from mureg.spect import Physics as Physics
     from mureg.spect import SystemModel as SystemModel
     from mureg.study import Ct as Ct
+    from mureg.study import PreparedStudy as PreparedStudy
     from mureg.study import Study as Study
 
 __version__ = "0.1.0"
@@ -50,23 +53,26 @@ _PUBLIC = {
     "NetworkRegistrar": "mureg.registration.network",
     "Osem": "mureg.recon",
     "Physics": "mureg.spect",
+    "PreparedStudy": "mureg.study",
     "Quantity": "mureg.geometry",
     "Registration": "mureg.registration",
     "RigidTransform": "mureg.geometry",
     "Study": "mureg.study",
+    "StudySettings": "mureg.pipeline",
     "SystemModel": "mureg.spect",
     "Thresholds": "mureg.assessment.thresholds",
     "Volume": "mureg.geometry",
+    "examine": "mureg.pipeline",
     "inspect": "mureg.io",
+    "prepare": "mureg.pipeline",
     "read_ct": "mureg.io",
     "read_mu": "mureg.io",
     "read_spect": "mureg.io",
     "read_study": "mureg.io",
     "read_transform": "mureg.io",
-    "reconstruct": "mureg.pipeline",
+    "reconstruct": "mureg.recon.images",
     "reconstruct_at": "mureg.pipeline",
     "register": "mureg.pipeline",
-    "run": "mureg.pipeline",
     "write_nifti": "mureg.io",
     "write_transform": "mureg.io",
 }

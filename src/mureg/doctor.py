@@ -20,7 +20,7 @@ from mureg.comparison.metrics import target_registration_error_mm
 from mureg.errors import MuregError
 from mureg.io import read_study
 from mureg.jobs.cores import machine_cores, usable_cores
-from mureg.pipeline import run
+from mureg.pipeline import examine
 from mureg.registration.network import load_network
 from mureg.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
@@ -169,7 +169,7 @@ def _sample(device: str) -> Check:
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
     assert isinstance(study.spect, Acquisition)
     counts = float(study.spect.photopeak_counts.sum())
-    assessment = run(study, correct=False, seek_axis=False, device=device)
+    assessment = examine(study, correct=False, seek_axis=False, device=device)
     error_mm = target_registration_error_mm(
         assessment.registration.ct_from_spect, truth.ct_from_spect, truth.heart_points_mm
     )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mureg.attenuation.body import emission_outline
 from mureg.attenuation.hu_scale import require_hu_scale
 from mureg.attenuation.hu_to_mu import HuToMu, choose_conversion
+from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.errors import UsageError
-from mureg.geometry import Quantity, RigidTransform, Volume
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
 
@@ -126,6 +130,63 @@ class Study:
                 "counts or activity",
                 "pass the emission image",
             )
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedStudy:
+    """A study as registrars, training, comparison and assessment take it; made by `mureg.pipeline.prepare`.
+
+    Attributes:
+        uncorrected: reconstruction without attenuation correction, or the volume that was given.
+        maps: attenuation of body and table apart, 1/cm, at the scanner position, over the full extent of the CT.
+        acquisition: the projections of `uncorrected`; None where a reconstructed volume was given.
+        notes: on the way here, one sentence each.
+    """
+
+    uncorrected: Volume
+    maps: AttenuationMaps
+    acquisition: Acquisition | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_images(cls, uncorrected: Volume, body: Volume, acquisition: Acquisition | None = None) -> PreparedStudy:
+        """From an uncorrected SPECT and a map of the body in 1/cm that is used as it is, without a table."""
+        return cls(uncorrected, AttenuationMaps(body, None, AttenuationMap()), acquisition)
+
+    @property
+    def body(self) -> Volume:
+        """The map of the body without the table."""
+        return self.maps.body
+
+    def to(self, device: torch.device | str) -> PreparedStudy:
+        """The same on a device."""
+        acquisition = None if self.acquisition is None else self.acquisition.to(device)
+        return PreparedStudy(self.uncorrected.to(device), self.maps.to(device), acquisition, self.notes)
+
+    @cached_property
+    def outline(self) -> Volume:
+        """Label of where the emission comes from, on the grid of `uncorrected`."""
+        return emission_outline(self.uncorrected)
+
+
+def attenuation_maps(
+    attenuation: Ct | Volume,
+    grid: Grid,
+    settings: AttenuationMap = AttenuationMap(),  # noqa: B008
+) -> tuple[AttenuationMaps, tuple[str, ...]]:
+    """Body and table of a CT or ready map, averaged to half the voxels of `grid`, and every guess in a sentence.
+
+    Raises `UnitsError` for a CT whose air and soft tissue do not lie where those of a chest in HU must.
+    """
+    notes: tuple[str, ...] = ()
+    if isinstance(attenuation, Ct):
+        attenuation = attenuation.with_scale_checked()
+        conversion, note = attenuation.conversion()
+        maps = settings.prepare(attenuation.volume, conversion)
+        notes = (*attenuation.notes, *([note] if note else []))
+    else:
+        maps = settings.prepare(attenuation)
+    return maps.coarsened(min(grid.spacing_mm) / 2), (*notes, *maps.notes)
 
 
 @dataclass(frozen=True, eq=False)

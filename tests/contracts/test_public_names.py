@@ -69,7 +69,8 @@ def test_what_type_checkers_are_told_is_what_is_loaded() -> None:
 USER = """
 import mureg
 study = mureg.read_study("spect.dcm", ct="ct/")
-answer = mureg.run(study, registrar=mureg.NetworkRegistrar(weights="best.safetensors", passes=2))
+settings = mureg.StudySettings(mureg.NetworkRegistrar(weights="best.safetensors", passes=2))
+answer = mureg.examine(study, settings)
 reveal_type(study)
 reveal_type(answer.move.rms_mm)
 reveal_type(mureg.Volume.from_sitk)

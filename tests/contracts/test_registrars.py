@@ -12,7 +12,10 @@ from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import REGISTRARS, NearHeart, ProfileLikelihood, Registrar
 from mureg.spect import Acquisition, Physics, SystemModel
+from mureg.study import PreparedStudy
 from support.phantoms import camera, chest, mu_volume, orbit, voxel_points
+
+prepared = PreparedStudy.from_images
 
 SPECT_GRID = Grid.centred((40, 40, 40), (9.0, 9.0, 9.0), (10.0, -20.0, 30.0))
 CT_GRID = Grid.centred((60, 50, 48), (8.0, 8.0, 8.0), (0.0, 0.0, 20.0))
@@ -52,7 +55,7 @@ def found(spect, projections):
 
     def find(kind: str):
         if kind not in made:
-            made[kind] = ready(kind).register(spect, mu_volume(CT_GRID, MOTION), projections)
+            made[kind] = ready(kind).register(prepared(spect, mu_volume(CT_GRID, MOTION), projections))
         return made[kind]
 
     return find
@@ -108,7 +111,7 @@ def test_the_result_says_what_it_is_about(kind, found) -> None:
 
 
 def test_two_runs_are_equal_bit_for_bit(kind, spect, projections, found) -> None:
-    again = ready(kind).register(spect, mu_volume(CT_GRID, MOTION), projections)
+    again = ready(kind).register(prepared(spect, mu_volume(CT_GRID, MOTION), projections))
     assert again.ct_from_spect == found(kind).ct_from_spect
     assert again.evidence == found(kind).evidence
 
@@ -117,8 +120,8 @@ def test_images_are_left_as_they_were(kind, spect, projections) -> None:
     mu = mu_volume(CT_GRID, MOTION)
     before = spect.values.clone(), mu.values.clone(), projections.counts.clone()
     with pytest.raises(RegistrationError):
-        REGISTRARS[kind]().register(spect, blank(CT_GRID, Quantity.MU_PER_CM))
-    ready(kind).register(spect, mu, projections)
+        REGISTRARS[kind]().register(prepared(spect, blank(CT_GRID, Quantity.MU_PER_CM)))
+    ready(kind).register(prepared(spect, mu, projections))
     assert torch.equal(spect.values, before[0])
     assert torch.equal(mu.values, before[1])
     assert torch.equal(projections.counts, before[2])
@@ -129,7 +132,7 @@ def test_an_empty_image_is_refused(kind, spect, which) -> None:
     fixed = blank(SPECT_GRID, Quantity.ACTIVITY) if which == "SPECT" else spect
     moving = mu_volume(CT_GRID) if which == "SPECT" else blank(CT_GRID, Quantity.MU_PER_CM)
     with pytest.raises(RegistrationError, match=f"the {which} has the same value everywhere") as refusal:
-        REGISTRARS[kind]().register(fixed, moving)
+        REGISTRARS[kind]().register(prepared(fixed, moving))
     assert refusal.value.exit_code == 3
 
 
@@ -137,5 +140,5 @@ def test_images_that_do_not_overlap_are_refused(kind, spect) -> None:
     elsewhere = Grid.centred(CT_GRID.shape, CT_GRID.spacing_mm, (900.0, 0.0, 0.0))
     away = RigidTransform.from_six((900.0, 0.0, 0.0), (0, 0, 0), (0, 0, 0))
     with pytest.raises(RegistrationError, match="no overlap: 0 % of the SPECT counts lie inside") as refusal:
-        REGISTRARS[kind]().register(spect, mu_volume(elsewhere, away))
+        REGISTRARS[kind]().register(prepared(spect, mu_volume(elsewhere, away)))
     assert refusal.value.exit_code == 3

@@ -11,7 +11,8 @@ import pydicom
 
 from odd.entry import ANGLES, Odd, box, edited, recoded, refused, tomo
 from odd.scans import no_private, run_length
-from support.dicom import chest_like, detector, item, project_point, rotation, tomo_vectors, write_ct, write_nm
+from support.dicom import chest_like, detector, item, project_point, rotation, tomo_vectors, uid, write_ct, write_nm
+from support.enhanced import write_enhanced
 from support.mutations import saved
 
 spect, mu = refused("spect"), refused("mu")
@@ -126,6 +127,39 @@ def volume(inside: float, *, source: str = "TRANSMISSION", **elements: Any) -> C
     return make
 
 
+def _views(**odd: Any) -> Callable[[Path], Path]:
+    """Each view as an object of one series; the fourth is odd."""
+
+    def make(root: Path) -> Path:
+        for k, angle in enumerate(ANGLES):
+            ones = {name: [1] for name in ("EnergyWindowVector", "DetectorVector", "RotationVector")}
+            own: dict[str, Any] = {"SeriesInstanceUID": uid("acquisition"), "InstanceNumber": k + 1}
+            tomo(
+                root / f"{k}.dcm",
+                frames=project_point((5, 5, 5), [angle]),
+                vectors={**ones, "AngularViewVector": [k + 1]},
+                **own,
+                **(odd if k == 3 else {}),
+            )
+        return root
+
+    return make
+
+
+def parametric(root: Path) -> Path:
+    """A map in 1/cm as Parametric Map Storage: floats, places in functional groups."""
+    path = write_enhanced(root / "map.dcm", box((6, 8, 10), 0, 0), sop_class="1.2.840.10008.5.1.4.1.1.30")
+
+    def change(ds: pydicom.Dataset) -> None:
+        for keyword in ("PixelData", "PixelRepresentation", "BitsStored", "HighBit"):
+            del ds[keyword]
+        ds.BitsAllocated, ds.FloatPixelData = 32, box((6, 8, 10), 0, 0.15).astype("<f4").tobytes()
+        for group in ds.PerFrameFunctionalGroupsSequence:
+            del group.PixelValueTransformationSequence
+
+    return recoded(path, change)
+
+
 def _ct_as_spect(root: Path) -> Path:
     write_ct(root / "ct", chest_like())
     return root / "ct"
@@ -153,6 +187,19 @@ EMISSIONS = [
     spect("planar images", "holds only STATIC", _tomo(kind="STATIC")),
     spect("no ImageType", "holds only objects of unknown type", _tomo(ImageType=None)),
     spect("two acquisitions in a folder", "2 NM objects found", _two),
+    spect(
+        "a view for each object, one of another energy window",
+        "differ in their energy windows",
+        _views(windows=((114, 126),)),
+    ),
+    spect("a view for each object, one of them twice", "some are the same view", _views(AngularViewVector=[3])),
+    spect(
+        "a view for each object, one of another step",
+        "differ in their rotation",
+        _views(rotations=[rotation(225, 3, 8, sense="CW")]),
+    ),
+    spect("parametric map given as SPECT", "objects of the kind Parametric Map Storage", parametric),
+    Odd("parametric map given as a CT", "ct", parametric, "objects of the kind Parametric Map Storage"),
     spect("0 views", "has 0 frames", _tomo(NumberOfFrames=0)),
     spect("number of views that is none", "NumberOfFrames holds 2 values", _tomo(NumberOfFrames=[1, 2])),
     spect("no FrameIncrementPointer", "FrameIncrementPointer is missing", _vectors(FrameIncrementPointer=None)),
@@ -175,15 +222,7 @@ EMISSIONS = [
     spect("negative pixel spacing", "not positive", _tomo(PixelSpacing=[-5, -5])),
     spect("pixel spacing 0", "not positive", _tomo(PixelSpacing=[0, 0])),
     spect("pixel spacing in cm", "(perhaps centimetres)", _tomo(PixelSpacing=[0.68, 0.68])),
-    spect(
-        "tilted detector",
-        "tilted by 30 degrees",
-        _head(ImageOrientationPatient=None, turned_deg=0)
-        if False
-        else _tomo(
-            detectors=[item(ImageOrientationPatient=[1, 0, 0, 0, 0.5, -0.8660254], ImagePositionPatient=[0, 0, 0])]
-        ),
-    ),
+    spect("tilted detector", "tilted by 30 degrees", _tomo(detectors=[TILTED])),
     spect("fan-beam collimator", "through a FANB collimator", _tomo(detectors=[item(CollimatorType="FANB")])),
     spect("slant-hole collimator", "through a SLNT collimator", _tomo(detectors=[item(CollimatorType="SLNT")])),
     spect("astigmatic collimator", "through a ASTG collimator", _tomo(detectors=[item(CollimatorType="ASTG")])),
@@ -317,6 +356,8 @@ EMISSIONS = [
     Odd(
         "one view missing", "spect", _some_views(1, 2, 3, 4, 6, 7, 8), note="view 5 of 8 is missing", facts={"views": 7}
     ),
+    Odd("a view for each object", "spect", _views(), note="8 objects of projections joined", facts=TOMO),
+    Odd("parametric map of floats", "mu", parametric, facts={"unit": "1/cm", "range": [0.0, 0.15]}),
     Odd("gated study", "spect", _gated(named=True), note="2 gates summed", facts={"views": 8, "counts": 1600}),
     Odd(
         "map as whole numbers, times 10,000",

@@ -1,4 +1,4 @@
-"""Twenty seconds of benchmarks/fuzz_doors.py: no spoiled file gets past the doors but as a sentence or read."""
+"""Twenty seconds of benchmarks/evidence/fuzz_doors.py: a spoiled file is read, or refused in a sentence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Forced detection of scattered photons against photons followed without any of its code.
 
-The stored Monte Carlo (benchmarks/make_scatter_reference.py) knows its own numbers to 0.2 to 0.9 % of a picture.
+The stored Monte Carlo (benchmarks/evidence/make_scatter_reference.py) knows its own numbers to 0.2 to 0.9 % of a
+picture.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PyTomography 3.4.0 as an independent referee of the projector.
 
-Made by benchmarks/make_pytomography_reference.py; only projections are stored, the phantom is painted anew.
+Made by benchmarks/evidence/make_pytomography_reference.py; only projections are stored, the phantom is painted anew.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scatter against photons followed one by one; made by benchmarks/make_scatter_reference.py.
+"""Scatter against photons followed one by one; made by benchmarks/evidence/make_scatter_reference.py.
 
 The Monte Carlo's own error is 0.2 to 0.9 % of a picture, so what is left is the model: a coarse grid, and a build-up in
 place of every order after the first. Its constants, a level and a slope for each window, were fitted to the amounts in

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
+from mureg.errors import UnreadableInputError
 from mureg.geometry import RigidTransform
 from mureg.io import read_transform, write_transform
+from support.dicom import change
+from support.dicom_study import study
 from support.programs import program
 
 CENTRE_MM = (57.0, -28.0, -184.0)
@@ -84,3 +89,61 @@ def test_plastimatch_lays_the_image_where_simpleitk_does(name: str, tmp_path: Pa
 def test_files_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
     (tmp_path / "old.tfm").write_text(EULER)
     np.testing.assert_allclose(read_transform(tmp_path / "old.tfm")[0].matrix, POSES["small"].matrix, atol=1e-9)
+
+
+def moved(name: str) -> RigidTransform:
+    """``spect_from_ct``: where a place of the CT comes to lie in the SPECT."""
+    return POSES[name].inverse()
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory) -> Path:
+    folder = study(tmp_path_factory.mktemp("objects") / "study")
+    for path in sorted((folder / "ct").iterdir())[3:]:
+        path.unlink()  # three slices are enough to be named
+    return folder
+
+
+@pytest.mark.parametrize("fixed", ["SPECT", "CT"])
+@pytest.mark.parametrize("name", POSES)
+def test_a_registration_built_by_pydicomrt_is_read_in_its_direction(name: str, fixed: str, objects, tmp_path) -> None:
+    """Its matrices run from the moving series to the fixed one, whichever of the two stays."""
+    reg = pytest.importorskip("pydicomrt.reg", reason="pydicomrt is not installed (it comes with the extra dev)")
+    spect = [pydicom.dcmread(objects / "spect.dcm")]
+    ct = [pydicom.dcmread(path) for path in sorted((objects / "ct").iterdir())]
+    for one in ct:
+        one.FrameOfReferenceUID = "1.2.3.4"  # pydicomrt joins items of one frame of reference
+    still, moves = (spect, ct) if fixed == "SPECT" else (ct, spect)
+    pose = moved(name) if fixed == "SPECT" else POSES[name]
+    built = reg.SpatialRegistrationBuilder(still).add_registration(moves, pose.matrix.ravel().tolist()).build()
+    built.save_as(tmp_path / "theirs.dcm", enforce_file_format=True)
+    found = read_transform(tmp_path / "theirs.dcm")
+    np.testing.assert_allclose(found.ct_from_spect.matrix, POSES[name].matrix, atol=1e-5)
+    assert "DICOM Spatial Registration" in found.note
+
+
+@pytest.mark.parametrize("name", ["small", "none"])
+def test_a_registration_written_by_plastimatch_is_read_in_its_direction(name: str, objects, tmp_path) -> None:
+    """SimpleITK writes it, fixed SPECT to moving CT; plastimatch makes the object, whose items name frames alone."""
+    plastimatch, theirs = program("plastimatch"), sitk.AffineTransform(3)
+    theirs.SetMatrix(POSES[name].matrix[:3, :3].ravel().tolist())
+    theirs.SetTranslation(POSES[name].matrix[:3, 3].tolist())
+    sitk.WriteTransform(theirs, str(tmp_path / "sitk.tfm"))
+    fixed, ct = tmp_path / "fixed", shutil.copytree(objects / "ct", tmp_path / "ct")
+    fixed.mkdir()
+    shutil.copy(objects / "spect.dcm", fixed)
+    for slice_file in ct.iterdir():
+        change(slice_file, FrameOfReferenceUID="1.2.3.4")
+    subprocess.run(
+        [plastimatch, "xf-convert", "--input", "sitk.tfm", "--output-dicom", "out", "--fixed-rcs", str(fixed),
+         "--moving-rcs", str(ct)],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    (path,) = (tmp_path / "out").glob("*.dcm")
+    frame = str(pydicom.dcmread(objects / "spect.dcm").FrameOfReferenceUID)
+    found = read_transform(path, (frame, "1.2.3.4"))
+    np.testing.assert_allclose(found.ct_from_spect.matrix, POSES[name].matrix, atol=1e-4)
+    assert "told by the frames of reference" in found.note
+    for frames in (None, ("1.2.3.4", "1.2.3.4"), ("", "")):
+        with pytest.raises(UnreadableInputError, match="0 name SPECT and 0 CT images"):
+            read_transform(path, frames)

@@ -1,4 +1,4 @@
-"""The rows of benchmarks/ablations.py change one thing each, and the patient stays who he is."""
+"""The rows of benchmarks/evidence/ablations.py change one thing each, and the patient stays who he is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import NearHeart, ProfileLikelihood
 from mureg.spect import Physics
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "evidence"))
 rows, ablations = import_module("ablation_rows"), import_module("ablations")
 sys.path.pop(0)
 

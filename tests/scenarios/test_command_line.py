@@ -87,7 +87,10 @@ def test_python_gives_the_same_answer(results) -> None:
     written = json.loads((results / "registration.json").read_text())
     method = algorithms_from(results / "settings.toml")[1]
     study = mureg.read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
-    answer = mureg.run(study, method.registrar(written["registrar"]), method.osem, method.physics, method.attenuation)
+    answer = mureg.examine(
+        study,
+        mureg.StudySettings(method.registrar(written["registrar"]), method.osem, method.physics, method.attenuation),
+    )
     again = as_json(answer)
     for key in (
         "decision",

@@ -1,4 +1,4 @@
-"""The comparison of benchmarks/reproduction.py is a fair one before it begins: who is where, and who gets how much."""
+"""The comparison of benchmarks/evidence/reproduction.py is fair: who is in which set, and who gets how much."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from mureg.training.logs import Row, write_log
 from mureg.training.motion import AsInTheCase
 from mureg.training.settings import as_table, load_settings
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "evidence"))
 reproduction = import_module("reproduction")
 sys.path.pop(0)
 
 VERBS = {"simulate": Simulate, "train": Train, "evaluate": Evaluate}
 
 
-def work(rung: str, *words: str, output: str = "nowhere"):
-    options = reproduction.parse(["-o", output, "--rungs", rung, *words])
+def work(level: str, *words: str, output: str = "nowhere"):
+    options = reproduction.parse(["-o", output, "--levels", level, *words])
     return next(iter(reproduction.plan(options)))[1]
 
 
-@pytest.mark.parametrize("rung", reproduction.RUNGS)
+@pytest.mark.parametrize("level", reproduction.LEVELS)
 class TestCohorts:
-    def test_no_patient_is_in_two_sets(self, rung) -> None:
-        settings, full = load_cohort(str(work(rung).cohort_settings)), work(rung)
+    def test_no_patient_is_in_two_sets(self, level) -> None:
+        settings, full = load_cohort(str(work(level).cohort_settings)), work(level)
         patients = {
             of: [patient_name(settings, index) for index in full.cases(of)] for of in ("train", "validation", "test")
         }
@@ -47,22 +47,22 @@ class TestCohorts:
         assert all(names.count(who) == 2 for names in patients.values() for who in names)
         assert len(set().union(*patients.values())) == 450
 
-    def test_a_smaller_scale_moves_nobody_into_another_set(self, rung) -> None:
-        full, tiny = work(rung), work(rung, "--scale", "tiny")
+    def test_a_smaller_scale_moves_nobody_into_another_set(self, level) -> None:
+        full, tiny = work(level), work(level, "--scale", "tiny")
         for of in ("train", "validation", "test"):
             assert set(tiny.cases(of)) <= set(full.cases(of))
 
-    def test_it_is_the_rung_with_two_studies_of_every_patient(self, rung) -> None:
-        ours, theirs = load_cohort(str(work(rung).cohort_settings)), load_cohort(rung)
+    def test_it_is_the_level_with_two_studies_of_every_patient(self, level) -> None:
+        ours, theirs = load_cohort(str(work(level).cohort_settings)), load_cohort(level)
         assert (ours.studies_per_patient, ours.seed == theirs.seed, ours.name == theirs.name) == (2, False, False)
         assert replace(ours, name=theirs.name, seed=theirs.seed, studies_per_patient=1) == theirs
 
 
-@pytest.mark.parametrize("rung", reproduction.RUNGS)
+@pytest.mark.parametrize("level", reproduction.LEVELS)
 class TestTraining:
     @pytest.mark.parametrize("scale", list(reproduction.SCALES))
-    def test_every_network_gets_the_same(self, rung, scale) -> None:
-        runs = [run for run in work(rung, "--scale", scale).runs() if not run.settings.input.blanked]
+    def test_every_network_gets_the_same(self, level, scale) -> None:
+        runs = [run for run in work(level, "--scale", scale).runs() if not run.settings.input.blanked]
         assert [run.settings.network.kind for run in runs] == list(NETWORKS)
         assert len({run.folder for run in runs}) == len(runs)
         for run in runs:
@@ -71,8 +71,8 @@ class TestTraining:
         assert all(table == tables[0] for table in tables)
 
     @pytest.mark.parametrize("more", [(), ("--paper",)])
-    def test_the_proposed_network_is_trained_blanked_on_the_motion_of_the_cases(self, rung, more) -> None:
-        runs = {run.name: run.settings for run in work(rung, *more).runs()}
+    def test_the_proposed_network_is_trained_blanked_on_the_motion_of_the_cases(self, level, more) -> None:
+        runs = {run.name: run.settings for run in work(level, *more).runs()}
         blanked = {name: settings for name, settings in runs.items() if settings.input.blanked}
         assert set(blanked) == {f"densenet-dusfe{size}-blanked" for size in ("", *(("-80", "-64") if more else ()))}
         for name, settings in blanked.items():
@@ -80,15 +80,15 @@ class TestTraining:
             assert settings.motion == AsInTheCase()
             assert replace(settings, input=seeing.input, motion=seeing.motion) == seeing
 
-    def test_the_small_settings_are_the_shipped_ones_on_the_motion_of_the_rung(self, rung) -> None:
-        ours, shipped = next(work(rung).runs()).settings, load_settings("small")
+    def test_the_small_settings_are_the_shipped_ones_on_the_motion_of_the_level(self, level) -> None:
+        ours, shipped = next(work(level).runs()).settings, load_settings("small")
         assert ours.samples_of(400) == shipped.samples_of(400)
-        assert ours.motion.range == load_cohort(rung).placement.motion
+        assert ours.motion.range == load_cohort(level).placement.motion
         same = {"network": shipped.network, "samples": 0, "epochs": shipped.epochs, "motion": shipped.motion}
         assert replace(ours, **same) == shipped
 
-    def test_the_papers_settings_are_the_papers(self, rung) -> None:
-        runs = [run for run in work(rung, "--paper").runs() if run.settings.grid.spacing_mm == 6.8]
+    def test_the_papers_settings_are_the_papers(self, level) -> None:
+        runs = [run for run in work(level, "--paper").runs() if run.settings.grid.spacing_mm == 6.8]
         runs = [run for run in runs if not run.settings.input.blanked]
         assert {(run.settings.network.kind, run.settings.grid.shape) for run in runs} == {
             (kind, shape) for kind in NETWORKS for shape in ((80, 80, 40), (64, 64, 64))
@@ -143,7 +143,7 @@ def trained(runs) -> None:
 def test_evidence_is_small_whole_and_can_be_traced(tmp_path, capsys) -> None:
     words = ["--scale", "tiny", "--networks", "dvnet", "msreg"]
     plan = work("easy", *words, output=str(tmp_path / "out"))
-    collect = ["-o", str(tmp_path / "out"), *words, "--rungs", "easy", "--steps", "collect"]
+    collect = ["-o", str(tmp_path / "out"), *words, "--levels", "easy", "--steps", "collect"]
     trained(plan.runs())
     plan.comparison.mkdir()
     for name in ("tables.md", "summary.csv", "summary.json", "settings.toml"):

@@ -89,7 +89,9 @@ def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> No
     assert answer["best_heart_mm"] < 0.65 * answer["by_headers"]["heart_mm"]
     truth = motion(77)
     study = Study(chest_spect(), mu_volume(CT_GRID, truth))
-    found = mureg.run(study, registrar=NetworkRegistrar(weights=Path(answer["weights"]))).registration.ct_from_spect
+    found = mureg.examine(
+        study, mureg.StudySettings(registrar=NetworkRegistrar(weights=Path(answer["weights"])))
+    ).registration.ct_from_spect
     heart = np.array([(38.0, -32.0, 12.0), (60.0, -50.0, 0.0), (20.0, -20.0, 30.0)])
     left = np.linalg.norm(found.apply(heart) - truth.apply(heart), axis=1).mean()
     assert left < 0.75 * np.linalg.norm(heart - truth.apply(heart), axis=1).mean()

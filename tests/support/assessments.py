@@ -9,14 +9,13 @@ import torch
 
 from mureg.assessment.move import Move
 from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Perfusion, Provenance
-from mureg.attenuation.body import emission_outline
 from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.heart.polar import polar_map
 from mureg.notes import Note, Rank
 from mureg.registration import Registration
 from mureg.spect import Acquisition, EnergyWindow
-from mureg.study import Ct, Source, Study
+from mureg.study import Ct, PreparedStudy, Source, Study
 from support.hearts import CENTRE_MM, GRID, VENTRICLE, wall_volume, with_defect
 from support.phantoms import voxel_points
 
@@ -34,12 +33,10 @@ def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -
     whole, defect = wall_volume(), with_defect(wall)
     examination = Examination(
         drawn_study(),
+        PreparedStudy(whole, AttenuationMaps(mu, None, AttenuationMap())),
         Registration(POSE, grid.centre_mm, "mutual-information", "moved", seconds=4.2),
-        whole,
         MapAtPose(RigidTransform.identity(), mu.resampled(grid, POSE.inverse()), whole if corrected else None),
         MapAtPose(POSE, mu, defect if corrected else None),
-        AttenuationMaps(mu, None, AttenuationMap()),
-        emission_outline(whole),
         (),
         Provenance({"mureg": "0"}, {"registrar": {"kind": "x"}}, (Source("spect", 1, "ab" * 32),), {"a": 1.0}, "cpu"),
     )

@@ -11,8 +11,8 @@ import torch
 from mureg.attenuation.hu_to_mu import mu_map
 from mureg.cohort.store.cohort import CASES, write_case
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.pipeline import reconstruct
 from mureg.recon import Osem
+from mureg.recon.images import reconstruct
 from mureg.spect import Acquisition, EnergyWindow
 from mureg.spect.physics import WITHOUT
 from mureg.study import Case, Ct, Study, Truth

@@ -50,7 +50,7 @@ def assess(
     mismatch = _mismatch(examination, ventricle)
     confidence = confidence_at(examination, heart.centre_mm)
     evidence = examination.registration.evidence
-    parts = examination.study, examination.uncorrected, examination.maps, examination.outline
+    parts = examination.study, examination.prepared
     warnings = by_rank(
         (
             *examination.notes,

@@ -20,14 +20,12 @@ from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
 from mureg.spect.patient_motion import largest_jump
-from mureg.study import Study
+from mureg.study import PreparedStudy, Study
 
 
 def data_notes(
     study: Study,
-    uncorrected: Volume,
-    maps: AttenuationMaps,
-    outline: Volume,
+    prepared: PreparedStudy,
     at: MapAtPose,
     heart_mm: Triple,
     limits: Thresholds,
@@ -36,20 +34,18 @@ def data_notes(
 
     Args:
         study: as it was read.
-        uncorrected: its SPECT without attenuation correction.
-        maps: body and table apart.
-        outline: label of where the emission comes from.
-        at: the pose in question, and the map there on the grid of `uncorrected`.
+        prepared: its uncorrected SPECT, attenuation maps and outline.
+        at: the pose in question, and the map there on the grid of the uncorrected SPECT.
         heart_mm: where the heart is in SPECT space.
         limits: of the decision.
     """
     given = study.attenuation_name
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
-        evidence = projection_evidence(study.spect, maps, outline, at.ct_from_spect, heart_mm)
+        evidence = projection_evidence(study.spect, prepared.maps, prepared.outline, at.ct_from_spect, heart_mm)
         yield from projection_notes(evidence, limits, given)
-    yield from frame_notes(uncorrected, maps.body, given)
-    yield from coverage_notes(uncorrected, at.mu, heart_mm, limits, given)
+    yield from frame_notes(prepared.uncorrected, prepared.body, given)
+    yield from coverage_notes(prepared.uncorrected, at.mu, heart_mm, limits, given)
 
 
 def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
@@ -131,5 +127,5 @@ def refuse_without_lung(maps: AttenuationMaps, least_ml: float) -> None:
         raise RefusedError(
             f"an attenuation map with {lung_ml:.0f} ml of lung",
             f"that of a chest, with {least_ml:g} ml at least",
-            "check that the CT or map is of this patient's chest",
+            "check that the CT or map is of this patient's chest; for a test object give --phantom",
         )

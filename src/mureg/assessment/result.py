@@ -10,14 +10,13 @@ from typing import Any, Literal
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.move import Move
 from mureg.assessment.thresholds import Thresholds
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.polar import PolarMap
 from mureg.heart.ventricle import LeftVentricle
 from mureg.notes import Note
 from mureg.registration import Registration
-from mureg.study import Source, Study
+from mureg.study import PreparedStudy, Source, Study
 
 Decision = Literal["aligned", "moved", "review", "by-hand"]
 """No move needed; moved; to be looked at; a pose set by a reader. A refusal raises `RefusedError` instead."""
@@ -58,25 +57,26 @@ class Examination:
 
     Attributes:
         study: as it was read.
+        prepared: uncorrected SPECT, attenuation maps and outline.
         registration: of the registrar; never rewritten.
-        uncorrected: reconstruction without attenuation, or the volume that was given.
         header: the map at the scanner position.
         found: the map at the pose that the registrar found.
-        maps: body and table apart, as they were registered.
-        outline: label of where the emission comes from.
         notes: on the way here, one sentence each.
         provenance: versions, settings, input hashes, seconds.
     """
 
     study: Study
+    prepared: PreparedStudy
     registration: Registration
-    uncorrected: Volume
     header: MapAtPose
     found: MapAtPose
-    maps: AttenuationMaps
-    outline: Volume
     notes: tuple[str, ...]
     provenance: Provenance
+
+    @property
+    def uncorrected(self) -> Volume:
+        """Reconstruction without attenuation correction, or the volume that was given."""
+        return self.prepared.uncorrected
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Perfusion:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """One study, one answer: the command line, a batch and `mureg.run` all give this.
+    """One study, one answer: the command line, a batch and `mureg.examine` all give this.
 
     Attributes:
         examination: images, maps and the registration that the answer rests on.

@@ -85,7 +85,13 @@ def plan(pairs: Sequence[Pair], output: Path, settings: Table, inputs: Sequence[
         output: the batch's folder.
         settings: of every algorithm, as `as_settings` gives them.
         inputs: see `Plan`.
+
+    Raises:
+        UsageError: a list that gives a transform, which is for training.
     """
+    given = next((pair.where for pair in pairs if pair.transform is not None), "")
+    if given:
+        raise UsageError(f"{given} gives a transform", "studies whose pose is to be found", "leave the column out")
     stamped = [_stamped(pair) for pair in pairs]
     return Plan(
         tuple(pair for pair, _ in stamped),

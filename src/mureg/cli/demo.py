@@ -15,7 +15,7 @@ from mureg.comparison import target_registration_error_mm
 from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
 from mureg.io import read_study
-from mureg.pipeline import run
+from mureg.pipeline import examine
 from mureg.report.conclusion import move_words
 from mureg.results import as_json, check_folder, describe, write_folder
 from mureg.results.as_json import move_as_json
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         truth = load_truth()
         report("reading")
         study = read_study(spect, ct=ct)
-        assessment = run(study, device=device, progress=report)
+        assessment = examine(study, device=device, progress=report)
         report("writing")
         made_at = None if dicom is None else dicom.made_at
         document = options.document.of(study, StudyPlace(spect, ct), "sample", made_at)

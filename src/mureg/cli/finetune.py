@@ -23,7 +23,7 @@ class Finetune:
     Attributes:
         output: folder of the run.
         weights: a .safetensors file with its card beside it, as mureg train writes them; left out: those that come with
-            the package, a small DenseNet trained on virtual patients of the rung clinical.
+            the package, a small DenseNet trained on virtual patients of the level clinical.
         cohort: folder of a cohort, divided by patient.
         pairs: instead, a CSV file with the columns spect, ct or mu, transform (optional) and patient; a pair without
             transform counts as aligned.

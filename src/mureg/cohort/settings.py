@@ -24,10 +24,10 @@ from mureg.simulate.table import TableRange
 from mureg.simulate.torso import TorsoRange
 from mureg.simulate.tracer import TracerRange
 
-RUNGS = ("easy", "clinical", "hard", "real-ct")
-"""The ladder of difficulty, shipped with the package."""
+LEVELS = ("easy", "clinical", "hard", "real-ct")
+"""The difficulty levels, shipped with the package."""
 
-SHIPPED = (*RUNGS, "wide", "matched", "bank")
+SHIPPED = (*LEVELS, "wide", "matched", "bank")
 """All populations that come with the package; the last three are for training alone."""
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -20,8 +20,8 @@ from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rebin import rebinned
 from mureg.geometry.rigid import Triple
-from mureg.pipeline import reconstruct
 from mureg.recon import Osem
+from mureg.recon.images import reconstruct
 from mureg.simulate.anatomy import Anatomy, Points
 from mureg.simulate.breathing import Breathing, Pose, shifted
 from mureg.simulate.camera import low_energy_collimator

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from mureg.attenuation.body import emission_outline
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.pipeline import attenuation_maps, corrected_at, reconstruct_and_say
+from mureg.pipeline import StudySettings, prepare
 from mureg.recon import Osem, Reconstructor
+from mureg.recon.images import corrected_at, reconstruct_and_say
 from mureg.spect import Acquisition, Physics
-from mureg.study import Case
+from mureg.study import Case, PreparedStudy
 
 Voxels = Float[Tensor, "x y z"]
 
@@ -44,20 +44,18 @@ def nmae_percent(image: Voxels, reference: Voxels) -> float:
 class Images:
     """Maps and corrected images of one case, each pose computed once.
 
-    The path is that of `mureg.pipeline.run`: body and table apart, the table at rest, one interpolation, and a map that
-    is wider than the emission field for the reconstruction.
+    The path is that of `mureg.pipeline.examine`: body and table apart, the table at rest, one interpolation, and a map
+    that is wider than the emission field for the reconstruction.
 
     Attributes:
         case: with projections and a CT.
-        maps: of its CT, body and table apart.
-        outline: where its emission comes from.
+        prepared: uncorrected SPECT, attenuation maps and outline, on `device`.
         reconstructor, physics: of the corrected images.
         device: on which they are made; what is given out lies in main memory.
     """
 
     case: Case
-    maps: AttenuationMaps
-    outline: Volume
+    prepared: PreparedStudy
     reconstructor: Reconstructor
     physics: Physics
     device: str = "cpu"
@@ -79,9 +77,9 @@ class Images:
         Raises:
             UnreadableInputError: a CT that gives no map.
         """
-        maps, _ = attenuation_maps(case.study.attenuation, case.uncorrected.grid, attenuation)
-        outline = emission_outline(case.uncorrected).to(device)
-        return cls(case, maps.to(device), outline, reconstructor, physics, device)
+        settings = StudySettings(reconstructor=reconstructor, physics=physics, attenuation=attenuation)
+        prepared = prepare(case.study, settings, uncorrected=case.uncorrected).to(device)
+        return cls(case, prepared, reconstructor, physics, device)
 
     @property
     def grid(self) -> Grid:
@@ -91,13 +89,15 @@ class Images:
     def map_at(self, ct_from_spect: RigidTransform) -> Volume:
         """The attenuation map on the SPECT grid for a pose, 1/cm."""
         if ct_from_spect not in self._maps:
-            self._maps[ct_from_spect] = self.maps.on_spect(self.grid, ct_from_spect, self.outline).to("cpu")
+            self._maps[ct_from_spect] = self.prepared.maps.on_spect(self.grid, ct_from_spect, self.prepared.outline).to(
+                "cpu"
+            )
         return self._maps[ct_from_spect]
 
     def corrected_at(self, ct_from_spect: RigidTransform) -> Volume:
         """The SPECT reconstructed with the map of a pose."""
         if ct_from_spect not in self._corrected:
-            parts = self.maps, self.outline, self.reconstructor, self.physics
+            parts = self.prepared.maps, self.prepared.outline, self.reconstructor, self.physics
             self._corrected[ct_from_spect] = corrected_at(ct_from_spect, self._acquisition, *parts)[0]
         return self._corrected[ct_from_spect]
 
@@ -109,7 +109,9 @@ class Images:
         if not self._reference:
             truth = self.case.truth
             pose = truth.ct_from_spect
-            wide = self.maps.on_spect(self.maps.attenuation_grid(self.grid, pose), pose, self.outline)
+            wide = self.prepared.maps.on_spect(
+                self.prepared.maps.attenuation_grid(self.grid, pose), pose, self.prepared.outline
+            )
             mu = _with_middle(wide, truth.mu)
             self._reference.append(reconstruct_and_say(self._acquisition, mu, self.reconstructor, self.physics)[0])
         return self._reference[0]

@@ -21,7 +21,7 @@ from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.heart.ventricle import LeftVentricle
 from mureg.registration.network import NetworkRegistrar
 from mureg.spect import Acquisition
-from mureg.study import Case
+from mureg.study import Case, PreparedStudy
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
         return Found(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, version)
     if images is None:
         return Found(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
-    projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
     if isinstance(method.registrar, NetworkRegistrar):
-        return register(method, case.uncorrected.to(images.device), images.maps, python)
-    return register(method, case.uncorrected, images.maps.to("cpu"), python, projections)
+        return register(method, PreparedStudy(case.uncorrected.to(images.device), images.prepared.maps), python)
+    projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
+    return register(method, PreparedStudy(case.uncorrected, images.prepared.maps.to("cpu"), projections), python)
 
 
 def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:

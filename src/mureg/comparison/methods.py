@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 import mureg
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.catalogue import settings_of
 from mureg.comparison.budget import Budget, budget_of
 from mureg.comparison.peers import Ants, Elastix, Peer, process_of
@@ -22,7 +21,7 @@ from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, 
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.registration.near_heart import weights_file
 from mureg.registration.network import Card, NetworkRegistrar, load_network
-from mureg.spect import Acquisition
+from mureg.study import PreparedStudy
 
 HEADERS, ORACLE = "headers", "oracle"
 KNOWN = (HEADERS, ORACLE)
@@ -94,31 +93,27 @@ class Method:
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
 
 
-def register(
-    method: Method, spect: Volume, maps: AttenuationMaps, python: Path, acquisition: Acquisition | None = None
-) -> Found:
+def register(method: Method, study: PreparedStudy, python: Path) -> Found:
     """Find ``ct_from_spect`` one way, whatever goes wrong in it; implausible motions are refused, whoever found them.
 
     Args:
         method: not the headers or the oracle.
-        spect: uncorrected, fixed.
-        maps: attenuation over its full extent; the body moves, the table is for those who model the projections.
+        study: uncorrected SPECT, maps, and the projections for those who use them.
         python: that has the outside programs.
-        acquisition: the projections, for those who use them.
     """
     if method.registrar is None:
         raise UsageError(f"{method.name} as a registration", "a registrar", "take its pose from the case")
     if isinstance(method.registrar, Elastix | Ants):
-        found = _ask_peer(method.registrar, spect, maps.body, python)
+        found = _ask_peer(method.registrar, study.uncorrected, study.body, python)
     else:
-        found = _ask(method.registrar, spect, maps, acquisition)
-    return found if found.ct_from_spect is None else _plausible(found, found.ct_from_spect, spect.grid)
+        found = _ask(method.registrar, study)
+    return found if found.ct_from_spect is None else _plausible(found, found.ct_from_spect, study.uncorrected.grid)
 
 
-def _ask(registrar: Any, spect: Volume, maps: AttenuationMaps, acquisition: Acquisition | None) -> Found:
+def _ask(registrar: Any, study: PreparedStudy) -> Found:
     version, started = f"mureg {mureg.__version__}", time.process_time()
     try:
-        registration = registrar.register(spect, maps.body, acquisition, maps)
+        registration = registrar.register(study)
     except MuregError as problem:
         return Found(None, time.process_time() - started, version, "refused", str(problem))
     except Exception as problem:  # whatever it is, it is counted

@@ -41,7 +41,8 @@ class Elastix:
     """elastix: Euler transform, Mattes mutual information, adaptive stochastic gradient descent, from the headers.
 
     The defaults left the least error over the heart among eight combinations of smoothing, voxels of the map and
-    samples, on two virtual patients each of the rungs easy and clinical (`benchmarks/rungs.py --tune`).
+    samples, on two virtual patients each of the levels easy and clinical (--tune of
+    benchmarks/evidence/difficulty_levels.py).
 
     Attributes:
         map_mm: the map is averaged to voxels of this size first.

@@ -2,8 +2,8 @@
 
 Both are given what mureg's registrars are given: the uncorrected SPECT (fixed), the body's attenuation map (moving),
 and no hint beyond the headers. ITK, elastix and ANTs are LPS like mureg, and each reports the map of points from
-fixed to moving space, which is mureg's ``ct_from_spect``; `benchmarks/rungs.py --self-check` proves both on a known
-motion.
+fixed to moving space, which is mureg's ``ct_from_spect``; `--self-check` of benchmarks/evidence/difficulty_levels.py
+proves both on a known motion.
 
 Run as a script. The first line out says which of the two are installed, and their versions. Then talk over stdin and
 stdout: a line of JSON that ends with the size of an .npz, then that .npz; back comes one line.

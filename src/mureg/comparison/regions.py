@@ -16,7 +16,7 @@ from mureg.geometry.rigid import Triple
 class LiverRegion:
     """A ball that stands for the liver in a case that holds no points of it, as those stored before points were.
 
-    It is placed by the heart alone. In 16 virtual patients of the rungs `easy` and `clinical` 98 % of this ball lay in
+    It is placed by the heart alone. In 16 virtual patients of the levels `easy` and `clinical` 98 % of this ball lay in
     the liver. Truth there is the same rigid motion as for the heart (the case knows no other): the figure says how far
     the found pose carries the neighbourhood of the liver off the true pose, not how the liver itself breathed.
 

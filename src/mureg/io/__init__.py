@@ -129,8 +129,8 @@ def read_study(
 ) -> Study:
     """Read one patient visit: the SPECT, and either a CT or a ready attenuation map.
 
-    The study carries whom each header names; `mureg.run` refuses two different patients. Where SPECT and attenuation
-    were acquired more than an hour apart, a note gives both times.
+    The study carries whom each header names; `mureg.examine` refuses two different patients. Where SPECT and
+    attenuation were acquired more than an hour apart, a note gives both times.
 
     Args:
         spect: projections or an uncorrected reconstruction, DICOM or NIfTI.

@@ -13,9 +13,10 @@ from mureg.errors import MuregError
 from mureg.geometry import Grid, Volume
 from mureg.io.dicom.access import number, reading
 from mureg.io.dicom.archives import unpacked
+from mureg.io.dicom.ct_frames import is_map_image
 from mureg.io.dicom.ct_read import ct_candidates, read_ct_series
 from mureg.io.dicom.derived import own_notes
-from mureg.io.dicom.files import DicomSeries, is_localizer, nothing_fits, search
+from mureg.io.dicom.files import DicomSeries, is_localizer, kind_of, nothing_fits, search
 from mureg.io.dicom.marks import corrected_notes
 from mureg.io.input_paths import called, files_below, require_path
 from mureg.io.maps import MapObjects, load_map
@@ -87,7 +88,8 @@ def _inspected(path: Path) -> Inspection:
     known = {path for one in (*ct_series, *objects) for f in one.files for path in f.paths}
     found = [_ct(one, n_localizers if len(ct_series) == 1 else 0) for one in ct_series]
     found += [_nm(one) for one in objects]
-    found += [_other(one) for one in series if not any(f.path in known for f in one.files)]
+    others = [one for one in series if not any(f.path in known for f in one.files)]
+    found += [(_map_as_ct(one) if is_map_image(one.files[0].header) else None) or _other(one) for one in others]
     found += [_nifti(file) for file in niftis]
     found += [_damaged(name) for name in listed.damaged if series or niftis]
     if not found:
@@ -211,8 +213,13 @@ def _nm(one: DicomSeries) -> Found:
 
 def _other(series: DicomSeries) -> Found:
     localizers = all(is_localizer(f.header) for f in series.files)
-    kind = "CT localizer" if localizers else f"{series.modality or 'unknown'} objects"
+    kind = "CT localizer" if localizers else _objects(series)
     return Found(kind, series.description, series.uid, len(series.files), refusal=f"{kind} are not used")
+
+
+def _objects(series: DicomSeries) -> str:
+    kind = kind_of(series)
+    return kind if " " in kind else f"{kind} objects"
 
 
 def _damaged(name: str) -> Found:

@@ -14,7 +14,7 @@ from mureg.files.places import refuse_foreign, strangers
 from mureg.geometry import RigidTransform, Volume
 from mureg.io.dicom.access import copying, text
 from mureg.io.dicom.build import fresh_uid, series_title
-from mureg.io.dicom.ct_moved import write_moved_ct
+from mureg.io.dicom.ct_moved import has_own_place, write_moved_ct
 from mureg.io.dicom.registration_write import write_spatial_registration
 from mureg.io.dicom.secondary_capture import Pages, write_pages
 from mureg.io.dicom.template import read_header
@@ -55,9 +55,17 @@ def check_dicom_folder(folder: Path, inputs: DicomInputs, *, moved_ct: bool, ove
 
 
 def require_ct(inputs: DicomInputs, *, moved_ct: bool) -> None:
-    """Refuse to move a CT where there is none; raise `UsageError`."""
-    if moved_ct and not inputs.from_ct:
+    """Refuse to move a CT where there is none, or whose slices are frames of one object; raise `UsageError`."""
+    if not moved_ct:
+        return
+    if not inputs.from_ct:
         raise UsageError("--moved-ct with a ready map", "a CT series", "give --ct, or leave --moved-ct out")
+    if not all(has_own_place(file.header) for file in inputs.attenuation):
+        raise UsageError(
+            "--moved-ct with a CT that holds its slices as frames of one object",
+            "one CT object for each slice",
+            "leave --moved-ct out and give out registration.dcm, or export the CT as single slices",
+        )
 
 
 def write_dicom_results(

@@ -40,7 +40,7 @@ class TransformFile(NamedTuple):
     note: str
 
 
-def read_transform(path: Path | str) -> TransformFile:
+def read_transform(path: Path | str, frames: tuple[str, str] | None = None) -> TransformFile:
     """Read ``ct_from_spect``; content decides the form, not the name.
 
     - ``registration.json``: its ``ct_from_spect``.
@@ -48,6 +48,10 @@ def read_transform(path: Path | str) -> TransformFile:
     - elastix text: from the fixed image, which must be the SPECT, to the moving one.
     - ITK text (.tfm): the same direction.
     - plain text of 16 numbers, row by row: taken for ``ct_from_spect`` in LPS millimetres.
+
+    Args:
+        path: of the file.
+        frames: frames of reference of SPECT and CT where they are known, for a DICOM object that names no images.
 
     Raises:
         UnreadableInputError: missing, damaged, or something else than one linear transform of a known direction.
@@ -62,13 +66,13 @@ def read_transform(path: Path | str) -> TransformFile:
         raise UnreadableInputError(
             f"{path.name} has {path.stat().st_size >> 20} MiB", "one transform, a small file", "check the path"
         )
-    matrix, note = _read(path)
+    matrix, note = _read(path, frames)
     return TransformFile(_rigid(matrix), source_of("transform", [path]), note)
 
 
-def _read(path: Path) -> tuple[Matrix, str]:
+def _read(path: Path, frames: tuple[str, str] | None) -> tuple[Matrix, str]:
     if is_dicom(path):
-        return matrix_from_registration(path)
+        return matrix_from_registration(path, frames)
     try:
         text = read_text(path)
     except UnicodeDecodeError:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -16,7 +15,6 @@ from mureg.errors import UsageError
 from mureg.geometry import Quantity, Volume
 from mureg.recon import filters
 from mureg.spect import Acquisition, SystemModel
-from mureg.spect.batch import block_of_many, require_alike
 from mureg.spect.expectation import (
     dealt_views,
     expectation_floor,
@@ -98,49 +96,25 @@ class Osem:
         Stopping and going on gives what one long run gives. The post-filter is not applied.
         """
         state = state or OsemState(start_image(acquisition, system.grid))
-        return self._run([acquisition], [system], [state], progress)[0]
-
-    def reconstruct_many(self, acquisitions: Sequence[Acquisition], systems: Sequence[SystemModel]) -> list[Volume]:
-        """Reconstruct several studies of one orbit and grid at once; the same images as one by one, to rounding.
-
-        Raises:
-            GeometryError: the studies differ in orbit, pixels or grid.
-        """
-        require_alike(systems)
-        states = [OsemState(start_image(a, s.grid)) for a, s in zip(acquisitions, systems, strict=True)]
-        finished = self._run(acquisitions, systems, states, None)
-        return [self._finished(state.activity, a) for state, a in zip(finished, acquisitions, strict=True)]
-
-    def _run(
-        self,
-        acquisitions: Sequence[Acquisition],
-        systems: Sequence[SystemModel],
-        states: Sequence[OsemState],
-        progress: Progress | None,
-    ) -> list[OsemState]:
-        n_views, n_slices = acquisitions[0].n_views, systems[0].grid.shape[2]
+        n_views = acquisition.n_views
         if self.subsets > n_views:
             raise UsageError(
                 f"{self.subsets} subsets for {n_views} views", f"at most {n_views} subsets", "ask for fewer subsets"
             )
         subsets = dealt_views(n_views, self.subsets)
-        counts = torch.cat([inner_order(a.photopeak_counts) for a in acquisitions], dim=-1)
-        blocks = [block_of_many(systems, views, counts) for views in subsets]
-        seen = torch.cat([measured_slices(a) for a in acquisitions])
+        counts = inner_order(acquisition.photopeak_counts)
+        blocks = [system.block(views, counts) for views in subsets]
+        seen = measured_slices(acquisition)
         measured = [(counts[views] * seen).contiguous() for views in subsets]
         weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
-        activity = torch.cat([state.activity.values.to(counts) for state in states], dim=-1)
-        scatter = [state.scatter for state in states]
+        activity = state.activity.values.to(counts, copy=True)
+        scatter, iteration = state.scatter, state.iteration
         by_subset = _by_subset(scatter, subsets)
         floor = expectation_floor(counts)
-        iteration = states[0].iteration
         while iteration < self.iterations:
-            if any(_due(system, iteration) for system in systems):
-                volumes = _apart(activity, systems, n_slices)
-                scatter = [
-                    expected_scatter(a, s, v) if _due(s, iteration) else old
-                    for a, s, v, old in zip(acquisitions, systems, volumes, scatter, strict=True)
-                ]
+            if _due(system, iteration):
+                image = Volume(activity, system.grid, Quantity.ACTIVITY)
+                scatter = expected_scatter(acquisition, system, image)
                 by_subset = _by_subset(scatter, subsets)
             before = activity.clone() if self.stop_below > 0 else None
             update_by_subsets(activity, blocks, measured, weights, by_subset, floor)
@@ -149,8 +123,7 @@ class Osem:
                 progress(iteration)
             if before is not None and float((activity - before).norm()) < self.stop_below * float(activity.norm()):
                 break
-        volumes = _apart(activity, systems, n_slices)
-        return [OsemState(volume, iteration, s) for volume, s in zip(volumes, scatter, strict=True)]
+        return OsemState(Volume(activity, system.grid, Quantity.ACTIVITY), iteration, scatter)
 
     def _finished(self, activity: Volume, acquisition: Acquisition) -> Volume:
         """What is given out: nothing in slices that were not measured, smoothed where that was asked for."""
@@ -167,14 +140,8 @@ def _due(system: SystemModel, iteration: int) -> bool:
     return system.scatter is not None and iteration in system.scatter.refresh_after
 
 
-def _by_subset(scatter: Sequence[Tensor | None], subsets: Sequence[Sequence[int]]) -> list[Tensor] | None:
-    known = [inner_order(one) for one in scatter if one is not None]
-    if not known:
+def _by_subset(scatter: Tensor | None, subsets: Sequence[Sequence[int]]) -> list[Tensor] | None:
+    if scatter is None:
         return None
-    together = torch.cat(known, dim=-1)
-    return [together[list(views)].contiguous() for views in subsets]
-
-
-def _apart(activity: Tensor, systems: Sequence[SystemModel], n_slices: int) -> list[Volume]:
-    parts = [activity] if len(systems) == 1 else [part.contiguous() for part in torch.split(activity, n_slices, dim=-1)]
-    return [Volume(part, system.grid, Quantity.ACTIVITY) for part, system in zip(parts, systems, strict=True)]
+    inner = inner_order(scatter)
+    return [inner[list(views)].contiguous() for views in subsets]

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.spect import Acquisition
+from mureg.study import PreparedStudy
 
 Six = Float[np.ndarray, " 6"]
 Decision = Literal["moved", "left as it was"]
@@ -81,20 +80,11 @@ class Registrar(Protocol):
         """The name under which it is chosen."""
         ...
 
-    def register(
-        self,
-        fixed: Volume,
-        moving: Volume,
-        acquisition: Acquisition | None = None,
-        maps: AttenuationMaps | None = None,
-    ) -> Registration:
-        """Find ``ct_from_spect`` between a SPECT and an attenuation map.
+    def register(self, study: PreparedStudy) -> Registration:
+        """Find ``ct_from_spect`` between the SPECT and the attenuation map of a study.
 
         Args:
-            fixed: uncorrected SPECT.
-            moving: map of the body in 1/cm, without the table, over its full extent.
-            acquisition: the projections that `fixed` was made from, for those who use them; None where there are none.
-            maps: body and table apart, for those who model the projections; `moving` is its body.
+            study: uncorrected SPECT, maps of body and table, and the projections where there are any.
 
         Raises:
             RegistrationError: no transform that could be trusted was found.

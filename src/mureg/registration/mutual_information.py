@@ -12,12 +12,11 @@ import SimpleITK as sitk
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
-from mureg.spect import Acquisition
+from mureg.study import PreparedStudy
 
 Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]
@@ -68,15 +67,10 @@ class MutualInformation:
             raise ValueError("shrink_factors and smoothing_mm need one value for each level, and at least one level")
         return self
 
-    def register(
-        self,
-        fixed: Volume,
-        moving: Volume,
-        acquisition: Acquisition | None = None,
-        maps: AttenuationMaps | None = None,
-    ) -> Registration:
+    def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
         started = time.perf_counter()
+        fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
         fixed_image, moving_image = self._images(fixed, moving)
@@ -293,11 +287,9 @@ def _to_rigid(transform: Image) -> RigidTransform:
     return RigidTransform(matrix)
 
 
-def started_by(
-    mutual_information: MutualInformation, fixed: Volume, moving: Volume
-) -> tuple[RigidTransform, tuple[str, ...]]:
+def started_by(mutual_information: MutualInformation, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:
     """The pose of mutual information, or that of the headers and a warning where it found none."""
     try:
-        return mutual_information.register(fixed, moving).ct_from_spect, ()
+        return mutual_information.register(study).ct_from_spect, ()
     except RegistrationError as refusal:
         return RigidTransform.identity(), (f"mutual information gave no start, the headers did: {refusal}",)

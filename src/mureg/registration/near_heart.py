@@ -22,7 +22,6 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
@@ -34,7 +33,7 @@ from mureg.registration.inputs import network_inputs
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.registration.network import ABLATED, Card, Together, load_network, refuse_around, shipped
 from mureg.registration.networks import UNIT_MM
-from mureg.spect import Acquisition
+from mureg.study import PreparedStudy
 
 Six = Float[np.ndarray, " 6"]
 
@@ -68,7 +67,7 @@ class NearHeart:
     less is taken, and the distance is told.
 
     Attributes:
-        weights: path of networks trained by benchmarks/heart_network.py; "shipped" for those in the package.
+        weights: path of networks trained by benchmarks/evidence/heart_network.py; "shipped" for those in the package.
         coarse: settings of mutual information on the way there.
         fine: its settings at the place found, across the body alone.
         finish: whether that is done.
@@ -95,23 +94,18 @@ class NearHeart:
         """These settings without their last steps: one look, and across the body the coarse place."""
         return replace(self, finish=False, passes=1, looks=1)
 
-    def register(
-        self,
-        fixed: Volume,
-        moving: Volume,
-        acquisition: Acquisition | None = None,
-        maps: AttenuationMaps | None = None,
-    ) -> Registration:
+    def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; works on images alone. Two runs give the same digits.
 
         The covariance is what was left on patients that neither training nor choice had seen, as the card says, wider
         where the looks disagree with each other or turn the heart against its chest; another one for a hurried look.
         """
         started = time.perf_counter()
+        fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         module, card = _network(self.weights)
         blanked = self.blanked or card.blanked
-        start, heart, apart_mm, warnings = self._start(fixed, moving, module, card, blanked)
+        start, heart, apart_mm, warnings = self._start(study, module, card, blanked)
         seen = look_at(
             fixed,
             moving,
@@ -173,10 +167,11 @@ class NearHeart:
         return {name: sha256 for name, sha256 in card.calibrated_for.items() if name not in ("default", "quick")}
 
     def _start(
-        self, fixed: Volume, moving: Volume, module: nn.Module, card: Card, blanked: bool
+        self, study: PreparedStudy, module: nn.Module, card: Card, blanked: bool
     ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
         """Where the last looks begin, the heart, how far the two ways there ended apart at it, and warnings."""
-        free, warnings = started_by(self.coarse, fixed, moving)
+        fixed, moving = study.uncorrected, study.body
+        free, warnings = started_by(self.coarse, study)
         starts = [free]
         try:
             starts.append(self.coarse.across(fixed, moving, RigidTransform.identity()))

@@ -23,14 +23,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.registration.networks import NETWORK_CATALOGUE, UNIT_MM, NetworkSettings, initialised
-from mureg.spect import Acquisition
+from mureg.study import PreparedStudy
 
 Table = dict[str, Any]
 ABLATED = Note("the SPECT input of the network was ablated: the pose does not depend on the SPECT", Rank.CHANGES_ANSWER)
@@ -245,17 +244,12 @@ class NetworkRegistrar:
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["learned"] = "learned"
 
-    def register(
-        self,
-        fixed: Volume,
-        moving: Volume,
-        acquisition: Acquisition | None = None,
-        maps: AttenuationMaps | None = None,
-    ) -> Registration:
+    def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; of the projections only the device is used. Float32, the same digits each time."""
         started = time.perf_counter()
+        fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
-        device = fixed.values.device if acquisition is None else acquisition.counts.device
+        device = (fixed.values if study.acquisition is None else study.acquisition.counts).device
         weights = Path(self.weights)
         module, card = _ready(weights, _stamp(weights), device)
         refuse_around(card, "field", weights.name)

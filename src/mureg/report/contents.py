@@ -164,9 +164,24 @@ class Contents:
         changed = ", ".join(self.changed) or "none"
         return (
             "Four polar maps of 17 segments: uncorrected, corrected with the map by the headers, corrected with the "
-            f"registered map, and the change. Territory means in that order: {means}. "
+            f"{self.map_shown}, and the change. Territory means in that order: {means}. "
             f"Segments that change by more than {self.changed_limit}: {changed}."
         )
+
+    @property
+    def map_shown(self) -> str:
+        """The map of the second row and the third polar map, for a sentence."""
+        return "map at the pose found (not given out)" if self.withheld else "registered map"
+
+    @property
+    def line_shown(self) -> str:
+        """What the full line of the pictures shows, for a caption."""
+        return "at the pose found, not given out" if self.withheld else "after registration"
+
+    @property
+    def pose_shown(self) -> str:
+        """The pose of the third image, for the head of a column."""
+        return "pose found" if self.withheld else "registered"
 
     @property
     def move_title(self) -> str:
@@ -209,7 +224,8 @@ def _shifts(assessment: Assessment) -> tuple[tuple[Shift, ...], str, tuple[str, 
 
 
 def _mismatch(assessment: Assessment) -> tuple[tuple[str, str, bool], ...]:
-    names = (("header", "before"), ("registered", "after"))
+    after = "at the pose found, not given out" if assessment.withheld else "after"
+    names = (("header", "before"), ("registered", after))
     index, limit = assessment.mismatch_percent, assessment.limits.mismatch_percent
     return tuple((when, f"{index[name]:.1f} %", index[name] > limit) for name, when in names if name in index)
 

@@ -114,7 +114,7 @@ def _pictures(assessment: Assessment, chest: ChestPicture) -> dict[str, tuple[in
     )
     found["polar"] = (
         polar_picture.HEIGHT,
-        lambda canvas, left, top: draw_polar_maps(canvas, left, top, perfusion),
+        lambda canvas, left, top: draw_polar_maps(canvas, left, top, perfusion, withheld=assessment.withheld),
     )
     return found
 

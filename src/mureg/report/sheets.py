@@ -104,8 +104,8 @@ def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
         (
             "fused",
             "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body by the "
-            "headers; full line: after registration. The bright heart should lie inside the grey heart, off the black "
-            f"lung. Dark blue: the CT says nothing. {contents.filter_words}",
+            f"headers; full line: {contents.line_shown}. The bright heart should lie inside the grey heart, off the "
+            f"black lung. Dark blue: the CT says nothing. {contents.filter_words}",
         ),
         (
             "checkerboard",
@@ -128,12 +128,15 @@ def _second(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
             f"Read the corrected images beside the uncorrected ones. {contents.filter_words}",
             y,
         )
-        caption = "The last map is the registered less the header map, in points of percent: orange more, violet less."
+        caption = (
+            f"The last map is the {contents.map_shown} less the header map, in points of percent: orange more, violet "
+            "less."
+        )
         y = _picture(canvas, pictures, "polar", caption, y)
         left, right = Column(canvas, _LEFT, y, _COLUMN), Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
         left.heading("Territories, mean of their segments in percent")
         edges = (0.0, -150.0, -225.0, -300.0, -_COLUMN)
-        left.row(("Artery", "uncorrected", "by headers", "registered", "change"), edges, bold=(True,) * 5)
+        left.row(("Artery", "uncorrected", "by headers", contents.pose_shown, "change"), edges, bold=(True,) * 5)
         for t in contents.territories:
             left.row((t.name, t.uncorrected, t.header, t.registered, t.change), edges, bold=(False,) * 4 + (True,))
         right.heading(f"Segments that change by more than {contents.changed_limit}")

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mureg.assessment.result import Assessment
+from mureg.geometry import RigidTransform
 from mureg.io import DicomInputs, DicomResult, write_dicom_results
 from mureg.io.result_volumes import Reconstructions
 from mureg.io.results import FOLDER, require_ct
@@ -29,7 +30,7 @@ class AsDicom:
     moved_ct: bool = False
 
     def check(self) -> None:
-        """Refuse, before any work is done, a moved CT where there is none."""
+        """Refuse, before any work is done, a moved CT where there is none or where its slices cannot be moved."""
         require_ct(self.inputs, moved_ct=self.moved_ct)
 
     def write(self, assessment: Assessment, folder: Path, document: AsReport) -> tuple[DicomResult, ...]:
@@ -44,9 +45,10 @@ class AsDicom:
 
         registration, settings = assessment.registration, assessment.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
+        moved = assessment.ct_from_spect != RigidTransform.identity()
         drawn = {
             "nac": assessment.spect_uncorrected,
-            "ac_header": assessment.spect_header if assessment.released else None,  # otherwise that is "ac"
+            "ac_header": assessment.spect_header if moved else None,  # otherwise that is "ac"
             "ac": assessment.spect_corrected,
         }
         return write_dicom_results(

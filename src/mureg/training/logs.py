@@ -1,4 +1,4 @@
-"""What a run tells about itself: a CSV file for people and scripts, and an event file for TensorBoard."""
+"""The log of a training run: a CSV file, one row an epoch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 
 from mureg.errors import UnreadableInputError
 from mureg.files.atomic import writing
-from mureg.training.events import Point, event_file
 
-CSV, EVENTS = "log.csv", "events.out.tfevents.0.mureg"
+CSV = "log.csv"
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,14 @@ class Row:
     angle_deg: float | None = None
 
 
-_VALIDATION = ("heart_mm", "heart_median_mm", "share_above_pixel", "shift_mm", "angle_deg")
-
-
 def write_log(rows: Sequence[Row], folder: Path) -> None:
-    """Write both files anew, each whole or not at all: a run that goes on leaves no epoch out and none twice."""
+    """Write the file anew, whole or not at all: a run that goes on leaves no epoch out and none twice."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     out.writerow([field.name for field in fields(Row)])
     out.writerows(["" if value is None else repr(value) for value in astuple(row)] for row in rows)
     with writing(folder / CSV) as scratch:
         scratch.write_text(text.getvalue(), "utf-8")
-    with writing(folder / EVENTS) as scratch:
-        scratch.write_bytes(event_file(map(_point, rows)))
 
 
 def read_log(folder: Path, until: int) -> list[Row]:
@@ -81,11 +75,3 @@ def read_log(folder: Path, until: int) -> list[Row]:
 def _row(line: dict[str, str]) -> Row:
     whole = ("epoch", "samples")
     return Row(**{name: int(said) if name in whole else float(said) for name, said in line.items() if said})  # type: ignore[arg-type]
-
-
-def _point(row: Row) -> Point:
-    values = {f"train/{name}": getattr(row, name) for name in ("loss", "learning_rate", "cases_per_second")}
-    validation = {"validation/loss": row.validation_loss}
-    validation |= {f"validation/{name}": getattr(row, name) for name in _VALIDATION}
-    values |= {name: value for name, value in validation.items() if value is not None}
-    return Point(row.clock, row.epoch, values)

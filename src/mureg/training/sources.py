@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from mureg.cohort.store.cohort import Cohort, StoredCase, places_of
-from mureg.errors import UnreadableInputError, UsageError
+from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
 from mureg.heart.find import find_left_ventricle
 from mureg.io import read_study, read_transform
-from mureg.pipeline import attenuation_maps, reconstruct
-from mureg.spect import Acquisition
-from mureg.spect.physics import WITHOUT
+from mureg.io.worklist.csv_list import pairs_in_list
+from mureg.io.worklist.entry import Pair as ListedStudy
+from mureg.pipeline import prepare
+from mureg.study import attenuation_maps
 from mureg.training.examples import Pair, Source, ball
 
 HEART_RADIUS_MM = 45.0
 """Around a left ventricle that was found: about a heart without its great vessels."""
-
-COLUMNS = ("spect", "ct", "mu", "transform", "patient")
 
 
 @dataclass(frozen=True)
@@ -59,39 +57,38 @@ class CohortCase:
 
 @dataclass(frozen=True)
 class ListedPair:
-    """A line of a list of pairs.
+    """A study of a list.
 
     Attributes:
-        name: line of the list.
+        listed: its SPECT, and CT or map; its transform holds ``ct_from_spect``, without one the pair counts as aligned.
         patient: its pseudonym.
-        spect: projections or a reconstructed volume, DICOM or NIfTI.
-        ct, mu: one of them.
-        transform: ``ct_from_spect`` as .tfm or JSON; without it the pair counts as aligned.
     """
 
-    name: str
+    listed: ListedStudy
     patient: str
-    spect: Path
-    ct: Path | None
-    mu: Path | None
-    transform: Path | None
+
+    @property
+    def name(self) -> str:
+        """Of the study in the list."""
+        return self.listed.name
 
     @property
     def aligned(self) -> bool:
         """Whether no transform is given."""
-        return self.transform is None
+        return self.listed.transform is None
 
     def fingerprint(self) -> str:
         """Hash over every byte of its files."""
-        said = hashlib.sha256()
-        for what, path in (("spect", self.spect), ("ct", self.ct), ("mu", self.mu), ("transform", self.transform)):
+        digest = hashlib.sha256()
+        for what in ("spect", "ct", "mu", "transform"):
+            path = getattr(self.listed, what)
             if path is not None:
                 files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
-                said.update(what.encode())
+                digest.update(what.encode())
                 for file in files:
                     with file.open("rb") as stream:
-                        said.update(hashlib.file_digest(stream, "sha256").digest())
-        return said.hexdigest()
+                        digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
 
     def read(self) -> Pair:
         """Read both; projections are reconstructed without correction.
@@ -99,12 +96,16 @@ class ListedPair:
         The heart is a ball around the left ventricle that `find_left_ventricle` finds in the SPECT; where it finds
         none, around the centre of the grid.
         """
-        study = read_study(self.spect, ct=self.ct, mu=self.mu)
-        spect = reconstruct(study.spect, None, physics=WITHOUT) if isinstance(study.spect, Acquisition) else study.spect
-        body = attenuation_maps(study.attenuation, spect.grid)[0].body
-        pose = RigidTransform.identity() if self.transform is None else read_transform(self.transform).ct_from_spect
-        heart = find_left_ventricle(spect)
-        return Pair(spect, body, pose, np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM))
+        listed, transform = self.listed, self.listed.transform
+        assert listed.spect is not None
+        series = listed.spect_series, listed.ct_series
+        prepared = prepare(
+            read_study(listed.spect, ct=listed.ct, mu=listed.mu, spect_series=series[0], ct_series=series[1])
+        )
+        pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
+        heart = find_left_ventricle(prepared.uncorrected)
+        points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)
+        return Pair(prepared.uncorrected, prepared.body, pose, points)
 
 
 def open_sources(path: Path | str) -> list[Source]:
@@ -126,8 +127,8 @@ def open_sources(path: Path | str) -> list[Source]:
 
 def files_of_list(path: Path) -> list[Path]:
     """Every file and folder that a list of pairs names."""
-    pairs = _listed(path)
-    return [place for pair in pairs for place in (pair.spect, pair.ct, pair.mu, pair.transform) if place is not None]
+    places = (place for one in pairs_in_list(path) for place in (one.spect, one.ct, one.mu, one.transform))
+    return [place for place in places if place is not None]
 
 
 def split_by_patient(
@@ -153,42 +154,14 @@ def split_by_patient(
 
 
 def _listed(path: Path) -> list[ListedPair]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise UnreadableInputError(
-            f"{path.name} is no readable list ({type(problem).__name__})", "a CSV file in UTF-8", "save it again"
-        ) from problem
-    if not lines:
-        raise UsageError(f"{path.name} lists no pairs", "one line for each pair", "fill it")
-    unknown = [name for name in lines[0] if name not in COLUMNS]
-    missing = [name for name in ("spect", "patient") if name not in lines[0]]
-    if unknown or missing:
-        raise UsageError(
-            f"{path.name} has {f'a column {unknown[0]!r}' if unknown else f'no column {missing[0]!r}'}",
-            f"the columns {', '.join(COLUMNS)}, of which ct or mu and transform may be missing",
-            "correct the first line",
-        )
-    return [_pair(line, number, path) for number, line in enumerate(lines, 2)]
-
-
-def _pair(line: dict[str, str], number: int, of: Path) -> ListedPair:
-    said = {name: (line.get(name) or "").strip() for name in COLUMNS}
-    if not said["spect"] or not said["patient"] or bool(said["ct"]) == bool(said["mu"]):
-        raise UsageError(
-            f"line {number} of {of.name} is incomplete",
-            "spect, patient, and one of ct and mu",
-            "fill the line",
-        )
-    files = {name: (of.parent / said[name]) if said[name] else None for name in ("spect", "ct", "mu", "transform")}
-    for name, file in files.items():
-        if file is not None and not file.exists():
+    listed = []
+    for study in pairs_in_list(path):
+        patient = study.pseudonym or study.patient
+        if not patient:
             raise UsageError(
-                f"line {number} of {of.name} names a {name} that is not there ({file.name})",
-                "paths from the folder of the list",
-                "correct the line",
+                f"{study.where} of {path.name} names no patient, nor does its SPECT",
+                "a pseudonym in the column 'patient', so that no patient is split between sets",
+                "fill the column",
             )
-    spect = files["spect"]
-    assert spect is not None
-    return ListedPair(f"line-{number}", said["patient"], spect, files["ct"], files["mu"], files["transform"])
+        listed.append(ListedPair(study, patient))
+    return listed

@@ -16,8 +16,9 @@ from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
-from mureg.pipeline import reconstruct, reconstruct_at, run
+from mureg.pipeline import StudySettings, examine, reconstruct_at
 from mureg.recon import Osem
+from mureg.recon.images import reconstruct
 from mureg.registration import Registration
 from mureg.registration.confidence import settings_sha256
 from mureg.spect import Physics
@@ -71,7 +72,7 @@ def study() -> Study:
 
 
 def assessed(study, pose: RigidTransform, limits: Thresholds = QUIET, **told) -> Assessment:
-    return run(study, Told(pose, **told), OSEM, PHYSICS, limits=limits)
+    return examine(study, StudySettings(Told(pose, **told), OSEM, PHYSICS, limits=limits))
 
 
 def test_an_aligned_study_gives_out_the_scanner_position(study) -> None:
@@ -173,10 +174,10 @@ def test_warnings_stand_by_rank(study) -> None:
 def test_two_patients_are_refused_before_any_work(study) -> None:
     other = replace(study, spect_patient=PatientIdentity("1"), attenuation_patient=PatientIdentity("2"))
     with pytest.raises(RefusedError, match="different patients"):
-        run(other, Told(MOTION), OSEM, PHYSICS, progress=lambda step: pytest.fail(step))
+        examine(other, StudySettings(Told(MOTION), OSEM, PHYSICS), progress=lambda step: pytest.fail(step))
     with pytest.raises(RefusedError, match="different patients"):
         reconstruct_at(other, MOTION, OSEM, PHYSICS)
-    answer = run(other, Told(MOTION), OSEM, PHYSICS, limits=QUIET, allow_different_patients=True)
+    answer = examine(other, StudySettings(Told(MOTION), OSEM, PHYSICS, limits=QUIET), allow_different_patients=True)
     assert answer.decision == "review"
 
 
@@ -184,7 +185,7 @@ def test_a_map_without_lungs_is_no_chest(study) -> None:
     belly = study.attenuation.with_values(torch.where(study.attenuation.values > 0.02, 0.15, 0.0))
     other = replace(study, attenuation=belly)
     with pytest.raises(RefusedError, match="ml of lung"):
-        run(other, Told(MOTION), OSEM, PHYSICS)
+        examine(other, StudySettings(Told(MOTION), OSEM, PHYSICS))
     with pytest.raises(RefusedError, match="ml of lung"):
         reconstruct_at(other, MOTION, OSEM, PHYSICS)
 
@@ -196,7 +197,9 @@ def test_a_pose_without_overlap_is_refused_on_every_path(study) -> None:
 
 
 def test_a_reconstructed_volume_is_decided_upon_without_polar_maps(study) -> None:
-    image = run(study, Told(RigidTransform.identity()), OSEM, PHYSICS, correct=False).spect_uncorrected
+    image = examine(
+        study, StudySettings(Told(RigidTransform.identity()), OSEM, PHYSICS), correct=False
+    ).spect_uncorrected
     answer = assessed(Study(image, study.attenuation), MOTION)
     assert answer.perfusion is None
     assert answer.spect_header is None
@@ -222,7 +225,7 @@ def test_a_wall_that_the_ct_does_not_reach_has_no_index() -> None:
 def test_reconstruct_at_a_pose_has_the_warnings_of_a_registration(study) -> None:
     """The same pose through both doors: what is said of motion, coverage, frames and projections is the same."""
     limits = Thresholds(least_map_gain=1000.0, rotation_centre_mm=100.0)
-    answer = run(study, Told(MOTION), OSEM, PHYSICS, limits=limits)
+    answer = examine(study, StudySettings(Told(MOTION), OSEM, PHYSICS, limits=limits))
     _, notes = reconstruct_at(study, MOTION, OSEM, PHYSICS, limits=limits)
     assert any("no better than water" in note for note in notes)
     assert set(notes) == {note for note in answer.warnings if "ways to locate the heart" not in note}

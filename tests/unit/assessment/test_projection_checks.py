@@ -13,8 +13,9 @@ from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.body import emission_outline
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank
-from mureg.pipeline import attenuation_maps, reconstruct
+from mureg.recon.images import reconstruct
 from mureg.spect.physics import WITHOUT
+from mureg.study import attenuation_maps
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
 
 HEART = (38.0, -32.0, 12.0)

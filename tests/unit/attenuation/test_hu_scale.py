@@ -14,8 +14,7 @@ from mureg.errors import UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io import read_ct, write_nifti
 from mureg.io.units import known_hounsfield
-from mureg.pipeline import attenuation_maps
-from mureg.study import Ct
+from mureg.study import Ct, attenuation_maps
 from support import supine
 from support.dicom import write_ct
 
@@ -130,7 +129,7 @@ class TestDoors:
 
 @pytest.mark.shared_data
 class TestRealScans:
-    """All real CTs, as they are and spoiled; ``benchmarks/hu_scale_table.py`` prints the figures."""
+    """All real CTs, as they are and spoiled; ``benchmarks/evidence/hu_scale_table.py`` prints the figures."""
 
     @staticmethod
     def _scans(folder: Path) -> list[Path]:

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from mureg.cohort.settings import RUNGS, SHIPPED, as_toml, from_toml, load_settings
+from mureg.cohort.settings import LEVELS, SHIPPED, as_toml, from_toml, load_settings
 from mureg.errors import UsageError
 from mureg.simulate.ct_anatomy import CtAnatomyRange
 from mureg.simulate.torso import TorsoRange
 
 
-@pytest.mark.parametrize("rung", SHIPPED)
-def test_every_population_reads_back_as_written(rung: str) -> None:
-    settings = load_settings(rung)
-    assert settings.name == rung
+@pytest.mark.parametrize("level", SHIPPED)
+def test_every_population_reads_back_as_written(level: str) -> None:
+    settings = load_settings(level)
+    assert settings.name == level
     assert from_toml(as_toml(settings)) == settings
     assert as_toml(from_toml(as_toml(settings))) == as_toml(settings)
 
 
 @pytest.mark.parametrize(
-    ("rung", "fingerprint"),
+    ("level", "fingerprint"),
     [
         ("easy", "1f8779d9be598598"),
         ("clinical", "14e218ec48f476ec"),
@@ -31,13 +31,13 @@ def test_every_population_reads_back_as_written(rung: str) -> None:
         ("wide", "4a502a7821aca56a"),
     ],
 )
-def test_the_rungs_are_frozen(rung: str, fingerprint: str) -> None:
-    """Published figures name a rung: what it is drawn from, defaults included, may change under another name only."""
-    assert hashlib.sha256(as_toml(load_settings(rung)).encode()).hexdigest().startswith(fingerprint)
+def test_the_levels_are_frozen(level: str, fingerprint: str) -> None:
+    """Published figures name a level: what it is drawn from, defaults included, may change under another name only."""
+    assert hashlib.sha256(as_toml(load_settings(level)).encode()).hexdigest().startswith(fingerprint)
 
 
-def test_the_rungs_are_what_their_names_say() -> None:
-    easy, clinical, hard, real = (load_settings(rung) for rung in RUNGS)
+def test_the_levels_are_what_their_names_say() -> None:
+    easy, clinical, hard, real = (load_settings(level) for level in LEVELS)
     assert easy.orbit.arc_deg == 360
     assert easy.orbit.counts == (8e6, 8e6)
     assert easy.breathing.amplitude_mm == (0.0, 0.0), "the CT shows the very body that the camera saw"
@@ -53,13 +53,13 @@ def test_the_rungs_are_what_their_names_say() -> None:
     assert isinstance(real.anatomy, CtAnatomyRange)
     assert isinstance(clinical.anatomy, TorsoRange)
     assert real.orbit == clinical.orbit
-    assert len({settings.seed for settings in (easy, clinical, hard, real)}) == 4, "no patient in two rungs"
+    assert len({settings.seed for settings in (easy, clinical, hard, real)}) == 4, "no patient in two levels"
     assert load_settings("wide").seed not in {settings.seed for settings in (easy, clinical, hard, real)}
 
 
 def test_the_camera_is_simulated_in_finer_voxels_than_any_reconstruction() -> None:
-    for rung in RUNGS:
-        settings = load_settings(rung)
+    for level in LEVELS:
+        settings = load_settings(level)
         assert settings.voxel_mm < settings.orbit.pixel_mm
         assert (settings.orbit.pixel_mm / settings.voxel_mm) % 1 > 0.1, "nor on the same lattice"
 

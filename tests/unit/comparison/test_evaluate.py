@@ -59,8 +59,9 @@ class StandIn:
     blanked: bool
     kind: str = "learned"
 
-    def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
-        if acquisition is None or maps is None or maps.body is not moving or fixed.grid.shape != (32, 32, 32):
+    def register(self, study) -> Registration:
+        fixed = study.uncorrected
+        if study.acquisition is None or fixed.grid.shape != (32, 32, 32):
             raise RegistrationError("no projections", "some", "give them")
         if self.blanked:
             pose = RigidTransform.from_six((3.0, 3.0, 3.0), (0, 0, 0), fixed.grid.centre_mm)
@@ -68,7 +69,7 @@ class StandIn:
         if np.isclose(float(fixed.values.sum()), float(tiny_case(2).uncorrected.values.sum())):
             raise RegistrationError("a heart it has never seen", "another", "train it on more")
         quick = MutualInformation(starts=1, finish=1, shrink_factors=(2, 1), smoothing_mm=(16.0, 12.0))
-        return quick.register(fixed, moving)
+        return quick.register(study)
 
 
 @pytest.fixture(scope="module")

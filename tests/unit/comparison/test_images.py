@@ -15,7 +15,7 @@ from mureg.comparison.images import Images, mean_normalised, nmae_percent, nmse_
 from mureg.comparison.regions import LiverRegion
 from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
-from mureg.pipeline import run
+from mureg.pipeline import StudySettings, examine
 from mureg.recon import Osem
 from mureg.registration import Registration
 from mureg.spect import Physics
@@ -97,12 +97,12 @@ class Knows:
     answer: RigidTransform
     kind: str = "knows"
 
-    def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
-        return Registration(self.answer, fixed.grid.centre_mm, "knows", "moved")
+    def register(self, study) -> Registration:
+        return Registration(self.answer, study.uncorrected.grid.centre_mm, "knows", "moved")
 
 
 def test_images_are_those_of_the_pipeline(images) -> None:
     pose = images.case.truth.ct_from_spect
-    outcome = run(images.case.study, Knows(pose), **FAST)
+    outcome = examine(images.case.study, StudySettings(Knows(pose), **FAST))
     assert torch.equal(outcome.examination.found.mu.values, images.map_at(pose).values)
     assert torch.equal(outcome.examination.found.spect.values, images.corrected_at(pose).values)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.comparison import peers_process
 from mureg.comparison.methods import Method, register
 from mureg.comparison.peers import SCRIPT, Ants, Elastix, PeerProcess, refuse_missing
 from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
+from mureg.study import PreparedStudy
 from support.phantoms import mu_volume
 from support.tiny_cohort import tiny_case
 
@@ -80,10 +80,8 @@ def test_patience_ends(programs) -> None:
 def test_what_a_program_says_becomes_a_finding(programs, monkeypatch) -> None:
     monkeypatch.setattr("mureg.comparison.methods.process_of", lambda _: programs)
     spect, body = pair()
-    maps, python = AttenuationMaps(body, None, AttenuationMap()), Path(sys.executable)
-    done, crashed, wild = (
-        register(Method.of("elastix", Elastix(seed=seed)), spect, maps, python) for seed in (1, 4, 5)
-    )
+    study, python = PreparedStudy.from_images(spect, body), Path(sys.executable)
+    done, crashed, wild = (register(Method.of("elastix", Elastix(seed=seed)), study, python) for seed in (1, 4, 5))
     assert (done.status, done.version) == ("done", "stand-in 1")
     assert isinstance(done.ct_from_spect, RigidTransform)
     assert (crashed.status, crashed.reason) == ("crashed", "a message of the program")

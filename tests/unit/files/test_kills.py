@@ -1,4 +1,4 @@
-"""A short run of ``benchmarks/kills.py``: real results, real kills, at random moments."""
+"""A short run of ``benchmarks/evidence/kills.py``: real results, real kills, at random moments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def test_killed_at_random_the_results_are_whole() -> None:
-    path = Path(__file__).resolve().parents[3] / "benchmarks" / "kills.py"
+    path = Path(__file__).resolve().parents[3] / "benchmarks" / "evidence" / "kills.py"
     spec = importlib.util.spec_from_file_location("kills", path)
     assert spec is not None
     assert spec.loader is not None

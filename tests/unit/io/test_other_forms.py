@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import zipfile
 from datetime import datetime
@@ -116,6 +117,31 @@ class TestArchives:
         write_ct(tmp_path / "disk" / "other", chest_like(), series="unlisted")
         volume = read_ct(tmp_path / "disk" / "DICOMDIR")[0].volume
         np.testing.assert_array_equal(volume.numpy(), chest_like().transpose(2, 1, 0))
+
+    @pytest.mark.skipif(shutil.which("dcmmkdir") is None, reason="dcmtk (dcmmkdir) is not installed")
+    @pytest.mark.parametrize("given", ["DICOMDIR", "."])
+    def test_a_dicomdir_made_by_dcmtk(self, given, tmp_path) -> None:
+        """The media of an archive: names of eight capitals in folders, no suffix, a CT and projections in one index."""
+        disk = tmp_path / "disk"
+        (disk / "IMAGES" / "CT").mkdir(parents=True)
+        for k, file in enumerate(write_ct(tmp_path / "src", chest_like(), order=[3, 0, 5, 1, 4, 2])):
+            self.for_media(file)
+            shutil.move(file, disk / "IMAGES" / "CT" / f"IM{k:06d}")
+        self.for_media(tomo(tmp_path / "spect.dcm"))
+        shutil.move(tmp_path / "spect.dcm", disk / "IMAGES" / "NM000000")
+        options = ["+r", "--general-purpose", "--invent", "+D", "DICOMDIR", "+id", "."]
+        made = subprocess.run(["dcmmkdir", *options], cwd=disk, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+        index = pydicom.dcmread(disk / "DICOMDIR")
+        assert sum(record.DirectoryRecordType == "IMAGE" for record in index.DirectoryRecordSequence) == 7
+        volume = read_ct(disk / given)[0].volume
+        np.testing.assert_array_equal(volume.numpy(), chest_like().transpose(2, 1, 0))
+        assert read_spect(disk / given)[0].n_views == 8
+
+    def for_media(self, file: Path) -> None:
+        own = {"StudyDate": "20260101", "StudyTime": "120000", "StudyID": "1", "AccessionNumber": ""}
+        number = {"InstanceNumber": 1} if "InstanceNumber" not in pydicom.dcmread(file) else {}
+        change(file, **own, **number)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mureg.assessment.identity import require_one_patient
+from mureg.batch.run import plan
 from mureg.errors import MuregError, RefusedError, UnreadableInputError, UsageError
 from mureg.files.marker import Marker, write_marker
 from mureg.io import read_study, write_nifti
@@ -59,15 +60,20 @@ class TestList:
         (pair,) = listed(elsewhere, f"name,spect,ct\nA,{data}/a/spect.dcm,{data}/a/ct\n")
         assert pair.ct == data / "a/ct"
 
+    def test_without_names_studies_are_called_by_their_lines(self, data) -> None:
+        (pair,) = listed(data, "spect,ct,patient,transform\na/spect.dcm,a/ct,p7,a/spect.dcm\n")
+        assert (pair.name, pair.pseudonym, pair.transform) == ("line-2", "p7", data / "a" / "spect.dcm")
+        with pytest.raises(UsageError, match="line 2 gives a transform"):
+            plan([pair], data / "out", {})
+
     @pytest.mark.parametrize(
         ("text", "said"),
         [
             ("", "list.csv is empty"),
             ("\n\n", "list.csv is empty"),
             ("name,spect,ct\n", "lists no studies"),
-            ("name,spect,ct,patient\n", "line 1 of list.csv has a column 'patient'"),
+            ("name,spect,ct,colour\n", "line 1 of list.csv has a column 'colour'"),
             ("name,spect,ct,ct\n", "line 1 of list.csv has two columns 'ct'"),
-            ("spect,ct\n", "line 1 of list.csv has no column 'name'"),
             ("name,ct\n", "line 1 of list.csv has no column 'spect'"),
             ("name,spect\n", "line 1 of list.csv has neither a column 'ct' nor 'mu'"),
             ("name,spect,ct\nA,a/spect.dcm,a/ct,more\n", "line 2 of list.csv has 4 cells; expected 3"),

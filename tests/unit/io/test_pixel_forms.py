@@ -13,10 +13,22 @@ import SimpleITK as sitk
 from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless
 
 from mureg.errors import UnreadableInputError
-from mureg.io import read_ct, read_spect
+from mureg.io import inspect, read_ct, read_mu, read_spect
 from mureg.io.dicom import pixels as dicom_pixels
 from mureg.io.dicom.pixels import decoded_pixels
-from support.dicom import change, chest_like, detector, project_point, rotation, tomo_vectors, write_ct, write_nm
+from support.dicom import (
+    change,
+    chest_like,
+    coded,
+    detector,
+    item,
+    project_point,
+    rotation,
+    tomo_vectors,
+    write_ct,
+    write_nm,
+)
+from support.enhanced import write_enhanced
 
 pytestmark = pytest.mark.filterwarnings("error")
 DCMTK = pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="dcmtk (dcmcjpeg) is not installed")
@@ -140,6 +152,28 @@ class TestFloats:
         self.as_floats(path, frames, "Float", 32, "<f4")
         np.testing.assert_array_equal(read_spect(path)[0].counts.numpy(), plain.counts.numpy())
 
+    @pytest.mark.parametrize(("keyword", "bits", "dtype"), [("Float", 32, "<f4"), ("DoubleFloat", 64, "<f8")])
+    def test_a_reconstructed_map_of_floats(self, keyword, bits, dtype, tmp_path) -> None:
+        """An NM map in 1/cm with fractions that no integer holds, one hot voxel off the middle."""
+        values = np.zeros((6, 8, 8))
+        values[:, 2:-2, 2:-2] = 0.1537
+        values[1, 2, 3] = 0.1911
+        place = item(ImagePositionPatient=[-7, -9, 30], ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+        path = write_nm(
+            tmp_path / "map.dcm",
+            values.astype(np.uint16),
+            {"SliceVector": list(range(1, 7))},
+            kind="RECON TOMO",
+            source="TRANSMISSION",
+            detectors=[place],
+            SpacingBetweenSlices=-5,
+        )
+        self.as_floats(path, values, keyword, bits, dtype)
+        mu = read_mu(path)[0]
+        np.testing.assert_allclose(mu.numpy(), values.transpose(2, 1, 0), rtol=1e-6)
+        hot = np.unravel_index(mu.numpy().argmax(), mu.grid.shape)
+        np.testing.assert_allclose(mu.grid.points(np.asarray(hot)), (-7 + 3 * 5, -9 + 2 * 5, 30 - 5))
+
     def test_floats_cut_short(self, tmp_path) -> None:
         file = write_ct(tmp_path, chest_like())[2]
         self.as_floats(file, chest_like()[2, :-1], "Float", 32, "<f4")
@@ -152,6 +186,48 @@ class TestFloats:
         rescale = {"RescaleSlope": 1, "RescaleIntercept": 0}
         change(file, **none, BitsAllocated=bits, **rescale)
         change(file, **{f"{keyword}PixelData": values.astype(dtype).tobytes()})
+
+
+class TestParametricMaps:
+    """Parametric Map Storage (PS3.3 A.75): frames of floats whose places stand in functional groups."""
+
+    def written(self, path: Path, modality: str, keyword: str = "FloatPixelData") -> np.ndarray:
+        values = np.zeros((6, 8, 10))
+        values[:, 1:-1, 1:-1] = 0.1537
+        values[1, 2, 3] = 0.1911
+        write_enhanced(path, np.zeros((6, 8, 10)), sop_class="1.2.840.10008.5.1.4.1.1.30", order=[3, 0, 5, 1, 4, 2])
+        ds = pydicom.dcmread(path)
+        for gone in ("PixelData", "PixelRepresentation", "BitsStored", "HighBit"):
+            del ds[gone]
+        double = keyword.startswith("Double")
+        ds.Modality, ds.BitsAllocated = modality, 64 if double else 32
+        setattr(ds, keyword, values[[3, 0, 5, 1, 4, 2]].astype("<f8" if double else "<f4").tobytes())
+        for group in ds.PerFrameFunctionalGroupsSequence:
+            del group.PixelValueTransformationSequence
+            line = item(RealWorldValueSlope=1.0, RealWorldValueIntercept=0.0)
+            line.MeasurementUnitsCodeSequence = [coded("cm-1", "/Centimeter", "UCUM")]
+            group.RealWorldValueMappingSequence = [line]
+        ds.save_as(path)
+        return values
+
+    @pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
+    @pytest.mark.parametrize("modality", ["NM", "CT", "OT"])
+    def test_one_of_attenuation_is_read_as_a_map(self, keyword, modality, tmp_path) -> None:
+        values = self.written(tmp_path / "map.dcm", modality, keyword)
+        mu = read_mu(tmp_path / "map.dcm")[0]
+        np.testing.assert_allclose(mu.numpy(), values.transpose(2, 1, 0), rtol=1e-6)
+        hot = np.asarray(np.unravel_index(mu.numpy().argmax(), mu.grid.shape))
+        np.testing.assert_allclose(mu.grid.points(hot), (-10 + 3 * 1.5, -20 + 2 * 2.0, -30 + 2.5))
+        (found,) = inspect(tmp_path).found
+        assert (found.kind, found.refusal) == ("attenuation map", "")
+
+    @pytest.mark.parametrize("modality", ["NM", "CT"])
+    @pytest.mark.parametrize("read", [read_ct, read_spect])
+    def test_given_as_a_ct_or_spect_it_is_refused_by_its_kind(self, read, modality, tmp_path) -> None:
+        """Not "holds only CT, expected a CT"."""
+        self.written(tmp_path / "map.dcm", modality)
+        with pytest.raises(UnreadableInputError, match=r"holds only objects of the kind Parametric Map Storage"):
+            read(tmp_path)
 
 
 def test_nothing_but_pixels_goes_to_the_other_decoder(tmp_path, monkeypatch) -> None:

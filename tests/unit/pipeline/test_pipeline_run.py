@@ -11,8 +11,9 @@ import torch
 from mureg.assessment.result import Assessment
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.pipeline import reconstruct, register, run
+from mureg.pipeline import StudySettings, examine, register
 from mureg.recon import Osem
+from mureg.recon.images import reconstruct
 from mureg.registration import MutualInformation
 from mureg.spect import Acquisition
 from mureg.study import Ct, Source, Study
@@ -49,7 +50,7 @@ def study(acquisition) -> Study:
 
 @pytest.fixture(scope="module")
 def outcome(study) -> Assessment:
-    return run(study, MUTUAL_INFORMATION, OSEM)
+    return examine(study, StudySettings(MUTUAL_INFORMATION, OSEM))
 
 
 def in_hounsfield(mu: Volume) -> Ct:
@@ -110,7 +111,7 @@ def test_the_result_tells_how_it_was_made(study, outcome) -> None:
 
 
 def test_two_runs_are_equal_bit_for_bit(study, outcome) -> None:
-    again = run(study, MUTUAL_INFORMATION, OSEM)
+    again = examine(study, StudySettings(MUTUAL_INFORMATION, OSEM))
     assert again.registration.ct_from_spect == outcome.registration.ct_from_spect
     for name in ("mu_header", "mu_registered", "spect_uncorrected", "spect_corrected", "spect_header"):
         assert torch.equal(getattr(again, name).values, getattr(outcome, name).values)
@@ -125,14 +126,20 @@ def test_two_runs_are_equal_bit_for_bit(study, outcome) -> None:
 
 def test_each_step_is_told_when_it_begins_and_timed(study) -> None:
     told: list[str] = []
-    outcome = run(study, MutualInformation(starts=1), Osem(iterations=1, subsets=4), progress=told.append)
+    outcome = examine(
+        study, StudySettings(MutualInformation(starts=1), Osem(iterations=1, subsets=4)), progress=told.append
+    )
     steps = ["uncorrected SPECT", "attenuation map", "registration", "corrected SPECT", "decision"]
     assert list(dict.fromkeys(told)) == steps
     assert list(outcome.provenance.seconds) == steps
 
 
 def test_a_ct_gives_what_its_own_map_gives(study, outcome) -> None:
-    by_ct = run(replace(study, attenuation=in_hounsfield(study.attenuation)), MUTUAL_INFORMATION, OSEM, correct=False)
+    by_ct = examine(
+        replace(study, attenuation=in_hounsfield(study.attenuation)),
+        StudySettings(MUTUAL_INFORMATION, OSEM),
+        correct=False,
+    )
     np.testing.assert_allclose(by_ct.mu_header.numpy(), outcome.mu_header.numpy(), atol=1e-5)
     np.testing.assert_allclose(by_ct.registration.shift_mm, outcome.registration.shift_mm, atol=0.5)
     assert "read by hand" in by_ct.warnings
@@ -140,19 +147,19 @@ def test_a_ct_gives_what_its_own_map_gives(study, outcome) -> None:
 
 def test_a_guessed_conversion_is_among_the_warnings(study) -> None:
     ct = replace(in_hounsfield(study.attenuation), manufacturer="Unheard of")
-    outcome = run(replace(study, attenuation=ct), MutualInformation(starts=1), OSEM, correct=False)
+    outcome = examine(replace(study, attenuation=ct), StudySettings(MutualInformation(starts=1), OSEM), correct=False)
     assert any("HU to mu by the table of" in sentence for sentence in outcome.warnings)
 
 
 def test_it_stops_before_the_correction_where_that_is_asked(study, outcome) -> None:
-    stopped = run(study, MUTUAL_INFORMATION, OSEM, correct=False)
+    stopped = examine(study, StudySettings(MUTUAL_INFORMATION, OSEM), correct=False)
     assert stopped.spect_corrected is None
     assert stopped.registration.ct_from_spect == outcome.registration.ct_from_spect
     assert not any("no corrected reconstruction" in sentence for sentence in stopped.warnings)
 
 
 def test_a_reconstructed_volume_is_registered_but_not_corrected(study, outcome) -> None:
-    by_volume = run(replace(study, spect=outcome.spect_uncorrected), MUTUAL_INFORMATION, OSEM)
+    by_volume = examine(replace(study, spect=outcome.spect_uncorrected), StudySettings(MUTUAL_INFORMATION, OSEM))
     assert by_volume.registration.ct_from_spect == outcome.registration.ct_from_spect
     assert by_volume.spect_uncorrected is outcome.spect_uncorrected
     assert by_volume.spect_corrected is None
@@ -167,20 +174,20 @@ def test_register_gives_the_registration_and_nothing_else(outcome, study) -> Non
 def test_no_counts_are_refused(study, acquisition) -> None:
     empty = replace(acquisition, counts=torch.zeros_like(acquisition.counts))
     with pytest.raises(RefusedError, match="the photopeak window holds no counts") as refusal:
-        run(replace(study, spect=empty), MUTUAL_INFORMATION, OSEM)
+        examine(replace(study, spect=empty), StudySettings(MUTUAL_INFORMATION, OSEM))
     assert refusal.value.exit_code == 3
 
 
 class TestCoverage:
     def test_a_ct_that_covers_all_raises_no_warning(self, acquisition) -> None:
         wide = mu_volume(Grid.centred((50, 50, 42), (12.0, 12.0, 12.0)))
-        outcome = run(Study(acquisition, wide), MutualInformation(starts=1), OSEM, correct=False)
+        outcome = examine(Study(acquisition, wide), StudySettings(MutualInformation(starts=1), OSEM), correct=False)
         assert outcome.mu_header.outside is None
         assert not any("does not reach" in sentence for sentence in outcome.warnings)
 
     def test_a_short_ct_is_named_with_its_share(self, outcome) -> None:
         short = mu_volume(Grid.centred((50, 50, 20), (12.0, 12.0, 12.0)))
-        outcome = run(Study(outcome.spect_uncorrected, short), MutualInformation(starts=1), OSEM)
+        outcome = examine(Study(outcome.spect_uncorrected, short), StudySettings(MutualInformation(starts=1), OSEM))
         # 28 slices of SPECT, 20 of CT of the same thickness about the same middle
         assert outcome.mu_header.known_share == pytest.approx(20 / 28)
         missing = 100 * (1 - outcome.examination.found.mu.known_share)
@@ -195,7 +202,7 @@ class TestFrames:
     def test_two_different_frames_of_reference_are_named(self, outcome, spect_frame, ct_frame, warned) -> None:
         spect = replace(outcome.spect_uncorrected, grid=Grid(GRID.shape, GRID.affine, spect_frame))
         mu = replace(mu_volume(CT_GRID), grid=Grid(CT_GRID.shape, CT_GRID.affine, ct_frame))
-        said = run(Study(spect, mu), MutualInformation(starts=1)).warnings
+        said = examine(Study(spect, mu), StudySettings(MutualInformation(starts=1))).warnings
         assert any("different frames of reference" in sentence for sentence in said) is warned
 
 

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.errors import GeometryError
 from mureg.geometry import Quantity, Volume
 from mureg.recon import Osem
 from mureg.recon.osem import OsemState
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
-from mureg.spect.batch import project_many
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.expectation import start_image
 from mureg.spect.scatter import SimulatedScatter, WindowScatter
@@ -130,48 +128,6 @@ class TestStoppingAndProgress:
         state, done = Osem(iterations=2, subsets=3).run(acquisition, system), []
         Osem(iterations=5, subsets=3).run(acquisition, system, state, done.append)
         assert done == [3, 4, 5]
-
-
-class TestTogether:
-    @pytest.mark.parametrize("scatter", SCATTERS)
-    def test_many_at_once_are_the_same_as_one_by_one(self, scatter) -> None:
-        pairs = [study(seed, shift, scatter=scatter) for seed, shift in ((0, 0.0), (1, 8.0), (2, -5.0))]
-        algorithm = Osem(iterations=4, subsets=4)
-        together = algorithm.reconstruct_many(*zip(*pairs, strict=True))
-        for (acquisition, system), found in zip(pairs, together, strict=True):
-            alone = algorithm.reconstruct(acquisition, system)
-            assert found.grid == alone.grid
-            scale = float(alone.values.max())
-            # simulated scatter is made in single precision
-            torch.testing.assert_close(found.values, alone.values, rtol=1e-5, atol=1e-5 * scale)
-
-    def test_many_projected_at_once_are_the_same_as_one_by_one(self) -> None:
-        systems = [study(seed, shift)[1] for seed, shift in ((0, 0.0), (1, 8.0), (2, -5.0))]
-        generator = torch.Generator().manual_seed(4)
-        activities = [torch.rand(system.grid.shape, generator=generator, dtype=torch.float64) for system in systems]
-        for system, activity, found in zip(systems, activities, project_many(systems, activities), strict=True):
-            torch.testing.assert_close(found, system.project(activity), rtol=1e-12, atol=1e-12)
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            lambda a, s: (replace(a, angles_deg=a.angles_deg + 1.0), s.mu, s.collimator, s.scatter),
-            lambda a, s: (replace(a, radii_mm=a.radii_mm + 1.0), s.mu, s.collimator, s.scatter),
-            lambda a, s: (replace(a, view_weights=np.linspace(1, 2, 12)), s.mu, s.collimator, s.scatter),
-            lambda a, s: (replace(a, column_offsets_mm=np.full(12, 2.0)), s.mu, s.collimator, s.scatter),
-            lambda a, s: (a, None, s.collimator, None),
-            lambda a, s: (a, s.mu, None, s.scatter),
-            lambda a, s: (a, s.mu, COLLIMATORS["GE LEGP"], s.scatter),
-            lambda a, s: (a, s.mu, s.collimator, None),
-        ],
-        ids=["angles", "radii", "weights", "offsets", "map", "no resolution", "other collimator", "scatter"],
-    )
-    def test_studies_that_do_not_go_together_are_refused(self, change) -> None:
-        acquisition, system = study(scatter="windows")
-        other, mu, collimator, scatter = change(acquisition, system)
-        odd = SystemModel(other, system.grid, mu, collimator, scatter)
-        with pytest.raises(GeometryError, match="studies of different orbits, grids or models in one batch"):
-            Osem(iterations=1, subsets=2).reconstruct_many([acquisition, other], [system, odd])
 
 
 class TestHoles:

@@ -11,7 +11,10 @@ from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import MutualInformation
 from mureg.registration.mutual_information import without_hot_spots
+from mureg.study import PreparedStudy
 from support.phantoms import chest, mu_volume, voxel_points
+
+prepared = PreparedStudy.from_images
 
 SPECT_GRID = Grid.centred((28, 28, 28), (12.0, 12.0, 12.0))
 CT_GRID = Grid.centred((42, 36, 36), (11.0, 11.0, 11.0))
@@ -36,13 +39,13 @@ def test_the_number_of_threads_changes_no_digit(spect, threads) -> None:
     results = []
     for n in (1, 2, 5):
         threads(n)
-        results.append(MutualInformation(starts=2).register(spect, mu_volume(CT_GRID, SHIFT)))
+        results.append(MutualInformation(starts=2).register(prepared(spect, mu_volume(CT_GRID, SHIFT))))
     assert results[0].ct_from_spect == results[1].ct_from_spect == results[2].ct_from_spect
     assert results[0].evidence == results[1].evidence == results[2].evidence
 
 
 def test_the_evidence_tells_how_much_was_gained_and_whether_starts_agree(spect) -> None:
-    registration = MutualInformation(starts=3).register(spect, mu_volume(CT_GRID, SHIFT))
+    registration = MutualInformation(starts=3).register(prepared(spect, mu_volume(CT_GRID, SHIFT)))
     evidence = registration.evidence
     assert evidence["mutual_information_at_optimum"] > evidence["mutual_information_at_identity"] > 0
     assert evidence["starts"] == 3
@@ -55,7 +58,7 @@ def test_the_evidence_tells_how_much_was_gained_and_whether_starts_agree(spect) 
 
 
 def test_one_start_alone_has_no_spread(spect) -> None:
-    evidence = ONE_START.register(spect, mu_volume(CT_GRID, SHIFT)).evidence
+    evidence = ONE_START.register(prepared(spect, mu_volume(CT_GRID, SHIFT))).evidence
     assert evidence["starts_that_agree"] == 1
     assert evidence["spread_of_starts_mm"] == pytest.approx(0.0, abs=1e-6)
 
@@ -68,10 +71,10 @@ def test_a_gall_bladder_a_hundred_times_hotter_than_the_chest_does_not_lead_astr
     moving = mu_volume(CT_GRID, SHIFT)
 
     def miss_mm(settings: MutualInformation) -> float:
-        found = settings.register(spect.with_values(hot), moving).ct_from_spect
+        found = settings.register(prepared(spect.with_values(hot), moving)).ct_from_spect
         return float(np.linalg.norm(found.apply((0.0, 0.0, 0.0)) - SHIFT.apply((0.0, 0.0, 0.0))))
 
-    undisturbed = ONE_START.register(spect, moving).ct_from_spect
+    undisturbed = ONE_START.register(prepared(spect, moving)).ct_from_spect
     calm = float(np.linalg.norm(undisturbed.apply((0.0, 0.0, 0.0)) - SHIFT.apply((0.0, 0.0, 0.0))))
     assert miss_mm(ONE_START) < calm + 2.0
     assert miss_mm(MutualInformation(starts=1, brightest=1.0)) > calm + 5.0
@@ -92,9 +95,9 @@ def test_coarse_voxels_are_those_of_both_images_averaged(spect) -> None:
     """The setting does what averaging by hand does."""
     moving = mu_volume(CT_GRID, SHIFT)
     plain = {"starts": 1, "shrink_factors": (1,), "smoothing_mm": (12.0,)}
-    asked = MutualInformation(voxel_mm=24.0, **plain).register(spect, moving)
+    asked = MutualInformation(voxel_mm=24.0, **plain).register(prepared(spect, moving))
     dimmed = without_hot_spots(spect, MutualInformation().brightest)
-    by_hand = MutualInformation(brightest=1.0, **plain).register(dimmed.coarsened(24.0), moving)
+    by_hand = MutualInformation(brightest=1.0, **plain).register(prepared(dimmed.coarsened(24.0), moving))
     np.testing.assert_allclose(asked.ct_from_spect.matrix, by_hand.ct_from_spect.matrix, atol=1e-9)
 
 
@@ -106,18 +109,20 @@ def test_no_place_without_overlap_is_looked_for_across(spect) -> None:
 
 def test_finishing_every_optimum_is_never_worse_than_finishing_one(spect) -> None:
     moving = mu_volume(CT_GRID, SHIFT)
-    one, all_of_them = (MutualInformation(starts=3, finish=n).register(spect, moving) for n in (1, 3))
+    one, all_of_them = (MutualInformation(starts=3, finish=n).register(prepared(spect, moving)) for n in (1, 3))
     key = "mutual_information_at_optimum"
     assert all_of_them.evidence[key] >= one.evidence[key]
 
 
 def test_the_finest_level_may_go_without_smoothing(spect) -> None:
-    sharp = MutualInformation(starts=1, smoothing_mm=(16.0, 10.0, 0.0)).register(spect, mu_volume(CT_GRID, SHIFT))
+    sharp = MutualInformation(starts=1, smoothing_mm=(16.0, 10.0, 0.0)).register(
+        prepared(spect, mu_volume(CT_GRID, SHIFT))
+    )
     assert np.linalg.norm(np.subtract(sharp.shift_mm, SHIFT.six(SPECT_GRID.centre_mm)[0])) < 6.0, "half a voxel"
 
 
 def test_a_map_that_lies_well_is_hardly_moved(spect) -> None:
-    registration = MutualInformation(starts=1).register(spect, mu_volume(CT_GRID))
+    registration = MutualInformation(starts=1).register(prepared(spect, mu_volume(CT_GRID)))
     assert np.linalg.norm(registration.shift_mm) < 12.0 / 2
 
 
@@ -126,9 +131,9 @@ def test_the_same_pose_is_found_wherever_the_scanner_puts_its_origin(spect) -> N
     together = np.array((300.0, -200.0, 1000.0))
     far = [Grid.centred(g.shape, g.spacing_mm, tuple(together + g.centre_mm)) for g in (SPECT_GRID, CT_GRID)]
     mu = mu_volume(CT_GRID, SHIFT)
-    here = ONE_START.register(spect, mu)
+    here = ONE_START.register(prepared(spect, mu))
     there = ONE_START.register(
-        Volume(spect.values, far[0], Quantity.ACTIVITY), Volume(mu.values, far[1], Quantity.MU_PER_CM)
+        prepared(Volume(spect.values, far[0], Quantity.ACTIVITY), Volume(mu.values, far[1], Quantity.MU_PER_CM))
     )
     np.testing.assert_allclose(there.shift_mm, here.shift_mm, atol=0.05)
     np.testing.assert_allclose(there.angles_deg, here.angles_deg, atol=0.05)
@@ -136,14 +141,14 @@ def test_the_same_pose_is_found_wherever_the_scanner_puts_its_origin(spect) -> N
 
 def test_a_shift_beyond_the_plausible_is_refused(spect) -> None:
     with pytest.raises(RegistrationError, match=r"moves the map by .* expected at most 10 mm") as refusal:
-        MutualInformation(starts=1, largest_shift_mm=10.0).register(spect, mu_volume(CT_GRID, SHIFT))
+        MutualInformation(starts=1, largest_shift_mm=10.0).register(prepared(spect, mu_volume(CT_GRID, SHIFT)))
     assert refusal.value.exit_code == 3
 
 
 def test_a_rotation_beyond_the_plausible_is_refused(spect) -> None:
     turned = RigidTransform.from_six((0, 0, 0), (0, 0, 12.0), (0, 0, 0))
     with pytest.raises(RegistrationError, match="and 5 degrees"):
-        MutualInformation(starts=1, largest_angle_deg=5.0).register(spect, mu_volume(CT_GRID, turned))
+        MutualInformation(starts=1, largest_angle_deg=5.0).register(prepared(spect, mu_volume(CT_GRID, turned)))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ from mureg.registration.inputs import InputGrid
 from mureg.registration.near_heart import Seen, look_at
 from mureg.registration.network import Card, Together, load_network, save_network
 from mureg.registration.networks import initialised
+from mureg.study import PreparedStudy
 from mureg.training.settings import as_table, load_settings
+
+prepared = PreparedStudy.from_images
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))
 CARD = Card(network={"kind": "densenet"}, grid=InputGrid((32, 32, 32), 6.8), around="heart")
@@ -115,7 +118,7 @@ def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
     save_network(tmp_path / "whole.safetensors", initialised(settings.network, 1), card)
     spect, mu = pair()
     with pytest.raises(UsageError, match="looks at the whole field"):
-        NearHeart(weights=str(tmp_path / "whole.safetensors")).register(spect, mu)
+        NearHeart(weights=str(tmp_path / "whole.safetensors")).register(prepared(spect, mu))
 
 
 def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree() -> None:
@@ -195,7 +198,7 @@ def test_networks_that_answer_alike_are_said_to_be_damaged_and_state_no_calibrat
     spect, mu = pair()
     card = replace(CARD, errors=tuple(map(tuple, np.eye(6))), calibrated_for={"default": NearHeart().settings_sha256()})
     monkeypatch.setattr(near_heart, "_network", lambda _: (Constant(), card))
-    found = NearHeart().register(spect, mu)
+    found = NearHeart().register(prepared(spect, mu))
     assert found.calibrated_for == {}
     (note,) = [note for note in found.warnings if "identical" in note]
     assert rank_of(note) is Rank.CHANGES_ANSWER

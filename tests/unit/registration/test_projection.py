@@ -24,7 +24,10 @@ from mureg.registration.likelihood.profile import (
     with_rows,
 )
 from mureg.spect import Acquisition, Physics, SystemModel
+from mureg.study import PreparedStudy
 from support.phantoms import camera, centroid_mm, chest, mu_volume, orbit, voxel_points
+
+prepared = PreparedStudy.from_images
 
 PIXEL_MM = 13.6
 CT = Grid.centred((64, 54, 60), (6.8, 6.8, 6.8), (0.0, 10.0, 0.0))
@@ -73,7 +76,7 @@ def seen(motion: RigidTransform, per_cm: float = TABLE_PER_CM, million: float = 
 
 def found(motion: RigidTransform, maps: AttenuationMaps | None = None, settings=QUICK, per_cm: float = TABLE_PER_CM):
     maps = maps or maps_of(motion, per_cm)
-    return settings.register(activity(), maps.body, seen(motion, per_cm), maps)
+    return settings.register(PreparedStudy(activity(), maps, seen(motion, per_cm)))
 
 
 def heart_error_mm(pose: RigidTransform, motion: RigidTransform) -> float:
@@ -138,13 +141,13 @@ def test_what_the_map_lacks_of_the_table_is_found() -> None:
 
 def test_a_reconstruction_without_projections_is_refused() -> None:
     with pytest.raises(RegistrationError, match="without its projections"):
-        QUICK.register(activity(), mu_volume(CT))
+        QUICK.register(prepared(activity(), mu_volume(CT)))
 
 
 def test_a_ct_that_ends_at_the_heart_is_refused() -> None:
     low = Grid.centred((64, 54, 11), CT.spacing_mm, (0.0, 10.0, 12.0))
     with pytest.raises(RegistrationError, match=r"the map covers .* mm of the projections around the heart"):
-        replace(QUICK, margin_mm=28.0).register(activity(), mu_volume(low), seen(RigidTransform.identity()))
+        replace(QUICK, margin_mm=28.0).register(prepared(activity(), mu_volume(low), seen(RigidTransform.identity())))
 
 
 def test_the_covariance_of_a_pose_is_that_of_many_drawn() -> None:

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,12 @@ from scipy import ndimage
 
 from mureg.assessment.move import Move
 from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Provenance
-from mureg.attenuation.body import emission_outline
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note
 from mureg.registration import Registration
 from mureg.report.pictures.quality import compose_quality, quality_picture, thumbnail
 from mureg.report.wording import shortened
+from mureg.study import PreparedStudy
 from support.assessments import drawn_study
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (5.0, -10.0, -200.0))
@@ -38,15 +38,14 @@ def _assessed(corrected: bool, warnings: tuple[str, ...] = (), reason: str = "En
     spect = Volume.from_numpy(emission, GRID, Quantity.ACTIVITY)
     moved = map_volume.resampled(GRID, POSE.inverse())
     provenance = Provenance({}, {}, (), {}, "cpu")
-    parts = AttenuationMaps(map_volume, None, AttenuationMap()), emission_outline(spect)
+    prepared = PreparedStudy.from_images(spect, map_volume)
     image = spect if corrected else None
     examination = Examination(
         drawn_study(),
+        prepared,
         REGISTRATION,
-        spect,
         MapAtPose(RigidTransform.identity(), moved, image),
         MapAtPose(POSE, map_volume, image),
-        *parts,
         (),
         provenance,
     )
@@ -66,10 +65,12 @@ def test_the_picture_is_of_fixed_size_small_and_the_same_every_time(tmp_path: Pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.png", "qc.png"]
 
 
+@pytest.mark.parametrize("released", [True, False])
 @pytest.mark.parametrize("corrected", [True, False])
-def test_no_words_overlap_or_leave_the_figure(corrected: bool) -> None:
+def test_no_words_overlap_or_leave_the_figure(corrected: bool, released: bool) -> None:
     long = "nothing is known about attenuation beyond the end of the computed tomography of this patient " * 4
-    canvas = compose_quality(_assessed(corrected, (long, long + ".", "short", "one more"), reason=long))
+    assessment = _assessed(corrected, (long, long + ".", "short", "one more"), reason=long)
+    canvas = compose_quality(replace(assessment, released=released))
     canvas.figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in canvas.figure.texts]
     panels = [axes.get_window_extent() for axes in canvas.figure.axes]

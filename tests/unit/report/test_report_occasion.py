@@ -17,10 +17,12 @@ from mureg.io.acquired import acquired_at, ct_acquired_at, spect_acquired_at
 from mureg.notes import Note
 from mureg.report.columns import INK, PAPER, wrapped
 from mureg.report.contents import Contents
-from mureg.report.document import PAGE_SCALE, as_html
+from mureg.report.document import PAGE_SCALE, _pictures, as_html
 from mureg.report.occasion import Occasion
 from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.chest import display_filter, smoothed
+from mureg.report.pictures.chest_picture import ChestPicture
+from mureg.report.pictures.quality import compose_quality
 from mureg.report.sheets import archive_sheets
 from mureg.report.wording import reconstruction_in_words
 from mureg.results import AsReport
@@ -79,6 +81,25 @@ def test_archived_pages_of_a_withheld_pose_say_that_it_is_shown_and_not_given_ou
         assert 'series that end in "filtered", but for the image with the map at the pose found' in page
     released = [re.sub(r"\s+", " ", page) for page in sheet_words(archive_sheets(contents_of(), PICTURES))]
     assert not any("not given out" in page or "but for the image" in page for page in released)
+
+
+def test_no_page_calls_a_withheld_pose_registered_or_given_out() -> None:
+    """Titles of the pictures, captions, heads of tables and words for a screen reader, in the browser and on paper."""
+    for released in (False, True):
+        assessment = drawn_assessment(decision="review" if not released else "moved", released=released)
+        pictures = _pictures(assessment, ChestPicture(assessment))
+        sheets = sheet_words(archive_sheets(Contents.of(assessment, drawn_study(), "", OCCASION), pictures))
+        html = as_html(Contents.of(assessment, drawn_study(), "", OCCASION), PICTURES)
+        html = re.sub(r"data:image/[^\"]*|<style>.*?</style>", "", html, flags=re.DOTALL)
+        words = [re.sub(r"\s+", " ", text) for text in (*sheets, html)]
+        later = ("map registered", "registered map", "after registration", "Checkerboard, after", "before and after")
+        said = [any(phrase in text for phrase in (*later, ">registered<")) for text in words]
+        assert said == [released] * 3
+        assert sum("ose found, not given out" in text for text in words) == (0 if released else 3)
+        drawn = [text.get_text() for text in compose_quality(assessment).figure.texts]
+        assert ("CORRECTED\n(pose found)" in drawn) is not released
+        assert ("FOUND  (not given out)" in drawn) is not released
+    assert drawn_assessment(decision="review", released=False).withheld
 
 
 def test_archived_pages_refer_to_no_file_that_is_not_archived() -> None:

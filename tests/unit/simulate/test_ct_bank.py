@@ -160,7 +160,7 @@ def test_contrast_medium_in_the_right_heart_is_not_bone(shared_data: Path) -> No
 
 
 @pytest.mark.shared_data
-def test_a_cohort_takes_the_cts_it_names_and_the_frozen_rung_its_three(shared_data: Path) -> None:
+def test_a_cohort_takes_the_cts_it_names_and_the_frozen_level_its_three(shared_data: Path) -> None:
     def names(cohort: str) -> list[str]:
         return [patient_name(load_settings(cohort), index, shared_data / "ct") for index in range(24)]
 

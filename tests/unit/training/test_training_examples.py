@@ -10,8 +10,8 @@ import torch
 
 from mureg.cohort.store.cohort import Cohort
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.pipeline import attenuation_maps
 from mureg.registration.inputs import InputGrid, network_inputs
+from mureg.study import attenuation_maps
 from mureg.training.examples import LIVER_RADIUS_MM, ball, prepare, prepared_pair
 from mureg.training.pose import apply
 from mureg.training.sources import open_sources, split_by_patient
@@ -122,14 +122,17 @@ class TestPairs:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("", "lists no pairs"),
-            ("patient,spect\n", "lists no pairs"),
-            ("spect,mu\na,b\n", "no column 'patient'"),
+            ("", "bad.csv is empty"),
+            ("patient,spect,mu\n", "lists no studies"),
+            ("spect,mu\nspect-0.nii.gz,mu-0.nii.gz\n", "line 2 of bad.csv names no patient"),
             ("patient,spect,mu,colour\na,b,c,d\n", "column 'colour'"),
-            ("patient,spect,mu\np,spect-0.nii.gz,\n", "line 2 .* is incomplete"),
-            ("patient,spect,mu\n,spect-0.nii.gz,mu-0.nii.gz\n", "line 2 .* is incomplete"),
-            ("patient,spect,mu,ct\np,spect-0.nii.gz,mu-0.nii.gz,mu-0.nii.gz\n", "line 2 .* is incomplete"),
-            ("patient,spect,mu\np,spect-0.nii.gz,mu-0.nii.gz\nq,none.nii,mu-0.nii.gz\n", r"line 3 .* \(none\.nii\)"),
+            ("patient,spect,mu\np,spect-0.nii.gz,\n", "line 2 .* neither ct nor mu"),
+            ("patient,spect,mu\n,spect-0.nii.gz,mu-0.nii.gz\n", "line 2 of bad.csv names no patient"),
+            ("patient,spect,mu,ct\np,spect-0.nii.gz,mu-0.nii.gz,mu-0.nii.gz\n", "line 2 .* both ct and mu"),
+            (
+                "patient,spect,mu\np,spect-0.nii.gz,mu-0.nii.gz\nq,none.nii,mu-0.nii.gz\n",
+                r"line 3 .*'none\.nii' does not",
+            ),
         ],
     )
     def test_a_list_that_cannot_be_used(self, tmp_path, text, said) -> None:

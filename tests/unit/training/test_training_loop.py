@@ -125,7 +125,6 @@ def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
         "settings.toml",
         "data.json",
         "log.csv",
-        "events.out.tfevents.0.mureg",
         "state.safetensors",
         *(f"{which}.{ending}" for which in ("best", "last") for ending in ("safetensors", "json")),
     }

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from mureg.errors import GeometryError
+from mureg.errors import GeometryError, UnreadableInputError
 from mureg.geometry import RigidTransform
 from mureg.io.dicom.access import copying, image_type, numbers, read_dataset, reading, text
 from mureg.io.dicom.build import code_item, decimals, fresh_uid, stamp
+from mureg.io.dicom.ct_frames import frames_of
 from mureg.io.dicom.files import DicomFile
 from mureg.io.dicom.template import equipment_items, software_version, source_item
 
@@ -83,6 +84,15 @@ def write_moved_ct(
             ct.save_as(path, enforce_file_format=True)
         written.append(path)
     return tuple(written)
+
+
+def has_own_place(header: Dataset) -> bool:
+    """Whether an object is one slice that says itself where it lies, not in functional groups of its frames."""
+    try:
+        placed = numbers(header, "ImagePositionPatient", 3), numbers(header, "ImageOrientationPatient", 6)
+    except UnreadableInputError:
+        return False
+    return None not in placed and frames_of(header) == 1
 
 
 def _forget(ct: Dataset) -> None:

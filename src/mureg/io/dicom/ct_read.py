@@ -15,7 +15,7 @@ from mureg.io.dicom.access import number, reading, text
 from mureg.io.dicom.ct_frames import is_ct_image, is_map_image
 from mureg.io.dicom.ct_statements import agreed_hounsfield
 from mureg.io.dicom.derived import choose_original, derived_notes
-from mureg.io.dicom.files import DicomSeries, is_localizer, nothing_fits, search
+from mureg.io.dicom.files import DicomSeries, is_localizer, kind_of, nothing_fits, search
 from mureg.io.dicom.join import joined_slices
 from mureg.io.dicom.slice_stack import SliceStack, read_slices
 from mureg.io.input_paths import called
@@ -50,7 +50,7 @@ def choose_ct_series(path: Path, series: str | None = None) -> tuple[DicomSeries
         found = search(path)
         candidates, n_localizers = ct_candidates(found.series)
         if not candidates:
-            others = sorted({s.modality or "unknown" for s in found.series})
+            others = sorted({kind_of(s) for s in found.series})
             only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
             raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
         dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)

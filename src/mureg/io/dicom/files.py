@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.uid import UID, CTImageStorage, MediaStorageDirectoryStorage, NuclearMedicineImageStorage
 
 from mureg.errors import UnreadableInputError, shortened
 from mureg.io.dicom.access import image_type, read_header, reading, text
@@ -16,6 +17,7 @@ from mureg.io.dicom.archives import files_of_index
 from mureg.io.input_paths import called, files_below, require_path
 
 _LONGEST_TITLE, _FEW = 64, 20
+_USUAL = {"CT": CTImageStorage, "NM": NuclearMedicineImageStorage}
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +172,15 @@ def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: st
             f"'{name}' holds no DICOM files", expected, f"{remedy}, or name a NIfTI file itself"
         )
     return UnreadableInputError(f"'{name}' is neither a DICOM nor a NIfTI file", expected, remedy)
+
+
+def kind_of(series: DicomSeries) -> str:
+    """Modality of a series; beside it the kind of its objects where that is not the usual one of CT or NM."""
+    modality = series.modality or "unknown"
+    sop_class = UID(text(series.files[0].header, "SOPClassUID"), validation_mode=config.IGNORE)
+    if modality not in _USUAL or sop_class in (_USUAL[modality], ""):
+        return modality
+    return f"objects of the kind {shortened(sop_class.name, _LONGEST_TITLE)} ({modality})"
 
 
 def patient_of(file: DicomFile) -> str:

@@ -38,14 +38,23 @@ def _joined(
     single: Sequence[DicomSeries],
     whole: Callable[[Sequence[DicomSeries]], DicomSeries],
 ) -> list[DicomSeries]:
-    """The series, each group of single slices made whole at the place of its first."""
-    joined = {one.uid: group for group in _grouped(single) for one in group}
-    made = []
+    return with_groups_joined(series, _grouped(single), whole)
+
+
+def with_groups_joined(
+    series: Sequence[DicomSeries],
+    groups: Sequence[Sequence[DicomSeries]],
+    whole: Callable[[Sequence[DicomSeries]], DicomSeries],
+) -> list[DicomSeries]:
+    """The series, each group of them made whole at the place of the first of it."""
+    joined = {id(one): group for group in groups for one in group}
+    made, placed = [], set()
     for one in series:
-        group = joined.get(one.uid) if one in single else None
+        group = joined.get(id(one))
         if group is None:
             made.append(one)
-        elif one is group[0]:
+        elif id(group) not in placed:
+            placed.add(id(group))
             made.append(whole(group))
     return made
 

@@ -25,12 +25,16 @@ def is_dicom(path: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def matrix_from_registration(path: Path) -> tuple[Matrix, str]:
+def matrix_from_registration(path: Path, frames: tuple[str, str] | None = None) -> tuple[Matrix, str]:
     """``ct_from_spect``, and a sentence on its origin.
+
+    Args:
+        path: of the object.
+        frames: frames of reference of SPECT and CT, by which items that name no images are told where the two differ.
 
     With item matrices ``registered_from_spect`` and ``registered_from_ct`` it is
     ``registered_from_ct^-1 @ registered_from_spect``. Which item is which is told by the images they name (NM or CT).
-    An item without images is the other one; a frame of reference that only one object names is mapped by identity.
+    An item of unknown origin is the other one; a frame of reference that only one object names is mapped by identity.
 
     Raises:
         UnreadableInputError: another object, or items that do not say which is SPECT and which is CT.
@@ -49,6 +53,11 @@ def matrix_from_registration(path: Path) -> tuple[Matrix, str]:
         spect = [item for item in listed if _names(item, _SPECT)]
         ct = [item for item in listed if _names(item, _CT)]
         other = [item for item in listed if not items(item, "ReferencedImageSequence")]
+        told = "images"
+        if not spect and not ct and frames is not None and frames[0] != frames[1]:
+            told = "frames of reference"
+            spect, ct = ([item for item in listed if _is_of(item, frame)] for frame in frames)
+            other = [item for item in listed if not any(_is_of(item, frame) for frame in frames)]
         if len(listed) == 1 and len(spect) + len(ct) == 1:
             other = [Dataset()]  # the registered frame itself, where its images need no item
         if not spect and len(ct) == len(other) == 1:
@@ -62,12 +71,16 @@ def matrix_from_registration(path: Path) -> tuple[Matrix, str]:
                 "export a registration that names its images, or write the transform as .tfm",
             )
         registered_from_spect, registered_from_ct = _matrix(spect[0], name), _matrix(ct[0], name)
-    note = f"{name} is a DICOM Spatial Registration; told by the images it names, read as SPECT to CT"
+    note = f"{name} is a DICOM Spatial Registration; told by the {told} it names, read as SPECT to CT"
     return np.linalg.inv(registered_from_ct) @ registered_from_spect, note
 
 
 def _names(item: Dataset, kinds: tuple[str, ...]) -> bool:
     return any(text(image, "ReferencedSOPClassUID") in kinds for image in items(item, "ReferencedImageSequence"))
+
+
+def _is_of(item: Dataset, frame: str) -> bool:
+    return bool(frame) and text(item, "FrameOfReferenceUID") == frame
 
 
 def _matrix(item: Dataset, name: str) -> Matrix:

@@ -13,12 +13,14 @@ from mureg.geometry import Volume
 from mureg.io.dicom.access import image_type, read_dataset, reading, text
 from mureg.io.dicom.character_set import character_set_note
 from mureg.io.dicom.derived import choose_original
-from mureg.io.dicom.files import DicomFile, DicomSeries, nothing_fits, search
+from mureg.io.dicom.files import DicomFile, DicomSeries, kind_of, nothing_fits, search
 from mureg.io.dicom.join import joined_objects
 from mureg.io.dicom.marks import pixel_notes, type_notes
 from mureg.io.dicom.pixels import decoded_pixels
 from mureg.io.dicom.real_world import settle_real_world
 from mureg.io.input_paths import called
+from mureg.io.nm.join import joined_projections
+from mureg.io.nm.joined_views import read_joined_views
 from mureg.io.nm.projections import gated_projections, summed_projections
 from mureg.io.nm.slices import read_nm_object
 from mureg.io.nm.volume import nm_volume
@@ -70,7 +72,8 @@ def nm_objects(found: tuple[DicomSeries, ...]) -> list[DicomSeries]:
             uid = one.uid if len(files) == 1 else text(file.header, "SOPInstanceUID")
             title = text(file.header, "SeriesDescription")
             objects.append(DicomSeries(uid, "NM", one.number, title, (file,)))
-    return joined_objects(objects)
+    projections = [one for one in objects if nm_kind(one.files[0].header) in PROJECTIONS]
+    return joined_projections(joined_objects(objects), projections)
 
 
 def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: bool | None = None) -> DicomFile:
@@ -90,7 +93,7 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
             fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
         if not fitting:
             kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
-            seen = ", ".join(sorted(kinds_seen or {s.modality or "unknown" for s in found.series}))
+            seen = ", ".join(sorted(kinds_seen or {kind_of(s) for s in found.series}))
             maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
             raise nothing_fits(
                 path,
@@ -145,13 +148,14 @@ def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
     """Read one object that was found, with every guess in a sentence; see `read_nm`."""
     name = file.path.name
     with reading(name):
-        dataset, read_notes = read_nm_object(file, as_map=is_transmission(file.header))
-        kind = nm_kind(dataset)
-        if kind in PROJECTIONS:
-            marks = (*file.notes, *_marks(dataset, name, as_map=False))
+        if nm_kind(file.header) in PROJECTIONS:
+            dataset, read_notes = _projections(file)
+            marks = (*file.notes, *read_notes, *_marks(dataset, name, as_map=False))
             acquisition = summed_projections(dataset, name)
             acquisition = replace(acquisition, notes=(*marks, *acquisition.notes))
             return acquisition, acquisition.notes
+        dataset, read_notes = read_nm_object(file, as_map=is_transmission(file.header))
+        kind = nm_kind(dataset)
         if kind in VOLUMES:
             return _volume(dataset, (*file.notes, *read_notes), name, as_map=is_transmission(dataset))
     raise UnreadableInputError(
@@ -162,10 +166,14 @@ def load_nm(file: DicomFile) -> tuple[Acquisition | Volume, Notes]:
 def load_gates(file: DicomFile) -> tuple[Acquisition, ...]:
     """Read each gate of gated projections that were found as an acquisition of its own, R-R intervals outermost."""
     with reading(file.path.name):
-        dataset = read_dataset(file.path)
-        marks = (*file.notes, *_marks(dataset, file.path.name, as_map=False))
+        dataset, read_notes = _projections(file)
+        marks = (*file.notes, *read_notes, *_marks(dataset, file.path.name, as_map=False))
         gates = gated_projections(dataset, file.path.name)
         return tuple(replace(gate, notes=(*marks, *gate.notes)) for gate in gates)
+
+
+def _projections(file: DicomFile) -> tuple[Dataset, Notes]:
+    return read_joined_views(file) if file.parts else (read_dataset(file.path), ())
 
 
 def load_nm_map(file: DicomFile) -> tuple[Volume, Notes]:

@@ -20,7 +20,9 @@ from mureg.io.dicom.real_world import mapping_line, rescale_line, settle_real_wo
 from mureg.io.dicom.slice_line import fitted_line
 from mureg.io.nm.frames import real_values
 
-_OF_PIXELS = ("PixelData", "FloatPixelData")
+OF_PIXELS = ("PixelData", "FloatPixelData")
+"""Elements that the joined object holds in another form."""
+
 _OF_STORED_VALUES = ("RescaleSlope", "RescaleIntercept", "RealWorldValueMappingSequence")
 
 Notes = tuple[str, ...]
@@ -56,9 +58,10 @@ def read_nm_object(file: DicomFile, *, as_map: bool) -> tuple[Dataset, Notes]:
     normal = np.cross(directions[:3], directions[3:])
     line = fitted_line(np.asarray(positions, dtype=np.float64), normal)
     order = [int(k) for k in line.order]
-    values, of_values, notes = _values([datasets[k] for k in order], as_map=as_map)
+    names = [f"slice {k} of the reconstruction" for k in range(1, len(datasets) + 1)]
+    values, of_values, notes = joined_values([datasets[k] for k in order], names, as_map=as_map)
     whole = Dataset()  # a fresh one, for the encoding of the first slice must not be taken for that of the frames
-    left_out = (*_OF_PIXELS, *of_values)
+    left_out = (*OF_PIXELS, *of_values)
     whole.update({tag: one for tag, one in datasets[order[0]].items() if keyword_for_tag(tag) not in left_out})
     keep_character_set_note(datasets[order[0]], whole)
     place = Dataset()
@@ -72,24 +75,25 @@ def read_nm_object(file: DicomFile, *, as_map: bool) -> tuple[Dataset, Notes]:
     return whole, notes
 
 
-def _values(slices: Sequence[Dataset], *, as_map: bool) -> tuple[npt.NDArray[Any], tuple[str, ...], Notes]:
-    """Values [slice, row, column], the elements that no longer hold for them, and notes on how they came about.
+def joined_values(
+    objects: Sequence[Dataset], names: Sequence[str], *, as_map: bool
+) -> tuple[npt.NDArray[Any], tuple[str, ...], Notes]:
+    """Values [frame, row, column] of all objects, the elements that no longer hold for them, and notes on both.
 
-    Stored values where all slices have one line from stored to real values, else real ones.
+    Stored values where all objects have one line from stored to real values, else real ones.
     """
-    names = [f"slice {k} of the reconstruction" for k in range(1, len(slices) + 1)]
     frames = [
-        decoded_pixels(one, name).reshape(int(one.Rows), int(one.Columns))
-        for one, name in zip(slices, names, strict=True)
+        decoded_pixels(one, name).reshape(-1, int(one.Rows), int(one.Columns))
+        for one, name in zip(objects, names, strict=True)
     ]
-    stored = np.stack(frames)
-    if len({(rescale_line(one), mapping_line(one)) for one in slices}) == 1:
+    stored = np.concatenate(frames)
+    if len({(rescale_line(one), mapping_line(one)) for one in objects}) == 1:
         return stored, (), ()
     settled = [
-        note for one, name in zip(slices, names, strict=True) for note in settle_real_world(one, name, as_map=as_map)
+        note for one, name in zip(objects, names, strict=True) for note in settle_real_world(one, name, as_map=as_map)
     ]
-    real = [real_values(one, frame) for one, frame in zip(slices, frames, strict=True)]
-    return np.stack(real), _OF_STORED_VALUES, (*dict.fromkeys(settled), *pixel_notes(stored))
+    real = [real_values(one, frame) for one, frame in zip(objects, frames, strict=True)]
+    return np.concatenate(real), _OF_STORED_VALUES, (*dict.fromkeys(settled), *pixel_notes(stored))
 
 
 def _place(dataset: Dataset) -> Dataset:

@@ -1,4 +1,4 @@
-"""A list of studies as a hospital writes it: a CSV file, one study a line."""
+"""A list of studies as a hospital writes it: a CSV file, one study a line; for batches and for training."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mureg.io.input_paths import require_path
 from mureg.io.plain_text import read_text
 from mureg.io.worklist.entry import Pair, patient_key, require_name
 
-COLUMNS = ("name", "spect", "ct", "mu", "spect_series", "ct_series")
-_NEEDED = ("name", "spect")
+COLUMNS = ("name", "spect", "ct", "mu", "spect_series", "ct_series", "patient", "transform")
+_NEEDED = ("spect",)
 
 
 def pairs_in_list(path: Path) -> tuple[Pair, ...]:
     """Read a list of studies, in UTF-8, UTF-16 or Latin-1, with commas or semicolons, as spreadsheets save it.
 
     Args:
-        path: of the list; its first line names the columns `COLUMNS` in any order, of which ct or mu and the choices of
-            series may be missing. Paths are told from the folder of the list.
+        path: of the list; its first line names the columns `COLUMNS` in any order. All but spect, and ct or mu, may be
+            missing; without a name a study is called line-N. Paths are told from the folder of the list.
 
     Returns:
         The studies in the order of their lines.
@@ -102,7 +102,7 @@ def _require_columns(columns: list[str], name: str) -> None:
     if problem:
         raise UsageError(
             f"line 1 of {name} has {problem}",
-            f"the columns {', '.join(COLUMNS)}, of which name, spect, and ct or mu must be there",
+            f"the columns {', '.join(COLUMNS)}, of which spect, and ct or mu must be there",
             "correct the first line",
         )
 
@@ -122,7 +122,8 @@ def _as_many(cells: list[str], columns: list[str], number: int, name: str) -> li
 
 def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
     where = f"line {number}"
-    require_name(said["name"], f"{where} of {of.name}")
+    name = said.get("name", f"line-{number}")
+    require_name(name, f"{where} of {of.name}")
     if not said["spect"]:
         raise UsageError(f"{where} of {of.name} names no spect", "a file or folder", "fill the line")
     ct, mu = said.get("ct", ""), said.get("mu", "")
@@ -132,7 +133,7 @@ def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
             "one of them",
             "correct the line",
         )
-    files = {"spect": said["spect"], "ct": ct, "mu": mu}
+    files = {"spect": said["spect"], "ct": ct, "mu": mu, "transform": said.get("transform", "")}
     for what, place in files.items():
         if place:
             try:
@@ -145,5 +146,6 @@ def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
                 ) from problem
     paths = {what: of.parent / place if place else None for what, place in files.items()}
     series = {what: said.get(what) or None for what in ("spect_series", "ct_series")}
-    patient = patient_key(patient_at(of.parent / said["spect"]))
-    return Pair(said["name"], where, of.parent, **paths, **series, patient=patient)  # type: ignore[arg-type]
+    pseudonym = said.get("patient", "")
+    patient = patient_key(pseudonym or patient_at(of.parent / said["spect"]))
+    return Pair(name, where, of.parent, **paths, **series, patient=patient, pseudonym=pseudonym)  # type: ignore[arg-type]

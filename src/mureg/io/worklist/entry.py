@@ -16,7 +16,7 @@ from mureg.io.input_paths import files_below
 
 @dataclass(frozen=True)
 class Pair:
-    """One study of a batch.
+    """One study of a batch, or one pair to train on.
 
     Attributes:
         name: of the study and of the folder with its results; unique, see `require_name`.
@@ -30,6 +30,8 @@ class Pair:
         patient: the same for two studies of one patient, and no identifier of his; "" where unknown.
         how: what put SPECT and CT together where there were several, for people.
         spect_uid, ct_uid: of the series, "" where only their places are known.
+        transform: file with a trusted ``ct_from_spect``, for training; None where there is none.
+        pseudonym: of the patient, as a list gives it; "" where it gives none.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Pair:
     how: str = ""
     spect_uid: str = ""
     ct_uid: str = ""
+    transform: Path | None = None
+    pseudonym: str = ""
 
     def said(self) -> dict[str, str]:
         """SPECT, and CT or map, as people find them again: places from `base` and the choice of series."""

@@ -16,8 +16,7 @@ from jaxtyping import Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from mureg.attenuation.body import emission_outline
-from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
@@ -36,6 +35,7 @@ from mureg.registration.likelihood.profile import (
 )
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.spect import Acquisition, Physics
+from mureg.study import PreparedStudy
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -89,13 +89,7 @@ class ProfileLikelihood:
     largest_angle_deg: Positive = 45.0
     kind: Literal["projection"] = "projection"
 
-    def register(
-        self,
-        fixed: Volume,
-        moving: Volume,
-        acquisition: Acquisition | None = None,
-        maps: AttenuationMaps | None = None,
-    ) -> Registration:
+    def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; needs the projections, and computes where they lie.
 
         Two runs give the same numbers on a processor.
@@ -107,21 +101,23 @@ class ProfileLikelihood:
             RegistrationError: no projections, hardly a row near the heart that the map covers, or an implausible pose.
         """
         started = time.perf_counter()
+        fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
+        acquisition = study.acquisition
         if acquisition is None:
             raise RegistrationError(
                 "a reconstructed SPECT without its projections",
                 "projections, whose likelihood decides here",
                 "give the projections, or choose another registrar",
             )
-        start, warnings = self._start(fixed, moving)
+        start, warnings = self._start(study)
         heart = find_left_ventricle(fixed, moving.resampled(fixed.grid, start))
         device = acquisition.counts.device
         climb = _Climb(
             self,
             rebinned(acquisition, self.rebin, self.view_step if acquisition.n_views >= _MANY_VIEWS else 1),
-            (maps or AttenuationMaps(moving, None, AttenuationMap())).to(device),
-            emission_outline(fixed).to(device),
+            study.maps.to(device),
+            study.outline.to(device),
             heart.centre_mm,
         )
         top = climb.run(start)
@@ -139,10 +135,10 @@ class ProfileLikelihood:
             warnings=(*warnings, *_warnings(top.evidence)),
         )
 
-    def _start(self, fixed: Volume, moving: Volume) -> tuple[RigidTransform, tuple[str, ...]]:
+    def _start(self, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:
         if self.start == "headers":
             return RigidTransform.identity(), ()
-        return started_by(self.mutual_information, fixed, moving)
+        return started_by(self.mutual_information, study)
 
 
 @plain_dataclass(frozen=True, eq=False)

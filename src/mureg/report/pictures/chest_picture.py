@@ -51,6 +51,7 @@ class ChestPicture:
         self._maps = (assessment.mu_header, assessment.shown.mu)
         self._spect = smoothed(assessment.spect_uncorrected)
         self._rows = (_BEFORE, _WITHHELD if assessment.withheld else _AFTER)
+        self._boards = ("Checkerboard, before", _WITHHELD if assessment.withheld else "Checkerboard, after")
         self.heart = HeartLocation(assessment.heart.centre_mm, 1.0)  # where the decision measured the move
         self._bright = brightest_in_heart(self._spect, self.heart)
 
@@ -74,15 +75,15 @@ class ChestPicture:
                 x += width + _GAP
 
     def checkerboard(self, canvas: Canvas, left: float, top: float) -> None:
-        """Draw squares of map and emission in turn: transaxial and coronal, before and after."""
+        """Draw squares of map and emission in turn: transaxial and coronal, before and after (or at the pose found)."""
         width = (WIDTH - 3 * _GAP) / 4
         height = _SIZE_MM[1] * width / _SIZE_MM[0]
         x = left
         for view in (TRANSAXIAL, CORONAL):
             at = chest_centre(self._spect, self.heart, view)
             spect = plane(self._spect, view, at, _SIZE_MM)
-            for mu, when in zip(self._maps, ("before", "after"), strict=True):
-                canvas.text(x, top, f"Checkerboard, {when}", fontsize=7.5, fontweight="bold")
+            for mu, title in zip(self._maps, self._boards, strict=True):
+                canvas.text(x, top, title, fontsize=7.5, fontweight="bold")
                 axes = canvas.panel((x, top + _TITLE - 2, width, height), view, _SIZE_MM, at)
                 draw_checkerboard(axes, plane(mu, view, at, _SIZE_MM), spect, self._bright)
                 name(canvas, x, top + _TITLE - 2 + height, view.name)

@@ -31,19 +31,25 @@ _NAMES = (
     ("Corrected, map registered", "percent of its brightest segment"),
     ("Change by the registration", "points; thick edge: more than 5"),
 )
+_NAMES_WITHHELD = (
+    *_NAMES[:2],
+    ("Pose found, not given out", "corrected there; percent of its brightest"),
+    ("Change by the pose found", "points; thick edge: more than 5"),
+)
 
 Segments = Float[np.ndarray, " 17"]
 
 
-def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusion) -> None:
+def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusion, *, withheld: bool = False) -> None:
     """Draw four bull's eyes: anterior wall at the top, septum at the left, inferior below, lateral at the right.
 
     The first three in percent of each image's brightest segment; the fourth is the third less the second, in points,
-    with a thick edge around the segments of `perfusion.changed`.
+    with a thick edge around the segments of `perfusion.changed`. Where the pose is `withheld`, the titles say that it
+    is shown and not given out.
     """
     maps = [one.relative for one in (perfusion.uncorrected, perfusion.header, perfusion.registered)]
     side = (WIDTH - 3 * _GAP) / 4
-    for column, (name, said) in enumerate(_NAMES):
+    for column, (name, said) in enumerate(_NAMES_WITHHELD if withheld else _NAMES):
         x = left + column * (side + _GAP)
         canvas.text(x + side / 2, top + 2, name, fontsize=8, fontweight="bold", ha="center")
         canvas.text(x + side / 2, top + 18, said, fontsize=7, ha="center")

@@ -80,8 +80,9 @@ def compose_quality(assessment: Assessment) -> Canvas:
     _chest_row(canvas, layout, 0, (assessment.mu_header, "BEFORE  (scanner position)"), uncorrected, heart, BEFORE)
     after = "FOUND  (not given out)" if assessment.withheld else "AFTER  (pose given out)"
     _chest_row(canvas, layout, 1, (shown.mu, after), uncorrected, heart, AFTER)
-    _heart_row(canvas, layout, 0, uncorrected, heart)
-    _heart_row(canvas, layout, 1, corrected, heart)
+    _heart_row(canvas, layout, 0, "UNCORRECTED", uncorrected, heart)
+    where = "\n(pose found)" if assessment.withheld else ""
+    _heart_row(canvas, layout, 1, f"CORRECTED{where}", corrected, heart)
     _words(canvas, layout, assessment, heart)
     return canvas
 
@@ -111,10 +112,11 @@ def _chest_row(
         left += width + layout.gap
 
 
-def _heart_row(canvas: Canvas, layout: _Layout, row: int, spect: Volume | None, heart: HeartLocation) -> None:
+def _heart_row(
+    canvas: Canvas, layout: _Layout, row: int, label: str, spect: Volume | None, heart: HeartLocation
+) -> None:
     side, gap = layout.heart_side, layout.gap
     top = layout.heart_top + row * (side + gap)
-    label = ("UNCORRECTED", "CORRECTED")[row]
     canvas.text(34, top + side / 2, label, rotation=90, va="center", ha="center", fontweight="bold")
     if spect is None:
         canvas.text(layout.left, top + side / 2, "no corrected image was made", color=FAINT, va="center")
@@ -150,7 +152,8 @@ def _words(canvas: Canvas, layout: _Layout, assessment: Assessment, heart: Heart
     )
     if move.rms_mm == 0.0:
         title = "Map not moved"
-    canvas.text(x, y, title, fontsize=14, fontweight="bold", color=CAUTION if large else AFTER)
+    size = 12 if assessment.withheld else 14  # the longer words must end inside the picture
+    canvas.text(x, y, title, fontsize=size, fontweight="bold", color=CAUTION if large else AFTER)
     lines = [
         f"{abs(mm):.1f} mm {toward} ({abs(mm) / spacing:.1f} pixels)"
         for mm, toward, spacing in zip(move.mean_mm, move.toward, grid.spacing_mm, strict=True)

@@ -48,7 +48,7 @@ class CtAnatomyRange:
         scale: least and greatest overall size, relative to the CT.
         deformation_mm: greatest standard deviation of the smooth deformation along each axis.
         wavelength_mm: distance between independent values of the deformation.
-        cts: names of the CTs to take; left out, the three of rung `real-ct`.
+        cts: names of the CTs to take; left out, the three of level `real-ct`.
     """
 
     kind: Literal["real-ct"] = "real-ct"
