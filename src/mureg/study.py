@@ -148,6 +148,11 @@ class PreparedStudy:
     acquisition: Acquisition | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        table = "no table" if self.maps.table is None else "a table"
+        source = "no projections" if self.acquisition is None else repr(self.acquisition)
+        return f"PreparedStudy(uncorrected={self.uncorrected}, body={self.body}, {table}, {source})"
+
     @classmethod
     def from_images(cls, uncorrected: Volume, body: Volume, acquisition: Acquisition | None = None) -> PreparedStudy:
         """From an uncorrected SPECT and a map of the body in 1/cm that is used as it is, without a table."""

@@ -79,7 +79,7 @@ def test_the_centre_of_the_emission_lies_on_the_centre_of_the_map_afterwards() -
     values[6:9, 10:14, 3:5] = 1.0
     fixed = mureg.Volume.from_numpy(values, grid, mureg.Quantity.ACTIVITY)
     moving = mureg.Volume.from_numpy(np.roll(values, (2, -3, 4), (0, 1, 2)), grid, mureg.Quantity.MU_PER_CM)
-    found = registrar_named("centre_of_mass:CentreOfMass")().register(fixed, moving)
+    found = registrar_named("centre_of_mass:CentreOfMass")().register(mureg.PreparedStudy.from_images(fixed, moving))
     np.testing.assert_allclose(found.shift_mm, (10.0, -15.0, 20.0), atol=1e-9)
 
 

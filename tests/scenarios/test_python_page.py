@@ -18,10 +18,8 @@ def test_its_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys) -> No
     (tmp_path / "spect.dcm").symlink_to(sample_folder() / "spect.dcm")
     (tmp_path / "ct").symlink_to(sample_folder() / "ct")
     monkeypatch.chdir(tmp_path)
-    whole = mureg.run
-    monkeypatch.setattr(
-        mureg, "run", lambda study: whole(study, mureg.MutualInformation(), correct=False), raising=False
-    )
+    whole, quick = mureg.examine, mureg.StudySettings(mureg.MutualInformation())
+    monkeypatch.setattr(mureg, "examine", lambda study: whole(study, quick, correct=False))
     scope: dict = {}
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.S | re.M):
         exec(compile(block, PAGE.name, "exec"), scope)

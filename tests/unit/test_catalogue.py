@@ -37,9 +37,9 @@ OTHERS = """
 class Stays:
     kind = "stays"
     def __init__(self, times=1): self.times = times
-    def register(self, fixed, moving, acquisition=None, maps=None): ...
+    def register(self, study): ...
 class NoKind:
-    def register(self, fixed, moving): ...
+    def register(self, study): ...
 class NoMethod:
     kind = "no-method"
 a_function = print
@@ -55,7 +55,7 @@ class Plain:
     sizes: tuple[float, ...] = (4.0, 2.0)
     kind: Literal["plain"] = "plain"
 
-    def register(self, fixed, moving): ...
+    def register(self, study): ...
 
 
 class Bare:
@@ -68,7 +68,7 @@ class Bare:
             raise ValueError("less than one step")
         self.steps, self.path, self._cache = steps, path, {}
 
-    def register(self, fixed, moving): ...
+    def register(self, study): ...
 
 
 class Slotted:
@@ -78,14 +78,14 @@ class Slotted:
     def __init__(self, colour: str = "red") -> None:
         self.colour = Enum("Colour", {"RED": colour}).RED
 
-    def register(self, fixed, moving): ...
+    def register(self, study): ...
 
 
 class Model(BaseModel):
     steps: int = 3
     kind: str = "model"
 
-    def register(self, fixed, moving): ...
+    def register(self, study): ...
 
 
 class TestNames:

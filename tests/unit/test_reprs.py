@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mureg import Acquisition, Ct, Grid, Quantity, Registration, RigidTransform, Study, Volume
+from mureg import Acquisition, Ct, Grid, PreparedStudy, Quantity, Registration, RigidTransform, Study, Volume
 from mureg.assessment.result import Confidence
 from mureg.spect import EnergyWindow
 from mureg.study import PatientIdentity
@@ -41,6 +41,14 @@ def test_a_study_names_both_sides_and_no_patient() -> None:
         study
     )
     assert not any(word in repr(study) for word in ("4711", "DOE", "1950", "pseudonym"))
+
+
+def test_a_prepared_study() -> None:
+    volume = Volume.from_numpy(np.zeros((3, 4, 5)), Grid.centred((3, 4, 5), (1, 1, 2)), Quantity.MU_PER_CM)
+    image = volume.with_values(volume.values, Quantity.COUNTS)
+    assert repr(PreparedStudy.from_images(image, volume)) == (
+        f"PreparedStudy(uncorrected={image}, body={volume}, no table, no projections)"
+    )
 
 
 def test_a_grid_and_a_transform() -> None:
