@@ -30,7 +30,7 @@ from mureg.registration.network import Card, card_path, load_network, save_netwo
 from mureg.registration.networks import NETWORKS, initialised, network_named
 from support.plug_in import installed
 
-HERE = "test_catalogue"
+HERE = "test_algorithms_by_name"
 EMPTY = Catalogue("registrar", "mureg.registrars", "register", {})
 
 OTHERS = """
