@@ -37,7 +37,7 @@ class Silent:
 
 @dataclass
 class Pace:
-    """Reports the rate once and then the position, at most every 0.3 s, so that the device is not waited for at each step."""
+    """Reports the rate once and then the position, at most every 0.3 s: each report waits for the device."""
 
     report: Report
     before: int
