@@ -225,9 +225,9 @@ class Truth:
 
     @property
     def remainder_mm(self) -> float:
-        """What no rigid motion of the heart can mend: root mean square over its points."""
-        left = self.ct_from_spect.apply(self.heart_points_mm) - self.heart_points_in_ct_mm
-        return float(np.sqrt((left**2).sum(-1).mean()))
+        """Non-rigid residual of the heart, root mean square over its points (mm)."""
+        residual = self.ct_from_spect.apply(self.heart_points_mm) - self.heart_points_in_ct_mm
+        return float(np.sqrt((residual**2).sum(-1).mean()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -149,7 +149,7 @@ class Assessment:
         confidence: of the pose found; None where the registrar states no covariance.
         perfusion: None where there is no corrected image, or no ventricle was found in it.
         mismatch_percent: published myocardium-to-mediastinum mismatch index, by "header" and "registered" (the pose
-            found); empty where it cannot be told.
+            found); empty where it is not available.
         warnings: one sentence each, by rank.
         figures: further numbers that the decision rests on, by name.
     """

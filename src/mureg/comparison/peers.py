@@ -141,7 +141,7 @@ class PeerProcess:
         return {**answer, "seconds": answer["seconds"] + prepared_s}
 
     def close(self) -> None:
-        """Let the programs go; asked again they start again."""
+        """Stop the worker process; the next call restarts it."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,21 @@ def reading(name: str) -> Iterator[None]:
         config.settings.reading_validation_mode = mode
 
 
+_HEADERS_KEPT = 1024
+"""Headers in memory: several series of one study, about 20 kB each."""
+
+
 def read_header(path: Path) -> Dataset:
-    """The object without its pixels."""
+    """The object without its pixels; not to be changed, for who reads the same file next gets the same object.
+
+    A file that has changed since (size, times, place on the disk) is read again.
+    """
+    status = path.stat()
+    return _kept_header(path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+
+
+@lru_cache(maxsize=_HEADERS_KEPT)
+def _kept_header(path: Path, _status: tuple[int, ...]) -> Dataset:
     return _read(path, headers_only=True)
 
 

@@ -194,7 +194,7 @@ def _set_camera(nm: Dataset, header: Dataset | None) -> None:
 
 
 def _photopeak(header: Dataset) -> int:
-    """Index of the photopeak window of a template, 0 where it cannot be told."""
+    """Index of the photopeak window of a template, 0 where the header does not say."""
     nuclide, lines_kev, _ = nuclide_and_lines(header)
     try:
         windows, _ = energy_windows(header, len(items(header, "EnergyWindowInformationSequence")), lines_kev[0])

@@ -119,10 +119,10 @@ class DenseBlock(nn.Module):
 
 
 class Apart(nn.Module):
-    """No exchange: either stream goes on as it was."""
+    """No exchange between the two streams."""
 
     def forward(self, first: Features, second: Features) -> tuple[Features, Features]:
-        """Both as they came."""
+        """Return both feature maps unchanged."""
         return first, second
 
 
