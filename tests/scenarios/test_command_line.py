@@ -83,7 +83,7 @@ def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:
 
 
 def test_python_gives_the_same_answer(results) -> None:
-    """`mureg.run` and the command line: one pose, one decision, one number for the move, to the last digit."""
+    """`mureg.examine` and the command line: one pose, one decision, one number for the move, to the last digit."""
     written = json.loads((results / "registration.json").read_text())
     method = algorithms_from(results / "settings.toml")[1]
     study = mureg.read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
