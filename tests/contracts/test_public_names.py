@@ -78,6 +78,7 @@ mureg.regsiter(study)
 """
 
 
+@pytest.mark.slow
 def test_the_script_of_a_user_sees_types(tmp_path) -> None:
     """With the package installed as any other: through a path file, where only `py.typed` makes it count."""
     import mypy
