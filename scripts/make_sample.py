@@ -24,15 +24,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from mureg.simulate.camera import Camera, Collimator, binned
+from mureg.simulate.patient import HeartLandmarks, Patient, on_grid, patient_from_ct
+from mureg.simulate.scatter import SingleScatter
 
 from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.dicom.ct_write import write_ct_series
 from mureg.io.nm.write_tomo import write_nm_tomo
-from mureg.simulate.camera import Camera, Collimator, binned
 from mureg.simulate.misalignment import Motion, moved
-from mureg.simulate.patient import HeartLandmarks, Patient, on_grid, patient_from_ct
-from mureg.simulate.scatter import SingleScatter
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.spect.compton import LINE_KEV
 from mureg.study import Ct

@@ -13,8 +13,8 @@ from mureg.cli import main as command_line
 from mureg.io import inputs as dicom_inputs
 from mureg.io.dicom.secondary_capture import Pages
 from mureg.io.results import require_ct
-from mureg.results import AsDicom
 from mureg.report.pictures.chest import smoothed
+from mureg.results import AsDicom
 from support.assessments import drawn_assessment
 from support.dicom import change, chest_like
 from support.dicom_study import WHEN, study

@@ -24,7 +24,7 @@ from mureg.recon import Osem
 from mureg.recon.images import reconstruct
 from mureg.simulate.anatomy import Anatomy, Points
 from mureg.simulate.breathing import Breathing, Pose, shifted
-from mureg.simulate.camera import low_energy_collimator
+from mureg.simulate.collimators import low_energy_collimator
 from mureg.simulate.ct_scan import CtScan
 from mureg.simulate.gamma_camera import GammaCamera
 from mureg.simulate.hot_spots import with_hot_spots

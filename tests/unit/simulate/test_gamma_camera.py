@@ -1,4 +1,4 @@
-"""The camera of a breathing patient against closed forms, and against two projectors it shares nothing with."""
+"""The camera of a breathing patient against closed forms, and against two other projectors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scipy.ndimage import gaussian_filter
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.simulate.camera import MU_LEAD_PER_CM, Camera, binned
 from mureg.simulate.gamma_camera import GammaCamera
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import Collimator as Resolution
+from support.second_camera.camera import MU_LEAD_PER_CM, Camera, binned
 
 GRID = Grid.centred((80, 64, 56), (4.5,) * 3, (12.0, -7.0, 30.0))
 ANGLES = np.array([0.0, 33.0, 45.0, 90.0, 137.0, 180.0, 225.0, 270.0, 301.0])
