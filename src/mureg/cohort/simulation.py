@@ -44,7 +44,7 @@ _BEYOND_ROWS_MM = 20.0
 _HEART_POINTS, _LIVER_POINTS = 256, 256
 _TABLE_PER_CM = 0.005
 _STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points", "liver")
-__all__ = ["case_name", "draw", "patient_name", "simulate_case"]
+__all__ = ["as_seen", "case_name", "case_of", "draw", "exposure", "patient_name", "simulate_case"]
 
 UNCORRECTED = Osem()
 """How a case's uncorrected image is reconstructed: as `mureg register` does."""
@@ -134,9 +134,18 @@ class Exposure:
     scatter: Float[Tensor, "window view row column"]
 
 
-def exposure(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Exposure:
-    """Draw a case, render the patient in every state and expect what the camera counts, without noise."""
-    drawn = draw(settings, index, ct_folder)
+def exposure(
+    settings: CohortSettings, index: int, ct_folder: Path | None = None, drawn: Drawn | None = None
+) -> Exposure:
+    """Render the patient in every state and expect what the camera counts, without noise.
+
+    Args:
+        settings: what the case is drawn from.
+        index: its number in the cohort, from 0.
+        ct_folder: real CTs, for anatomies made from them.
+        drawn: what `draw` gave, changed where wanted; drawn here where left out.
+    """
+    drawn = draw(settings, index, ct_folder) if drawn is None else drawn
     grid, reach = _emission_grid(drawn, settings)
     orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
     poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
@@ -163,7 +172,11 @@ def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None =
     Raises:
         UsageError: real CTs are asked for and not there.
     """
-    seen = exposure(settings, index, ct_folder)
+    return case_of(settings, index, exposure(settings, index, ct_folder))
+
+
+def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
+    """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth."""
     drawn, orbit = seen.drawn, seen.orbit
     counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
     acquisition = _acquisition(settings, drawn, orbit, torch.from_numpy(counts))
@@ -268,9 +281,9 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np
     for pose, share in zip(seen.poses, shares, strict=True):
         patient_from_spect = shifted(drawn.patient_from_spect, pose.shift_mm)
         lv_wall += float(share) * anatomy.heart_masks(grid, patient_from_spect, pose.breath)[0]
-    in_spect, in_ct = _as_seen(seen, anatomy.heart_points_mm(_HEART_POINTS, chance))
+    in_spect, in_ct = as_seen(seen, anatomy.heart_points_mm(_HEART_POINTS, chance))
     liver = anatomy.liver_points_mm(_LIVER_POINTS, of_liver)
-    liver_in_spect, liver_in_ct = _as_seen(seen, liver) if len(liver) else (None, None)
+    liver_in_spect, liver_in_ct = as_seen(seen, liver) if len(liver) else (None, None)
     weights = torch.from_numpy(shares).float()[:, None, None, None]
     mu, activity = (rebinned((values * weights).sum(0), seen.grid, grid) for values in (seen.mu, seen.activity))
     return Truth(
@@ -287,7 +300,7 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np
     )
 
 
-def _as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
+def as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
     """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT."""
     drawn, in_spect = seen.drawn, np.zeros_like(points_mm)
     for pose, share in zip(seen.poses, seen.shares.mean(0), strict=True):
