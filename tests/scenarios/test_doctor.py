@@ -45,7 +45,7 @@ def test_a_default_registrar_that_is_more_than_4_mm_off_fails(monkeypatch) -> No
     for off_mm, state in ((3.9, "ok"), (4.1, "fail")):
         shifted = truth.ct_from_spect @ RigidTransform.from_six((0.0, 0.0, off_mm), (0, 0, 0), (0, 0, 0))
         answer = SimpleNamespace(registration=SimpleNamespace(ct_from_spect=shifted))
-        monkeypatch.setattr(health, "run", lambda *_, answer=answer, **__: answer)
+        monkeypatch.setattr(health, "examine", lambda *_, answer=answer, **__: answer)
         check = health._sample("cpu")
         assert check.state == state
         assert f"{off_mm} mm off at the heart" in check.found

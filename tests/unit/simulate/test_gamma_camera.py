@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, Volume
+from mureg.simulate.collimators import low_energy_collimator
 from mureg.simulate.gamma_camera import GammaCamera
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import Collimator as Resolution
@@ -213,3 +214,22 @@ def test_geometry_that_does_not_fit_is_refused() -> None:
         replace(CAMERA, grid=Grid.centred((8, 8, 8), (4.0, 4.0, 5.0)))
     with pytest.raises(GeometryError, match="one of each"):
         replace(CAMERA, radii_mm=RADII[:-1])
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "hole_mm", "length_mm"),
+    [
+        ("SIEMENS", 1.11, 24.05),
+        ("Siemens Healthineers", 1.11, 24.05),
+        ("GE MEDICAL SYSTEMS", 1.5, 35.0),
+        ("", 1.5, 35.0),
+    ],
+)
+def test_the_simulated_collimators_have_their_makers_holes_and_lead_of_their_own(
+    manufacturer: str, hole_mm: float, length_mm: float
+) -> None:
+    """Anger's formula with 26.9/cm for lead, which the stored cohorts were made with."""
+    distance = np.array([0.0, 50.0, 150.0, 300.0])
+    effective_mm = length_mm - 2.0 / 2.69
+    width = np.sqrt((hole_mm * (effective_mm + distance) / effective_mm) ** 2 + 3.8**2)
+    assert low_energy_collimator(manufacturer).fwhm_mm(distance) == pytest.approx(width, rel=1e-12)
