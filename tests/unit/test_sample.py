@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
@@ -84,3 +88,26 @@ def test_the_table_runs_along_the_scanner_though_the_patient_is_turned() -> None
     assert turned_mm > 1.5 * step_mm, "the turn would be seen"
     lower_edge = [int(np.flatnonzero(hu[middle, :, k] > -500.0)[-1]) for k in range(n_slices)]
     assert np.ptp(lower_edge) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_the_script_remakes_it_bit_for_bit(shared_data, tmp_path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "make_sample.py"
+    command = [sys.executable, str(script), "--source", str(shared_data / "ct"), "--output", str(tmp_path / "sample")]
+    subprocess.run(command, check=True, capture_output=True)
+    files = {path.relative_to(tmp_path / "sample"): path for path in (tmp_path / "sample").rglob("*") if path.is_file()}
+    assert len(files) == 58
+    for name, path in files.items():
+        assert path.read_bytes() == (sample_folder() / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_a_study_that_is_there_is_not_replaced_unasked(shared_data, tmp_path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "make_sample.py"
+    (tmp_path / "spect.dcm").write_text("mine")
+    command = [sys.executable, str(script), "--source", str(shared_data / "ct"), "--output", str(tmp_path)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["spect.dcm"]
+    assert (tmp_path / "spect.dcm").read_text() == "mine"
