@@ -26,7 +26,7 @@ from mureg.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
 
 _MOST_MM = 4.0
-"""The default leaves 2.8 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
+"""The default leaves 2.0 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
 
 State = Literal["ok", "warn", "fail"]
 

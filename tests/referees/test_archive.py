@@ -249,7 +249,7 @@ def test_the_moved_ct_is_one_volume_for_highdicom_as_for_simpleitk(back) -> None
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(back / "ct_moved")))
     image = reader.Execute()
     values = sitk.GetArrayFromImage(image)
-    for index in ((0, 0, 0), (40, 70, 31), (130, 10, 60)):
+    for index in ((0, 0, 0), (40, 70, 31), (130, 10, 50)):
         place = np.array(image.TransformIndexToPhysicalPoint(index))
         k, j, i = np.rint(volume.map_reference_to_indices(place[None])[0]).astype(int)
         assert volume.array[k, j, i] == values[index[2], index[1], index[0]]
