@@ -8,29 +8,33 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
+from mureg.cli import logs
 from mureg.errors import MuregError, RefusedError
 from mureg.files.temporary import own_temporary_folder
 
 VERBS = {
-    "demo": "run everything on the sample study that comes with mureg and compare with the truth",
-    "register": "lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart",
-    "batch": "register many studies of a list or a folder; goes on where it was stopped, sums up the worst first",
+    "demo": "register the sample study of the package and compare with the truth",
+    "register": "register a CT or attenuation map to a SPECT study and reconstruct the corrected image",
+    "batch": "register many studies from a list or a folder, with a summary page",
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
-    "inspect": "say what a file or folder holds: series, geometry, orientation, units, guesses",
-    "simulate": "make a cohort of virtual patients with known truth, on one machine or on a cluster",
-    "evaluate": "compare registrars on virtual patients: errors, images, polar maps, tables and figures",
-    "train": "train a registration network on a cohort or on a list of pairs; goes on where it was stopped",
-    "finetune": "go on training weights on your own patients",
-    "doctor": "check the installation: libraries, device, sample study, weights, no use of a network",
-    "export": "write a simulated case as DICOM, as a hospital would have it",
+    "inspect": "list the series in a file or folder: geometry, orientation, units, assumptions",
+    "settings": "print all algorithm settings as commented TOML",
+    "simulate": "simulate a cohort of virtual patients with known truth",
+    "evaluate": "compare registrars on virtual patients: errors, images, tables, figures",
+    "train": "train a registration network on a cohort or a list of pairs",
+    "finetune": "continue training weights on your own patients",
+    "doctor": "check the installation: libraries, device, weights, sample study",
+    "export": "write a virtual patient as DICOM",
 }
 
 _BY_HAND = 130
+_SHOW_FAULTS = "MUREG_TRACEBACK"
 _stopped_by: list[int] = []
 
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
@@ -45,19 +49,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb == "--version":
         print(f"mureg {__version__}")
         return 0
+    if verb == "--print-completion":
+        return _print_completion(rest)
     if verb not in VERBS:
-        print(f"mureg: found no verb {verb!r}; expected one of {', '.join(VERBS)}; see mureg --help.", file=sys.stderr)
+        nearest = ", ".join(get_close_matches(verb, VERBS) or VERBS)
+        print(f"mureg: there is no verb {verb!r}; expected one of {nearest}; see mureg --help.", file=sys.stderr)
         return 2
+    code = _BY_HAND
     try:
-        code: int = _loaded(f"mureg.cli.{verb}").main(rest)
+        code = _loaded(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
         refused = "decision refused: " if isinstance(problem, RefusedError) else ""
         print(f"mureg: {refused}{problem}", file=sys.stderr)
-        return problem.exit_code
+        logs.note_refusal(problem)
+        code = problem.exit_code
     except KeyboardInterrupt:
         print("mureg: stopped; nothing was written.", file=sys.stderr)
-        return _BY_HAND
+    except Exception as problem:
+        logs.note_fault(problem)
+        raise
+    finally:
+        logs.end(code)
     return code
+
+
+def _print_completion(words: Sequence[str]) -> int:
+    """Print the completion script for a shell; see `mureg.cli.completion`."""
+    from mureg.cli.completion import SHELLS, script
+    from mureg.cli.help import options_of
+
+    if len(words) != 1 or words[0] not in SHELLS:
+        print(f"mureg: --print-completion needs a shell; expected one of {', '.join(SHELLS)}.", file=sys.stderr)
+        return 2
+    classes = {verb: _loaded(f"mureg.cli.{verb}").OPTIONS for verb in VERBS}
+    print(script(words[0], {verb: (VERBS[verb], list(options_of(options))) for verb, options in classes.items()}))
+    return 0
 
 
 def _loaded(name: str) -> ModuleType:
@@ -75,11 +101,14 @@ def _loaded(name: str) -> ModuleType:
 def overview() -> str:
     """What ``mureg --help`` prints."""
     width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:{width}}  {says}" for verb, says in VERBS.items())
+    verbs = "\n".join(f"  {verb:{width}}  {sentence}" for verb, sentence in VERBS.items())
     return (
-        f"mureg {__version__}: lays a CT attenuation map onto a cardiac SPECT and reconstructs the corrected heart.\n\n"
+        f"mureg {__version__}: register a CT attenuation map to a cardiac SPECT study, decide whether it had to be\n"
+        f"moved, and reconstruct the attenuation-corrected image.\n\n"
         f"usage: mureg VERB [OPTIONS]\n\n{verbs}\n\n"
-        "mureg VERB --help lists the options of a verb; mureg --version prints the version.\n"
+        "mureg VERB --help               options of a verb, with an example\n"
+        "mureg --version                 version\n"
+        "mureg --print-completion SHELL  completion script for bash, zsh, fish or powershell\n"
         "Exit codes: 0 done, 2 wrong usage, 3 refused by the safety checks, 4 unreadable input, "
         "5 some of a batch failed.\n"
         f"{RESEARCH_USE_ONLY}"
@@ -99,7 +128,7 @@ def entry() -> None:
 
 
 def _ended() -> int:
-    """Prepare the process, run the verb, and say in one line why nothing could be written or printed."""
+    """Prepare the process, run the verb, and print in one line why nothing could be written or printed."""
     keep_out_of_home()
     # threads that wait sleep: awake, where another program has a core, they take four times as long for everything
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -111,9 +140,16 @@ def _ended() -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         code = 141
     except OSError as problem:
-        said = f"stopped by the system ({problem.strerror}); expected room to write"
-        print(f"mureg: {said}; choose another place or free the disk.", file=sys.stderr)
+        reason = f"stopped by the system ({problem.strerror}); expected room to write"
+        print(f"mureg: {reason}; choose another place or free the disk.", file=sys.stderr)
         code = 2
+    except Exception as problem:
+        if os.environ.get(_SHOW_FAULTS):
+            raise
+        reason = f"a fault in mureg ({type(problem).__name__}); expected none"
+        remedy = f"run it again with --log FILE and report the log, or set {_SHOW_FAULTS}=1 to see the traceback"
+        print(f"mureg: {reason}; {remedy}.", file=sys.stderr)
+        code = 1
     else:
         return code
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)

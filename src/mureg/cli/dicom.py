@@ -15,8 +15,8 @@ class DicomOut:
     """Results as DICOM.
 
     Attributes:
-        dicom: write the results as DICOM too, into dicom/ (registration, map, reconstructions, report).
-        moved_ct: and the CT at its registered place, as a derived series; means --dicom as well.
+        dicom: also write registration, map, images and report as DICOM, into dicom/.
+        moved_ct: also write the registered CT as a DICOM series; includes --dicom.
     """
 
     dicom: bool = False

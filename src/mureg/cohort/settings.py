@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
+from mureg.files.settings import Table
+from mureg.files.validation import validated
 from mureg.io.plain_text import read_text
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import CtAnatomyRange
@@ -115,22 +117,25 @@ def load_settings(name_or_path: str) -> CohortSettings:
 def from_toml(text: str, where: str = "cohort.toml") -> CohortSettings:
     """Settings from TOML; what it leaves out keeps its default."""
     try:
-        return TypeAdapter(CohortSettings).validate_python(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as problem:
-        reason = str(problem).splitlines()[0]
-        if isinstance(problem, ValidationError):
-            first = problem.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
         raise UsageError(
-            f"cohort settings {Path(where).name} cannot be used ({reason})",
+            f"cohort settings {Path(where).name} are not TOML ({str(problem).splitlines()[0]})",
             "settings as in a cohort.toml that mureg wrote",
             "correct the file",
         ) from problem
+    return validated(CohortSettings, table, f"cohort settings {Path(where).name}")
+
+
+def as_table(settings: CohortSettings) -> Table:
+    """Every setting, defaults included, as a plain table."""
+    table: Table = _plain(asdict(settings))
+    return table
 
 
 def as_toml(settings: CohortSettings) -> str:
-    """Every setting, defaults included, as TOML that `from_toml` reads back."""
-    return tomli_w.dumps(_plain(asdict(settings)))
+    """`as_table` as TOML that `from_toml` reads back."""
+    return tomli_w.dumps(as_table(settings))
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 import mureg
@@ -20,6 +20,7 @@ from mureg.comparison.peers import Ants, Elastix, Peer
 from mureg.comparison.rows import Measurement
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
+from mureg.files.validation import validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
@@ -108,18 +109,20 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         tables = tomllib.loads(read_text(path))
-        settings: Settings = TypeAdapter(Settings).validate_python(
-            {name: table for name, table in tables.items() if name not in ("run", "methods")}
-        )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as problem:
-        first = problem.errors()[0] if isinstance(problem, ValidationError) else None
-        reason = str(problem) if first is None else f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else str(problem).splitlines()[0]
         raise UsageError(
-            f"settings file {path.name} cannot be used ({reason.splitlines()[0]})",
+            f"settings file {path.name} cannot be used ({reason})",
             "a TOML file as mureg evaluate writes it beside its results",
             "correct it, or start from such a file",
         ) from problem
-    return settings
+    table = {name: table for name, table in tables.items() if name not in ("run", "methods")}
+    return validated(Settings, table, f"settings file {path.name}")
+
+
+def changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    """Settings with changes such as ``near_heart.passes=3``. Raises `UsageError` for one that does not fit."""
+    return validated(Settings, with_changes(asdict(settings), changes), "--set") if changes else settings
 
 
 def settings_toml(

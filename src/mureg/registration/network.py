@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.validation import mistake
 from mureg.geometry import RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
@@ -110,7 +111,7 @@ class Card:
             settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(network)
         except ValidationError as problem:
             raise UnreadableInputError(
-                f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",
+                f"settings of the network {self.kind} that do not fit ({mistake(problem, NETWORKS[self.kind])[0]})",
                 "the settings it was trained with",
                 "use the mureg that trained it",
             ) from problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAda
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
+from mureg.files.validation import mistake, split_change, validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import NETWORKS, NetworkSettings, preset
@@ -114,7 +115,8 @@ def _network(value: Any) -> Any:
     try:
         return TypeAdapter(NETWORKS[kind]).validate_python(table)
     except ValidationError as problem:
-        raise ValueError(_first_mistake(problem)) from problem
+        sentence, expected = mistake(problem, NETWORKS[kind])
+        raise ValueError(f"{sentence}; expected {expected}") from problem
 
 
 AnyNetwork = Annotated[NetworkSettings, SkipValidation, BeforeValidator(_network)]
@@ -223,15 +225,17 @@ def read_table(name_or_path: str) -> Table:
 
 def settings_from(table: Table, where: str, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
     """Settings from tables. Raises `UsageError` that names the first mistake."""
-    merged = {**table, **(changes or {})}
-    try:
-        return TypeAdapter(TrainingSettings).validate_python(merged)
-    except ValidationError as problem:
-        raise UsageError(
-            f"training settings {Path(where).name} cannot be used ({_first_mistake(problem)})",
-            "settings as in a settings.toml that mureg wrote",
-            "correct the file",
-        ) from problem
+    return validated(TrainingSettings, {**table, **(changes or {})}, f"training settings {Path(where).name}")
+
+
+def table_with(table: Table, changes: Sequence[str]) -> Table:
+    """A table of training settings with changes such as ``epochs=5``; of epochs and samples the changed one counts."""
+    changed = with_changes(table, changes)
+    names = {split_change(change)[0][0] for change in changes}
+    for one, other in (("epochs", "samples"), ("samples", "epochs")):
+        if one in names and other not in names:
+            changed.pop(other, None)
+    return changed
 
 
 def as_table(settings: TrainingSettings) -> Table:
@@ -243,13 +247,6 @@ def as_table(settings: TrainingSettings) -> Table:
 def as_toml(settings: TrainingSettings) -> str:
     """`as_table` as text that `load_settings` reads back."""
     return tomli_w.dumps(as_table(settings))
-
-
-def _first_mistake(problem: ValidationError) -> str:
-    first = problem.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    said = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
-    return f"{where}: {said}" if where else said
 
 
 def _plain(value: Any) -> Any:
