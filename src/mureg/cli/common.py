@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,6 +16,7 @@ import tyro
 
 from mureg.cli.help import Flat, help_text
 from mureg.cli.messages import Messages, messages_of
+from mureg.cli.mistakes import mistake_in
 from mureg.errors import UsageError
 
 T = TypeVar("T")
@@ -52,15 +55,19 @@ class Common:
 
 
 def parse(verb: str, arguments: Sequence[str], options: type[T]) -> T:
-    """Parse the options of a verb; begin its log. On a mistake print what is wrong and exit with 2."""
+    """Parse the options of a verb; begin its log. Prints the help and exits where that is asked for.
+
+    Raises:
+        UsageError: the first mistake.
+    """
     if {"-h", "--help"} & set(arguments):
         print(help_text(verb, options))
         raise SystemExit(0)
-    parsed: T = tyro.cli(
-        options,
-        prog=f"mureg {verb}",
-        args=list(arguments),
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    unused = io.StringIO()  # tyro reports mistakes in its own form, with names of types
+    try:
+        with redirect_stdout(unused), redirect_stderr(unused):
+            parsed: T = tyro.cli(options, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit:
+        raise mistake_in(verb, options, arguments) from None
     messages_of(parsed).begin(verb, parsed)
     return parsed

@@ -65,7 +65,7 @@ def _fish(verbs: Verbs) -> str:
                 continue
             parts = [f"complete -c mureg -n '__fish_seen_subcommand_from {verb}' -l {option.name}"]
             parts += [f"-x -a '{' '.join(option.choices)}'"] if option.choices else []
-            parts += ["-r"] if option.takes_value and not option.choices else []
+            parts += ["-r"] if option.types and not option.choices else []
             lines.append(" ".join([*parts, f"-d {_fish_text(option.text)}"]))
     return "\n".join(lines) + "\n"
 

@@ -46,9 +46,7 @@ class Option:
         name: without hyphens in front.
         invocation: what is typed, such as "-o, --output PATH".
         text: what it does, with its default.
-        choices: the values that it takes, where they are few.
-        takes_value: whether a value follows.
-        is_path: whether that is a file or folder.
+        types: of the values that follow it; none for a flag.
         positional: whether it is given without its name.
         required: whether it must be given.
     """
@@ -56,18 +54,26 @@ class Option:
     name: str
     invocation: str
     text: str
-    choices: tuple[str, ...]
-    takes_value: bool
-    is_path: bool
+    types: tuple[Any, ...]
     positional: bool
     required: bool
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, where they are few."""
+        return tuple(str(choice) for kind in self.types if get_origin(kind) is Literal for choice in get_args(kind))
 
 
 def help_text(verb: str, options: type) -> str:
     """What ``mureg VERB --help`` prints."""
     width = max(60, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
     known = {option.name: option for option in (*options_of(options), _HELP)}
-    must = " ".join(o.invocation.split(", ")[-1] for o in known.values() if o.required)
+    words = {name: option.invocation.split(", ")[-1] for name, option in known.items()}
+    must = " ".join(
+        words[name] if option.required else f"[{words[name]}]"
+        for name, option in known.items()
+        if option.required or option.positional
+    )
     lines = [f"usage: mureg {verb} {must} [OPTIONS]".replace("  ", " ")]
     lines += [line for paragraph in opening(options).splitlines() for line in textwrap.wrap(paragraph, width)]
     for group, names in GROUPS.items():
@@ -92,7 +98,7 @@ def options_of(options: type) -> Iterator[Option]:
             yield _option(one.name, hint, marks, texts.get(one.name, ""), default)
 
 
-_HELP = Option("help", "-h, --help", "show this help", (), False, False, False, False)
+_HELP = Option("help", "-h, --help", "show this help", (), False, False)
 
 
 def _option(field: str, hint: Any, marks: tuple[Any, ...], text: str, default: Any) -> Option:
@@ -110,9 +116,7 @@ def _option(field: str, hint: Any, marks: tuple[Any, ...], text: str, default: A
         name,
         invocation,
         text.rstrip(".") + shown,
-        tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else (),
-        bool(metavar),
-        hint is Path,
+        _types(hint),
         positional,
         default is MISSING,
     )
@@ -131,12 +135,17 @@ def _plain(hint: Any) -> tuple[Any, tuple[Any, ...]]:
             return hint, marks
 
 
+def _types(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is tuple:
+        return tuple(part for part in get_args(hint) if part is not Ellipsis)
+    return () if hint is bool else (hint,)
+
+
 def _metavar(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "{" + ",".join(map(str, get_args(hint))) + "}"
     if get_origin(hint) is tuple:
-        parts = [part for part in get_args(hint) if part is not Ellipsis]
-        return " ".join(map(_metavar, parts))
+        return " ".join(map(_metavar, _types(hint)))
     return {bool: "", Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}.get(hint, "VALUE")
 
 

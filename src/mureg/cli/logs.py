@@ -91,7 +91,7 @@ def _file_handler(file: Path, others: Iterable[Path | None]) -> logging.Handler:
         ) from problem  # fmt: skip
     require_writable(file.parent)
     try:
-        if file.exists() and not file.read_bytes().startswith(_FIRST_LINE):
+        if file.exists() and not _is_log(file):
             raise UsageError(
                 f"--log {file.name} is there and is not a log of mureg",
                 "a new file, or a log that mureg wrote",
@@ -109,6 +109,13 @@ def _file_handler(file: Path, others: Iterable[Path | None]) -> logging.Handler:
     handler.setLevel(logging.INFO)
     handler.setFormatter(_OneLine(_FORM))
     return handler
+
+
+def _is_log(file: Path) -> bool:
+    """Whether mureg began a file as a log; an empty file counts."""
+    with file.open("rb") as content:
+        head = content.read(len(_FIRST_LINE))
+    return head in (b"", _FIRST_LINE)
 
 
 def _raised_at(trace: TracebackType | None) -> str:

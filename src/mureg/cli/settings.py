@@ -37,7 +37,7 @@ class SettingsOptions:
     Save the output to a file, edit it, and give it to --settings. Lines that are left out keep their default.
 
     Attributes:
-        verb: the verb whose settings are printed; those of register serve batch and reconstruct too.
+        verb: register (also for batch and reconstruct), evaluate, train or simulate.
         registrar: registration method (default: near-heart, or that of --settings).
         settings: start from this TOML file; for train and simulate also a shipped name (small, paper, clinical, hard).
         changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.

@@ -51,8 +51,7 @@ OPTIONS = Train
 def main(arguments: Sequence[str]) -> int:
     """Parse, train, report."""
     options = parse("train", arguments, Train)
-    where = "--set" if options.changes else options.settings
-    settings = settings_from(table_with(read_table(options.settings), options.changes), where)
+    settings = settings_from(table_with(read_table(options.settings), options.changes), options.settings)
     return fit(_on(settings, options), options.output, options.sitting, options.common)
 
 

@@ -44,10 +44,10 @@ def validated(settings: type[T], table: Mapping[str, Any], where: str, prefix: s
 def mistake(problem: ValidationError, settings: type | None = None, prefix: str = "") -> tuple[str, str]:
     """The first mistake that pydantic reports: what is wrong, and what was expected. No class names, no links."""
     first = problem.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
+    path, classes = _walk(settings, [str(part) for part in first["loc"]])
     name = ".".join([prefix, *path] if prefix else path)
     if first["type"] in _UNKNOWN:
-        known = [] if settings is None else _keys_at(settings, path[:-1])
+        known = [one.name for option in classes[:1] for one in fields(option) if one.name != "kind"]
         return f"there is no setting {name}", nearest(path[-1], known)
     if first["type"] in _ABSENT:
         return f"{name or 'a setting'} is missing", "a value for it"
@@ -130,17 +130,22 @@ def _value(text: str) -> Any:
         return text
 
 
-def _keys_at(settings: type, path: Sequence[str]) -> list[str]:
-    """Names of the settings in the table at a path below a settings class; empty where it cannot be known."""
+def _walk(settings: type | None, path: Sequence[str]) -> tuple[list[str], list[Any]]:
+    """A path below a settings class without the kinds that pydantic adds, and the classes that hold its last name."""
+    names: list[str] = []
+    holders: list[Any] = []
     level: Any = settings
     for part in path:
         options = _classes(level)
-        if part.isdigit() or any(_kind(option) == part for option in options):
-            level = next((option for option in options if _kind(option) == part), level)
+        chosen = [option for option in options if _kind(option) == part]
+        if chosen and len(options) > 1:
+            level = chosen[0]
             continue
+        names.append(part)
+        holders = options
         hints = [get_type_hints(option) for option in options]
-        level = next((hint[part] for hint in hints if part in hint), None)
-    return [one.name for option in _classes(level)[:1] for one in fields(option) if one.name != "kind"]
+        level = level if part.isdigit() else next((hint[part] for hint in hints if part in hint), None)
+    return names, holders
 
 
 def _classes(hint: Any) -> list[Any]:
