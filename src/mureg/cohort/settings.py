@@ -37,14 +37,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Placement:
-    """How a patient is laid down for the CT, and what happens before the emission.
+    """Position of the patient in the CT, and motion before the SPECT.
 
     Attributes:
-        motion: between emission and CT.
-        share_without_motion: studies in which the patient did not move; breathing still differs.
-        off_centre_mm: how far the middle of the chest (x, y) and of the heart (z) may lie off the middle of the
-            SPECT's field in the CT.
-        roll_deg: how far the patient may lie turned about each axis in the CT.
+        motion: motion between CT and SPECT.
+        share_without_motion: share of the studies without motion (0 to 1); breathing still differs.
+        off_centre_mm: largest distance of the chest (x, y) and of the heart (z) from the centre of the SPECT field in
+            the CT (mm).
+        roll_deg: largest rotation of the patient about each axis in the CT (degrees).
     """
 
     motion: MotionRange
@@ -55,21 +55,21 @@ class Placement:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CohortSettings:
-    """A population: from what each part of a case is drawn.
+    """Distributions from which each part of a case is drawn.
 
     Attributes:
-        name: of the cohort; cases are called after it.
-        seed: all chance comes from it and the number of the case.
-        anatomy: bodies from distributions, or from real CTs.
-        tracer: uptake, defects, hot spots.
-        breathing: breathing and motion during the scan, and the phase of the CT.
-        placement: how the patient lies in the CT, and moves before the emission.
-        orbit: arc, views, counts.
-        ct: field, coverage, noise, contrast.
-        table: of the scanner.
-        scatter: how scattered photons are simulated.
-        voxel_mm: in which the camera is simulated; finer than the reconstruction.
-        studies_per_patient: cases that share one anatomy, with tracer, breathing, motion and scans of their own.
+        name: name of the cohort; it begins the names of its cases.
+        seed: seed; with the number of a case it decides everything that is drawn.
+        anatomy: anatomy: mathematical torsos, or real CTs.
+        tracer: tracer.
+        breathing: breathing.
+        placement: placement.
+        orbit: SPECT acquisition.
+        ct: CT acquisition.
+        table: patient table.
+        scatter: scatter.
+        voxel_mm: voxel size of the simulation (mm); finer than that of the reconstruction.
+        studies_per_patient: number of cases that share one anatomy.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]

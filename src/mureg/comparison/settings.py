@@ -30,12 +30,12 @@ Split = Literal["all", "train", "validation", "test"]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Resampling:
-    """Of the intervals.
+    """Bootstrap for the confidence intervals.
 
     Attributes:
-        level: of confidence.
-        resamples: of patients, with replacement.
-        seed: of the resamples.
+        level: confidence level (0 to 1).
+        resamples: number of bootstrap resamples of the patients.
+        seed: seed of the resamples.
     """
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -48,9 +48,13 @@ class Settings:
     """Everything about a comparison but its cases and its learned networks.
 
     Attributes:
-        measurement: what decides a figure besides the method.
-        resampling: of the intervals.
-        mutual_information, near_heart, projection, elastix, ants: settings of the methods that need no weights named.
+        measurement: measurement.
+        resampling: intervals.
+        mutual_information: method mutual-information.
+        near_heart: method near-heart.
+        projection: method projection.
+        elastix: method elastix.
+        ants: method ants.
     """
 
     measurement: Measurement = Measurement()

@@ -36,13 +36,14 @@ Positive = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Data:
-    """Which cases.
+    """Cases for training and validation.
 
     Attributes:
-        cases: a cohort's folder or a CSV file of pairs, divided by patient as `Cohort.split` does.
-        train, validation: instead, one folder or file for each set.
-        shares: of the patients of `cases` for training, validation and testing; the last are not touched.
-        split_seed: for another division.
+        cases: folder of a cohort or CSV list of pairs, divided by patient.
+        train: folder or CSV list for training, instead of cases.
+        validation: folder or CSV list for validation, instead of cases.
+        shares: shares of the patients of `cases` for training, validation and test; the test share stays unused.
+        split_seed: seed of the division.
     """
 
     cases: str = ""
@@ -69,15 +70,15 @@ class Data:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Optimiser:
-    """How the weights move; the defaults are the paper's.
+    """Update of the weights; the defaults are those of the paper.
 
     Attributes:
-        kind: Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019).
-        learning_rate: of the first epoch.
-        betas: decay of the two moments.
-        decay: factor on the learning rate from each epoch to the next.
-        weight_decay: of AdamW.
-        clip: largest norm of the whole gradient, 0 for no limit.
+        kind: Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019).
+        learning_rate: learning rate of the first epoch.
+        betas: decay rates of the two moments.
+        decay: factor on the learning rate after each epoch.
+        weight_decay: weight decay of AdamW.
+        clip: largest norm of the gradient; 0 for no limit.
     """
 
     kind: Literal["adam", "adamw"] = "adam"
@@ -90,11 +91,11 @@ class Optimiser:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Input:
-    """What the network is shown.
+    """Input of the network.
 
     Attributes:
-        blanked: ones instead of the SPECT, in training, validation and whenever the weights are used: what is learned
-            then comes from the map alone, which is leakage.
+        blanked: replace the SPECT by a constant image in training, validation and use (ablation): the network then
+            learns from the map alone, which measures leakage.
     """
 
     blanked: bool = False
@@ -127,22 +128,22 @@ class TrainingSettings:
     """A training run.
 
     Attributes:
-        network: its kind and fields, or its kind and a preset.
-        grid: lattice of its input; as many voxels as the network takes.
-        input: whether it is shown the SPECT.
-        data: which cases.
-        motion: as in the case, or drawn anew each time.
-        augmentation: changes that make more of few patients.
-        loss: what is made small.
-        optimiser: how.
-        epochs: how often every case is seen.
-        samples: instead of epochs, how many cases are seen in all, repetitions counted; the last epoch is cut short.
-        batch: cases a step, in each process.
+        network: network: its kind and fields, or its kind and a preset.
+        grid: grid of the input; its shape is that of the network.
+        input: input of the network.
+        data: cases.
+        motion: motion of the cases: as stored, or drawn again each time.
+        augmentation: random changes of the cases.
+        loss: loss.
+        optimiser: optimiser.
+        epochs: number of times that every case is seen.
+        samples: number of cases seen in all, repetitions counted, instead of epochs; the last epoch is cut short.
+        batch: cases in each step and process.
         validate_every: epochs between two validations; the last epoch is always validated.
-        seed: of the weights and of all that is drawn.
-        bf16: let matrix products and convolutions run in bfloat16.
-        channels_last: keep the channels of a voxel together in memory.
-        begin_from: SHA-256 of the weights that training begins from, "" for random ones.
+        seed: seed of the weights and of everything that is drawn.
+        bf16: compute matrix products and convolutions in bfloat16.
+        channels_last: store the channels of a voxel together in memory.
+        begin_from: SHA-256 of the weights that training begins from; "" for random weights.
     """
 
     network: AnyNetwork
