@@ -117,9 +117,10 @@ class TestRefusals:
 def test_a_terminal_shows_how_far_it_is(settings, tmp_path) -> None:
     """The bar, seen by a program that believes it has a terminal."""
     code = (
-        "from mureg.cli import simulate as verb\n"
+        "from mureg.cli.messages import Messages\n"
+        "from mureg.cli.progress import counting\n"
         "import sys, time\n"
-        "with verb._progress(False) as report:\n"
+        "with counting(Messages(), 'simulating', with_rate=True) as report:\n"
         "    for done in range(6):\n"
         "        report(done, 5)\n"
         "        time.sleep(0.3)\n"

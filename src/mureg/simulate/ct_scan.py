@@ -128,7 +128,7 @@ class CtRange:
         coverage_mm: length of the scan along z (mm).
         off_centre_mm: largest distance between the middle of the scan and the heart along z (mm).
         noise_hu: standard deviation of the noise (HU); 8 to 30 for low-dose scans.
-        streaks: strength of streak artefacts (0 to 1).
+        streaks: strength of streak artefacts; 1 is that of a low-dose scan.
         share_contrast: share of studies with contrast medium (0 to 1).
         contrast_hu: HU that contrast medium adds to blood.
         scanners: manufacturer, model and tube voltage (kV) in the header, with equal probability.

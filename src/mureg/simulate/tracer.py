@@ -98,7 +98,7 @@ class TracerRange:
     Attributes:
         share_rest: share of rest studies (0 to 1).
         blood, lung, soft_tissue, fat, breast, bone, rv_wall: lowest and highest uptake (per volume, normal wall is 1).
-        liver, gallbladder, spleen, kidney, stomach_wall, stomach, bowel: the same.
+        liver, gallbladder, spleen, kidney, stomach_wall, stomach, bowel: lowest and highest uptake, as above.
         share_with_defect: share of studies with a perfusion defect (0 to 1).
         defect_segments: fewest and most segments of a defect, within one territory and its neighbours.
         defect_severity: lowest and highest relative loss of uptake in a defect (0 to 1).
