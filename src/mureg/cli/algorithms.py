@@ -89,6 +89,7 @@ class Tuning:
             del table[REGISTRAR]
         _refuse_changes(self.changes, sections or _SECTIONS)
         changed = with_changes(table, self.changes)
+        where = "--registrar" if registrar is not None and registrar not in REGISTRARS else where
         return algorithms_of(changed, kind, "--set" if changed != table else where)
 
 
@@ -105,7 +106,7 @@ def algorithms_of(tables: Mapping[str, Table], registrar: str, where: str) -> Al
     """Settings from plain tables. Raises `UsageError` for the first mistake; see `Tuning.algorithms`."""
     if registrar not in REGISTRARS:
         raise UsageError(
-            f"there is no registrar {registrar}", nearest(registrar, REGISTRARS), "see mureg register --help"
+            f"{where}: there is no registrar {registrar}", nearest(registrar, REGISTRARS), "see mureg register --help"
         )
     classes = {REGISTRAR: REGISTRARS[registrar], **_CLASSES}
     defaults = Algorithms(registrar=REGISTRARS[registrar]()).tables()

@@ -23,7 +23,6 @@ from mureg.comparison import settings as comparison
 from mureg.errors import UsageError
 from mureg.files.settings import Table
 from mureg.training.settings import as_table as training_table
-from mureg.training.settings import load_settings as load_training
 from mureg.training.settings import read_table, settings_from, table_with
 
 Verb = Literal["register", "evaluate", "train", "simulate"]
@@ -61,9 +60,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parse("settings", arguments, SettingsOptions)
     if options.registrar is not None and options.verb != "register":
         raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")
-    settings, defaults, table = _settings(options)
+    settings, table = _settings(options)
     head = f"# Settings of mureg {options.verb}, mureg {__version__}; read back with {_READ_BACK[options.verb]}.\n\n"
-    options.messages.emit(table, [*(head + commented_toml(settings, defaults)).rstrip().splitlines()])
+    options.messages.emit(table, [*(head + commented_toml(settings)).rstrip().splitlines()])
     return 0
 
 
@@ -75,21 +74,21 @@ _READ_BACK = {
 }
 
 
-def _settings(options: SettingsOptions) -> tuple[Any, Any, Table]:
-    """The settings asked for, the defaults, and the settings as a plain table."""
+def _settings(options: SettingsOptions) -> tuple[Any, Table]:
+    """The settings asked for, and the same as a plain table."""
     place = options.settings or _SHIPPED.get(options.verb)
     if options.verb == "train":
         assert place is not None
         training = settings_from(table_with(read_table(place), options.changes), place)
-        return training, load_training(_SHIPPED["train"]), training_table(training)
+        return training, training_table(training)
     if options.verb == "simulate":
         assert place is not None
         cohort = changed_cohort(load_cohort(place), options.changes)
-        return cohort, load_cohort(_SHIPPED["simulate"]), cohort_table(cohort)
+        return cohort, cohort_table(cohort)
+    file = None if place is None else Path(place)
     if options.verb == "evaluate":
-        start = comparison.Settings() if place is None else comparison.read_settings(Path(place))
+        start = comparison.Settings() if file is None else comparison.read_settings(file)
         settings = comparison.changed(start, options.changes)
-        return settings, comparison.Settings(), asdict(settings)
-    tuning = Tuning(None if place is None else Path(place), options.changes)
-    algorithms = tuning.algorithms(options.registrar)
-    return algorithms, Tuning().algorithms(algorithms.registrar.kind), algorithms.tables()
+        return settings, asdict(settings)
+    algorithms = Tuning(file, options.changes).algorithms(options.registrar)
+    return algorithms, algorithms.tables()

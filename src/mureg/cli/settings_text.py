@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -16,27 +16,28 @@ from mureg.cli.docstrings import attribute_texts, opening
 _WIDTH = 100
 
 
-def commented_toml(settings: Any, defaults: Any = None) -> str:
+def commented_toml(settings: Any) -> str:
     """Settings as commented TOML, which reads back to the same settings.
 
     Args:
         settings: instance of a settings class. Nested settings classes become tables; None is left out.
-        defaults: the same with the values that the comments call default; `settings` itself where left out.
     """
-    return "\n".join(_lines("", settings, settings if defaults is None else defaults)).strip() + "\n"
+    return "\n".join(_lines("", settings, None)).strip() + "\n"
 
 
 def _lines(name: str, settings: Any, default: Any) -> Iterator[str]:
-    """One table and those below it."""
+    """One table and those below it; `default` is what its place has by default, None where that is nothing."""
     texts, hints = attribute_texts(type(settings)), get_type_hints(type(settings), include_extras=True)
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    defaults = {field.name: _default(field) for field in fields(settings)}
+    if type(default) is type(settings):
+        defaults = {key: getattr(default, key) for key in values}
     nested = {key: value for key, value in values.items() if is_dataclass(value)}
     for key, value in values.items():
         if key in nested or value is None:
             continue
         if key != "kind":
-            plain = getattr(default, key) if type(default) is type(settings) else value
-            parts = (_sentence(texts.get(key, "")), _allowed(hints[key]), f"Default: {_value(plain)}.")
+            parts = (_sentence(texts.get(key, "")), _allowed(hints[key]), _default_words(defaults[key]))
             yield from _comment(" ".join(part for part in parts if part))
         yield f"{key} = {_value(value)}"
     for key, value in nested.items():
@@ -45,7 +46,18 @@ def _lines(name: str, settings: Any, default: Any) -> Iterator[str]:
         algorithm = opening(type(value)).splitlines()[0]
         yield from _comment(text if algorithm in text else f"{text} {algorithm}".strip())
         yield f"[{name}{key}]"
-        yield from _lines(f"{name}{key}.", value, getattr(default, key, value))
+        yield from _lines(f"{name}{key}.", value, defaults[key])
+
+
+def _default(field: Any) -> Any:
+    """The default of a field, MISSING where it has none."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _default_words(default: Any) -> str:
+    if default is MISSING:
+        return "Required."
+    return "Default: none." if default is None else f"Default: {_value(default)}."
 
 
 def _comment(text: str) -> list[str]:

@@ -120,7 +120,7 @@ def from_toml(text: str, where: str = "cohort.toml") -> CohortSettings:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise UsageError(
-            f"cohort settings {Path(where).name} are not TOML ({str(problem).splitlines()[0]})",
+            f"cohort settings {Path(where).name} cannot be used (not TOML: {str(problem).splitlines()[0]})",
             "settings as in a cohort.toml that mureg wrote",
             "correct the file",
         ) from problem

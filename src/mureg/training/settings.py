@@ -218,7 +218,7 @@ def read_table(name_or_path: str) -> Table:
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise UsageError(
-            f"no training settings in {name_or_path} ({str(problem).splitlines()[0]})",
+            f"no training settings in {name_or_path} ({_reason(problem)})",
             f"one of {', '.join(SHIPPED)}, or the path of a TOML file",
             "start from a settings.toml that mureg wrote",
         ) from problem
@@ -255,3 +255,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _reason(problem: Exception) -> str:
+    """Why a file could not be read, in one line."""
+    return str(problem.strerror if isinstance(problem, OSError) else problem).splitlines()[0]
