@@ -86,7 +86,7 @@ def test_a_fault_is_noted_by_its_place_alone(tmp_path: Path, monkeypatch) -> Non
     text = (tmp_path / "run.log").read_text("utf-8")
     assert re.search(r"fault in mureg: ZeroDivisionError in .*cli/inspect\.py:\d+", text)
     assert "JANE" not in text
-    assert "ended with exit code" in text
+    assert "ended with exit code 1" in text
 
 
 def test_quiet_prints_nothing_but_errors(tmp_path: Path, capsys) -> None:

@@ -41,7 +41,7 @@ def test_a_cohort_is_made_exported_and_read(settings, tmp_path, capsys, monkeypa
     assert main(["simulate", "--cohort", settings, "--n", "2", "-o", str(out), "--dicom"]) == 0
     said, err = capsys.readouterr()
     assert err == "", "no progress bar where there is no terminal"
-    for words in ("2 cases, 0 were there, 0 failed", "s a case", str(out), "card.md"):
+    for words in ("2 cases, 0 done before, 0 failed", "s a case", str(out), "card.md"):
         assert words in said
     case = read_case(out / CASES / "small-000001")
     study = read_study(out / "dicom" / case.name / "spect.dcm", ct=out / "dicom" / case.name / "ct")

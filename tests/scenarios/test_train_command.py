@@ -62,7 +62,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     command = ["train", settings, "--cohort", str(cohort), "-o", str(run), "--cache", str(cache), "--threads", "1"]
     assert main([*command, "--minutes", "0.0001"]) == 0
     out, err = capsys.readouterr()
-    assert "not finished: the same command goes on" in out
+    assert "not finished: the same command continues" in out
     assert "headers alone leave" in err
     assert "epoch 1:" in err
     assert main([*command, "--json"]) == 0

@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("mureg: stopped; nothing was written.", file=sys.stderr)
     except Exception as problem:
         logs.note_fault(problem)
+        code = 1
         raise
     finally:
         logs.end(code)
@@ -87,7 +88,7 @@ def _print_completion(words: Sequence[str]) -> int:
 
 
 def _loaded(name: str) -> ModuleType:
-    """A module, loaded without a search for garbage, which finds none among all that torch sets up."""
+    """A module, imported without garbage collection, which takes time and frees nothing that torch sets up."""
     if name not in sys.modules:
         gc.disable()
         try:
@@ -130,14 +131,14 @@ def entry() -> None:
 def _ended() -> int:
     """Prepare the process, run the verb, and print in one line why nothing could be written or printed."""
     keep_out_of_home()
-    # threads that wait sleep: awake, where another program has a core, they take four times as long for everything
+    # waiting threads sleep; with busy waiting everything takes four times as long where another program has a core
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+    for stream in (sys.stdout, sys.stderr):  # show characters that the terminal lacks as escapes
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         code = 141
     except OSError as problem:
         reason = f"stopped by the system ({problem.strerror}); expected room to write"
@@ -152,14 +153,15 @@ def _ended() -> int:
         code = 1
     else:
         return code
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing can be printed any more)
     return code
 
 
 def stop_as_if_by_hand() -> None:
-    """Let a request to end (SIGTERM, and SIGHUP where there is one) go the way of Ctrl-C: nothing half written stays.
+    """Handle SIGTERM, and SIGHUP where there is one, like Ctrl-C, so that nothing half written stays.
 
-    A signal that is ignored, as by nohup, stays so. The exit code is 128 and the signal's number, 143 for SIGTERM.
+    A signal that is ignored, as by nohup, stays ignored. The exit code is 128 plus the number of the signal, 143 for
+    SIGTERM.
     """
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
@@ -167,17 +169,17 @@ def stop_as_if_by_hand() -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    if not _stopped_by:  # a second one comes too late: everything is being cleared away
+    if not _stopped_by:  # a second signal is ignored: files are being deleted
         _stopped_by.append(number)
         raise KeyboardInterrupt
 
 
 def keep_out_of_home() -> None:
-    """Give the process a folder for everything temporary, which goes with it.
+    """Give the process a temporary folder, which is deleted on exit.
 
-    That is what the libraries keep in lists and caches of their own, and whatever is written for scratch. Nothing is
-    left in the user's home. What a killed process left is removed by the next one, which sees that nobody holds its
-    lock. A list of fonts that matplotlib made for the user is copied, for making one takes a second.
+    Library caches (matplotlib, torch) and scratch files go there; nothing stays in the user's home. The folder of a
+    killed process is deleted by the next one, which sees that its lock is free. The font list that matplotlib made for
+    the user is copied, since making one takes a second.
     """
     try:
         folder = own_temporary_folder()
@@ -192,5 +194,5 @@ def keep_out_of_home() -> None:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
             for known in cache.glob("fontlist-*.json"):
                 shutil.copy(known, folder / _CACHES["MPLCONFIGDIR"])
-    except (OSError, RuntimeError):  # then they find places of their own
+    except (OSError, RuntimeError):  # the libraries use their own places
         return

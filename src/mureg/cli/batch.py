@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import tyro
 from mureg import RESEARCH_USE_ONLY
 from mureg.batch.run import BatchRun, Plan, as_settings, plan, run_batch
 from mureg.batch.states import State
-from mureg.cli.algorithms import Algorithms, Tuning
+from mureg.cli.algorithms import Algorithms
 from mureg.cli.common import Common, Device, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
                 progress=report,
             )
     except KeyboardInterrupt:
-        print("mureg: stopped; finished studies are kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished studies are kept, and the same command continues the run.", file=sys.stderr)
         return 130
     messages.emit(_answer(batch), list(_lines(batch, options.retry)))
     return SOME_FAILED if batch.failed else 0
@@ -127,7 +127,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _settings(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
     """All that decides what a result is."""
-    return asdict(replace(manner, registrar=None, tuning=Tuning())) | algorithms.tables()
+    table = asdict(manner)
+    del table["registrar"], table["tuning"]
+    return table | algorithms.tables()
 
 
 def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
@@ -172,14 +174,14 @@ def _answer(batch: BatchRun) -> dict[str, Any]:
 
 def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
     failed = batch.failed
-    there = f"{batch.already} were there, {len(failed)} failed"
+    there = f"{batch.already} done before, {len(failed)} failed"
     yield f"registered {_studies(batch.made)} in {batch.seconds:.1f} s, {there}"
     for row in failed[:_MOST_LINES]:
         yield f"{row.decision:10} {row.study}: {row.reason}"
     if len(failed) > _MOST_LINES:
         yield f"failed     {len(failed) - _MOST_LINES} more; see summary.csv"
     if failed and not retried:
-        yield "           give --retry to do again what failed"
+        yield "           give --retry to repeat the failed studies"
     yield "decisions  " + ", ".join(f"{n} {said}" for said, n in Counter(row.decision for row in batch.rows).items())
     yield f"summary in {batch.files[1]}"
     yield RESEARCH_USE_ONLY

@@ -1,4 +1,4 @@
-"""The wish for results as DICOM, for the verbs that can have it."""
+"""Options for results as DICOM."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DicomOut:
         spect_series: str | None = None,
         ct_series: str | None = None,
     ) -> AsDicom | None:
-        """What to write for the study that is read from these paths; None where nothing was asked for."""
+        """What to write for the study that is read from these paths; None without the options."""
         if not (self.dicom or self.moved_ct):
             return None
         inputs = dicom_inputs(spect, ct=ct, mu=mu, spect_series=spect_series, ct_series=ct_series)

@@ -30,7 +30,7 @@ OPTIONS = Doctor
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check, say, one line each."""
+    """Run the checks, print one line for each."""
     options = parse("doctor", arguments, Doctor)
     device = options.common.prepare()
     found: list[Check] = []
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             report(f"after {check.name}")
     healthy = all(check.state != "fail" for check in found)
     answer = {"healthy": healthy, "checks": [check.as_dict() for check in found], "use": RESEARCH_USE_ONLY}
-    verdict = "all is well" if healthy else "something is wrong: see the lines that say fail"
+    verdict = "all checks passed" if healthy else "a check failed: see the lines that begin with fail"
     options.common.messages.emit(answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
     return 0 if healthy else 3
 

@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
             summaries = write_summaries(comparison, options.output, settings)
             pictures = comparison_figures(comparison, settings.measurement, options.output / FIGURES, options.figures)
     except KeyboardInterrupt:
-        print("mureg: stopped; what was measured is kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished rows are kept, and the same command continues the run.", file=sys.stderr)
         return 130
     answer = _answer(comparison, summaries, options.output, pictures)
     options.messages.emit(answer, list(_lines(comparison, summaries, options.output)))
@@ -144,7 +144,7 @@ def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pict
 
 
 def _lines(comparison: Comparison, summaries: list[Summary], output: Path) -> Iterator[str]:
-    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows, the others were there"
+    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows; the others were done before"
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         yield f"{cohort}: target registration error over the heart, mm (mean, interval, share beyond one pixel)"

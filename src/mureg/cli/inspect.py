@@ -44,7 +44,7 @@ OPTIONS = Inspect
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, look, draw, say. Exit code 4 where nothing that was found can be used."""
+    """Parse, inspect, draw, report. Exit code 4 where no series can be used."""
     options = parse("inspect", arguments, Inspect)
     options.common.prepare()
     if options.output is not None:

@@ -51,8 +51,9 @@ class Messages:
 
     def emit(self, answer: Mapping[str, Any], lines: Sequence[str]) -> None:
         """Print the answer: as JSON when that was asked for, otherwise as lines for people."""
-        if "decision" in answer:
-            logs.LOG.info("decision: %s", answer["decision"])
+        for name in ("decision", "decisions"):
+            if name in answer:
+                logs.LOG.info("%s: %s", name, answer[name])
         if self.json:
             json.dump(answer, sys.stdout, indent=2)
             print()

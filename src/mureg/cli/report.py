@@ -1,4 +1,4 @@
-"""The wish for a report, for the verbs that make one."""
+"""Options of the report."""
 
 from __future__ import annotations
 

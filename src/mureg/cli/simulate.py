@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
                 shares=dict(zip(SHARES, options.shares, strict=True)),
             )
     except KeyboardInterrupt:
-        print("mureg: stopped; finished cases are kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished cases are kept, and the same command continues the run.", file=sys.stderr)
         return 130
     options.messages.emit(_answer(run, settings.name), list(_lines(run)))
     return SOME_FAILED if run.failed else 0
@@ -117,7 +117,7 @@ def _answer(run: CohortRun, cohort: str) -> dict[str, Any]:
 
 
 def _lines(run: CohortRun) -> Iterator[str]:
-    yield f"made       {len(run.made)} cases, {len(run.already)} were there, {len(run.failed)} failed"
+    yield f"made       {len(run.made)} cases, {len(run.already)} done before, {len(run.failed)} failed"
     if run.made:
         yield f"time       {run.seconds:.1f} s, {run.seconds / len(run.made):.2f} s a case"
     yield from _failures(run.failed)

@@ -86,7 +86,7 @@ def fit(
                 report=shown,
             )
     except KeyboardInterrupt:
-        print("mureg: stopped; finished epochs are kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
         return 130
     if team.leads:
         common.messages.emit(_answer(trained, settings), list(_lines(trained)))
@@ -156,13 +156,13 @@ def _answer(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
 def _lines(trained: Trained) -> Iterator[str]:
     progress = trained.progress
     yield (
-        f"trained    {progress.epoch} epochs, {progress.samples} cases seen, {progress.seconds / 60:.1f} minutes"
-        f"{'' if trained.finished else '; not finished: the same command goes on'}"
+        f"trained    {progress.epoch} epochs, {progress.samples} cases processed, {progress.seconds / 60:.1f} minutes"
+        f"{'' if trained.finished else '; not finished: the same command continues the run'}"
     )
     if progress.best_epoch:
         yield (
             f"heart      {progress.best_mm:.2f} mm on patients not seen, after epoch {progress.best_epoch}; "
-            f"by headers alone {trained.by_headers.heart_mm:.2f} mm"
+            f"scanner position {trained.by_headers.heart_mm:.2f} mm"
         )
         yield f"weights    {trained.folder / BEST}"
     yield f"run in     {trained.folder}"
