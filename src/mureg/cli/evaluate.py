@@ -41,7 +41,7 @@ class Evaluate:
         against: row that tests compare with (default: the first that registers anything).
         images: number of cases of each cohort with corrected images (default: all; 0 for none).
         classical: number of cases of each cohort for mutual-information, elastix and ants (default: all).
-        figures: number of those cases with figures.
+        figures: number of cases of each cohort with figures.
         split: patients, by the division that training uses.
         skip: number of cases to skip at the beginning of each cohort.
         limit: largest number of cases of each cohort (default: all).
