@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 NM = ("nac", "ac", "mu", "nac_filtered", "ac_header_filtered", "ac_filtered")
 NIFTI = {"nac": "spect_nac", "ac": "spect_ac", "mu": "mu_registered"}
-QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2", "--threads", "1"]
+QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_what_is_broken_is_said_with_a_remedy(capsys, monkeypatch) -> None:
     assert any(line.startswith("fail libraries     missing no-such-library; old numpy ") for line in lines)
     assert "fail sample        no sample study in this installation; install it again" in lines
     assert any(line.startswith("ok   offline") for line in lines)
-    assert "something is wrong: see the lines that say fail" in lines
+    assert "a check failed: see the lines that begin with fail" in lines
 
 
 def test_use_of_a_network_is_found(monkeypatch) -> None:

@@ -62,7 +62,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     command = ["train", settings, "--cohort", str(cohort), "-o", str(run), "--cache", str(cache), "--threads", "1"]
     assert main([*command, "--minutes", "0.0001"]) == 0
     out, err = capsys.readouterr()
-    assert "not finished: the same command goes on" in out
+    assert "not finished: the same command continues" in out
     assert "headers alone leave" in err
     assert "epoch 1:" in err
     assert main([*command, "--json"]) == 0
@@ -196,9 +196,10 @@ class TestRefusals:
 
 def test_a_terminal_shows_how_far_it_is() -> None:
     code = (
+        "from mureg.cli.messages import Messages\n"
         "from mureg.cli.training import _shown\n"
         "import time\n"
-        "with _shown(False) as shown:\n"
+        "with _shown(Messages()) as shown:\n"
         "    shown.preparing(1, 3)\n"
         "    shown.say('epoch 1: well')\n"
         "    for done in range(4):\n"

@@ -45,13 +45,14 @@ class Elastix:
     benchmarks/evidence/difficulty_levels.py).
 
     Attributes:
-        map_mm: the map is averaged to voxels of this size first.
-        mask: look only where the SPECT shows a body.
-        bins: of the histogram.
-        samples: random places in each step.
-        iterations: in each level.
-        shrink, smoothing_mm: of both images, one value for each level.
-        seed: of the random places.
+        map_mm: voxel size to which the map is averaged first (mm).
+        mask: use only the part of the SPECT that shows the body.
+        bins: number of histogram bins.
+        samples: number of random points in each step.
+        iterations: number of iterations in each level.
+        shrink: shrink factor of both images, one value for each level.
+        smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
+        seed: seed of the random points.
     """
 
     map_mm: Annotated[float, Field(gt=0)] = 3.4
@@ -70,9 +71,14 @@ class Ants:
     """ANTs: rigid transform, Mattes mutual information, from the headers; defaults as for `Elastix`.
 
     Attributes:
-        map_mm, mask, bins, shrink, smoothing_mm, seed: see `Elastix`.
-        sampling: share of the voxels in each step.
-        iterations: at most, for each level.
+        map_mm: voxel size to which the map is averaged first (mm).
+        mask: use only the part of the SPECT that shows the body.
+        bins: number of histogram bins.
+        shrink: shrink factor of both images, one value for each level.
+        smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
+        seed: seed of the random points.
+        sampling: share of the voxels in each step (0 to 1).
+        iterations: largest number of iterations in each level.
     """
 
     map_mm: Annotated[float, Field(gt=0)] = 6.8

@@ -24,6 +24,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.validation import mistake
 from mureg.geometry import RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
@@ -108,8 +109,9 @@ class Card:
                 "use the mureg that trained it, with the package of its network installed or imported",
             ) from problem
         except ValidationError as problem:
+            reason, _ = mistake(problem, NETWORK_CATALOGUE.named(self.kind, imports=False))
             raise UnreadableInputError(
-                f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",
+                f"settings of the network {self.kind} that do not fit ({reason})",
                 "the settings it was trained with",
                 "use the mureg that trained it",
             ) from problem
