@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import torch
 
-from mureg.comparison.metrics import target_registration_error_mm
 from mureg.errors import MuregError
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
 from mureg.pipeline import examine
 from mureg.registration.network import load_network
