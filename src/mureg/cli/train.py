@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from mureg.cli import train_heart
 from mureg.cli.common import Common, Flat, Output, parse
 from mureg.cli.training import Sitting, fit
 from mureg.errors import UsageError
@@ -39,8 +40,16 @@ class Train:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, train, say."""
+    """Parse, train, say. ``near-heart`` in first place is a verb of its own: `mureg.cli.train_heart`."""
+    if arguments[:1] == [train_heart.NAME]:
+        return train_heart.main(arguments[1:])
     options = parse("train", arguments, Train)
+    if options.settings == train_heart.NAME:
+        raise UsageError(
+            f"{train_heart.NAME} behind other options",
+            f"mureg train {train_heart.NAME} [OPTIONS]",
+            "write it in first place",
+        )
     settings = load_settings(options.settings)
     return fit(_on(settings, options), options.output, options.sitting, options.common)
 

@@ -1,7 +1,7 @@
 """Crops around the heart: drawn at a case, stored in one file a case, read back as examples, divided by patient.
 
-A crop is what the registrar near-heart shows its networks: both images on a lattice around the ventricle, the map through
-a start pose. It is resampled from the whole CT, so that no edge gives the pose away.
+A crop is what the registrar near-heart shows its networks: both images on a lattice around the ventricle, the map
+through a start pose. It is resampled from the whole CT, so that no edge gives the pose away.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from mureg.training.heart.recipe import CropSet
 from mureg.training.heart.starts import NO_TURN, triple
 
 SPECT, MU, MOTION, HEART = "s", "m", "r", "h"
-"""Arrays in a file of crops: [crop, x, y, z] emission divided by its mean, attenuation (1/cm); [crop, 4, 4] the motion that
-is missing at the start, [crop, point, 3] points of the heart (mm), both about the middle of the crop."""
+"""Arrays in a file of crops: [crop, x, y, z] emission divided by its mean, attenuation (1/cm); [crop, 4, 4] the motion
+that is missing at the start, [crop, point, 3] points of the heart (mm), both about the middle of the crop."""
 
 _STREAM = 7
 """First number of the seed of every case; the second is the number of the case, as in the shipped networks."""
@@ -98,8 +98,10 @@ def draw_crops(task: CropTask) -> str:
         with writing(task.refusal) as scratch:
             scratch.write_text(sentence + "\n", "utf-8")
         return sentence
+    content: dict[str, Any] = {name: np.array(values) for name, values in arrays.items()}
+    content["patient"] = case.study.patient
     with writing(task.path) as scratch, scratch.open("wb") as file:
-        np.savez(file, **{name: np.array(values) for name, values in arrays.items()}, patient=case.study.patient)
+        np.savez(file, **content)
     return ""
 
 
@@ -213,7 +215,7 @@ def _patient(path: Path) -> str:
 def _stored(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a file of crops, all or those named."""
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             return {name: stored[name] for name in names or (SPECT, MU, MOTION, HEART, "patient")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
         raise UnreadableInputError(

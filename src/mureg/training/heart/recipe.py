@@ -112,15 +112,13 @@ class Calibration:
         groups: unseen cases that the registrar registers, by default and in quick mode; one file of rows each.
         gains: 0 to 1, applied by the registrar to each predicted parameter (x, y, z, about x, about y, about z).
         dispersion_mm, quick_dispersion_mm: dispersion at which the covariance is four times as large (mm).
-        share: of all cases, so many errors lie below the stated bound.
-        group_share: of the cases of each group at least so many.
+        group_share: of the cases of each group at least so many errors lie below the stated 90 % bound.
     """
 
     groups: Annotated[tuple[CaseRange, ...], Field(min_length=1)]
     gains: tuple[Share, Share, Share, Share, Share, Share] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     dispersion_mm: Width = 0.25
     quick_dispersion_mm: Width = 0.25
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.9
     group_share: Annotated[float, Field(gt=0, lt=1)] = 0.85
 
 
@@ -252,12 +250,15 @@ def as_toml(recipe: Recipe) -> str:
 
 
 def _merged(defaults: Mapping[str, Any], table: Mapping[str, Any]) -> Table:
-    """Defaults with the values of a table in their place, table by table."""
+    """Defaults with the values of a table in their place, table by table; one of another kind replaces the whole."""
     result: Table = dict(defaults)
     for name, value in table.items():
         default = result.get(name)
-        both = isinstance(default, Mapping) and isinstance(value, Mapping)
-        result[name] = _merged(default, value) if both else value  # type: ignore[arg-type]
+        result[name] = value
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            kind = default.get("kind")
+            if value.get("kind", kind) == kind:
+                result[name] = _merged(default, value)
     return result
 
 
