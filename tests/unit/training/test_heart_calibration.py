@@ -60,17 +60,17 @@ def test_the_covariance_is_that_of_normal_errors_and_its_bound_holds(tmp_path) -
         return rows_of(six, dispersion)
 
     for name in ("a", "b", "new"):
-        write_rows(tmp_path / f"{name}.csv", drawn(3000))
+        write_rows(tmp_path / f"{name}.csv", drawn(400))
     stated = np.array(stated_covariance([tmp_path / "a.csv", tmp_path / "b.csv"], 0.5, 0.85).matrix)
-    np.testing.assert_allclose(stated, true, atol=0.25, rtol=0.15)
+    np.testing.assert_allclose(stated, true, atol=0.4, rtol=0.2)
     ratios = Residuals.of(tmp_path / "new.csv", 0.5).ratios(stated)
-    assert np.mean(ratios <= 1.0) == pytest.approx(0.9, abs=0.03)
+    assert np.mean(ratios <= 1.0) == pytest.approx(0.9, abs=0.05)
 
 
 def test_one_group_with_large_errors_widens_the_bound_for_all(tmp_path) -> None:
     chance = np.random.default_rng(6)
     for name, size in (("small", 1.0), ("large", 4.0)):
-        write_rows(tmp_path / f"{name}.csv", rows_of(size * chance.standard_normal((400, 6)), np.zeros(400)))
+        write_rows(tmp_path / f"{name}.csv", rows_of(size * chance.standard_normal((200, 6)), np.zeros(200)))
     paths = [tmp_path / "small.csv", tmp_path / "large.csv"]
     stated = stated_covariance(paths, 0.25, 0.85)
     small, large = stated.groups
@@ -95,5 +95,5 @@ def test_a_damaged_file_of_rows_is_refused(tmp_path, text) -> None:
 
 def test_no_rows_are_no_calibration(tmp_path) -> None:
     write_rows(tmp_path / "a.csv", [])
-    with pytest.raises(UsageError, match="no rows in a.csv"):
+    with pytest.raises(UsageError, match=r"no rows in a\.csv"):
         stated_covariance([tmp_path / "a.csv"], 0.25, 0.85)

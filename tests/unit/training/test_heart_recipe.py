@@ -53,7 +53,7 @@ def test_a_recipe_from_a_file_and_none(tmp_path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(as_toml(tiny_recipe()), "utf-8")
     assert load_recipe(str(path)) == tiny_recipe()
-    with pytest.raises(UsageError, match="nothing.toml"):
+    with pytest.raises(UsageError, match=r"nothing\.toml"):
         load_recipe(str(tmp_path / "nothing.toml"))
 
 
