@@ -63,7 +63,7 @@ class NearHeart:
     less is taken, and the distance is told.
 
     Attributes:
-        weights: path of networks trained by benchmarks/evidence/heart_network.py; "shipped" for those in the package.
+        weights: path of networks that `mureg train near-heart` made; "shipped" for those in the package.
         coarse: settings of mutual information on the way there.
         fine: its settings at the place found, across the body alone.
         finish: whether that is done.

@@ -76,7 +76,8 @@ def changed(path: str, value: object) -> dict:
         ("calibration.groups.0.first", 0, "both crops 'near' and the calibration"),
         ("networks.0.name", "../other", "networks.0.name"),
         ("networks.1.changes", {"grid": {"shape": [12, 12, 12], "spacing_mm": 5.0}, **{"network": {"kind": "tiny"}}},
-         "2 different grids"),
+         "differ in kind, grid or input"),
+        ("networks.1.changes", {**TABLE["networks"][1]["changes"], "input": {"blanked": True}}, "differ in kind"),
         ("networks.1.stages", [], "stages"),
         ("crops.0.populations", {"tiny": 0}, "populations"),
         ("crops.0.starts", {"kind": "nowhere"}, "starts"),
@@ -87,6 +88,14 @@ def changed(path: str, value: object) -> dict:
 def test_recipes_that_are_refused(path, value, words) -> None:
     with pytest.raises(UsageError, match=words):
         recipe_from(changed(path, value))
+
+
+def test_every_other_case_may_calibrate() -> None:
+    groups = [{"population": "tiny", "first": 0, "n": 3, "step": 3}]
+    recipe = recipe_from(changed("calibration.groups", groups))
+    assert list(recipe.calibration.groups[0].numbers) == [0, 3, 6]
+    with pytest.raises(UsageError, match="both crops"):
+        recipe_from(changed("calibration.groups", [{**groups[0], "step": 2}]))
 
 
 def test_calibration_cases_right_beside_those_of_the_crops_are_accepted() -> None:

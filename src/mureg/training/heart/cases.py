@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +76,11 @@ class CaseStore:
                 folders[name] = cohort / CASES / name
         return cls(folders, ct_folder)
 
-    def cases(self, population: str, first: int, n: int) -> list[NumberedCase]:
-        """So many cases of a population, from one number on."""
+    def cases(self, population: str, numbers: Iterable[int]) -> list[NumberedCase]:
+        """The cases of a population with these numbers."""
         return [
             NumberedCase(population, number, self.folders.get(case_name(population, number)), self.ct_folder)
-            for number in range(first, first + n)
+            for number in numbers
         ]
 
 

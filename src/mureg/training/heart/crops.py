@@ -73,7 +73,7 @@ class CropTask:
 
 def crop_tasks(settings: CropSet, grid: InputGrid, store: CaseStore, folder: Path) -> list[CropTask]:
     """One task for each case, by number, so that a run that ends early has some of each population."""
-    cases = [case for name, n in settings.populations.items() for case in store.cases(name, settings.first, n)]
+    cases = [case for name in settings.populations for case in store.cases(name, settings.numbers(name))]
     return [CropTask(case, settings, grid, folder) for case in sorted(cases, key=lambda case: case.number)]
 
 

@@ -71,7 +71,7 @@ class ErrorBook:
         for group in self.calibration.groups:
             for mode in MODES:
                 names = {row["case"] for row in read_rows(self.path(group.population, mode))} | set(self.refused[mode])
-                cases = store.cases(group.population, group.first, group.n)
+                cases = store.cases(group.population, group.numbers)
                 missing += [ErrorTask(case, weights, mode, trained_on) for case in cases if case.name not in names]
         return missing
 

@@ -52,6 +52,10 @@ class CropSet:
     offset_mm: Annotated[float, Field(ge=0)] = 4.0
     starts: Starts = FromMutualInformation()
 
+    def numbers(self, population: str) -> range:
+        """Of the cases of a population."""
+        return range(self.first, self.first + self.populations.get(population, 0))
+
 
 @dataclass(frozen=True, config=_SETTINGS)
 class Stage:
@@ -97,11 +101,18 @@ class CaseRange:
         population: its name.
         first: number of the first case.
         n: number of cases.
+        step: every so-manieth case.
     """
 
     population: Name
     first: Number
     n: Count
+    step: Count = 1
+
+    @property
+    def numbers(self) -> range:
+        """Of the cases."""
+        return range(self.first, self.first + self.n * self.step, self.step)
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -155,8 +166,7 @@ class Recipe:
                 raise ValueError(f"no crop set named {name!r}")
         for group in self.calibration.groups:
             for crops in self.crops:
-                n = crops.populations.get(group.population, 0)
-                if group.first < crops.first + n and crops.first < group.first + group.n and n:
+                if set(group.numbers) & set(crops.numbers(group.population)):
                     raise ValueError(f"cases of {group.population} in both crops {crops.name!r} and the calibration")
         return self
 
@@ -230,10 +240,12 @@ def recipe_from(table: Mapping[str, Any], where: str = "recipe.toml") -> Recipe:
             "settings as in a recipe.toml that mureg wrote",
             "correct the file",
         ) from problem
-    grids = {recipe.settings(network, network.stages[number]).grid for network, number in recipe.stages()}
-    if len(grids) > 1:
+    stages = [recipe.settings(network, network.stages[number]) for network, number in recipe.stages()]
+    if len({(one.network.kind, one.grid, one.input) for one in stages}) > 1:
         raise UsageError(
-            f"recipe {Path(where).name} has networks on {len(grids)} different grids", "one grid", "correct the file"
+            f"recipe {Path(where).name} has networks that differ in kind, grid or input",
+            "one kind, grid and input for all, whose predictions can be averaged",
+            "correct the file",
         )
     return recipe
 
