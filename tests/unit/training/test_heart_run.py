@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from mureg.cli import main
-from mureg.errors import UsageError
+from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration import NearHeart, near_heart
 from mureg.registration.network import Together, load_network
 from mureg.registration.networks import NETWORKS
 from mureg.study import PreparedStudy, attenuation_maps
-from mureg.training.heart import crops
+from mureg.training.heart import crops, errors
 from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.errors import settings_fingerprints
 from mureg.training.heart.recipe import as_toml
@@ -79,9 +79,10 @@ def test_the_result_is_a_registrar_that_states_its_covariance(whole) -> None:
     assert [one.norm for one in card.settings()] == [True, False]
     assert (card.around, card.believed) == ("heart", (0.8, 0.7, 1.0, 1.0, 1.0, 1.0))
     assert card.calibrated_for == settings_fingerprints()
-    for errors in (card.errors, card.errors_hurried):
-        assert np.shape(errors) == (6, 6)
-        assert np.linalg.eigvalsh(np.array(errors)).min() > -1e-5
+    for covariance in (card.errors, card.errors_hurried):
+        assert np.shape(covariance) == (6, 6)
+        assert np.linalg.eigvalsh(np.array(covariance)).min() > -1e-5
+    assert card.trained_on["recipe_sha256"] == tiny_recipe().sha256
     assert [(group.name, group.n) for group in whole.coverage["quick"]] == [("quick-tiny", 2)]
 
 
@@ -171,6 +172,44 @@ def test_networks_from_elsewhere_are_calibrated(whole, cohort, tmp_path) -> None
 
 def copied(whole: HeartResult, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole.folder, tmp_path / "copy"))
+
+
+def test_a_refused_case_is_reported_and_not_tried_again(whole, cohort, tmp_path, monkeypatch) -> None:
+    folder = copied(whole, tmp_path)
+    path = folder / "errors" / "quick-tiny.csv"
+    path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:2]), "utf-8")
+    tries = []
+
+    def refuses(*_):
+        tries.append(1)
+        raise RegistrationError("a map that moves by 200 mm", "120 mm at most", "check the patient")
+
+    monkeypatch.setattr(errors, "error_row", refuses)
+    for _ in range(2):
+        result = heart_run(cohort, folder).work()
+        assert result.finished
+        assert [sentence.partition(" moves")[0] for sentence in result.refused] == [
+            "quick mode, tiny-000005: a map that"
+        ]
+        assert result.coverage["quick"][0].n == 1
+    assert len(tries) == 1
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(whole, cohort, tmp_path) -> None:
+    folder = copied(whole, tmp_path)
+    (folder / "crops" / "near" / "tiny-000002.npz").unlink()
+    scratch = [
+        folder / "crops" / "near" / ".mureg-0123abcd-tiny-000002.npz",
+        folder / "errors" / ".mureg-0123abcd-a.csv",
+    ]
+    for path in scratch:
+        path.write_bytes(b"half a file")
+    result = heart_run(cohort, folder).work()
+    assert result.finished
+    assert not any(path.exists() for path in scratch)
+    restored = folder / "crops" / "near" / "tiny-000002.npz"
+    assert restored.read_bytes() == (whole.folder / "crops" / "near" / "tiny-000002.npz").read_bytes()
+    assert result.weights.read_bytes() == whole.weights.read_bytes()
 
 
 def test_another_recipe_is_refused(whole, cohort, tmp_path) -> None:

@@ -83,11 +83,12 @@ def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
     """
     last = [stage_folder(folder, network, len(network.stages) - 1) / BEST for network in recipe.networks]
     networks, cards = zip(*map(load_network, last), strict=True)
-    card = replace(cards[0], around="heart", believed=recipe.calibration.gains)
+    trained_on = {**cards[0].trained_on, "recipe_sha256": recipe.sha256}
+    card = replace(cards[0], around="heart", believed=recipe.calibration.gains, trained_on=trained_on)
     if len(networks) == 1:
         return networks[0].half(), card
     validation = {f"heart_mm_{number}": one.validation["heart_mm"] for number, one in enumerate(cards, 1)}
-    trained_on = {"networks": [one.trained_on for one in cards]}
+    trained_on = {"networks": [one.trained_on for one in cards], "recipe_sha256": recipe.sha256}
     others = tuple(one.network for one in cards[1:])
     card = replace(card, others=others, trained_on=trained_on, validation=validation)
     return Together(networks).half(), card
