@@ -19,7 +19,7 @@ from mureg.registration import NearHeart, near_heart
 from mureg.registration.network import Together, load_network
 from mureg.registration.networks import NETWORKS
 from mureg.study import PreparedStudy, attenuation_maps
-from mureg.training.heart import crops, errors
+from mureg.training.heart import crops, errors, fit
 from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.errors import settings_fingerprints
 from mureg.training.heart.recipe import as_toml
@@ -109,6 +109,10 @@ def test_a_later_stage_begins_from_the_best_weights_in_half_precision(whole) -> 
     networks = [load_network(first.parent.parent.parent / name)[1].trained_on for name in (
         "two-stages/stage-1/last.safetensors", "one-stage/stage-1/last.safetensors")]  # fmt: skip
     assert [trained_on["begin_from"] for trained_on in networks] == ["", ""]
+    weights, _ = fit._start(whole.folder / "networks", tiny_recipe().networks[0], 1)
+    exact = load_file(first)["told.weight"]
+    torch.testing.assert_close(weights["told.weight"], exact.half().float(), rtol=0, atol=0)
+    assert not torch.equal(weights["told.weight"], exact)
     joined = load_file(whole.weights)
     assert joined["members.0.told.weight"].dtype == torch.float16
     torch.testing.assert_close(
