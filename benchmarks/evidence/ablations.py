@@ -45,7 +45,7 @@ from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_differenc
 from mureg.comparison.table import Line, Table
 from mureg.geometry import RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
-from mureg.registration.network import Learned, shipped
+from mureg.registration.network import NetworkRegistrar, shipped
 from mureg.spect import Acquisition
 from mureg.study import Case, PreparedStudy, attenuation_maps
 
@@ -55,7 +55,7 @@ STEPS = ((6.0, 4.0), (6.0, 4.0), (4.0, 2.5), (4.0, 2.5))
 OTHERS: dict[str, Callable[[], Any]] = {
     "near-heart": NearHeart,
     "near-heart-fast": lambda: NearHeart().hurried(),
-    "densenet": lambda: Learned(shipped("densenet-small")),
+    "densenet": lambda: NetworkRegistrar(shipped("densenet-small")),
     "mutual-information": MutualInformation,
 }
 REGISTRARS = (LIKELIHOOD, *OTHERS)

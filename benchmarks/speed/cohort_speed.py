@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 from mureg.cohort.run import simulate_cohort
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import UNCORRECTED, simulate_case
-from mureg.cohort.work import prepare_process
+from mureg.jobs.cores import prepare_process
 from mureg.recon.images import reconstruct
 from mureg.spect.physics import WITHOUT
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import socket
@@ -20,13 +19,14 @@ import torch
 from mureg.errors import MuregError
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
+from mureg.jobs.cores import machine_cores, usable_cores
 from mureg.pipeline import examine
 from mureg.registration.network import load_network
 from mureg.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
 
 _MOST_MM = 4.0
-"""The default leaves 2.8 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
+"""The default leaves 2.0 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
 
 State = Literal["ok", "warn", "fail"]
 
@@ -118,8 +118,7 @@ def _libraries() -> Check:
 
 
 def _threads() -> Check:
-    allowed = len(os.sched_getaffinity(0))
-    there, used = os.cpu_count() or allowed, torch.get_num_threads()
+    allowed, there, used = usable_cores(), machine_cores(), torch.get_num_threads()
     found = f"{used} used of {allowed} allowed, {there} in this machine"
     if used > allowed:
         return Check("threads", "warn", found, f"give --threads {allowed}, or fewer")

@@ -24,9 +24,11 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.heart.find import find_left_ventricle
 from mureg.notes import Note, Rank, by_rank
 from mureg.recon import Osem, Reconstructor
+from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.recon.images import corrected_at, reconstruct
 from mureg.registration import NearHeart, Registrar, Registration
 from mureg.registration.base import refuse_overlap
+from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Acquisition, Physics
 from mureg.spect.physics import WITHOUT
 from mureg.study import Ct, PreparedStudy, Study, attenuation_maps
@@ -226,7 +228,8 @@ def versions() -> dict[str, str]:
 
 def _settings(algorithm: Registrar | Reconstructor) -> Settings:
     """The settings of an algorithm; a path by its file's name alone, for where it lies tells of a machine."""
-    table = asdict(algorithm)  # type: ignore[call-overload]
+    catalogue = REGISTRAR_CATALOGUE if isinstance(algorithm, Registrar) else RECONSTRUCTION_CATALOGUE
+    table = catalogue.table_of(algorithm)
     return {name: value.name if isinstance(value, Path) else value for name, value in table.items()}
 
 

@@ -18,13 +18,16 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class SampleTruth:
-    """What the simulation knows.
+    """What the simulation knows of the sample study.
 
     Attributes:
-        ct_from_spect: where each point of the SPECT's space lies in the shipped CT.
-        centre_mm: of the SPECT grid, the centre of the six numbers.
-        translation_mm, angles_deg: the six numbers.
+        ct_from_spect: the rigid motion that best carries the heart from where the emission saw it, averaged over the
+            acquisition, to where it lies in the CT.
+        centre_mm: of the SPECT grid, the centre of the rigid parameters.
+        translation_mm, angles_deg: the rigid parameters.
         heart_points_mm: points [n, 3] in SPECT space all over the heart, for the target registration error.
+        heart_points_in_ct_mm: where the same tissue lies in the CT.
+        residual_mm: what no rigid motion of the heart can mend, root mean square over these points.
         lv_wall_points_mm: points [n, 3] in SPECT space spread over the left-ventricular wall.
         lv_wall_centroid_mm: its centroid in SPECT space.
         photopeak_counts: recorded in the photopeak window.
@@ -36,6 +39,8 @@ class SampleTruth:
     translation_mm: Triple
     angles_deg: Triple
     heart_points_mm: npt.NDArray[np.float64]
+    heart_points_in_ct_mm: npt.NDArray[np.float64]
+    residual_mm: float
     lv_wall_points_mm: npt.NDArray[np.float64]
     lv_wall_centroid_mm: Triple
     photopeak_counts: int
@@ -63,6 +68,8 @@ def load_truth() -> SampleTruth:
         translation_mm=_triple(known["translation_mm"]),
         angles_deg=_triple(known["angles_deg"]),
         heart_points_mm=np.asarray(known["heart_points_mm"], dtype=np.float64),
+        heart_points_in_ct_mm=np.asarray(known["heart_points_in_ct_mm"], dtype=np.float64),
+        residual_mm=float(known["residual_mm"]),
         lv_wall_points_mm=np.asarray(known["lv_wall_points_mm"], dtype=np.float64),
         lv_wall_centroid_mm=_triple(known["lv_wall_centroid_mm"]),
         photopeak_counts=int(known["photopeak_counts"]),

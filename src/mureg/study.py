@@ -72,6 +72,11 @@ class Ct:
     notes: tuple[str, ...] = ()
     phantom: bool = False
 
+    def __repr__(self) -> str:
+        tube = "" if self.kvp is None else f", {self.kvp:.4g} kVp"
+        scanner = " ".join(filter(None, (self.manufacturer, self.model)))
+        return f"Ct({self.volume}{tube}{f', {scanner}' if scanner else ''})"
+
     def with_scale_checked(self) -> Ct:
         """The CT with what is odd about its scale among its notes; `UnitsError` where its values are not HU."""
         checked = require_hu_scale(self.volume, phantom=self.phantom)
@@ -102,6 +107,10 @@ class Study:
     notes: tuple[str, ...] = ()
     spect_patient: PatientIdentity | None = None
     attenuation_patient: PatientIdentity | None = None
+
+    def __repr__(self) -> str:
+        """Without patient and files."""
+        return f"Study(spect={self.spect}, attenuation={self.attenuation})"
 
     @property
     def attenuation_name(self) -> str:
@@ -138,6 +147,11 @@ class PreparedStudy:
     maps: AttenuationMaps
     acquisition: Acquisition | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        table = "no table" if self.maps.table is None else "a table"
+        source = "no projections" if self.acquisition is None else repr(self.acquisition)
+        return f"PreparedStudy(uncorrected={self.uncorrected}, body={self.body}, {table}, {source})"
 
     @classmethod
     def from_images(cls, uncorrected: Volume, body: Volume, acquisition: Acquisition | None = None) -> PreparedStudy:
@@ -211,9 +225,9 @@ class Truth:
 
     @property
     def remainder_mm(self) -> float:
-        """What no rigid motion of the heart can mend: root mean square over its points."""
-        left = self.ct_from_spect.apply(self.heart_points_mm) - self.heart_points_in_ct_mm
-        return float(np.sqrt((left**2).sum(-1).mean()))
+        """Non-rigid residual of the heart, root mean square over its points (mm)."""
+        residual = self.ct_from_spect.apply(self.heart_points_mm) - self.heart_points_in_ct_mm
+        return float(np.sqrt((residual**2).sum(-1).mean()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 NM = ("nac", "ac", "mu", "nac_filtered", "ac_header_filtered", "ac_filtered")
 NIFTI = {"nac": "spect_nac", "ac": "spect_ac", "mu": "mu_registered"}
-QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2", "--threads", "1"]
+QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +249,7 @@ def test_the_moved_ct_is_one_volume_for_highdicom_as_for_simpleitk(back) -> None
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(back / "ct_moved")))
     image = reader.Execute()
     values = sitk.GetArrayFromImage(image)
-    for index in ((0, 0, 0), (40, 70, 31), (130, 10, 60)):
+    for index in ((0, 0, 0), (40, 70, 31), (130, 10, 50)):
         place = np.array(image.TransformIndexToPhysicalPoint(index))
         k, j, i = np.rint(volume.map_reference_to_indices(place[None])[0]).astype(int)
         assert volume.array[k, j, i] == values[index[2], index[1], index[0]]

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from mureg.io import write_tfm
+from mureg.io import write_transform
 from support.dicom import change
 from support.dicom_study import POSE, results, study
 from support.programs import program
@@ -72,7 +72,7 @@ def test_pydicomrt_reads_the_matrix_in_its_direction(folder) -> None:
 
 def test_plastimatch_writes_the_same_matrices_for_the_same_pose(source, folder, tmp_path) -> None:
     """plastimatch turns our ITK transform (fixed to moving) into a Spatial Registration object of its own."""
-    write_tfm(POSE, (3.0, -20.0, 7.0), tmp_path / "ct_from_spect.tfm")
+    write_transform(POSE, tmp_path / "ct_from_spect.tfm", (3.0, -20.0, 7.0))
     subprocess.run(
         [program("plastimatch"), "xf-convert", "--input", "ct_from_spect.tfm", "--output-dicom", "out",
          "--fixed-rcs", str(folder / "ct_moved"), "--moving-rcs", str(source / "ct")],

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from mureg import Acquisition, Grid, Osem, Physics, Quantity, Volume
-from mureg.simulate.camera import Camera, Collimator, binned
-from mureg.simulate.patient import on_grid
-from mureg.simulate.scatter import SingleScatter
 from mureg.spect.compton import LINE_KEV
 from mureg.spect.physics import WITHOUT
 from support.phantoms import PHOTOPEAK, chest, ellipsoid, voxel_points
+from support.second_camera.camera import Camera, Collimator, binned
+from support.second_camera.patient import on_grid
+from support.second_camera.scatter import SingleScatter
 
 COLUMNS, ROWS, RADIUS_MM = 52, 48, 250.0
 COARSE = Grid.centred((COLUMNS, COLUMNS, ROWS), (6.8,) * 3)

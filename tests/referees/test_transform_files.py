@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from mureg.errors import UnreadableInputError
 from mureg.geometry import RigidTransform
-from mureg.io import read_transform, write_tfm
+from mureg.io import read_transform, write_transform
 from support.dicom import change
 from support.dicom_study import study
 from support.programs import program
@@ -54,7 +54,7 @@ def blobs() -> sitk.Image:
 
 @pytest.mark.parametrize("name", POSES)
 def test_simpleitk_maps_points_as_we_do(name: str, tmp_path: Path) -> None:
-    write_tfm(POSES[name], CENTRE_MM, tmp_path / "a.tfm")
+    write_transform(POSES[name], tmp_path / "a.tfm", CENTRE_MM)
     transform = sitk.ReadTransform(str(tmp_path / "a.tfm"))
     assert transform.GetName() == "VersorRigid3DTransform"
     for place in PLACES:
@@ -66,7 +66,7 @@ def test_simpleitk_maps_points_as_we_do(name: str, tmp_path: Path) -> None:
 def test_plastimatch_lays_the_image_where_simpleitk_does(name: str, tmp_path: Path) -> None:
     plastimatch, image = program("plastimatch"), blobs()
     sitk.WriteImage(image, str(tmp_path / "ct.mha"))
-    write_tfm(POSES[name], CENTRE_MM, tmp_path / "ct_from_spect.tfm")
+    write_transform(POSES[name], tmp_path / "ct_from_spect.tfm", CENTRE_MM)
     subprocess.run(
         [plastimatch, "convert", "--input", "ct.mha", "--xf", "ct_from_spect.tfm", "--fixed", "ct.mha",
          "--output-type", "float", "--output-img", "moved.mha"],

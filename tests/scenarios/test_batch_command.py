@@ -16,12 +16,12 @@ from mureg.cli import main
 from support.dicom_study import study
 
 QUICK = [
-    "--near-heart.coarse.starts",
-    "1",
-    "--near-heart.coarse.finish",
-    "1",
-    "--osem.iterations",
-    "1",
+    "--set",
+    "registrar.coarse.starts=1",
+    "--set",
+    "registrar.coarse.finish=1",
+    "--set",
+    "reconstructor.iterations=1",
 ]
 
 
@@ -101,8 +101,10 @@ def test_the_settings_of_one_result_make_the_same_batch(batch, studies, capsys) 
     answer = json.loads(capsys.readouterr().out)
     assert (answer["made"], answer["already"]) == (0, 2)
     assert sorted(one["name"] for one in answer["failed"]) == ["alone", "short"]
-    assert main(["batch", str(studies), "-o", str(folder), "--settings", toml, "--osem.iterations", "3"]) == 2
-    assert "with osem.iterations = 1; expected 3" in capsys.readouterr().err
+    assert (
+        main(["batch", str(studies), "-o", str(folder), "--settings", toml, "--set", "reconstructor.iterations=3"]) == 2
+    )
+    assert "with reconstructor.iterations = 1; expected 3" in capsys.readouterr().err
 
 
 def test_a_dry_run_writes_nothing(studies, tmp_path, capsys) -> None:
@@ -132,5 +134,5 @@ def test_the_help_shows_the_options_of_register_too(capsys) -> None:
             main([verb, "--help"])
         assert left.value.code == 0
         shown = capsys.readouterr().out
-        for option in ("--registrar", "--dicom", "--osem.iterations", "--no-reconstruction", "--settings"):
+        for option in ("--registrar", "--dicom", "--set", "--no-reconstruction", "--settings"):
             assert option in shown, (verb, option)

@@ -20,7 +20,7 @@ from PIL import Image
 import mureg
 from mureg import RigidTransform
 from mureg.cli import main as command_line
-from mureg.cli.common import algorithms_from
+from mureg.cli.algorithms import algorithms_from
 from mureg.comparison import target_registration_error_mm
 from mureg.io import read_nifti
 from mureg.results import as_json
@@ -28,7 +28,7 @@ from mureg.sample import load_truth, sample_folder
 from support import dicom
 
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2"]
+QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2"]
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,12 @@ def test_the_pose_is_within_a_pixel_of_the_truth(results) -> None:
 
 
 def test_python_gives_the_same_answer(results) -> None:
-    """`mureg.run` and the command line: one pose, one decision, one number for the move, to the last digit."""
+    """`mureg.examine` and the command line: one pose, one decision, one number for the move, to the last digit."""
     written = json.loads((results / "registration.json").read_text())
-    method = algorithms_from(results / "settings.toml")[1]
+    method = algorithms_from(results / "settings.toml")
     study = mureg.read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
     answer = mureg.examine(
-        study,
-        mureg.StudySettings(method.registrar(written["registrar"]), method.osem, method.physics, method.attenuation),
+        study, mureg.StudySettings(method.registrar, method.reconstructor, method.physics, method.attenuation)
     )
     again = as_json(answer)
     for key in (
@@ -220,7 +219,7 @@ def test_reconstruct_repeats_the_corrected_image(results, tmp_path, capsys) -> N
         "-o",
         str(image),
     ]
-    assert main(["reconstruct", *arguments, "--osem.iterations", "2", "--json"]) == 0
+    assert main(["reconstruct", *arguments, "--set", "reconstructor.iterations=2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["attenuation_corrected"] is True
     again, first = (nib.load(file).get_fdata() for file in (image, results / "spect_ac.nii.gz"))
     np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-3 * first.max())
@@ -229,7 +228,7 @@ def test_reconstruct_repeats_the_corrected_image(results, tmp_path, capsys) -> N
 def test_a_ready_map_serves_as_well_as_the_ct(results, tmp_path) -> None:
     image = tmp_path / "ac.nii"
     arguments = ["--projections", SPECT, "--mu", str(results / "mu_registered.nii.gz"), "-o", str(image)]
-    assert main(["reconstruct", *arguments, "--osem.iterations", "2"]) == 0
+    assert main(["reconstruct", *arguments, "--set", "reconstructor.iterations=2"]) == 0
     again, first = (nib.load(file).get_fdata() for file in (image, results / "spect_ac.nii.gz"))
     np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-3 * first.max())
 
@@ -259,7 +258,17 @@ def test_one_gate_alone_holds_its_own_counts(tmp_path, capsys) -> None:
     counts = {}
     for name, gate in (("third", ["--gate", "3"]), ("all", [])):
         image = str(tmp_path / f"{name}.nii")
-        arguments = ["reconstruct", "--projections", str(path), "-o", image, "--osem.subsets", "4", "--json", *gate]
+        arguments = [
+            "reconstruct",
+            "--projections",
+            str(path),
+            "-o",
+            image,
+            "--set",
+            "reconstructor.subsets=4",
+            "--json",
+            *gate,
+        ]
         assert main(arguments) == 0
         counts[name] = json.loads(capsys.readouterr().out)["counts"]
     assert counts["third"] == n_views * 100 * 6
@@ -383,7 +392,9 @@ class TestRefusals:
     def test_a_folder_that_cannot_be_written(self, tmp_path, capsys) -> None:
         (tmp_path / "file").write_text("in the way")
         image = tmp_path / "file" / "image.nii"
-        code, _ = refusal(capsys, "reconstruct", "--projections", SPECT, "-o", str(image), "--osem.iterations", "1")
+        code, _ = refusal(
+            capsys, "reconstruct", "--projections", SPECT, "-o", str(image), "--set", "reconstructor.iterations=1"
+        )
         assert code == 2
 
 

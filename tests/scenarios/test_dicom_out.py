@@ -20,7 +20,7 @@ from mureg.io import read_spect, read_study, write_nifti
 from mureg.sample import load_truth, sample_folder
 
 SPECT, CT = sample_folder() / "spect.dcm", sample_folder() / "ct"
-QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "2", "--threads", "1"]
+QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)

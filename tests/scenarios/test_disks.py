@@ -17,7 +17,7 @@ from mureg.errors import UsageError
 from mureg.files.atomic import writing_folder
 from mureg.geometry import RigidTransform
 from mureg.io import read_ct
-from mureg.io.transforms import write_tfm
+from mureg.io.transforms import write_transform
 from mureg.sample import sample_folder
 from support.dicom import chest_like, item, write_ct, write_nm
 
@@ -37,7 +37,7 @@ def ended(arguments: list[str], largest_file: int | None = None, **options) -> s
 
 @pytest.mark.parametrize("largest_file", [5_000, 100_000])
 def test_a_disk_that_fills_up_leaves_no_half_result(tmp_path: Path, largest_file: int) -> None:
-    quick = ["--near-heart.coarse.starts", "1", "--osem.iterations", "1", "--threads", "1"]
+    quick = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1", "--threads", "1"]
     environment = os.environ | {"MPLCONFIGDIR": str(tmp_path / "fonts")}
     (tmp_path / "fonts").mkdir()
     out = tmp_path / "new" / "out"
@@ -73,19 +73,19 @@ def test_a_transform_cut_short_by_a_full_disk_is_noticed(tmp_path: Path) -> None
     code = (
         "import resource, sys; from pathlib import Path; import numpy as np\n"
         "from mureg.errors import UsageError; from mureg.geometry import RigidTransform\n"
-        "from mureg.io.transforms import write_tfm\n"
+        "from mureg.io.transforms import write_transform\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\n"
-        "try: write_tfm(RigidTransform.identity(), (1.0, 2.0, 3.0), Path(sys.argv[1]))\n"
+        "try: write_transform(RigidTransform.identity(), Path(sys.argv[1]), (1.0, 2.0, 3.0))\n"
         "except UsageError as refusal: sys.exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.tfm")]).returncode == 9
     assert list(tmp_path.iterdir()) == []
-    write_tfm(RigidTransform.identity(), (1.0, 2.0, 3.0), tmp_path / "a.tfm")
+    write_transform(RigidTransform.identity(), tmp_path / "a.tfm", (1.0, 2.0, 3.0))
 
 
 @pytest.mark.parametrize("where", ["/proc/nowhere/out", "/dev/full/out"])
 def test_places_that_cannot_be_written(where: str, tmp_path: Path, capfd) -> None:
-    quick = ["--near-heart.coarse.starts", "1", "--osem.iterations", "1", "--threads", "1"]
+    quick = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1", "--threads", "1"]
     assert command_line(["register", "--spect", SPECT, "--ct", CT, "-o", where, *quick]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 1
 

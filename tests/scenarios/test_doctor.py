@@ -45,7 +45,7 @@ def test_a_default_registrar_that_is_more_than_4_mm_off_fails(monkeypatch) -> No
     for off_mm, state in ((3.9, "ok"), (4.1, "fail")):
         shifted = truth.ct_from_spect @ RigidTransform.from_six((0.0, 0.0, off_mm), (0, 0, 0), (0, 0, 0))
         answer = SimpleNamespace(registration=SimpleNamespace(ct_from_spect=shifted))
-        monkeypatch.setattr(health, "run", lambda *_, answer=answer, **__: answer)
+        monkeypatch.setattr(health, "examine", lambda *_, answer=answer, **__: answer)
         check = health._sample("cpu")
         assert check.state == state
         assert f"{off_mm} mm off at the heart" in check.found
@@ -62,7 +62,7 @@ def test_what_is_broken_is_said_with_a_remedy(capsys, monkeypatch) -> None:
     assert any(line.startswith("fail libraries     missing no-such-library; old numpy ") for line in lines)
     assert "fail sample        no sample study in this installation; install it again" in lines
     assert any(line.startswith("ok   offline") for line in lines)
-    assert "something is wrong: see the lines that say fail" in lines
+    assert "a check failed: see the lines that begin with fail" in lines
 
 
 def test_use_of_a_network_is_found(monkeypatch) -> None:

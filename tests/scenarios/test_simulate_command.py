@@ -41,7 +41,7 @@ def test_a_cohort_is_made_exported_and_read(settings, tmp_path, capsys, monkeypa
     assert main(["simulate", "--cohort", settings, "--n", "2", "-o", str(out), "--dicom"]) == 0
     said, err = capsys.readouterr()
     assert err == "", "no progress bar where there is no terminal"
-    for words in ("2 cases, 0 were there, 0 failed", "s a case", str(out), "card.md"):
+    for words in ("2 cases, 0 done before, 0 failed", "s a case", str(out), "card.md"):
         assert words in said
     case = read_case(out / CASES / "small-000001")
     study = read_study(out / "dicom" / case.name / "spect.dcm", ct=out / "dicom" / case.name / "ct")
@@ -117,9 +117,10 @@ class TestRefusals:
 def test_a_terminal_shows_how_far_it_is(settings, tmp_path) -> None:
     """The bar, seen by a program that believes it has a terminal."""
     code = (
-        "from mureg.cli import simulate as verb\n"
+        "from mureg.cli.messages import Messages\n"
+        "from mureg.cli.progress import counting\n"
         "import sys, time\n"
-        "with verb._progress(False) as report:\n"
+        "with counting(Messages(), 'simulating', with_rate=True) as report:\n"
         "    for done in range(6):\n"
         "        report(done, 5)\n"
         "        time.sleep(0.3)\n"

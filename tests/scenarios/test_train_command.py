@@ -14,7 +14,7 @@ import pytest
 
 import mureg
 from mureg.cli import main
-from mureg.registration.network import Learned, load_network
+from mureg.registration.network import NetworkRegistrar, load_network
 from mureg.registration.networks import NETWORKS
 from mureg.study import Study
 from mureg.training.settings import as_toml, settings_from
@@ -62,7 +62,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     command = ["train", settings, "--cohort", str(cohort), "-o", str(run), "--cache", str(cache), "--threads", "1"]
     assert main([*command, "--minutes", "0.0001"]) == 0
     out, err = capsys.readouterr()
-    assert "not finished: the same command goes on" in out
+    assert "not finished: the same command continues" in out
     assert "headers alone leave" in err
     assert "epoch 1:" in err
     assert main([*command, "--json"]) == 0
@@ -73,7 +73,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     assert answer["best_heart_mm"] > 0
     assert not (run / "examples").exists(), "the cache was given"
     registration = mureg.register(
-        chest_spect(), mu_volume(CT_GRID, motion(1)), Learned(weights=run / "best.safetensors")
+        chest_spect(), mu_volume(CT_GRID, motion(1)), NetworkRegistrar(weights=run / "best.safetensors")
     )
     assert registration.weights_sha256 == load_network(run / "best.safetensors")[1].weights_sha256
 
@@ -90,7 +90,7 @@ def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> No
     truth = motion(77)
     study = Study(chest_spect(), mu_volume(CT_GRID, truth))
     found = mureg.examine(
-        study, mureg.StudySettings(registrar=Learned(weights=Path(answer["weights"])))
+        study, mureg.StudySettings(registrar=NetworkRegistrar(weights=Path(answer["weights"])))
     ).registration.ct_from_spect
     heart = np.array([(38.0, -32.0, 12.0), (60.0, -50.0, 0.0), (20.0, -20.0, 30.0)])
     left = np.linalg.norm(found.apply(heart) - truth.apply(heart), axis=1).mean()
@@ -196,9 +196,10 @@ class TestRefusals:
 
 def test_a_terminal_shows_how_far_it_is() -> None:
     code = (
+        "from mureg.cli.messages import Messages\n"
         "from mureg.cli.training import _shown\n"
         "import time\n"
-        "with _shown(False) as shown:\n"
+        "with _shown(Messages()) as shown:\n"
         "    shown.preparing(1, 3)\n"
         "    shown.say('epoch 1: well')\n"
         "    for done in range(4):\n"

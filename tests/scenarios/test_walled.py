@@ -23,7 +23,7 @@ from support.tiny_network import ALL
 
 TESTS = Path(__file__).resolve().parents[1]
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--near-heart.coarse.starts", "1", "--osem.iterations", "1"]
+QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1"]
 TRAINING = {
     "network": {"kind": "tiny"},
     "grid": {"shape": [12, 12, 12], "spacing_mm": 30.0},
@@ -49,7 +49,14 @@ COMMANDS: dict[str, Command] = {
     "demo": lambda _, out: ["-o", out],
     "register": lambda _, out: ["--spect", SPECT, "--ct", CT, "-o", out, *QUICK],
     "batch": lambda place, out: [str(place / "studies"), "-o", out, *QUICK, "--no-reconstruction"],
-    "reconstruct": lambda _, out: ["--projections", SPECT, "-o", f"{out}/a.nii.gz", "--osem.iterations", "1"],
+    "reconstruct": lambda _, out: [
+        "--projections",
+        SPECT,
+        "-o",
+        f"{out}/a.nii.gz",
+        "--set",
+        "reconstructor.iterations=1",
+    ],
     "inspect": lambda _, out: [SPECT, "-o", f"{out}/a.png"],
     "simulate": lambda place, out: ["--cohort", str(place / "small.toml"), "--n", "1", "-o", out],
     "evaluate": lambda place, out: [
@@ -61,6 +68,7 @@ COMMANDS: dict[str, Command] = {
         *("--weights", str(place / "trained" / "best.safetensors"), "--pairs", str(place / "hospital" / "pairs.csv")),
         *("-o", out, "--epochs", "1"),
     ],
+    "settings": lambda _, __: [],
     "doctor": lambda _, __: [],
     "export": lambda place, out: [str(place / "tiny" / "cases" / "tiny-000000"), "-o", out],
 }
@@ -98,7 +106,7 @@ def walled(verb: str, arguments: list[str], watched: Path, log: Path) -> None:
     }
     before = tree(watched)
     command = [sys.executable, "-m", "support.walled", str(log), verb, *arguments]
-    threads = [] if verb in ("batch", "simulate", "evaluate", "export") else ["--threads", "1"]
+    threads = [] if verb in ("batch", "simulate", "evaluate", "export", "settings") else ["--threads", "1"]
     ended = subprocess.run([*command, *threads], cwd=homes["CWD"], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not log.exists(), log.read_text()
@@ -121,7 +129,7 @@ def test_it_works_without_a_network_and_writes_only_its_output(verb: str, place:
     walled(verb, COMMANDS[verb](place, str(tmp_path / "out")), tmp_path / "watched", tmp_path / "log")
     assert tree(place) == inputs
     assert {p.name for p in tmp_path.iterdir()} <= {"watched", "out"}
-    assert (tmp_path / "out").exists() == (verb != "doctor")
+    assert (tmp_path / "out").exists() == (verb not in ("doctor", "settings"))
 
 
 def test_no_verb_is_left_out() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mureg.cohort.store.cohort import CASES, write_case
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.io import write_nifti, write_tfm
+from mureg.io import write_nifti, write_transform
 from mureg.study import Ct
 from support.phantoms import chest, mu_volume, voxel_points
 from support.small_cases import small_case, small_settings
@@ -58,7 +58,7 @@ def write_pairs(folder: Path, n: int, *, transforms: bool, name: str = "pairs.cs
         write_nifti(mu_volume(CT_GRID, moved), folder / f"mu-{k}.nii.gz")
         line = f"person-{k},spect-{k}.nii.gz,mu-{k}.nii.gz"
         if transforms:
-            write_tfm(moved, SPECT_GRID.centre_mm, folder / f"{k}.tfm")
+            write_transform(moved, folder / f"{k}.tfm", SPECT_GRID.centre_mm)
             line += f",{k}.tfm"
         lines.append(line)
     (folder / name).write_text("\n".join(lines) + "\n")

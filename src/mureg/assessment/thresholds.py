@@ -21,26 +21,26 @@ class Thresholds:
     """Limits of the decision; see docs/concepts/decision.md.
 
     Attributes:
-        aligned_mm: moves of the heart points (root mean square) up to this count as aligned.
-        least_gain: smallest gain of log-likelihood over the scanner position, where the registrar states it, that
-            justifies a move of up to `action_limit_mm`.
-        action_limit_mm: largest acceptable error at the heart: one pixel (Chen et al., J Nucl Cardiol 2006).
-        release_limit_mm: a study under review gives out the pose found only where its 90 % bound is below this (mm).
-        changed_percent: a segment whose relative uptake differs by more points between two images has changed.
-        mismatch_percent: published threshold of the mismatch index (Chen et al., J Nucl Cardiol 2006).
-        implausible_mm: moves at the heart above this are flagged for review.
-        implausible_deg: turns above this are flagged for review.
-        disagreement_mm: two methods or starts that end farther apart at the heart are flagged for review.
-        heart_apart_mm: two ways to locate the heart that differ by more are flagged for review.
-        outside_counts_percent: share of the SPECT counts in the slices of the heart, from outside the CT, above which
-            the study is flagged.
-        extension_percent: share of the attenuation in the slices of the heart, from beyond the CT, above which the
-            study is flagged.
+        aligned_mm: shifts at the heart up to this (RMS over the heart points, mm) count as aligned.
+        least_gain: smallest gain of log-likelihood over the scanner position that justifies a shift up to
+            action_limit_mm, where the registrar reports it.
+        action_limit_mm: largest acceptable error at the heart (mm): one pixel (Chen et al., J Nucl Cardiol 2006).
+        release_limit_mm: a study under review gets the registered pose only if its 90 % bound is below this (mm).
+        changed_percent: a segment counts as changed if its relative uptake differs by more between two images
+            (percentage points).
+        mismatch_percent: threshold of the mismatch index (%; Chen et al., J Nucl Cardiol 2006).
+        implausible_mm: review if the shift at the heart is above this (mm).
+        implausible_deg: review if the rotation is above this (degrees).
+        disagreement_mm: review if two methods or starts differ by more at the heart (mm).
+        heart_apart_mm: review if two estimates of the heart position differ by more (mm).
+        outside_counts_percent: review if more of the SPECT counts in the heart slices come from outside the CT (%).
+        extension_percent: review if more of the attenuation in the heart slices comes from beyond the CT (%).
         least_map_gain: review if the map explains the projections better than water in the outline of the emission by
             less than this (log-likelihood per thousand counts).
         largest_stretch_gain: review if the map stretched along the body explains them better by more than this.
         largest_mirror_gain: review if the map with left and right exchanged explains them better by more than this.
-        rotation_centre_mm: review if the projections fit best farther than this from the stated centre of rotation.
+        rotation_centre_mm: review if the centre of rotation estimated from the projections is farther from the stated
+            one (mm).
         least_heart_confidence: review if the confidence of the ventricle detection is below this.
         least_axis_confidence: review if the confidence of the ventricle's long axis is below this.
         least_lung_ml: smallest volume of lung in an attenuation map of a chest (ml).

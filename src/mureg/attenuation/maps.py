@@ -33,19 +33,18 @@ _SLICES_AT_ONCE = 16
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class AttenuationMap:
-    """How the attenuation map is made.
+    """Conversion of a CT or attenuation map to the map of the reconstruction.
 
     Attributes:
-        contrast: set vessels that contrast medium made bright back to soft tissue, and cut metal to 2000 HU (`clip`);
-            or take every HU as it is (`keep`). Nothing happens to a CT without contrast, or to a ready map.
-        table: whether the patient table attenuates. It stays where the scanner has it; only the body moves.
-        body: whether the body attenuates.
-        below_water: the line below 0 HU. `to-air` ends at no attenuation at -1000 HU: what is lighter than water in a
-            patient is lung and fat, tissue and air in some mixture, whose HU and attenuation both follow its density.
-            `scanner` is the published line of the scanner, which ends at about -930 HU and makes lung a fifth too thin.
-        beyond: what attenuates where the CT does not reach. `slices`: its last slices, repeated; and water inside the
-            outline of the emission where there are none. `water`: only that. `none`: nothing. It stays marked as
-            unknown in any case.
+        contrast: vessels with contrast medium and metal in the CT: clip sets them to soft tissue and to 2000 HU; keep
+            uses the HU as they are. A CT without contrast and a ready map stay unchanged.
+        table: include the attenuation of the patient table (keep) or not (drop). The table stays in place when the body
+            moves.
+        body: include the attenuation of the body (keep) or not (drop).
+        below_water: conversion below 0 HU: to-air is a line to zero attenuation at -1000 HU; scanner is the published
+            line of the scanner, which ends at about -930 HU and underestimates lung attenuation by about 20 %.
+        beyond: attenuation beyond the ends of the CT: slices repeats the last slices and uses water inside the emission
+            outline elsewhere; water uses water alone; none uses no attenuation.
     """
 
     contrast: Literal["clip", "keep"] = "clip"

@@ -27,7 +27,6 @@ from mureg.batch.folder import (
 from mureg.batch.page import write_summary
 from mureg.batch.rows import Row, rows_of
 from mureg.batch.states import State, state_of
-from mureg.cohort.work import prepare_process
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing_folder
 from mureg.files.places import refuse_overlap
@@ -193,7 +192,6 @@ class Work:
 
     def __call__(self, index: int) -> Done:
         """Register the study and write its folder, or remember why that failed."""
-        prepare_process()
         started = time.perf_counter()
         self._check_place()
         pair, stamp, fingerprint = self.pairs[index], self.stamps[index], ""

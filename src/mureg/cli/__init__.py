@@ -8,29 +8,33 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
+from mureg.cli import logs
 from mureg.errors import MuregError, RefusedError
 from mureg.files.temporary import own_temporary_folder
 
 VERBS = {
-    "demo": "run everything on the sample study that comes with mureg and compare with the truth",
-    "register": "lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart",
-    "batch": "register many studies of a list or a folder; goes on where it was stopped, sums up the worst first",
+    "demo": "register the sample study of the package and compare with the truth",
+    "register": "register a CT or attenuation map to a SPECT study and reconstruct the corrected image",
+    "batch": "register many studies from a list or a folder, with a summary page",
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
-    "inspect": "say what a file or folder holds: series, geometry, orientation, units, guesses",
-    "simulate": "make a cohort of virtual patients with known truth, on one machine or on a cluster",
-    "evaluate": "compare registrars on virtual patients: errors, images, polar maps, tables and figures",
-    "train": "train a registration network on a cohort or on a list of pairs; goes on where it was stopped",
-    "finetune": "go on training weights on your own patients",
-    "doctor": "check the installation: libraries, device, sample study, weights, no use of a network",
-    "export": "write a simulated case as DICOM, as a hospital would have it",
+    "inspect": "list the series in a file or folder: geometry, orientation, units, assumptions",
+    "settings": "print all algorithm settings as commented TOML",
+    "simulate": "simulate a cohort of virtual patients with known truth",
+    "evaluate": "compare registrars on virtual patients: errors, images, tables, figures",
+    "train": "train a registration network on a cohort or a list of pairs",
+    "finetune": "continue training weights on your own patients",
+    "doctor": "check the installation: libraries, device, weights, sample study",
+    "export": "write a virtual patient as DICOM",
 }
 
 _BY_HAND = 130
+_SHOW_FAULTS = "MUREG_TRACEBACK"
 _stopped_by: list[int] = []
 
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
@@ -45,23 +49,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb == "--version":
         print(f"mureg {__version__}")
         return 0
+    if verb == "--print-completion":
+        return _print_completion(rest)
     if verb not in VERBS:
-        print(f"mureg: found no verb {verb!r}; expected one of {', '.join(VERBS)}; see mureg --help.", file=sys.stderr)
+        nearest = ", ".join(get_close_matches(verb, VERBS) or VERBS)
+        print(f"mureg: there is no verb {verb!r}; expected one of {nearest}; see mureg --help.", file=sys.stderr)
         return 2
+    code = _BY_HAND
     try:
-        code: int = _loaded(f"mureg.cli.{verb}").main(rest)
+        code = _loaded(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
         refused = "decision refused: " if isinstance(problem, RefusedError) else ""
         print(f"mureg: {refused}{problem}", file=sys.stderr)
-        return problem.exit_code
+        logs.note_refusal(problem)
+        code = problem.exit_code
     except KeyboardInterrupt:
         print("mureg: stopped; nothing was written.", file=sys.stderr)
-        return _BY_HAND
+    except Exception as problem:
+        logs.note_fault(problem)
+        code = 1
+        raise
+    finally:
+        logs.end(code)
     return code
 
 
+def _print_completion(words: Sequence[str]) -> int:
+    """Print the completion script for a shell; see `mureg.cli.completion`."""
+    from mureg.cli.completion import SHELLS, script
+    from mureg.cli.help import options_of
+
+    if len(words) != 1 or words[0] not in SHELLS:
+        print(f"mureg: --print-completion needs a shell; expected one of {', '.join(SHELLS)}.", file=sys.stderr)
+        return 2
+    classes = {verb: _loaded(f"mureg.cli.{verb}").OPTIONS for verb in VERBS}
+    print(script(words[0], {verb: (VERBS[verb], list(options_of(options))) for verb, options in classes.items()}))
+    return 0
+
+
 def _loaded(name: str) -> ModuleType:
-    """A module, loaded without a search for garbage, which finds none among all that torch sets up."""
+    """A module, imported without garbage collection, which takes time and frees nothing that torch sets up."""
     if name not in sys.modules:
         gc.disable()
         try:
@@ -75,11 +102,14 @@ def _loaded(name: str) -> ModuleType:
 def overview() -> str:
     """What ``mureg --help`` prints."""
     width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:{width}}  {says}" for verb, says in VERBS.items())
+    verbs = "\n".join(f"  {verb:{width}}  {sentence}" for verb, sentence in VERBS.items())
     return (
-        f"mureg {__version__}: lays a CT attenuation map onto a cardiac SPECT and reconstructs the corrected heart.\n\n"
+        f"mureg {__version__}: register a CT attenuation map to a cardiac SPECT study, decide whether it had to be\n"
+        f"moved, and reconstruct the attenuation-corrected image.\n\n"
         f"usage: mureg VERB [OPTIONS]\n\n{verbs}\n\n"
-        "mureg VERB --help lists the options of a verb; mureg --version prints the version.\n"
+        "mureg VERB --help               options of a verb, with an example\n"
+        "mureg --version                 version\n"
+        "mureg --print-completion SHELL  completion script for bash, zsh, fish or powershell\n"
         "Exit codes: 0 done, 2 wrong usage, 3 refused by the safety checks, 4 unreadable input, "
         "5 some of a batch failed.\n"
         f"{RESEARCH_USE_ONLY}"
@@ -99,31 +129,39 @@ def entry() -> None:
 
 
 def _ended() -> int:
-    """Prepare the process, run the verb, and say in one line why nothing could be written or printed."""
+    """Prepare the process, run the verb, and print in one line why nothing could be written or printed."""
     keep_out_of_home()
-    # threads that wait sleep: awake, where another program has a core, they take four times as long for everything
+    # waiting threads sleep; with busy waiting everything takes four times as long where another program has a core
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+    for stream in (sys.stdout, sys.stderr):  # show characters that the terminal lacks as escapes
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         code = 141
     except OSError as problem:
-        said = f"stopped by the system ({problem.strerror}); expected room to write"
-        print(f"mureg: {said}; choose another place or free the disk.", file=sys.stderr)
+        reason = f"stopped by the system ({problem.strerror}); expected room to write"
+        print(f"mureg: {reason}; choose another place or free the disk.", file=sys.stderr)
         code = 2
+    except Exception as problem:
+        if os.environ.get(_SHOW_FAULTS):
+            raise
+        reason = f"a fault in mureg ({type(problem).__name__}); expected none"
+        remedy = f"run it again with --log FILE and report the log, or set {_SHOW_FAULTS}=1 to see the traceback"
+        print(f"mureg: {reason}; {remedy}.", file=sys.stderr)
+        code = 1
     else:
         return code
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing more can be said)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (nothing can be printed any more)
     return code
 
 
 def stop_as_if_by_hand() -> None:
-    """Let a request to end (SIGTERM, and SIGHUP where there is one) go the way of Ctrl-C: nothing half written stays.
+    """Handle SIGTERM, and SIGHUP where there is one, like Ctrl-C, so that nothing half written stays.
 
-    A signal that is ignored, as by nohup, stays so. The exit code is 128 and the signal's number, 143 for SIGTERM.
+    A signal that is ignored, as by nohup, stays ignored. The exit code is 128 plus the number of the signal, 143 for
+    SIGTERM.
     """
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
@@ -131,17 +169,17 @@ def stop_as_if_by_hand() -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    if not _stopped_by:  # a second one comes too late: everything is being cleared away
+    if not _stopped_by:  # a second signal is ignored: files are being deleted
         _stopped_by.append(number)
         raise KeyboardInterrupt
 
 
 def keep_out_of_home() -> None:
-    """Give the process a folder for everything temporary, which goes with it.
+    """Give the process a temporary folder, which is deleted on exit.
 
-    That is what the libraries keep in lists and caches of their own, and whatever is written for scratch. Nothing is
-    left in the user's home. What a killed process left is removed by the next one, which sees that nobody holds its
-    lock. A list of fonts that matplotlib made for the user is copied, for making one takes a second.
+    Library caches (matplotlib, torch) and scratch files go there; nothing stays in the user's home. The folder of a
+    killed process is deleted by the next one, which sees that its lock is free. The font list that matplotlib made for
+    the user is copied, since making one takes a second.
     """
     try:
         folder = own_temporary_folder()
@@ -156,5 +194,5 @@ def keep_out_of_home() -> None:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
             for known in cache.glob("fontlist-*.json"):
                 shutil.copy(known, folder / _CACHES["MPLCONFIGDIR"])
-    except (OSError, RuntimeError):  # then they find places of their own
+    except (OSError, RuntimeError):  # the libraries use their own places
         return

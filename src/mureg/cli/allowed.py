@@ -1,4 +1,4 @@
-"""Inputs that are refused unless they are asked for by name: options that register and batch share."""
+"""Safety checks that can be switched off by name: options that register and batch share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Allowed:
-    """What may be read that is refused otherwise.
+    """Inputs that are refused otherwise.
 
     Attributes:
-        phantom: the CT shows a test object, such as a cylinder of water, and no chest: its HU are not checked against
-            those of air and soft tissue in a chest.
-        allow_corrected_spect: register a SPECT that is corrected for attenuation already; the result says so first.
-        allow_derived: register a series that mureg wrote, such as a moved CT, where it is named or alone in its folder.
+        phantom: the CT shows a test object, not a chest: skip the check of its HU.
+        allow_corrected_spect: accept a SPECT that is already attenuation-corrected; the result says so first.
+        allow_derived: accept a series that mureg wrote, such as a moved CT.
     """
 
     phantom: bool = False

@@ -7,15 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.batch.run import BatchRun, Plan, as_settings, plan, run_batch
 from mureg.batch.states import State
-from mureg.cli.common import Common, Flat, Output, counting, emit, parse
-from mureg.cli.register import Manner, Register, carried_out, manner_from
+from mureg.cli.algorithms import Algorithms
+from mureg.cli.common import Common, Device, Output, parse
+from mureg.cli.help import Flat
+from mureg.cli.messages import Messages
+from mureg.cli.progress import counting
+from mureg.cli.register import Manner, Register, carried_out
 from mureg.errors import printable
 from mureg.files.places import refuse_overlap
 from mureg.io.worklist.entry import Pair
@@ -34,21 +38,19 @@ _SAYS: dict[State, str] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Register many studies; the same command goes on where an earlier one was stopped. Research use only.
-
-    Every option of mureg register but those of a single study holds for all of them.
+    """Register many studies. The same command continues a run that was stopped. Research use only.
 
     Attributes:
-        studies: CSV file with the columns name, spect, ct or mu, and if need be spect_series and ct_series; or a folder
-            with one subfolder for each study.
+        studies: CSV list (columns name, spect, ct or mu, optional spect_series, ct_series), or folder of study folders.
         output: folder for the results, summary.html and summary.csv.
-        dry_run: show the studies that were found, and stop.
-        retry: do again what failed before, and what was registered from other files than those that are there now.
-        jobs: processes on this machine, each with one thread.
-        scheduler: address of a Dask scheduler whose workers do it instead, such as tcp://host:8786.
-        settings: TOML file of settings, as written beside each result; options given here go first.
-        device: where reconstructions run; auto takes a GPU where there is one.
-        json: print one JSON object on standard output and nothing else there.
+        dry_run: show the studies and how far each is, then stop.
+        retry: repeat studies that failed or whose input files changed.
+        jobs: number of processes on this machine, each with one thread.
+        scheduler: address of a Dask scheduler to use instead, such as tcp://host:8786 (default: none).
+        device: processor for reconstructions and networks; auto takes a GPU where there is one.
+
+    Example:
+        mureg batch studies/ -o results --jobs 4
     """
 
     studies: tyro.conf.Positional[Path]
@@ -57,18 +59,18 @@ class Batch:
     retry: bool = False
     jobs: int = 1
     scheduler: str | None = None
-    settings: Path | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    json: bool = False
+    device: Device = "auto"
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
     manner: Annotated[Manner, Flat] = field(default_factory=Manner)
 
 
 @dataclass(frozen=True)
 class RegisterPair:
-    """`mureg register` for one study of a batch, in whatever process or machine has time."""
+    """`mureg register` for one study of a batch, in any process or machine."""
 
     manner: Manner
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    algorithms: Algorithms
+    device: Device = "auto"
 
     def __call__(self, pair: Pair, folder: Path) -> None:
         """Read, run, write into `folder`, all in one thread."""
@@ -85,42 +87,49 @@ class RegisterPair:
             common=common,
             manner=self.manner,
         )
-        carried_out(options, common.prepare(), lambda _step: None)
+        carried_out(options, self.algorithms, common.prepare(), lambda _step: None)
+
+
+OPTIONS = Batch
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, find, show, register what is missing, sum up. Exit code 5 where some studies failed."""
     options = parse("batch", arguments, Batch)
-    if options.settings is not None:
-        missing = tyro.MISSING_NONPROP
-        default = Batch(missing, missing, manner=manner_from(options.settings, options.manner))
-        options = parse("batch", arguments, Batch, default)
+    messages, algorithms = options.messages, options.manner.algorithms()
     inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
     refuse_overlap(options.output, inputs)  # folders of studies may be links
     pairs = find_pairs(options.studies)
-    planned = plan(pairs, options.output, as_settings(asdict(options.manner)), inputs)
+    planned = plan(pairs, options.output, as_settings(_settings(options.manner, algorithms)), inputs)
     states = planned.states()
     if options.dry_run:
         answer = {"studies": _found(planned, states), "use": RESEARCH_USE_ONLY}
-        emit(Common(json=options.json), answer, [*_shown(planned, states), RESEARCH_USE_ONLY])
+        messages.emit(answer, [*_shown(planned, states), RESEARCH_USE_ONLY])
         return SOME_FAILED if "impossible" in states else 0
-    if not options.json:
+    if messages.for_people:
         print("\n".join(map(printable, _shown(planned, states))), flush=True)
     try:
-        with counting(options.json, "registering") as report:
+        with counting(messages, "registering") as report:
             batch = run_batch(
                 planned,
-                RegisterPair(options.manner, options.device),
+                RegisterPair(options.manner, algorithms, options.device),
                 jobs=options.jobs,
                 scheduler=options.scheduler,
                 retry=options.retry,
                 progress=report,
             )
     except KeyboardInterrupt:
-        print("mureg: stopped; finished studies are kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished studies are kept, and the same command continues the run.", file=sys.stderr)
         return 130
-    emit(Common(json=options.json), _answer(batch), list(_lines(batch, options.retry)))
+    messages.emit(_answer(batch), list(_lines(batch, options.retry)))
     return SOME_FAILED if batch.failed else 0
+
+
+def _settings(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
+    """All that decides what a result is."""
+    table = asdict(manner)
+    del table["registrar"], table["tuning"]
+    return table | algorithms.tables()
 
 
 def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
@@ -165,14 +174,14 @@ def _answer(batch: BatchRun) -> dict[str, Any]:
 
 def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
     failed = batch.failed
-    there = f"{batch.already} were there, {len(failed)} failed"
+    there = f"{batch.already} done before, {len(failed)} failed"
     yield f"registered {_studies(batch.made)} in {batch.seconds:.1f} s, {there}"
     for row in failed[:_MOST_LINES]:
         yield f"{row.decision:10} {row.study}: {row.reason}"
     if len(failed) > _MOST_LINES:
         yield f"failed     {len(failed) - _MOST_LINES} more; see summary.csv"
     if failed and not retried:
-        yield "           give --retry to do again what failed"
+        yield "           give --retry to repeat the failed studies"
     yield "decisions  " + ", ".join(f"{n} {said}" for said, n in Counter(row.decision for row in batch.rows).items())
     yield f"summary in {batch.files[1]}"
     yield RESEARCH_USE_ONLY

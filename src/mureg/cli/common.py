@@ -1,68 +1,50 @@
-"""What every verb shares: options, devices, settings files, output."""
+"""What most verbs share: options, the parser, the device."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-import sys
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import SimpleITK as sitk
 import torch
 import tyro
-from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from mureg.assessment.thresholds import Thresholds
-from mureg.attenuation.maps import AttenuationMap
-from mureg.errors import UsageError, printable
-from mureg.io.plain_text import read_text
-from mureg.pipeline import Progress as Report
-from mureg.recon import Osem
-from mureg.registration import REGISTRARS, MutualInformation, NearHeart, ProfileLikelihood, Registrar
-from mureg.spect import Physics
+from mureg.cli.help import Flat, help_text
+from mureg.cli.messages import Messages, messages_of
+from mureg.cli.mistakes import mistake_in
+from mureg.errors import UsageError
+from mureg.jobs.cores import usable_cores
 
 T = TypeVar("T")
 
-Flat = tyro.conf.arg(name="")
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+Device = Literal["auto", "cpu", "cuda"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Common:
-    """Options of every verb.
+    """Options of most verbs.
 
     Attributes:
-        json: print one JSON object on standard output and nothing else there.
-        device: where reconstructions run; auto takes a GPU when there is one.
-        threads: CPU threads, 0 for as many as this machine lets the process use.
-        overwrite: replace results that are already there.
+        device: processor for reconstructions and networks; auto takes a GPU where there is one.
+        threads: number of CPU threads; 0 for all that this process may use.
+        overwrite: replace an earlier result of mureg in the output.
     """
 
-    json: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     threads: int = 0
     overwrite: bool = False
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
 
     def prepare(self) -> str:
         """Set the thread count and return the device's name."""
         if self.threads < 0:
             raise UsageError(f"--threads {self.threads}", "0 or more", "leave it out to use every core")
-        threads = self.threads or len(os.sched_getaffinity(0))
+        threads = self.threads or usable_cores()
         torch.set_num_threads(threads)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
         if self.device == "auto":
@@ -72,112 +54,20 @@ class Common:
         return self.device
 
 
-@dataclasses.dataclass(frozen=True)
-class Algorithms:
-    """The settings of every algorithm that can be chosen.
-
-    Attributes:
-        mutual_information: settings of the registrar mutual-information.
-        near_heart: settings of the registrar near-heart.
-        projection: settings of the registrar projection.
-        osem: settings of the reconstruction.
-        physics: which effects of the camera are modelled.
-        attenuation: how the map is made.
-        decision: where the decision draws its lines.
-    """
-
-    mutual_information: MutualInformation = dataclasses.field(default_factory=MutualInformation)
-    near_heart: NearHeart = dataclasses.field(default_factory=NearHeart)
-    projection: ProfileLikelihood = dataclasses.field(default_factory=ProfileLikelihood)
-    osem: Osem = dataclasses.field(default_factory=Osem)
-    physics: Physics = dataclasses.field(default_factory=Physics)
-    attenuation: AttenuationMap = dataclasses.field(default_factory=AttenuationMap)
-    decision: Thresholds = dataclasses.field(default_factory=Thresholds)
-
-    def registrar(self, kind: str) -> Registrar:
-        """The settings of the registrar of that kind."""
-        chosen: Registrar = getattr(self, _FIELDS[kind])
-        return chosen
-
-
-_KNOWN: dict[str, Any] = {**REGISTRARS, **{c.kind: c for c in (Osem, Physics, AttenuationMap, Thresholds)}}
-_FIELDS = {kind: kind.replace("-", "_") for kind in _KNOWN}
-
-if TYPE_CHECKING:
-    RegistrarKind = str
-else:  # the catalogue is only known at run time
-    RegistrarKind = Literal[tuple(REGISTRARS)]
-
-
-def parse(verb: str, arguments: Sequence[str], options: type[T], default: T | None = None) -> T:
-    """Parse the options of a verb; on a mistake print what is wrong and exit with 2."""
-    return tyro.cli(
-        options,
-        prog=f"mureg {verb}",
-        args=list(arguments),
-        default=default if default is not None else tyro.MISSING_NONPROP,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-
-
-def algorithms_from(path: Path) -> tuple[str | None, Algorithms]:
-    """Read ``settings.toml``: the kind of registrar it names, and the settings.
+def parse(verb: str, arguments: Sequence[str], options: type[T]) -> T:
+    """Parse the options of a verb; begin its log. Prints the help and exits where that is asked for.
 
     Raises:
-        UsageError: the file is missing or holds something that is no setting.
+        UsageError: the first mistake.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(help_text(verb, options))
+        raise SystemExit(0)
+    unused = io.StringIO()  # tyro reports mistakes in its own form, with names of types
     try:
-        tables = tomllib.loads(read_text(path))
-        found = {
-            _FIELDS[table["kind"]]: TypeAdapter(_KNOWN[table["kind"]]).validate_python(table)
-            for table in tables.values()
-        }
-        chosen = next((table["kind"] for table in tables.values() if table["kind"] in REGISTRARS), None)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as problem:
-        reason = str(problem).splitlines()[0] if not isinstance(problem, ValidationError) else _first_mistake(problem)
-        raise UsageError(
-            f"settings file {path.name} cannot be used ({reason})",
-            "a TOML file with tables such as [registrar] and [reconstructor], as written beside each result",
-            "start from a settings.toml that mureg wrote",
-        ) from problem
-    return chosen, Algorithms(**found)
-
-
-def _first_mistake(problem: ValidationError) -> str:
-    first = problem.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-@contextmanager
-def progress(quiet: bool) -> Iterator[Report]:
-    """Show the step at work on standard error, on a terminal only."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _step: None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda step: bar.update(task, description=step)
-
-
-@contextmanager
-def counting(quiet: bool, doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many are done, and of how many, as a bar on standard error, on a terminal only."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _of: None
-        return
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def emit(common: Common, answer: Mapping[str, Any], lines: Sequence[str]) -> None:
-    """Print the answer: as JSON when that was asked for, otherwise as lines for people."""
-    if common.json:
-        json.dump(answer, sys.stdout, indent=2)
-        print()
-    else:
-        print("\n".join(map(printable, lines)))
+        with redirect_stdout(unused), redirect_stderr(unused):
+            parsed: T = tyro.cli(options, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit:
+        raise mistake_in(verb, options, arguments) from None
+    messages_of(parsed).begin(verb, parsed)
+    return parsed

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from mureg.assessment.move import Move
-from mureg.cli.common import Common, Flat, Output, emit, parse, progress
+from mureg.cli.common import Common, Output, parse
 from mureg.cli.dicom import DicomOut
+from mureg.cli.help import Flat
+from mureg.cli.progress import progress
 from mureg.cli.report import ReportOut, StudyPlace
 from mureg.comparison import target_registration_error_mm
 from mureg.files.output import claimed
@@ -24,10 +26,13 @@ from mureg.sample import load_truth, sample_folder
 
 @dataclass(frozen=True)
 class Demo:
-    """Run everything on the sample study that comes with mureg and compare with the truth. Research use only.
+    """Register and reconstruct the sample study of the package and compare with the truth. Research use only.
 
     Attributes:
-        output: folder for the results.
+        output: new folder for the results.
+
+    Example:
+        mureg demo -o mureg-demo
     """
 
     output: Output = Path("mureg-demo")
@@ -36,12 +41,15 @@ class Demo:
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
+OPTIONS = Demo
+
+
 def main(arguments: Sequence[str]) -> int:
     """Read the sample as any study, run, write, compare."""
     options = parse("demo", arguments, Demo)
     device = options.common.prepare()
     overwrite, spect, ct = options.common.overwrite, sample_folder() / "spect.dcm", sample_folder() / "ct"
-    with claimed(options.output, [sample_folder()]), progress(options.common.json) as report:
+    with claimed(options.output, [sample_folder()]), progress(options.common.messages) as report:
         check_folder(options.output, overwrite)
         dicom = options.results.of(spect, ct)
         truth = load_truth()
@@ -74,5 +82,5 @@ def main(arguments: Sequence[str]) -> int:
         f"one pixel is {grid.spacing_mm[0]:.1f} mm)",
         f"results in {options.output}: open report.html first",
     ]
-    emit(options.common, as_json(assessment) | comparison, lines)
+    options.common.messages.emit(as_json(assessment) | comparison, lines)
     return 0

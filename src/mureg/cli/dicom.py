@@ -1,4 +1,4 @@
-"""The wish for results as DICOM, for the verbs that can have it."""
+"""Options for results as DICOM."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class DicomOut:
     """Results as DICOM.
 
     Attributes:
-        dicom: write the results as DICOM too, into dicom/ (registration, map, reconstructions, report).
-        moved_ct: and the CT at its registered place, as a derived series; means --dicom as well.
+        dicom: also write registration, map, images and report as DICOM, into dicom/.
+        moved_ct: also write the registered CT as a DICOM series; includes --dicom.
     """
 
     dicom: bool = False
@@ -30,7 +30,7 @@ class DicomOut:
         spect_series: str | None = None,
         ct_series: str | None = None,
     ) -> AsDicom | None:
-        """What to write for the study that is read from these paths; None where nothing was asked for."""
+        """What to write for the study that is read from these paths; None without the options."""
         if not (self.dicom or self.moved_ct):
             return None
         inputs = dicom_inputs(spect, ct=ct, mu=mu, spect_series=spect_series, ct_series=ct_series)

@@ -7,33 +7,41 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.cli.common import Common, Flat, emit, parse, progress
+from mureg.cli.common import Common, parse
+from mureg.cli.help import Flat
+from mureg.cli.progress import progress
 from mureg.doctor import Check, checks
 
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check installation, device, threads, data, weights, the sample study and that no network is used.
+    """Check libraries, device, threads, data, weights, the sample study, and that no network is used.
 
-    Writes nothing. Exit code 0 where all is well or merely worth a warning, 3 where a check failed. Research use only.
+    Writes nothing. Exit code 0 if no check failed, 3 otherwise. Research use only.
+
+    Example:
+        mureg doctor
     """
 
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
+OPTIONS = Doctor
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Check, say, one line each."""
+    """Run the checks, print one line for each."""
     options = parse("doctor", arguments, Doctor)
     device = options.common.prepare()
     found: list[Check] = []
-    with progress(options.common.json) as report:
+    with progress(options.common.messages) as report:
         for check in checks(device):
             found.append(check)
             report(f"after {check.name}")
     healthy = all(check.state != "fail" for check in found)
     answer = {"healthy": healthy, "checks": [check.as_dict() for check in found], "use": RESEARCH_USE_ONLY}
-    verdict = "all is well" if healthy else "something is wrong: see the lines that say fail"
-    emit(options.common, answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
+    verdict = "all checks passed" if healthy else "a check failed: see the lines that begin with fail"
+    options.common.messages.emit(answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
     return 0 if healthy else 3
 
 

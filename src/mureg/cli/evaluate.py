@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.cli.common import Common, Output, counting, emit, parse
+from mureg.cli.algorithms import Changes
+from mureg.cli.common import Common, Device, Output, parse
+from mureg.cli.help import Flat
+from mureg.cli.messages import Messages
+from mureg.cli.progress import counting
 from mureg.comparison.figures import comparison_figures
 from mureg.comparison.files import write_summaries
 from mureg.comparison.markdown import name_of, warnings
 from mureg.comparison.methods import choose
 from mureg.comparison.protocol import FIGURES, FOLDER, Comparison, compare
-from mureg.comparison.settings import Selection, Settings, Split, read_settings
+from mureg.comparison.settings import Selection, Settings, Split, changed, read_settings
 from mureg.comparison.summary import Summary
 from mureg.errors import UsageError
 
 SOME_FAILED = 5
-Cohorts = Annotated[tuple[Path, ...], tyro.conf.arg(name="cohort"), tyro.conf.UseAppendAction]
+Cohorts = Annotated[tuple[Path, ...], tyro.conf.arg(name="cohort", metavar="PATH"), tyro.conf.UseAppendAction]
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Compare registrars on virtual patients; the same command goes on where an earlier run was stopped.
+    """Compare registrars on virtual patients. The same command continues a run that was stopped. Research use only.
 
     Attributes:
-        cohorts: a folder that mureg simulate made; may be given several times.
-        registrars: some of headers, oracle, mutual-information, near-heart, projection, elastix, ants and paths to
-            .safetensors, with commas.
-            A network gets a second row with its SPECT blanked, unless it was trained so.
-        output: folder for cases.csv, summary.csv, summary.json, tables.md, settings.toml and figures/.
-        against: the row that tests compare with; the first that registers anything where it is left out.
-        images: reconstruct corrected images for the first so many cases of each cohort, 0 for none; all by default.
-        classical: ask mutual-information, elastix and ants about the first so many cases of each cohort only.
-        figures: draw pictures of the first so many of those cases.
-        split: which patients, by the division that training uses.
-        skip: leave out so many cases at the beginning of each cohort.
-        limit: take at most so many cases of each cohort.
-        peers: Python that has itk-elastix and antspyx; this one by default.
-        settings: TOML file as an earlier run wrote it, for other settings than the usual ones.
-        jobs: processes on this machine, each with one thread.
-        device: where networks, maps and images are computed; auto takes a GPU when there is one.
-        json: print one JSON object on standard output and nothing else there.
+        cohorts: folder that mureg simulate made; repeatable.
+        registrars: names with commas: headers, oracle, mutual-information, near-heart, projection, elastix, ants, or
+            .safetensors files (which get a second row with the SPECT input ablated).
+        output: folder for tables, settings.toml and figures/.
+        against: row that tests compare with (default: the first that registers anything).
+        images: number of cases of each cohort with corrected images (default: all; 0 for none).
+        classical: number of cases of each cohort for mutual-information, elastix and ants (default: all).
+        figures: number of cases of each cohort with figures.
+        split: patients, by the division that training uses.
+        skip: number of cases to skip at the beginning of each cohort.
+        limit: largest number of cases of each cohort (default: all).
+        peers: Python with itk-elastix and antspyx (default: this one).
+        settings: TOML file from an earlier run or from mureg settings evaluate (default: none).
+        changes: change one setting, such as near_heart.passes=3; repeatable; takes precedence over --settings.
+        jobs: number of processes on this machine, each with one thread.
+        device: processor for networks, maps and images; auto takes a GPU where there is one.
+
+    Example:
+        mureg evaluate --cohort clinical --registrars headers,mutual-information,near-heart -o comparison
     """
 
     cohorts: Cohorts
@@ -61,18 +67,22 @@ class Evaluate:
     limit: int | None = None
     peers: Path | None = None
     settings: Path | None = None
+    changes: Changes = ()
     jobs: int = 1
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    json: bool = False
+    device: Device = "auto"
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
+
+
+OPTIONS = Evaluate
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, measure what is missing, sum up, draw, say. Exit code 5 where a method crashed or images were refused.
+    """Parse, measure what is missing, sum up, draw, report. Exit code 5 where a method crashed or images were refused.
 
     A registration that was refused is a result, and counts in the tables as a failure.
     """
     options = parse("evaluate", arguments, Evaluate)
-    settings = Settings() if options.settings is None else read_settings(options.settings)
+    settings = changed(Settings() if options.settings is None else read_settings(options.settings), options.changes)
     selection = _selection(options)
     names = [name.strip() for name in options.registrars.split(",") if name.strip()]
     methods = choose(names, settings.registrars)
@@ -80,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         weights = [Path(name) for name in names if Path(name).is_file()]
         with FOLDER.claimed(options.output, [*options.cohorts, *weights]):
-            with counting(options.json, "evaluating") as progress:
+            with counting(options.messages, "evaluating") as progress:
                 comparison = compare(
                     options.cohorts,
                     methods,
@@ -96,10 +106,10 @@ def main(arguments: Sequence[str]) -> int:
             summaries = write_summaries(comparison, options.output, settings)
             pictures = comparison_figures(comparison, settings.measurement, options.output / FIGURES, options.figures)
     except KeyboardInterrupt:
-        print("mureg: stopped; what was measured is kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished rows are kept, and the same command continues the run.", file=sys.stderr)
         return 130
     answer = _answer(comparison, summaries, options.output, pictures)
-    emit(Common(json=options.json), answer, list(_lines(comparison, summaries, options.output)))
+    options.messages.emit(answer, list(_lines(comparison, summaries, options.output)))
     broken = any(row.status == "crashed" or row.images == "failed" for row in comparison.rows)
     return SOME_FAILED if broken else 0
 
@@ -134,7 +144,7 @@ def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pict
 
 
 def _lines(comparison: Comparison, summaries: list[Summary], output: Path) -> Iterator[str]:
-    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows, the others were there"
+    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows; the others were done before"
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         yield f"{cohort}: target registration error over the heart, mm (mean, interval, share beyond one pixel)"

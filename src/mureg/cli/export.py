@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from mureg.cli.common import Common, Output, emit, parse
+from mureg.cli.common import Output, parse
+from mureg.cli.help import Flat
+from mureg.cli.messages import Messages
 from mureg.cohort.export import export_case
 from mureg.cohort.store.cohort import read_case
 from mureg.files.output import claimed
@@ -17,21 +20,26 @@ from mureg.files.places import refuse_foreign
 
 @dataclass(frozen=True)
 class Export:
-    """Write a simulated case as DICOM, with its truth beside it, for mureg register and other programs.
+    """Write a virtual patient as DICOM, with its truth, for mureg register and other programs.
 
     Attributes:
         case_folder: one folder of cases/ in a cohort.
         output: new folder for ct/, spect.dcm, truth.json and truth.tfm.
-        json: print one JSON object on standard output and nothing else there.
+
+    Example:
+        mureg export clinical/cases/clinical-000000 -o study
     """
 
     case_folder: tyro.conf.Positional[Path]
     output: Output
-    json: bool = False
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
+
+
+OPTIONS = Export
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, write, say."""
+    """Parse, read, write, report."""
     options = parse("export", arguments, Export)
     with claimed(options.output, [options.case_folder]) as output:
         refuse_foreign(output, "", overwrite=False)
@@ -42,5 +50,5 @@ def main(arguments: Sequence[str]) -> int:
         f"case {case.name} of patient {case.study.patient} in {options.output}",
         f"register it with: mureg register --spect {options.output / 'spect.dcm'} --ct {options.output / 'ct'} -o DIR",
     ]
-    emit(Common(json=options.json), answer, lines)
+    options.messages.emit(answer, lines)
     return 0

@@ -7,29 +7,33 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from mureg.cli.common import Common, Flat, Output, parse
+from mureg.cli.algorithms import Changes
+from mureg.cli.common import Common, Output, parse
+from mureg.cli.help import Flat
 from mureg.cli.training import Sitting, fit
 from mureg.errors import UsageError
 from mureg.registration.network import load_network, refuse_around, shipped
-from mureg.training.settings import FINETUNE, read_table, settings_from
+from mureg.training.settings import FINETUNE, read_table, settings_from, table_with
 
 WHOLE_FIELD = "densenet-small"
 
 
 @dataclass(frozen=True)
 class Finetune:
-    """Go on training weights on other patients; the same command goes on where it was stopped. Research use only.
+    """Continue training weights on other patients. The same command continues a stopped run. Research use only.
 
     Attributes:
         output: folder of the run.
-        weights: a .safetensors file with its card beside it, as mureg train writes them; left out: those that come with
-            the package, a small DenseNet trained on virtual patients of the level clinical.
+        weights: .safetensors file with its card beside it (default: the small DenseNet of the package).
         cohort: folder of a cohort, divided by patient.
-        pairs: instead, a CSV file with the columns spect, ct or mu, transform (optional) and patient; a pair without
+        pairs: CSV list instead of a cohort (columns spect, ct or mu, optional transform, patient). A pair without a
             transform counts as aligned.
-        settings: TOML file of your own; network and grid come with the weights, whatever it says of them, and weights
-            trained without the SPECT stay so.
-        epochs: how often every case is seen; 0 for what the settings say.
+        settings: training settings: finetune, or a TOML file. Network and grid always come with the weights.
+        changes: change one setting, such as optimiser.learning_rate=1e-5; repeatable.
+        epochs: number of times that every case is seen; 0 for that of the settings.
+
+    Example:
+        mureg finetune --weights runs/first/best.safetensors --pairs pairs.csv -o runs/clinical
     """
 
     output: Output
@@ -37,13 +41,17 @@ class Finetune:
     cohort: Path | None = None
     pairs: Path | None = None
     settings: str = FINETUNE
+    changes: Changes = ()
     epochs: int = 0
     sitting: Annotated[Sitting, Flat] = field(default_factory=Sitting)
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
+OPTIONS = Finetune
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Parse, load, train, say."""
+    """Parse, load, train, report."""
     options = parse("finetune", arguments, Finetune)
     cases = options.cohort or options.pairs
     if options.cohort is not None and options.pairs is not None:
@@ -51,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     weights = options.weights or shipped(WHOLE_FIELD)
     module, card = load_network(weights)
     refuse_around(card, "field", weights.name)
-    table = read_table(options.settings)
+    table = table_with(read_table(options.settings), options.changes)
     changes: dict[str, Any] = {
         "network": card.network,
         "grid": asdict(card.grid),

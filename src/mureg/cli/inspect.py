@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.cli.common import Common, Flat, emit, parse
+from mureg.cli.common import Common, parse
+from mureg.cli.help import Flat
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign_file, refuse_overlap
 from mureg.geometry import Volume
@@ -24,11 +25,14 @@ from mureg.spect.physics import WITHOUT
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what a file or folder holds, with every guess made; with -o draw its three planes. Research use only.
+    """List the series in a file or folder: geometry, orientation, units, assumptions. Research use only.
 
     Attributes:
         path: DICOM file or folder, or NIfTI file.
-        output: PNG file for the three planes; of several series the later ones get a number. No picture by default.
+        output: PNG file for three planes of each series, numbered from the second on (default: no picture).
+
+    Example:
+        mureg inspect study/ -o planes.png
     """
 
     path: tyro.conf.Positional[Path]
@@ -36,8 +40,11 @@ class Inspect:
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
+OPTIONS = Inspect
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Parse, look, draw, say. Exit code 4 where nothing that was found can be used."""
+    """Parse, inspect, draw, report. Exit code 4 where no series can be used."""
     options = parse("inspect", arguments, Inspect)
     options.common.prepare()
     if options.output is not None:
@@ -48,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     lines = [line for found in inspection.found for line in (*_lines(found), "")]
     lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=False)]
     answer = inspection.as_dict() | {"pictures": [picture.name for picture in pictures], "use": RESEARCH_USE_ONLY}
-    emit(options.common, answer, [*lines, RESEARCH_USE_ONLY])
+    options.common.messages.emit(answer, [*lines, RESEARCH_USE_ONLY])
     return 0 if usable else 4
 
 

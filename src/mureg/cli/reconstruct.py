@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.attenuation.maps import AttenuationMap
-from mureg.cli.common import Common, Flat, Output, emit, parse, progress
+from mureg.cli.algorithms import Tuning
+from mureg.cli.common import Common, Output, parse
+from mureg.cli.help import Flat
+from mureg.cli.progress import progress
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign_file
@@ -17,31 +19,33 @@ from mureg.geometry import RigidTransform
 from mureg.io import read_gates, read_spect, read_study, read_transform, write_nifti
 from mureg.notes import Note, Rank, by_rank
 from mureg.pipeline import StudySettings, reconstruct_at, versions
-from mureg.recon import Osem
 from mureg.recon.images import reconstruct_and_say
-from mureg.spect import Acquisition, Physics
-from mureg.study import Ct, Source, Study
+from mureg.spect import Acquisition
+from mureg.study import Source, Study
+
+_SECTIONS = ("reconstructor", "physics", "attenuation", "decision")
+"""Tables of settings that a reconstruction uses."""
 
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Reconstruct projections, with attenuation correction where a map is given. Research use only.
+    """Reconstruct projections, attenuation-corrected where a CT or map is given. Research use only.
 
     Attributes:
         projections: DICOM file or folder with projections.
-        output: NIfTI file for the image (.nii or .nii.gz).
-        mu: attenuation map in SPECT space, DICOM or NIfTI.
-        ct: CT instead of a map, DICOM or NIfTI in HU.
-        transform: where the CT or map belongs, from SPECT to CT: registration.json, .tfm, DICOM Spatial Registration,
-            elastix text or a plain 4x4 matrix; the scanner position when left out.
-        series: which series of the folder holds the projections.
-        gate: of a gated acquisition this gate alone, counted from 1; all of them summed when left out.
-        ct_series: which CT or map series of its folder.
-        allow_different_patients: go on although the headers of SPECT and CT name different patients (phantom studies).
-        phantom: the CT shows a test object and no chest; its HU are not checked against those of a chest.
-        osem: settings of the reconstruction.
-        physics: which effects of the camera are modelled.
-        attenuation: how the map is made.
+        output: new NIfTI file for the image (.nii or .nii.gz).
+        mu: attenuation map (1/cm) in SPECT space: DICOM or NIfTI.
+        ct: CT in HU instead of a map: DICOM or NIfTI.
+        transform: pose of the CT or map, from SPECT to CT: registration.json, .tfm, DICOM Spatial Registration, elastix
+            text or 4x4 matrix (default: the scanner position).
+        series: series of projections in the folder: UID or its end, number, description.
+        gate: reconstruct this gate of a gated acquisition, from 1 (default: the sum of all).
+        ct_series: CT or map series in its folder, named the same way.
+        allow_different_patients: accept headers that name different patients (phantoms).
+        phantom: the CT shows a test object, not a chest: skip the check of its HU.
+
+    Example:
+        mureg reconstruct --projections spect.dcm --ct ct --transform results/ct_from_spect.tfm -o ac.nii.gz
     """
 
     projections: Path
@@ -55,14 +59,17 @@ class Reconstruct:
     allow_different_patients: bool = False
     phantom: bool = False
     common: Annotated[Common, Flat] = field(default_factory=Common)
-    osem: Osem = field(default_factory=Osem)
-    physics: Physics = field(default_factory=Physics)
-    attenuation: AttenuationMap = field(default_factory=AttenuationMap)
+    tuning: Annotated[Tuning, Flat] = field(default_factory=Tuning)
+
+
+OPTIONS = Reconstruct
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, reconstruct, write, say."""
+    """Parse, read, reconstruct, write, report."""
     options = parse("reconstruct", arguments, Reconstruct)
+    algorithms = options.tuning.algorithms(sections=_SECTIONS)
+    messages = options.common.messages
     if options.mu is not None and options.ct is not None:
         raise UsageError("both --ct and --mu", "one of them, or neither", "leave one out")
     if options.transform is not None and options.mu is None and options.ct is None:
@@ -72,21 +79,26 @@ def main(arguments: Sequence[str]) -> int:
     device = options.common.prepare()
     corrected = options.ct is not None or options.mu is not None
     inputs = (options.projections, options.mu, options.ct, options.transform)
-    with claimed(options.output, inputs) as output, progress(options.common.json) as report:
+    with claimed(options.output, inputs) as output, progress(messages) as report:
         refuse_foreign_file(output, overwrite=options.common.overwrite)
         report("reading")
         acquisition, study, sources = _inputs(options, device)
         report("reconstruction")
         if study is None:
-            image, notes = reconstruct_and_say(acquisition, None, options.osem, options.physics)
+            image, notes = reconstruct_and_say(acquisition, None, algorithms.reconstructor, algorithms.physics)
             warnings = by_rank((*acquisition.notes, *notes))
         else:
-            ct_from_spect, transform_sources, transform_notes = _transform(options, study)
+            ct_from_spect, transform_sources, transform_notes = _transform(options)
             sources = (*sources, *transform_sources)
             image, warnings = reconstruct_at(
                 study,
                 ct_from_spect,
-                StudySettings(reconstructor=options.osem, physics=options.physics, attenuation=options.attenuation),
+                StudySettings(
+                    reconstructor=algorithms.reconstructor,
+                    physics=algorithms.physics,
+                    attenuation=algorithms.attenuation,
+                    limits=algorithms.decision,
+                ),
                 allow_different_patients=options.allow_different_patients,
             )
             warnings = by_rank((*warnings, *transform_notes))
@@ -101,11 +113,7 @@ def main(arguments: Sequence[str]) -> int:
         "warnings": [{"rank": note.rank.words, "text": str(note)} for note in warnings],
         "provenance": {
             "versions": versions(),
-            "settings": {
-                "reconstructor": asdict(options.osem),
-                "physics": asdict(options.physics),
-                "attenuation": asdict(options.attenuation),
-            },
+            "settings": {name: algorithms.tables()[name] for name in _SECTIONS},
             "sources": [vars(source) for source in sources],
         },
         "use": RESEARCH_USE_ONLY,
@@ -117,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
         RESEARCH_USE_ONLY,
         f"image in {options.output}",
     ]
-    emit(options.common, answer, lines)
+    messages.emit(answer, lines)
     return 0
 
 
@@ -156,12 +164,9 @@ def _gate(options: Reconstruct) -> Acquisition:
     return gates[options.gate - 1]
 
 
-def _transform(options: Reconstruct, study: Study) -> tuple[RigidTransform, tuple[Source, ...], tuple[Note, ...]]:
+def _transform(options: Reconstruct) -> tuple[RigidTransform, tuple[Source, ...], tuple[Note, ...]]:
     """Where the map belongs: the transform given, with a note on its form, else the scanner position."""
     if options.transform is None:
         return RigidTransform.identity(), (), ()
-    assert isinstance(study.spect, Acquisition)
-    attenuation = study.attenuation.volume if isinstance(study.attenuation, Ct) else study.attenuation
-    frames = study.spect.frame_of_reference, attenuation.grid.frame_of_reference
-    transform = read_transform(options.transform, frames)
+    transform = read_transform(options.transform)
     return transform.ct_from_spect, (transform.source,), (Note(transform.note, Rank.RECORD),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,27 +12,22 @@ import tyro
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment
+from mureg.cli.algorithms import Algorithms, Tuning
 from mureg.cli.allowed import Allowed
-from mureg.cli.common import (
-    Algorithms,
-    Common,
-    Flat,
-    Output,
-    RegistrarKind,
-    algorithms_from,
-    emit,
-    parse,
-    progress,
-)
+from mureg.cli.common import Common, Output, parse
 from mureg.cli.dicom import DicomOut
+from mureg.cli.help import Flat
+from mureg.cli.progress import progress
 from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import NearHeart
+from mureg.registration import REGISTRARS, NearHeart
 from mureg.results import as_json, check_folder, describe, write_folder
+
+RegistrarName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(REGISTRARS) + "}")]
 
 
 @dataclass(frozen=True)
@@ -40,38 +35,42 @@ class Manner:
     """How a study is registered and what is written: all that a batch decides once for all studies.
 
     Attributes:
-        registrar: how the pose is found.
-        reconstruction: stop after the registration, without the corrected reconstruction.
-        allow_different_patients: go on although the headers of SPECT and CT name different patients (phantom studies);
-            the decision is then review at best.
+        registrar: registration method (default: near-heart, or that of --settings); also the name of a registrar of
+            another installed package, or package.module:Class.
+        no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
+        allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
     """
 
-    registrar: RegistrarKind = NearHeart.kind
-    reconstruction: bool = True
+    registrar: RegistrarName = None
+    no_reconstruction: bool = False
     allow_different_patients: bool = False
     allowed: Annotated[Allowed, Flat] = field(default_factory=Allowed)
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
-    algorithms: Annotated[Algorithms, Flat] = field(default_factory=Algorithms)
+    tuning: Annotated[Tuning, Flat] = field(default_factory=Tuning)
+
+    def algorithms(self) -> Algorithms:
+        """The settings of every algorithm; see `Tuning.algorithms`."""
+        return self.tuning.algorithms(self.registrar)
 
 
 @dataclass(frozen=True)
 class Register:
-    """Lay a CT or attenuation map onto a SPECT study and reconstruct the corrected heart. Research use only.
+    """Register a CT or attenuation map to a SPECT study and reconstruct the corrected image. Research use only.
 
     Attributes:
-        spect: DICOM file, folder, DICOMDIR or ZIP file with projections or a volume, or a NIfTI volume.
-        output: folder for the results.
-        ct: DICOM series (file or folder) or NIfTI volume in HU.
-        mu: ready attenuation map instead of a CT, DICOM or NIfTI.
-        spect_series: which SPECT series of the folder (UID, its end, number or description).
-        ct_series: which CT or map series of the folder.
-        label: pseudonymous study label shown on every page of the report; made from the SPECT data where left out.
-        axis: left-ventricular long axis by hand: a point near its middle (mm), then the direction from base to apex,
-            LPS+ in SPECT space (x to the patient's left, y to the back, z to the head).
-        fast: the learned prior alone without its last steps: pose, decision and maps in a few seconds; no corrected
-            image, polar maps or pictures.
-        settings: TOML file of settings, as written beside each result; options given here go first.
+        spect: projections or volume: DICOM file, folder, DICOMDIR, ZIP, or NIfTI volume.
+        output: new folder for the results.
+        ct: CT in HU: DICOM series (file or folder) or NIfTI. Give --ct or --mu.
+        mu: attenuation map (1/cm) instead of a CT: DICOM or NIfTI.
+        spect_series: SPECT series in the folder: UID or its end, number, description.
+        ct_series: CT or map series in the folder, named the same way.
+        label: pseudonymous study label in the report (default: made from the SPECT data).
+        axis: left-ventricular long axis by hand: point near its middle (mm), direction from base to apex (LPS+).
+        fast: quick mode: coarse registration, decision and maps; no corrected image or figures.
+
+    Example:
+        mureg register --spect study/spect.dcm --ct study/ct -o results --dicom
     """
 
     spect: Path
@@ -81,65 +80,57 @@ class Register:
     spect_series: str | None = None
     ct_series: str | None = None
     label: str = ""
-    axis: tuple[float, float, float, float, float, float] | None = None
+    axis: Annotated[tuple[float, float, float, float, float, float] | None, tyro.conf.arg(metavar="X Y Z DX DY DZ")] = (
+        None
+    )
     fast: bool = False
-    settings: Path | None = None
     common: Annotated[Common, Flat] = field(default_factory=Common)
     manner: Annotated[Manner, Flat] = field(default_factory=Manner)
 
 
+OPTIONS = Register
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, run, decide, write, say."""
-    options = _parsed(arguments)
-    try:
-        return _register(options)
-    except RefusedError as refusal:
-        if options.common.json:
-            emit(options.common, {"decision": "refused", "reason": str(refusal), "use": RESEARCH_USE_ONLY}, [])
-        raise
-
-
-def _parsed(arguments: Sequence[str]) -> Register:
+    """Parse, read, run, decide, write, report."""
     options = parse("register", arguments, Register)
-    if options.settings is not None:
-        missing = tyro.MISSING_NONPROP
-        default = Register(missing, missing, manner=manner_from(options.settings, options.manner))
-        options = parse("register", arguments, Register, default)
     if (options.ct is None) == (options.mu is None):
         raise UsageError(
             "both --ct and --mu" if options.ct else "neither --ct nor --mu", "one of them", "give the CT or a ready map"
         )
+    algorithms = options.manner.algorithms()
     if options.fast:
-        _refuse_slow(options)
-    return options
+        algorithms = _quick(options, algorithms)
+    try:
+        return _register(options, algorithms)
+    except RefusedError as refusal:
+        if options.common.messages.json:
+            answer = {"decision": "refused", "reason": str(refusal), "use": RESEARCH_USE_ONLY}
+            options.common.messages.emit(answer, [])
+        raise
 
 
-def _register(options: Register) -> int:
-    device = options.common.prepare()
-    with progress(options.common.json) as report:
-        assessment, files = carried_out(options, device, report)
+def _register(options: Register, algorithms: Algorithms) -> int:
+    device, messages = options.common.prepare(), options.common.messages
+    with progress(messages) as report:
+        assessment, files = carried_out(options, algorithms, device, report)
     written = {"files": [file.name for file in files]}
-    emit(options.common, as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
+    messages.emit(as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
     return 0
 
 
-def manner_from(settings: Path, given: Manner) -> Manner:
-    """What a TOML file of settings says, as the default for options, which are then parsed again.
-
-    Of `given` only the registrar is taken: a flag that is a default already would be refused when it is parsed again.
-    """
-    kind, algorithms = algorithms_from(settings)
-    return Manner(kind or given.registrar, algorithms=algorithms)
-
-
-def carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
-    """Read one study, run, decide, and write; return what was concluded and the files. A batch calls it for each."""
+def carried_out(
+    options: Register, algorithms: Algorithms, device: str, report: Progress
+) -> tuple[Assessment, list[Path]]:
+    """Read one study, run, decide, and write; return the assessment and the files. A batch calls it for each study."""
     inputs = (options.spect, options.ct, options.mu)
     with claimed(options.output, inputs), kept_unpacked(*inputs):
-        return _carried_out(options, device, report)
+        return _carried_out(options, algorithms, device, report)
 
 
-def _carried_out(options: Register, device: str, report: Progress) -> tuple[Assessment, list[Path]]:
+def _carried_out(
+    options: Register, algorithms: Algorithms, device: str, report: Progress
+) -> tuple[Assessment, list[Path]]:
     manner, overwrite = options.manner, options.common.overwrite
     check_folder(options.output, overwrite)
     report("reading")
@@ -154,12 +145,16 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
         ct_series=options.ct_series,
         **manner.allowed.as_arguments(),
     )
-    algorithms = manner.algorithms
-    registrar = algorithms.near_heart.hurried() if options.fast else algorithms.registrar(manner.registrar)
     assessment = examine(
         study,
-        StudySettings(registrar, algorithms.osem, algorithms.physics, algorithms.attenuation, algorithms.decision),
-        correct=manner.reconstruction and not options.fast,
+        StudySettings(
+            algorithms.registrar,
+            algorithms.reconstructor,
+            algorithms.physics,
+            algorithms.attenuation,
+            algorithms.decision,
+        ),
+        correct=not (manner.no_reconstruction or options.fast),
         axis=_by_hand(options),
         seek_axis=not options.fast,
         allow_different_patients=manner.allow_different_patients,
@@ -174,16 +169,19 @@ def _carried_out(options: Register, device: str, report: Progress) -> tuple[Asse
     return assessment, files
 
 
-def _refuse_slow(options: Register) -> None:
+def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
+    """The settings of quick mode. Raises `UsageError` for options that need more than it does."""
     manner = options.manner
-    asked = {
-        f"--registrar {manner.registrar}": manner.registrar != NearHeart.kind,
+    given = {
+        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, NearHeart),
         "--dicom or --moved-ct": manner.results.dicom or manner.results.moved_ct,
         "--pdf or --names": manner.document.pdf or manner.document.names,
         "--axis": options.axis is not None,
     }
-    for what in (name for name, given in asked.items() if given):
-        raise UsageError(f"--fast with {what}", "the quick look alone", "leave one of the two out")
+    for what in (name for name, is_given in given.items() if is_given):
+        raise UsageError(f"--fast with {what}", "quick mode alone", "leave one of the two out")
+    assert isinstance(algorithms.registrar, NearHeart)
+    return replace(algorithms, registrar=algorithms.registrar.hurried())
 
 
 def _by_hand(options: Register) -> HandAxis | None:

@@ -1,4 +1,4 @@
-"""The wish for a report, for the verbs that make one."""
+"""Options of the report."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ class ReportOut:
     """What the report holds.
 
     Attributes:
-        pdf: write the report as report.pdf as well, two pages of A4.
-        names: show the patient's name, identifier and study date in the report; otherwise the study label and the
-            times of scan and processing alone.
+        pdf: also write the report as report.pdf (two A4 pages).
+        names: show patient name, identifier and study date in the report.
     """
 
     pdf: bool = False

@@ -5,20 +5,22 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+import tyro
 
-from mureg.cli.common import Common, Output, emit, parse
+from mureg.cli.algorithms import Changes
+from mureg.cli.common import Output, parse
+from mureg.cli.help import Flat
+from mureg.cli.messages import Messages
+from mureg.cli.progress import counting
 from mureg.cohort.run import CohortRun, simulate_cohort
-from mureg.cohort.run import Progress as Report
-from mureg.cohort.settings import load_settings
+from mureg.cohort.settings import CohortSettings, as_table, load_settings
 from mureg.cohort.store.cohort import SHARES
+from mureg.errors import UsageError
+from mureg.files.validation import validated, with_changes
 from mureg.jobs.pool import Done
 
 SOME_FAILED = 5
@@ -27,19 +29,22 @@ _MOST_LINES = 10
 
 @dataclass(frozen=True)
 class Simulate:
-    """Simulate a cohort of patients with known truth; the same command goes on where an earlier run was stopped.
+    """Simulate a cohort of virtual patients with known truth. The same command continues a run that was stopped.
 
     Attributes:
-        cohort: easy, clinical, hard, real-ct, or a TOML file with settings of your own.
+        cohort: difficulty level (easy, clinical, hard, real-ct) or a TOML file of cohort settings.
         output: folder of the cohort.
-        n: how many cases.
+        n: number of cases.
         first: number of the first case.
-        jobs: processes on this machine.
-        scheduler: address of a Dask scheduler whose workers do it instead, such as tcp://host:8786.
-        ct_folder: real CTs, for cohorts made from them.
-        dicom: write each case as DICOM files too.
-        shares: of the patients for training, validation and test, for the card.
-        json: print one JSON object on standard output and nothing else there.
+        jobs: number of processes on this machine.
+        scheduler: address of a Dask scheduler to use instead, such as tcp://host:8786 (default: none).
+        ct_folder: folder of real CTs, for cohorts made from them.
+        dicom: also write each case as DICOM files.
+        shares: shares of the patients for training, validation and test.
+        changes: change one cohort setting, such as orbit.arc_deg=360; repeatable. A changed cohort needs a name.
+
+    Example:
+        mureg simulate --cohort clinical --n 100 -o clinical --jobs 4
     """
 
     cohort: str
@@ -50,16 +55,24 @@ class Simulate:
     scheduler: str | None = None
     ct_folder: Path | None = None
     dicom: bool = False
-    shares: tuple[float, float, float] = (SHARES["train"], SHARES["validation"], SHARES["test"])
-    json: bool = False
+    shares: Annotated[tuple[float, float, float], tyro.conf.arg(metavar="TRAIN VALIDATION TEST")] = (
+        SHARES["train"],
+        SHARES["validation"],
+        SHARES["test"],
+    )
+    changes: Changes = ()
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
+
+
+OPTIONS = Simulate
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, simulate what is missing, say. Exit code 5 where some cases failed."""
+    """Parse, simulate what is missing, report. Exit code 5 where some cases failed."""
     options = parse("simulate", arguments, Simulate)
-    settings = load_settings(options.cohort)
+    settings = changed_cohort(load_settings(options.cohort), options.changes)
     try:
-        with _progress(options.json) as report:
+        with counting(options.messages, "simulating", with_rate=True) as report:
             run = simulate_cohort(
                 settings,
                 options.n,
@@ -73,10 +86,22 @@ def main(arguments: Sequence[str]) -> int:
                 shares=dict(zip(SHARES, options.shares, strict=True)),
             )
     except KeyboardInterrupt:
-        print("mureg: stopped; finished cases are kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished cases are kept, and the same command continues the run.", file=sys.stderr)
         return 130
-    emit(Common(json=options.json), _answer(run, settings.name), list(_lines(run)))
+    options.messages.emit(_answer(run, settings.name), list(_lines(run)))
     return SOME_FAILED if run.failed else 0
+
+
+def changed_cohort(settings: CohortSettings, changes: Sequence[str]) -> CohortSettings:
+    """Settings of a cohort with the changes of ``--set``. Raises `UsageError`, also where the name stays the same."""
+    if not changes:
+        return settings
+    changed = validated(CohortSettings, with_changes(as_table(settings), changes), "--set")
+    if changed.name == settings.name:
+        raise UsageError(
+            f"a changed cohort with the name {settings.name}", "a name of its own", "add --set name=my-cohort"
+        )
+    return changed
 
 
 def _answer(run: CohortRun, cohort: str) -> dict[str, Any]:
@@ -92,7 +117,7 @@ def _answer(run: CohortRun, cohort: str) -> dict[str, Any]:
 
 
 def _lines(run: CohortRun) -> Iterator[str]:
-    yield f"made       {len(run.made)} cases, {len(run.already)} were there, {len(run.failed)} failed"
+    yield f"made       {len(run.made)} cases, {len(run.already)} done before, {len(run.failed)} failed"
     if run.made:
         yield f"time       {run.seconds:.1f} s, {run.seconds / len(run.made):.2f} s a case"
     yield from _failures(run.failed)
@@ -111,26 +136,3 @@ def _failures(failed: Sequence[Done]) -> Iterator[str]:
         yield f"failed     {names[0]}{others}: {problem}"
     if len(about) > _MOST_LINES:
         yield f"failed     {len(about) - _MOST_LINES} other reasons; see the card"
-
-
-class _Rate(ProgressColumn):
-    """Cases a second, or seconds a case where that is the larger number."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if not speed:
-            return Text("")
-        return Text(f"{speed:.1f} cases/s" if speed >= 1 else f"{speed:.2f} cases/s ({1 / speed:.1f} s a case)")
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Report]:
-    """A bar on standard error, on a terminal only."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _missing: None
-        return
-    columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=300) as bar:
-        task = bar.add_task("simulating", total=None)
-        yield lambda done, missing: bar.update(task, completed=done, total=missing)

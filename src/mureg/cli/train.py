@@ -10,23 +10,29 @@ from typing import Annotated
 import tyro
 
 from mureg.cli import train_heart
-from mureg.cli.common import Common, Flat, Output, parse
+from mureg.cli.algorithms import Changes
+from mureg.cli.common import Common, Output, parse
+from mureg.cli.help import Flat
 from mureg.cli.training import Sitting, fit
 from mureg.errors import UsageError
-from mureg.training.settings import Data, TrainingSettings, load_settings
+from mureg.training.settings import Data, TrainingSettings, read_table, settings_from, table_with
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a registration network; the same command goes on where an earlier run was stopped. Research use only.
+    """Train a registration network. The same command continues a run that was stopped. Research use only.
 
     Attributes:
-        settings: small, paper, or a TOML file of your own.
+        settings: training settings: small, paper, or a TOML file; or near-heart, which has options of its own.
         output: folder of the run.
-        cohort: folder of a cohort, divided by patient; goes before what the settings name.
-        pairs: instead, a CSV file with the columns spect, ct or mu, transform (optional) and patient.
-        train: instead, a folder or CSV file for training alone, and
-        validation: another for validation.
+        cohort: folder of a cohort, divided by patient; takes precedence over the settings.
+        pairs: CSV list instead of a cohort (columns spect, ct or mu, optional transform, patient).
+        train: cohort folder or CSV list for training alone; give --validation too.
+        validation: cohort folder or CSV list for validation.
+        changes: change one setting, such as epochs=20; repeatable.
+
+    Example:
+        mureg train small --cohort clinical -o runs/first --set epochs=20
     """
 
     settings: tyro.conf.Positional[str]
@@ -35,22 +41,26 @@ class Train:
     pairs: Path | None = None
     train: Path | None = None
     validation: Path | None = None
+    changes: Changes = ()
     sitting: Annotated[Sitting, Flat] = field(default_factory=Sitting)
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
+OPTIONS = Train
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Parse, train, say. ``near-heart`` in first place is a verb of its own: `mureg.cli.train_heart`."""
+    """Parse, train, report. ``near-heart`` in first place has options of its own: `mureg.cli.train_heart`."""
     if arguments[:1] == [train_heart.NAME]:
         return train_heart.main(arguments[1:])
     options = parse("train", arguments, Train)
     if options.settings == train_heart.NAME:
         raise UsageError(
-            f"{train_heart.NAME} behind other options",
+            f"{train_heart.NAME} after other options",
             f"mureg train {train_heart.NAME} [OPTIONS]",
             "write it in first place",
         )
-    settings = load_settings(options.settings)
+    settings = settings_from(table_with(read_table(options.settings), options.changes), options.settings)
     return fit(_on(settings, options), options.output, options.sitting, options.common)
 
 

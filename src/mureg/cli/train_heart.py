@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from mureg.cli.common import Common, Flat, Output, emit, parse
+from mureg.cli.common import Common, Output, parse
+from mureg.cli.help import Flat
 from mureg.errors import UsageError, printable
 from mureg.registration.near_heart import SHIPPED as SHIPPED_WEIGHTS
 from mureg.registration.near_heart import weights_file
@@ -20,6 +22,7 @@ from mureg.training.heart.run import STEPS, HeartResult, HeartRun
 from mureg.training.parallel import Team
 from mureg.training.progress import Silent
 
+LOG = logging.getLogger("mureg.cli.train_heart")
 NAME = "near-heart"
 Step = Literal["crops", "networks", "errors", "card"]
 
@@ -35,7 +38,7 @@ class TrainHeart:
         recipe: near-heart, which made the shipped networks, or a TOML file.
         cohort: folders of stored cohorts; their cases are read, all others are simulated.
         ct_folder: folder of real CTs, for populations that are made from them and are not stored.
-        steps: the steps to do.
+        steps: steps to do, of crops, networks, errors and card (default: all).
         weights: networks to calibrate instead of training some, with the steps errors and card: a file, or shipped.
         jobs: number of processes for crops and errors.
         minutes: time limit (min): no case or epoch begins after it; 0 for no limit.
@@ -46,7 +49,7 @@ class TrainHeart:
 
     output: Output
     recipe: str = SHIPPED
-    cohort: tuple[Path, ...] = ()
+    cohort: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")] = ()
     ct_folder: Path | None = None
     steps: Annotated[tuple[Step, ...], tyro.conf.arg(metavar="STEP ...")] = STEPS  # type: ignore[assignment]
     weights: str | None = None
@@ -70,22 +73,27 @@ def main(arguments: Sequence[str]) -> int:
     own = None if options.weights in (None, SHIPPED_WEIGHTS) else weights
     store = CaseStore.of(options.cohort, options.ct_folder)
     try:
-        report = Silent() if options.common.json else _Lines()
+        report = _Lines(prints=options.common.messages.has_lines)
         run = HeartRun(recipe, options.output, store, report, options.jobs, Team(device=device), weights)
         inputs = (*options.cohort, options.ct_folder, given, own)
         result = run.work(options.steps, options.minutes or float("inf"), inputs)
     except KeyboardInterrupt:
         print("mureg: stopped; finished cases and epochs are kept, and the same command continues.", file=sys.stderr)
         return 130
-    emit(options.common, _answer(result), list(_lines(result)))
+    options.common.messages.emit(_answer(result), list(_lines(result)))
     return 0
 
 
 class _Lines(Silent):
-    """Prints each line on standard error."""
+    """Notes each line in the log, and prints it on standard error where lines are asked for."""
+
+    def __init__(self, *, prints: bool) -> None:
+        self._prints = prints
 
     def say(self, line: str) -> None:
-        print(printable(line), file=sys.stderr, flush=True)
+        LOG.info("%s", line)
+        if self._prints:
+            print(printable(line), file=sys.stderr, flush=True)
 
 
 def _answer(result: HeartResult) -> dict[str, Any]:

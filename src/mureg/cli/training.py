@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mureg.cli.common import Common, emit
+from mureg.cli.common import Common
+from mureg.cli.messages import Messages
+from mureg.cli.progress import Ticker, watched
 from mureg.errors import UsageError
 from mureg.files import scratch
 from mureg.files.places import refuse_overlap
+from mureg.jobs.cores import usable_cores
 from mureg.training.examples import Examples, prepare
 from mureg.training.examples import Progress as Prepared
 from mureg.training.folder import BEST, EXAMPLES, FOLDER, refuse_another
@@ -26,15 +29,17 @@ from mureg.training.parallel import Team, joined
 from mureg.training.settings import Data, TrainingSettings
 from mureg.training.sources import files_of_list, open_sources, split_by_patient
 
+LOG = logging.getLogger("mureg.cli.training")
+
 
 @dataclass(frozen=True)
 class Sitting:
     """Options of every verb that trains.
 
     Attributes:
-        cache: folder for the prepared cases; several runs may share one. Left out: inside the run's folder.
-        jobs: processes that prepare cases.
-        minutes: after the first epoch begin none that would exceed them; the same command goes on. 0 for no limit.
+        cache: folder for prepared cases, which several runs may share (default: inside the run's folder).
+        jobs: number of processes that prepare cases.
+        minutes: time limit (min): no epoch begins that would exceed it; 0 for no limit.
     """
 
     cache: Path | None = None
@@ -50,13 +55,13 @@ def fit(
     inputs: Sequence[Path | None] = (),
     weights: Mapping[str, Tensor] | None = None,
 ) -> int:
-    """Refuse what cannot be, prepare the cases, train, say. Exit code 130 where the user stopped it."""
+    """Check the options, prepare the cases, train, print the result. Exit code 130 where the user stopped it."""
     if sitting.jobs < 1 or sitting.minutes < 0:
         raise UsageError(
             f"--jobs {sitting.jobs} --minutes {sitting.minutes:g}", "1 or more, and 0 or more", "correct it"
         )
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    threads = common.threads or max(1, len(os.sched_getaffinity(0)) // n_local)
+    threads = common.threads or max(1, usable_cores() // n_local)
     device = replace(common, threads=threads).prepare()
     _refuse(output, settings.data, sitting, inputs)
     refuse_another(settings, output)
@@ -65,7 +70,7 @@ def fit(
         with (
             joined(device) as team,
             _claimed(output, settings.data, sitting, inputs, leads=team.leads),
-            _shown(common.json or not team.leads) as shown,
+            _shown(common.messages if team.leads else Messages(quiet=True)) as shown,
         ):
             train_set, validation_set = (
                 _prepared(chosen, settings, sitting, output, team, shown.preparing) for chosen in sets
@@ -82,10 +87,10 @@ def fit(
                 report=shown,
             )
     except KeyboardInterrupt:
-        print("mureg: stopped; finished epochs are kept, and the same command goes on from there.", file=sys.stderr)
+        print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
         return 130
     if team.leads:
-        emit(common, _answer(trained, settings), list(_lines(trained)))
+        common.messages.emit(_answer(trained, settings), list(_lines(trained)))
     return 0
 
 
@@ -152,13 +157,13 @@ def _answer(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
 def _lines(trained: Trained) -> Iterator[str]:
     progress = trained.progress
     yield (
-        f"trained    {progress.epoch} epochs, {progress.samples} cases seen, {progress.seconds / 60:.1f} minutes"
-        f"{'' if trained.finished else '; not finished: the same command goes on'}"
+        f"trained    {progress.epoch} epochs, {progress.samples} cases processed, {progress.seconds / 60:.1f} minutes"
+        f"{'' if trained.finished else '; not finished: the same command continues the run'}"
     )
     if progress.best_epoch:
         yield (
             f"heart      {progress.best_mm:.2f} mm on patients not seen, after epoch {progress.best_epoch}; "
-            f"by headers alone {trained.by_headers.heart_mm:.2f} mm"
+            f"scanner position {trained.by_headers.heart_mm:.2f} mm"
         )
         yield f"weights    {trained.folder / BEST}"
     yield f"run in     {trained.folder}"
@@ -167,31 +172,31 @@ def _lines(trained: Trained) -> Iterator[str]:
 class _Shown:
     """Lines on standard error, and under them a bar where that is a terminal."""
 
-    def __init__(self, bar: Progress | None) -> None:
-        self._bar = bar
+    def __init__(self, ticker: Ticker, bar: Progress | None, prints: bool) -> None:
+        self._ticker, self._bar, self._prints = ticker, bar, prints
         self._task = None if bar is None else bar.add_task("preparing", total=None)
 
     def preparing(self, done: int, of: int) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description="preparing", completed=done, total=of)
+        self._show("preparing", done, of)
 
     def say(self, line: str) -> None:
-        if self._bar is None:
-            print(line, file=sys.stderr, flush=True)
-        else:
+        LOG.info("%s", line)
+        if self._bar is not None:
             self._bar.console.print(line, highlight=False, markup=False)
+        elif self._prints:
+            print(line, file=sys.stderr, flush=True)
 
     def at(self, done: int, of: int, loss: float) -> None:
+        self._show(f"training, loss {loss:.2f}", done, of)
+
+    def _show(self, doing: str, done: int, of: int) -> None:
+        self._ticker.state = f"{doing}: {done} of {of} done"
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=f"training, loss {loss:.2f}", completed=done, total=of)
+            self._bar.update(self._task, description=doing, completed=done, total=of)
 
 
 @contextmanager
-def _shown(quiet: bool) -> Iterator[_Shown]:
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield _Shown(None)
-        return
+def _shown(messages: Messages) -> Iterator[_Shown]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -199,5 +204,5 @@ def _shown(quiet: bool) -> Iterator[_Shown]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=120) as bar:
-        yield _Shown(bar)
+    with watched(messages, columns) as (ticker, bar):
+        yield _Shown(ticker, bar, messages.has_lines)

@@ -10,7 +10,7 @@ from typing import Any
 from mureg import RESEARCH_USE_ONLY
 from mureg.cohort.store.header import acquisition_and_ct
 from mureg.files.atomic import writing_folder
-from mureg.io import write_ct_series, write_nm_tomo, write_tfm
+from mureg.io import write_ct_series, write_nm_tomo, write_transform
 from mureg.io.dicom.build import made_uid
 from mureg.spect import Acquisition
 from mureg.spect.collimator import choose_collimator
@@ -57,7 +57,7 @@ def export_case(case: Case, folder: Path) -> Path:
             seed=seed,
         )
         (scratch / "truth.json").write_text(json.dumps(known(case), indent=2) + "\n", "utf-8")
-        write_tfm(case.truth.ct_from_spect, case.truth.centre_mm, scratch / "truth.tfm")
+        write_transform(case.truth.ct_from_spect, scratch / "truth.tfm", case.truth.centre_mm)
     return folder
 
 

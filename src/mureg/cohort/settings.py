@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
+from mureg.files.settings import Table
+from mureg.files.validation import validated
 from mureg.io.plain_text import read_text
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import CtAnatomyRange
@@ -35,14 +37,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Placement:
-    """How a patient is laid down for the CT, and what happens before the emission.
+    """Position of the patient in the CT, and motion before the SPECT.
 
     Attributes:
-        motion: between emission and CT.
-        share_without_motion: studies in which the patient did not move; breathing still differs.
-        off_centre_mm: how far the middle of the chest (x, y) and of the heart (z) may lie off the middle of the
-            SPECT's field in the CT.
-        roll_deg: how far the patient may lie turned about each axis in the CT.
+        motion: motion between CT and SPECT.
+        share_without_motion: share of the studies without motion (0 to 1); breathing still differs.
+        off_centre_mm: largest distance of the chest (x, y) and of the heart (z) from the centre of the SPECT field in
+            the CT (mm).
+        roll_deg: largest rotation of the patient about each axis in the CT (degrees).
     """
 
     motion: MotionRange
@@ -53,21 +55,21 @@ class Placement:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CohortSettings:
-    """A population: from what each part of a case is drawn.
+    """Distributions from which each part of a case is drawn.
 
     Attributes:
-        name: of the cohort; cases are called after it.
-        seed: all chance comes from it and the number of the case.
-        anatomy: bodies from distributions, or from real CTs.
-        tracer: uptake, defects, hot spots.
-        breathing: breathing and motion during the scan, and the phase of the CT.
-        placement: how the patient lies in the CT, and moves before the emission.
-        orbit: arc, views, counts.
-        ct: field, coverage, noise, contrast.
-        table: of the scanner.
-        scatter: how scattered photons are simulated.
-        voxel_mm: in which the camera is simulated; finer than the reconstruction.
-        studies_per_patient: cases that share one anatomy, with tracer, breathing, motion and scans of their own.
+        name: name of the cohort; it begins the names of its cases.
+        seed: seed; with the number of a case it decides everything that is drawn.
+        anatomy: anatomy: mathematical torsos, or real CTs.
+        tracer: tracer.
+        breathing: breathing.
+        placement: placement.
+        orbit: SPECT acquisition.
+        ct: CT acquisition.
+        table: patient table.
+        scatter: scatter.
+        voxel_mm: voxel size of the simulation (mm); finer than that of the reconstruction.
+        studies_per_patient: number of cases that share one anatomy.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
@@ -115,22 +117,25 @@ def load_settings(name_or_path: str) -> CohortSettings:
 def from_toml(text: str, where: str = "cohort.toml") -> CohortSettings:
     """Settings from TOML; what it leaves out keeps its default."""
     try:
-        return TypeAdapter(CohortSettings).validate_python(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as problem:
-        reason = str(problem).splitlines()[0]
-        if isinstance(problem, ValidationError):
-            first = problem.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
         raise UsageError(
-            f"cohort settings {Path(where).name} cannot be used ({reason})",
+            f"cohort settings {Path(where).name} cannot be used (not TOML: {str(problem).splitlines()[0]})",
             "settings as in a cohort.toml that mureg wrote",
             "correct the file",
         ) from problem
+    return validated(CohortSettings, table, f"cohort settings {Path(where).name}")
+
+
+def as_table(settings: CohortSettings) -> Table:
+    """Every setting, defaults included, as a plain table."""
+    table: Table = _plain(asdict(settings))
+    return table
 
 
 def as_toml(settings: CohortSettings) -> str:
-    """Every setting, defaults included, as TOML that `from_toml` reads back."""
-    return tomli_w.dumps(_plain(asdict(settings)))
+    """`as_table` as TOML that `from_toml` reads back."""
+    return tomli_w.dumps(as_table(settings))
 
 
 def _plain(value: Any) -> Any:

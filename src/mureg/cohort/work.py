@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import SimpleITK as sitk
-import torch
 
 from mureg import __version__
 from mureg.cohort.export import export_case
@@ -19,13 +14,10 @@ from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
 from mureg.cohort.store.cohort import CASES, is_case, read_case, write_case
 from mureg.errors import MuregError, UsageError
-from mureg.jobs.pool import Done
+from mureg.jobs.cases import Done
 from mureg.study import Case
 
 Simulate = Callable[[CohortSettings, int, Path | None], Case]
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
-_KEPT_BYTES, _LARGEST_KEPT_BYTES = 1 << 30, 32 << 20
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,6 @@ class Work:
             Exception: what might pass when tried again, such as a disk that does not answer; a refusal that would
                 come again is returned instead.
         """
-        prepare_process()
         started = time.perf_counter()
         try:
             self._check_place()
@@ -104,18 +95,3 @@ class Work:
                 "an output folder that all workers share",
                 "choose a folder on a shared disk",
             )
-
-
-def prepare_process() -> None:
-    """Make the process fit to simulate: one thread, and memory that stays at hand between arrays.
-
-    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_=65536``: what is freed goes back to the system at once. A case
-    would then ask for the same pages a million times and take three times as long. So the GNU C library is told to
-    keep it; where the C library is another one, nothing is said.
-    """
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if set_option is not None:
-        set_option(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)

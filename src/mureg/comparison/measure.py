@@ -20,7 +20,7 @@ from mureg.geometry.target_error import target_registration_error_mm
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.heart.ventricle import LeftVentricle
-from mureg.registration.network import Learned
+from mureg.registration.network import NetworkRegistrar
 from mureg.spect import Acquisition
 from mureg.study import Case, PreparedStudy
 
@@ -100,7 +100,7 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
         return Found(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, version)
     if images is None:
         return Found(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
-    if isinstance(method.registrar, Learned):
+    if isinstance(method.registrar, NetworkRegistrar):
         return register(method, PreparedStudy(case.uncorrected.to(images.device), images.prepared.maps), python)
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
     return register(method, PreparedStudy(case.uncorrected, images.prepared.maps.to("cpu"), projections), python)

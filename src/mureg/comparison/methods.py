@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import mureg
+from mureg.catalogue import settings_of
 from mureg.comparison.budget import Budget, budget_of
 from mureg.comparison.peers import Ants, Elastix, Peer, process_of
 from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.registration.near_heart import weights_file
-from mureg.registration.network import Card, Learned, load_network
+from mureg.registration.network import Card, NetworkRegistrar, load_network
 from mureg.study import PreparedStudy
 
 HEADERS, ORACLE = "headers", "oracle"
@@ -85,7 +87,7 @@ class Method:
         training: Budget | None = None,
     ) -> Method:
         """A method by the object that is its settings."""
-        settings = {key: _plain(value) for key, value in asdict(registrar).items()}  # type: ignore[arg-type]
+        settings = {key: _plain(value) for key, value in settings_of(registrar).items()}
         if isinstance(registrar, NearHeart):
             settings["weights"] = _plain(weights_file(registrar.weights))
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
@@ -141,7 +143,8 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
     """The methods of a comparison, every network that was trained with the SPECT followed by itself without it.
 
     Args:
-        names: ``headers``, ``oracle``, a key of `registrars`, or the path of a network's weights (.safetensors).
+        names: ``headers``, ``oracle``, a key of `registrars`, the path of a network's weights (.safetensors), or a
+            registrar of another package with its own settings (see `registrar_named`).
         registrars: those without weights, by name.
 
     Raises:
@@ -155,6 +158,8 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
             methods.append(Method.of(name, registrars[name]))
         elif name.endswith(_WEIGHTS):
             methods += _learned(Path(name))
+        elif ":" in name or name in REGISTRAR_CATALOGUE.names():
+            methods.append(Method.of(name, REGISTRAR_CATALOGUE.made({"kind": name})))
         else:
             known = ", ".join((*KNOWN, *registrars))
             raise UsageError(f"no registrar {name!r}", f"one of {known}, or a path to .safetensors", "correct the name")
@@ -182,7 +187,7 @@ def _learned(weights: Path) -> list[Method]:
 def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
     """The registrar that uses a network, how many parameters that has, and its card."""
     network, card = load_network(weights)
-    return Learned(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
+    return NetworkRegistrar(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
 
 
 def _seen(data: Path) -> frozenset[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from pydantic.dataclasses import dataclass
 from mureg.attenuation.body import emission_outline
 from mureg.errors import UsageError
 from mureg.geometry import Volume
+from mureg.jobs.cores import THREAD_COUNTS
 from mureg.registration import MutualInformation
 from mureg.registration.mutual_information import without_hot_spots
 
 SCRIPT = Path(__file__).with_name("peers_process.py")
 PATIENCE_S = 300.0
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 Level = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(ge=0)]
@@ -45,13 +45,14 @@ class Elastix:
     benchmarks/evidence/difficulty_levels.py).
 
     Attributes:
-        map_mm: the map is averaged to voxels of this size first.
-        mask: look only where the SPECT shows a body.
-        bins: of the histogram.
-        samples: random places in each step.
-        iterations: in each level.
-        shrink, smoothing_mm: of both images, one value for each level.
-        seed: of the random places.
+        map_mm: voxel size to which the map is averaged first (mm).
+        mask: use only the part of the SPECT that shows the body.
+        bins: number of histogram bins.
+        samples: number of random points in each step.
+        iterations: number of iterations in each level.
+        shrink: shrink factor of both images, one value for each level.
+        smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
+        seed: seed of the random points.
     """
 
     map_mm: Annotated[float, Field(gt=0)] = 3.4
@@ -70,9 +71,14 @@ class Ants:
     """ANTs: rigid transform, Mattes mutual information, from the headers; defaults as for `Elastix`.
 
     Attributes:
-        map_mm, mask, bins, shrink, smoothing_mm, seed: see `Elastix`.
-        sampling: share of the voxels in each step.
-        iterations: at most, for each level.
+        map_mm: voxel size to which the map is averaged first (mm).
+        mask: use only the part of the SPECT that shows the body.
+        bins: number of histogram bins.
+        shrink: shrink factor of both images, one value for each level.
+        smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
+        seed: seed of the random points.
+        sampling: share of the voxels in each step (0 to 1).
+        iterations: largest number of iterations in each level.
     """
 
     map_mm: Annotated[float, Field(gt=0)] = 6.8
@@ -141,7 +147,7 @@ class PeerProcess:
         return {**answer, "seconds": answer["seconds"] + prepared_s}
 
     def close(self) -> None:
-        """Let the programs go; asked again they start again."""
+        """Stop the worker process; the next call restarts it."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -160,13 +166,16 @@ class PeerProcess:
         )
         question = {"program": program, "settings": settings, "bytes": packed.tell()}
         started = time.perf_counter()
+        patience = threading.Timer(self.patience_s, process.kill)
+        patience.start()
         try:
             process.stdin.write(json.dumps(question).encode() + b"\n" + packed.getvalue())
             process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], self.patience_s)
-            line = process.stdout.readline() if ready else b""
-        except BrokenPipeError:
+            line = process.stdout.readline()
+        except OSError:  # a pipe that is closed; Windows names it otherwise than BrokenPipeError
             line = b""
+        finally:
+            patience.cancel()
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
@@ -179,7 +188,7 @@ class PeerProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None:
             return self._process
-        environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TMPDIR": self._scratch}
+        environment = {**os.environ, **dict.fromkeys(THREAD_COUNTS, "1"), "TMPDIR": self._scratch}
         environment.pop("PYTHONPATH", None)  # the other Python has packages of its own
         try:
             process = subprocess.Popen(

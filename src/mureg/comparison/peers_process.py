@@ -220,7 +220,7 @@ def read_pair(stream: BinaryIO, size: int) -> Pair:
 
 
 def warm_up() -> None:
-    """Elastix loads most of itself when first called, for many seconds: not what a user of many cases pays."""
+    """Run elastix once on tiny images: its first call loads libraries for many seconds, which must not be timed."""
     values = np.random.default_rng(1).random((24, 24, 24)).astype(np.float32)
     image = Image(values, np.diag([6.8, 6.8, 6.8, 1.0]))
     mask = Image(np.ones_like(values), image.affine)
@@ -229,20 +229,20 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Serve requests until standard input closes."""
     replies = os.fdopen(os.dup(1), "w")  # what the programs print, from C++ as well, must not mix with the answers
     os.dup2(2, 1)
     print(json.dumps(installed := versions()), file=replies, flush=True)
     warm = "elastix" not in installed
     while line := sys.stdin.buffer.readline():
-        asked = json.loads(line)
-        pair = read_pair(sys.stdin.buffer, asked["bytes"])
-        if asked["program"] == "elastix" and not warm:
+        request = json.loads(line)
+        pair = read_pair(sys.stdin.buffer, request["bytes"])
+        if request["program"] == "elastix" and not warm:
             warm_up()
             warm = True
         started = time.process_time()
         try:
-            answer: dict[str, Any] = {"matrix": register(asked["program"], pair, asked["settings"]).tolist()}
+            answer: dict[str, Any] = {"matrix": register(request["program"], pair, request["settings"]).tolist()}
         except Exception as problem:
             answer = {"crashed": f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"}
         print(json.dumps({**answer, "seconds": time.process_time() - started}), file=replies, flush=True)

@@ -14,16 +14,16 @@ from mureg.geometry.rigid import Triple
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class LiverRegion:
-    """A ball that stands for the liver in a case that holds no points of it, as those stored before points were.
+    """Ball in place of the liver, for cases that hold no liver points.
 
     It is placed by the heart alone. In 16 virtual patients of the levels `easy` and `clinical` 98 % of this ball lay in
     the liver. Truth there is the same rigid motion as for the heart (the case knows no other): the figure says how far
     the found pose carries the neighbourhood of the liver off the true pose, not how the liver itself breathed.
 
     Attributes:
-        from_heart_mm: its centre less the mean of the heart's points; to the right, the back and the feet.
-        radius_mm: of the ball.
-        spacing_mm: distance of the points in it.
+        from_heart_mm: centre of the ball relative to the mean of the heart points (x, y, z, LPS+, mm).
+        radius_mm: radius of the ball (mm).
+        spacing_mm: distance of the points in it (mm).
     """
 
     from_heart_mm: Triple = (-75.0, 10.0, -80.0)

@@ -23,14 +23,14 @@ SIX = ("tx_mm", "ty_mm", "tz_mm", "rx_deg", "ry_deg", "rz_deg")
 
 @settings_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Measurement:
-    """What decides a figure besides the method.
+    """Settings of the figures, apart from the methods.
 
     Attributes:
         osem: reconstruction of the corrected images.
-        physics: what it models.
-        attenuation: how the map is made from the CT.
-        liver: where the error over the liver is taken in cases that hold no points of it.
-        axis: of the polar maps: from the true wall, or estimated from the reference image.
+        physics: effects of the camera in it.
+        attenuation: attenuation map in it.
+        liver: region of the liver error in cases without liver points.
+        axis: long axis of the polar maps: from the true wall, or estimated from the reference image.
     """
 
     osem: Osem = Osem()

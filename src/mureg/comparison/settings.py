@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 import mureg
@@ -20,6 +20,7 @@ from mureg.comparison.peers import Ants, Elastix, Peer
 from mureg.comparison.rows import Measurement
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
+from mureg.files.validation import validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
@@ -29,12 +30,12 @@ Split = Literal["all", "train", "validation", "test"]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Resampling:
-    """Of the intervals.
+    """Bootstrap for the confidence intervals.
 
     Attributes:
-        level: of confidence.
-        resamples: of patients, with replacement.
-        seed: of the resamples.
+        level: confidence level (0 to 1).
+        resamples: number of bootstrap resamples of the patients.
+        seed: seed of the resamples.
     """
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -47,9 +48,13 @@ class Settings:
     """Everything about a comparison but its cases and its learned networks.
 
     Attributes:
-        measurement: what decides a figure besides the method.
-        resampling: of the intervals.
-        mutual_information, near_heart, projection, elastix, ants: settings of the methods that need no weights named.
+        measurement: measurement.
+        resampling: intervals.
+        mutual_information: method mutual-information.
+        near_heart: method near-heart.
+        projection: method projection.
+        elastix: method elastix.
+        ants: method ants.
     """
 
     measurement: Measurement = Measurement()
@@ -108,18 +113,20 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         tables = tomllib.loads(read_text(path))
-        settings: Settings = TypeAdapter(Settings).validate_python(
-            {name: table for name, table in tables.items() if name not in ("run", "methods")}
-        )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as problem:
-        first = problem.errors()[0] if isinstance(problem, ValidationError) else None
-        reason = str(problem) if first is None else f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else str(problem).splitlines()[0]
         raise UsageError(
-            f"settings file {path.name} cannot be used ({reason.splitlines()[0]})",
+            f"settings file {path.name} cannot be used ({reason})",
             "a TOML file as mureg evaluate writes it beside its results",
             "correct it, or start from such a file",
         ) from problem
-    return settings
+    table = {name: table for name, table in tables.items() if name not in ("run", "methods")}
+    return validated(Settings, table, f"settings file {path.name}")
+
+
+def changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    """Settings with changes such as ``near_heart.passes=3``. Raises `UsageError` for one that does not fit."""
+    return validated(Settings, with_changes(asdict(settings), changes), "--set") if changes else settings
 
 
 def settings_toml(

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
+from mureg.files.modes import append
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Table(Generic[L]):
             self._rewrite()
 
     def _rewrite(self) -> None:
-        with writing(self.path) as scratch, scratch.open("w", newline="") as file:
+        with writing(self.path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self._columns)
             writer.writerows([_cell(getattr(row, name)) for name in self._columns] for row in self.rows)
@@ -122,9 +123,7 @@ class Table(Generic[L]):
     def _append(self, lines: Iterable[Iterable[object]]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
-        with self.path.open("ab", buffering=0) as file:
-            file.write(text.getvalue().encode())
-            os.fsync(file.fileno())
+        append(self.path, text.getvalue().encode())
 
 
 def _cell(value: object) -> object:

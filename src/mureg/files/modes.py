@@ -39,15 +39,28 @@ def below(folder: Path) -> Iterator[Path]:
 
 
 def onto_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, have reached the disk. On Windows a folder's names need no such."""
-    is_folder = path.is_dir()
-    if (is_folder and os.name == "nt") or path.is_symlink():
+    """Wait until a file, or the names in a folder, have reached the disk; a link is left alone.
+
+    Where folders cannot be opened (Windows) or brought onto the disk (some shared disks), the system does that itself.
+    """
+    if path.is_symlink():
         return
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    if path.is_dir():
+        with suppress(OSError):
+            _sync(os.open(path, os.O_RDONLY))
+        return
+    _sync(os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY))
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file, made where it is missing, and wait until that has reached the disk."""
+    with path.open("ab", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
+
+
+def _sync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
-    except OSError:
-        if not is_folder:  # some shared disks cannot do it for folders
-            raise
     finally:
         os.close(descriptor)

@@ -43,6 +43,8 @@ def _clear(place: Path) -> None:
                 with try_locked(folder / LOCK) as free:
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)
+                if free:  # Windows removes no file that is open, such as the lock
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_old_and_ours(folder: Path) -> bool:

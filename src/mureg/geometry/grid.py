@@ -121,6 +121,16 @@ class Grid:
         ends = [(-0.5, n - 0.5) for n in self.shape]
         return self.points(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(8, 3))
 
+    def size_in_words(self) -> str:
+        """Number of voxels and their spacing: "64 x 64 x 40 voxels of 6.8 x 6.8 x 6.8 mm"."""
+        n, mm = (" x ".join(f"{value:.4g}" for value in values) for values in (self.shape, self.spacing_mm))
+        return f"{n} voxels of {mm} mm"
+
+    def __repr__(self) -> str:
+        x, y, z = self.centre_mm
+        turned = "" if self.along_patient_axes else ", not along the patient axes"
+        return f"Grid({self.size_in_words()} around ({x:.1f}, {y:.1f}, {z:.1f}) mm{turned})"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Grid):
             return NotImplemented

@@ -108,6 +108,10 @@ class RigidTransform:
     def __matmul__(self, other: RigidTransform) -> RigidTransform:
         return RigidTransform(self.matrix @ other.matrix)
 
+    def __repr__(self) -> str:
+        mm, degrees = (", ".join(f"{value:.2f}" for value in values) for values in self.six((0.0, 0.0, 0.0)))
+        return f"RigidTransform(translation ({mm}) mm, rotation ({degrees}) degrees about the origin)"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RigidTransform):
             return NotImplemented

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from mureg.errors import GeometryError
 from mureg.geometry.grid import Grid
+from mureg.geometry.picture import as_png, grey_pictures, slice_grids
 from mureg.geometry.rigid import RigidTransform
 
 _SLAB_POINTS = 250_000
@@ -129,6 +132,78 @@ class Volume:
         """The values as an array [x, y, z] in main memory."""
         array: npt.NDArray[Any] = self.values.detach().cpu().numpy()
         return array
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """For ``np.asarray(volume)``: the values [x, y, z], read-only where they are not copied."""
+        shared = self.numpy()
+        shared.flags.writeable = False
+        moved = self.values.device.type != "cpu" or (dtype is not None and np.dtype(dtype) != shared.dtype)
+        if moved and copy is False:
+            raise ValueError("the values cannot be given without a copy: another type or the memory of a device")
+        return np.array(shared, dtype=dtype) if moved or copy else shared
+
+    @classmethod
+    def from_nibabel(cls, image: Any, quantity: Quantity) -> Volume:
+        """A volume with its own copy of a nibabel image.
+
+        Args:
+            image: 3-D, in mm (RAS+, converted to LPS+); further dimensions of length 1 are dropped.
+            quantity: what its values mean; they are taken as they are.
+
+        Raises:
+            GeometryError: no orientation, two that contradict each other, another unit, sheared axes, not 3-D.
+        """
+        from mureg.io.exchange import volume_from_nibabel
+
+        return volume_from_nibabel(image, quantity)
+
+    def to_nibabel(self) -> Any:
+        """A float32 `nibabel.Nifti1Image` (RAS+) in scanner coordinates; unknown voxels hold their filler."""
+        from mureg.io.exchange import nibabel_from_volume
+
+        return nibabel_from_volume(self)
+
+    @classmethod
+    def from_sitk(cls, image: Any, quantity: Quantity) -> Volume:
+        """A volume with its own copy of a 3-D `SimpleITK.Image` in mm (LPS+, as here).
+
+        Args:
+            image: one value a voxel.
+            quantity: what the values mean; they are taken as they are.
+
+        Raises:
+            GeometryError: not 3-D, or several values a voxel.
+        """
+        from mureg.io.exchange import volume_from_sitk
+
+        return volume_from_sitk(image, quantity)
+
+    def to_sitk(self) -> Any:
+        """A float32 `SimpleITK.Image` (LPS+, mm); unknown voxels hold their filler."""
+        from mureg.io.exchange import sitk_from_volume
+
+        return sitk_from_volume(self)
+
+    def __repr__(self) -> str:
+        known = self.values if self.outside is None else self.values[~self.outside]
+        unit, unknown = self.quantity.unit, 1.0 - self.known_share
+        extent = f"{float(known.min()):.4g} to {float(known.max()):.4g} {unit}" if known.numel() else "nothing known"
+        name = "" if self.quantity.name.lower() == unit.lower() else f"{self.quantity.name} "
+        share = f", {100.0 * unknown:.2g} % unknown" if unknown else ""
+        return f"Volume({self.grid.size_in_words()}, {name}{extent}{share})"
+
+    def _repr_html_(self) -> str:
+        """Three slices through the middle, for notebooks; unknown voxels are black."""
+        black, white = self.quantity.window_low, self.quantity.window_high
+        sampled = [self.resampled(grid) for grid in slice_grids(self.grid)]
+        planes = [v.values if v.outside is None else v.values.masked_fill(v.outside, black) for v in sampled]
+        pictures = grey_pictures([plane.detach().cpu().numpy() for plane in planes], black, white)
+        picture = base64.b64encode(as_png(pictures)).decode()
+        caption = "transverse, coronal and sagittal slice through the middle; the patient's right is on the left"
+        return (
+            f'<figure style="margin: 0"><img alt="{caption}" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{html.escape(repr(self))}<br>{caption}</figcaption></figure>"
+        )
 
     def with_values(self, values: Float[Tensor, "x y z"], quantity: Quantity | None = None) -> Volume:
         """The same grid and mask with other values."""

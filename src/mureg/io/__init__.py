@@ -26,7 +26,7 @@ from mureg.io.nm.write_tomo import write_nm_tomo
 from mureg.io.nm.write_volume import write_nm_volume
 from mureg.io.results import DicomResult, write_dicom_results
 from mureg.io.sources import source_of
-from mureg.io.transforms import read_transform, write_tfm
+from mureg.io.transforms import read_transform, write_transform
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct, Source, Study
 
@@ -49,7 +49,7 @@ __all__ = [
     "write_nifti",
     "write_nm_tomo",
     "write_nm_volume",
-    "write_tfm",
+    "write_transform",
 ]
 
 

@@ -36,10 +36,10 @@ class DicomInputs:
 
 
 def dicom_inputs(
-    spect: Path,
+    spect: Path | str,
     *,
-    ct: Path | None = None,
-    mu: Path | None = None,
+    ct: Path | str | None = None,
+    mu: Path | str | None = None,
     spect_series: str | None = None,
     ct_series: str | None = None,
 ) -> DicomInputs:
@@ -57,7 +57,7 @@ def dicom_inputs(
     attenuation = ct if ct is not None else mu
     if attenuation is None or (ct is not None and mu is not None):
         raise UsageError("not exactly one CT or attenuation map", "exactly one", "give --ct or --mu")
-    with unpacked(spect) as spect_place, unpacked(attenuation) as place:
+    with unpacked(Path(spect)) as spect_place, unpacked(Path(attenuation)) as place:
         return _found(spect_place, place, spect_series, ct_series, from_ct=ct is not None)
 
 

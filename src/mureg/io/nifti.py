@@ -19,22 +19,20 @@ import numpy.typing as npt
 from nibabel.imageglobals import logger as nibabel_says
 from nibabel.spatialimages import HeaderDataError
 
-from mureg.errors import GeometryError, MuregError, UnitsError, UnreadableInputError
+from mureg.errors import MuregError, UnitsError, UnreadableInputError
 from mureg.files.atomic import writing
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import read_exactly, require_moderate, unzipped
-from mureg.io.nifti_forms import agreed_form
-from mureg.io.refusals import cannot_be_read, require_millimetres
+from mureg.io.exchange import nibabel_from_volume
+from mureg.io.nifti_forms import lps_affine
+from mureg.io.refusals import cannot_be_read
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
 
 Expected = Literal["spect", "ct", "mu", "labels"]
 
-_LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SMALLEST_MM: dict[Expected, float] = {"spect": 1.0, "ct": 0.15, "mu": 0.15, "labels": 0.15}
-_MILLIMETRES = 2  # code of NIfTI
 _LARGEST_OFFSET = 2**24
 _LARGEST_VALUE = 1e15
-_SAME_SPACING = 0.01
 
 
 def is_nifti(path: Path) -> bool:
@@ -47,9 +45,9 @@ def is_nifti(path: Path) -> bool:
     return start[344:348] == b"n+1\x00" or start[4:8] == b"n+2\x00"
 
 
-def read_nifti(path: Path, expected: Expected) -> Volume:
+def read_nifti(path: Path | str, expected: Expected) -> Volume:
     """Read a 3-D NIfTI image; `read_nifti_with_notes` without the notes."""
-    return read_nifti_with_notes(path, expected)[0]
+    return read_nifti_with_notes(Path(path), expected)[0]
 
 
 def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple[str, ...]]:
@@ -90,18 +88,15 @@ def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple
     return Volume.from_numpy(np.clip(values, 0.0, None), grid, Quantity.COUNTS), notes
 
 
-def write_nifti(volume: Volume, path: Path) -> Path:
-    """Write a volume as float32 NIfTI-1 (zipped where the name ends in .gz), in mm.
+def write_nifti(volume: Volume, path: Path | str) -> Path:
+    """Write a volume as float32 NIfTI-1 (zipped where the name ends in .gz), as `Volume.to_nibabel` gives it.
 
-    Sform and qform hold the same scanner-based orientation (code 1).
     The same volume gives the same bytes; the file appears whole or not at all.
     """
-    image = nib.Nifti1Image(volume.numpy().astype(np.float32), _LPS_FROM_RAS @ volume.grid.affine)
-    image.header.set_xyzt_units("mm")
+    image = nibabel_from_volume(volume)
     image.header["descrip"] = "mureg"  # by which a file may be told from a user's own
-    image.set_sform(image.affine, code=1)
-    image.set_qform(image.affine, code=1)
     content: bytes = image.to_bytes()
+    path = Path(path)
     with writing(path) as scratch:
         scratch.write_bytes(gzip.compress(content, 6, mtime=0) if path.name.endswith(".gz") else content)
     return path
@@ -112,7 +107,7 @@ def _load(path: Path, smallest_mm: float) -> tuple[npt.NDArray[np.float32], Grid
         with warnings.catch_warnings(), _silent():
             warnings.simplefilter("ignore")
             header, content = _opened(path)
-            affine, notes = _lps_affine(header, path.name, smallest_mm)
+            affine, notes = lps_affine(header, path.name, smallest_mm)
             kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
             image: Any = kind.from_bytes(content)
             values: npt.NDArray[np.float32] = np.asarray(image.get_fdata(dtype=np.float32))
@@ -186,55 +181,3 @@ def _opened(path: Path) -> tuple[Any, bytes]:
             )
         stream.read(1)  # at the end of a zipped file its checksum is compared
     return header, content[:needed]
-
-
-def _lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """The voxel-to-patient matrix from sform, else qform, and what was guessed."""
-    notes: list[str] = []
-    code = int(header["xyzt_units"]) & 7
-    if code == 0:
-        notes.append("the NIfTI header names no spatial unit; millimetres assumed")
-    elif code != _MILLIMETRES:
-        unit = {1: "metres", 3: "micrometres"}.get(code, f"an unknown spatial unit (code {code})")
-        raise GeometryError(f"{name} is in {unit}", "millimetres", "convert the header to mm")
-    sform, _ = header.get_sform(coded=True)
-    qform, _ = _qform(header, name, needed=not int(header["sform_code"]))
-    if sform is None and qform is None:
-        raise GeometryError(
-            f"{name} has neither sform nor qform, so left and right are unknown",
-            "an orientation in the header",
-            "convert again from DICOM",
-        )
-    chosen, note = agreed_form(header, sform, qform, name)
-    notes += note
-    if not np.isfinite(chosen).all():
-        raise GeometryError(f"{name} has a non-finite orientation matrix", "finite numbers", "convert again from DICOM")
-    spacing = np.linalg.norm(chosen[:3, :3], axis=0)
-    if spacing.min() <= 0:
-        raise GeometryError(
-            f"{name} has an axis of length 0 in its orientation matrix", "three axes", "convert again from DICOM"
-        )
-    stated = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
-    if not np.allclose(spacing, stated, rtol=_SAME_SPACING):
-        said = " x ".join(f"{v:.4g}" for v in stated)
-        notes.append(f"the voxel size of the NIfTI header ({said}) differs from its orientation matrix, which is used")
-    for length in spacing:
-        require_millimetres(f"the voxel size of {name}", float(length), smallest_mm)
-    axes = chosen[:3, :3] / spacing
-    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if shear > 5e-3:
-        raise GeometryError(f"{name} has sheared axes (by {shear:.3f})", "perpendicular axes", "resample it first")
-    return _LPS_FROM_RAS @ chosen, tuple(notes)
-
-
-def _qform(header: Any, name: str, *, needed: bool) -> tuple[Any, int]:
-    """The matrix of the qform and its code; where it is damaged a refusal if it is needed, else none."""
-    try:
-        matrix, code = header.get_qform(coded=True)
-    except (ValueError, HeaderDataError) as error:
-        if needed:
-            raise GeometryError(
-                f"{name} has a qform that is no rotation", "a unit quaternion", "convert again from DICOM"
-            ) from error
-        return None, 0
-    return matrix, int(code)

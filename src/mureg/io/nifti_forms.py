@@ -1,4 +1,4 @@
-"""The two orientations a NIfTI header can state, sform and qform: they agree, or their codes decide."""
+"""Where a NIfTI header puts its voxels: unit, sform and qform, which agree, or their codes decide."""
 
 from __future__ import annotations
 
@@ -6,14 +6,71 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from nibabel.spatialimages import HeaderDataError
 
 from mureg.errors import GeometryError
+from mureg.io.refusals import require_millimetres
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""NIfTI counts to the right and to the front where DICOM counts to the left and to the back."""
+NO_UNIT = "the NIfTI header names no spatial unit; millimetres assumed"
 
 _SCANNER = 1  # code of the scanner's own coordinates; the others are aligned to another image or to an atlas
+_MILLIMETRES = 2  # code of NIfTI
 _SAME_MM = 0.5
+_SAME_SPACING = 0.01
+_LARGEST_SHEAR = 5e-3
 _SPACES = {2: "another image", 3: "the Talairach atlas", 4: "the MNI atlas", 5: "a template"}
 
 Matrix = npt.NDArray[np.float64]
+
+
+def lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[Matrix, tuple[str, ...]]:
+    """The voxel-to-patient matrix (LPS+, mm) from sform, else qform, and what was guessed.
+
+    Raises:
+        GeometryError: no orientation, or two that contradict each other; a unit other than mm; shear.
+    """
+    notes: list[str] = []
+    code = int(header["xyzt_units"]) & 7
+    if code == 0:
+        notes.append(NO_UNIT)
+    elif code != _MILLIMETRES:
+        unit = {1: "metres", 3: "micrometres"}.get(code, f"an unknown spatial unit (code {code})")
+        raise GeometryError(f"{name} is in {unit}", "millimetres", "convert the header to mm")
+    sform, _ = header.get_sform(coded=True)
+    qform, _ = _qform(header, name, needed=not int(header["sform_code"]))
+    if sform is None and qform is None:
+        raise GeometryError(
+            f"{name} has neither sform nor qform, so left and right are unknown",
+            "an orientation in the header",
+            "convert again from DICOM",
+        )
+    chosen, note = agreed_form(header, sform, qform, name)
+    notes += note
+    if not np.isfinite(chosen).all():
+        raise GeometryError(f"{name} has a non-finite orientation matrix", "finite numbers", "convert again from DICOM")
+    spacing = np.linalg.norm(chosen[:3, :3], axis=0)
+    if spacing.min() <= 0:
+        raise GeometryError(
+            f"{name} has an axis of length 0 in its orientation matrix", "three axes", "convert again from DICOM"
+        )
+    stated = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
+    if not np.allclose(spacing, stated, rtol=_SAME_SPACING):
+        said = " x ".join(f"{v:.4g}" for v in stated)
+        notes.append(f"the voxel size of the NIfTI header ({said}) differs from its orientation matrix, which is used")
+    for length in spacing:
+        require_millimetres(f"the voxel size of {name}", float(length), smallest_mm)
+    require_perpendicular(chosen, name)
+    return LPS_FROM_RAS @ chosen, tuple(notes)
+
+
+def require_perpendicular(matrix: Matrix, name: str) -> None:
+    """Refuse a voxel-to-patient matrix with sheared axes."""
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if shear > _LARGEST_SHEAR:
+        raise GeometryError(f"{name} has sheared axes (by {shear:.3f})", "perpendicular axes", "resample it first")
 
 
 def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix, list[str]]:
@@ -55,6 +112,19 @@ def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix,
     return s_matrix if chosen == "sform" else q_matrix, [note]
 
 
+def _qform(header: Any, name: str, *, needed: bool) -> tuple[Any, int]:
+    """The matrix of the qform and its code; where it is damaged a refusal if it is needed, else none."""
+    try:
+        matrix, code = header.get_qform(coded=True)
+    except (ValueError, HeaderDataError) as error:
+        if needed:
+            raise GeometryError(
+                f"{name} has a qform that is no rotation", "a unit quaternion", "convert again from DICOM"
+            ) from error
+        return None, 0
+    return matrix, int(code)
+
+
 def _usable(matrix: Matrix) -> bool:
     """Whether a matrix is finite, with three axes that are perpendicular."""
     if not np.isfinite(matrix).all():
@@ -63,7 +133,7 @@ def _usable(matrix: Matrix) -> bool:
     if lengths.min() <= 0:
         return False
     axes = matrix[:3, :3] / lengths
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= 5e-3)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= _LARGEST_SHEAR)
 
 
 def _farthest_corner_mm(difference: Matrix, shape: tuple[int, ...]) -> float:

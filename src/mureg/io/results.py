@@ -69,7 +69,7 @@ def require_ct(inputs: DicomInputs, *, moved_ct: bool) -> None:
 
 
 def write_dicom_results(
-    folder: Path,
+    folder: Path | str,
     inputs: DicomInputs,
     ct_from_spect: RigidTransform,
     mu: Volume,
@@ -109,6 +109,7 @@ def write_dicom_results(
         UsageError: see `check_dicom_folder`.
         UnreadableInputError, GeometryError: a source object cannot be copied.
     """
+    folder = Path(folder)
     require_ct(inputs, moved_ct=moved_ct)
     template = read_header(inputs.spect.path)
     frame = text(template, "FrameOfReferenceUID") or mu.grid.frame_of_reference or fresh_uid()

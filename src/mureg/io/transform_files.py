@@ -40,7 +40,7 @@ class TransformFile(NamedTuple):
     note: str
 
 
-def read_transform(path: Path, frames: tuple[str, str] | None = None) -> TransformFile:
+def read_transform(path: Path | str, frames: tuple[str, str] | None = None) -> TransformFile:
     """Read ``ct_from_spect``; content decides the form, not the name.
 
     - ``registration.json``: its ``ct_from_spect``.
@@ -57,6 +57,7 @@ def read_transform(path: Path, frames: tuple[str, str] | None = None) -> Transfo
         UnreadableInputError: missing, damaged, or something else than one linear transform of a known direction.
         GeometryError: not rigid.
     """
+    path = Path(path)
     if not path.is_file():
         raise UnreadableInputError(
             f"no transform file named {path.name}", "a registration.json, .tfm, DICOM or text file", "check the path"

@@ -46,16 +46,16 @@ class OsemState:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Osem:
-    """OSEM with whatever the system models; with one subset it is MLEM (Shepp and Vardi 1982).
+    """Ordered-subsets expectation maximisation; with one subset it is MLEM (Shepp and Vardi 1982).
 
     Attributes:
-        iterations: passes over all views.
-        subsets: groups into which the views are dealt, every n-th view into one.
-        stop_below: stop early when an iteration changes the image by less than this share of its norm; 0 for never.
-        post_filter: smoothing of the result.
-        fwhm_mm: of the Gaussian post-filter.
-        cutoff_per_cm: of the Butterworth post-filter.
-        order: of the Butterworth post-filter.
+        iterations: number of iterations (passes over all views).
+        subsets: number of ordered subsets; every n-th view belongs to one.
+        stop_below: stop when an iteration changes the image by less than this share of its norm (0 to 1); 0 for never.
+        post_filter: filter of the result.
+        fwhm_mm: full width at half maximum of the Gaussian filter (mm).
+        cutoff_per_cm: cut-off frequency of the Butterworth filter (1/cm).
+        order: order of the Butterworth filter.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 12

@@ -52,6 +52,14 @@ class Registration:
     weights_sha256: str = ""
     calibrated_for: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        mm, degrees = (", ".join(f"{x:.1f}" for x in values) for values in (self.shift_mm, self.angles_deg))
+        known = "no covariance" if self.covariance is None else "with covariance"
+        return (
+            f"Registration({self.registrar}: {self.decision}, translation ({mm}) mm, rotation ({degrees}) degrees "
+            f"about the centre of the SPECT, {known}, {self.seconds:.1f} s)"
+        )
+
     @property
     def shift_mm(self) -> Triple:
         """Translation of the motion about `centre_mm`, along x (left), y (back), z (head)."""

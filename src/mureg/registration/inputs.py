@@ -17,11 +17,11 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class InputGrid:
-    """The lattice of a network's input.
+    """Grid of the network input.
 
     Attributes:
-        shape: voxels along x, y, z.
-        spacing_mm: of the voxels, the same along every axis.
+        shape: number of voxels along x, y, z.
+        spacing_mm: voxel size along each axis (mm).
     """
 
     shape: tuple[Count, Count, Count]

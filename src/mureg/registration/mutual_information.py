@@ -29,22 +29,22 @@ _FREE, _ACROSS = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class MutualInformation:
-    """Regular-step gradient descent on Mattes mutual information, from several starts.
+    """Regular-step gradient descent on Mattes mutual information, from several starting poses.
 
     Attributes:
-        starts: how many starts: the headers' own position first, then shifts along z, x and y.
-        start_shift_mm: size of those shifts.
-        finish: how many of the optima found on the coarser levels, the best ones that differ, go on to the finest.
-        sampling: share of the SPECT voxels that the metric looks at.
-        bins: histogram bins.
-        brightest: quantile of the SPECT's values that is the brightest the metric tells apart. Gall bladder, gut and
-            liver are so much hotter than the chest that without it body, lungs and air would share a bin.
-        voxel_mm: both images are averaged to voxels of this size first; 0 for those of the SPECT.
-        seed: of the voxel sample.
-        shrink_factors: of the SPECT grid, per level.
-        smoothing_mm: Gaussian sigma on both images, per level.
-        largest_shift_mm: a result that moves the map farther is refused as implausible.
-        largest_angle_deg: a result that turns the map farther is refused as implausible.
+        starts: number of starting poses: the scanner position first, then shifts along z, x and y.
+        start_shift_mm: size of these shifts (mm).
+        finish: number of distinct best optima of the coarser levels that are refined on the finest level.
+        sampling: share of the SPECT voxels that the metric samples (0 to 1).
+        bins: number of histogram bins.
+        brightest: quantile of the SPECT values at which intensities are clipped (0.5 to 1). Gall bladder, gut and liver
+            are much hotter than the chest; without clipping, body, lungs and air would share a bin.
+        voxel_mm: voxel size to which both images are averaged first (mm); 0 for that of the SPECT.
+        seed: seed of the random voxel sample.
+        shrink_factors: shrink factor of the SPECT grid, one value for each level.
+        smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
+        largest_shift_mm: refuse a result that shifts the map by more (mm).
+        largest_angle_deg: refuse a result that rotates the map by more (degrees).
     """
 
     starts: Annotated[int, Field(ge=1, le=7)] = 5

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -54,28 +54,33 @@ _COARSE = MutualInformation(
 _FINE = MutualInformation(starts=1, finish=1, shrink_factors=(1,), smoothing_mm=(8.0,))
 
 
+def _as_text(weights: object) -> object:
+    return str(weights) if isinstance(weights, Path) else weights
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class NearHeart:
-    """Mutual information of the whole images, then networks that look at the neighbourhood of the heart.
+    """Mutual information of the whole images, then networks on a crop around the heart.
 
     Two ways lead to the heart: from where mutual information ends when it is free, and from the headers' place along
     the body, which it keeps. From each the network goes on. Where the two do not meet, the one that moves the heart
     less is taken, and the distance is told.
 
     Attributes:
-        weights: path of networks that `mureg train near-heart` made; "shipped" for those in the package.
-        coarse: settings of mutual information on the way there.
-        fine: its settings at the place found, across the body alone.
-        finish: whether that is done.
-        passes: how often the network looks at the end, each time through the pose found so far.
-        looks: in each of these passes, from so many places a few mm apart, along the body first; the mean of all looks
-            and networks counts, and their spread tells of doubt.
-        blanked: show the networks ones instead of the SPECT. Those that were trained so are always shown ones.
-        largest_shift_mm: a result that moves the map farther is refused as implausible.
-        largest_angle_deg: a result that turns the map farther is refused as implausible.
+        weights: weights file (.safetensors) made by mureg train near-heart; "shipped" for the networks of the package.
+        coarse: mutual information before the networks.
+        fine: mutual information for the transverse refinement.
+        finish: refine the transverse pose with fine mutual information before the final network passes.
+        passes: number of final network passes; each starts from the pose of the pass before.
+        looks: number of test-time crops in each pass, shifted by a few mm along the body first. The predictions of all
+            crops and networks are averaged; their spread enters the uncertainty.
+        blanked: replace the SPECT input of the networks by a constant image (ablation); always on for networks trained
+            that way.
+        largest_shift_mm: refuse a result that shifts the map by more (mm).
+        largest_angle_deg: refuse a result that rotates the map by more (degrees).
     """
 
-    weights: str = SHIPPED
+    weights: Annotated[str, BeforeValidator(_as_text)] = SHIPPED
     coarse: MutualInformation = _COARSE
     fine: MutualInformation = _FINE
     finish: bool = True

@@ -17,18 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.validation import mistake
 from mureg.geometry import RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.inputs import InputGrid, network_inputs
-from mureg.registration.networks import NETWORKS, UNIT_MM, NetworkSettings, initialised
+from mureg.registration.networks import NETWORK_CATALOGUE, UNIT_MM, NetworkSettings, initialised
 from mureg.study import PreparedStudy
 
 Table = dict[str, Any]
@@ -99,17 +100,18 @@ class Card:
         return tuple(map(self._settings, (self.network, *self.others)))
 
     def _settings(self, network: Table) -> NetworkSettings:
-        if self.kind not in NETWORKS:
-            raise UnreadableInputError(
-                f"weights of a network named {self.kind!r}",
-                f"one of {', '.join(NETWORKS)}",
-                "use the mureg that trained it",
-            )
         try:
-            settings: NetworkSettings = TypeAdapter(NETWORKS[self.kind]).validate_python(network)
-        except ValidationError as problem:
+            settings: NetworkSettings = NETWORK_CATALOGUE.made(network, imports=False)
+        except UsageError as problem:
             raise UnreadableInputError(
-                f"settings of the network {self.kind} that do not fit ({problem.errors()[0]['msg']})",
+                f"weights of a network that cannot be made: {problem.found}",
+                problem.expected,
+                "use the mureg that trained it, with the package of its network installed or imported",
+            ) from problem
+        except ValidationError as problem:
+            reason, _ = mistake(problem, NETWORK_CATALOGUE.named(self.kind, imports=False))
+            raise UnreadableInputError(
+                f"settings of the network {self.kind} that do not fit ({reason})",
                 "the settings it was trained with",
                 "use the mureg that trained it",
             ) from problem
@@ -163,7 +165,7 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def save_network(path: Path, module: nn.Module, card: Card) -> Card:
+def save_network(path: Path | str, module: nn.Module, card: Card) -> Card:
     """Write weights and card, each whole or not at all; a card that does not fit its weights is refused when read.
 
     Args:
@@ -175,6 +177,7 @@ def save_network(path: Path, module: nn.Module, card: Card) -> Card:
     Returns:
         The card as written.
     """
+    path = Path(path)
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     content = save(tensors)
     said = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
@@ -183,12 +186,13 @@ def save_network(path: Path, module: nn.Module, card: Card) -> Card:
     return _CARD.validate_json(said)
 
 
-def load_network(weights: Path) -> tuple[nn.Module, Card]:
+def load_network(weights: Path | str) -> tuple[nn.Module, Card]:
     """Read a network that is ready for use: evaluation mode, in main memory.
 
     Raises:
         UnreadableInputError: weights or card missing, damaged, or not of each other.
     """
+    weights = Path(weights)
     content = _bytes(weights, "a .safetensors file that mureg train wrote")
     said = _bytes(card_path(weights), "the card that mureg train wrote beside the weights")
     try:
@@ -218,20 +222,24 @@ def load_network(weights: Path) -> tuple[nn.Module, Card]:
     return module.eval(), card
 
 
+def _as_path(weights: Path | str) -> Path:
+    return Path(weights)
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Learned:
-    """A trained network that looks at both images and tells the six numbers of the motion.
+class NetworkRegistrar:
+    """Registration by a trained network, which predicts the rigid parameters of the pose from both images.
 
     Attributes:
         weights: a .safetensors file, its JSON card beside it, as `mureg train` writes them.
-        passes: how often it looks; from the second time on at the map as the pose so far moves it, for what is left.
-        blanked: show it ones instead of the SPECT. What it still finds, it takes from the map alone: leakage. Weights
-            that were trained so are always shown ones.
+        passes: number of predictions; from the second one on of the residual, with the map at the pose so far.
+        blanked: replace the SPECT by ones. What the network still predicts, it takes from the map alone (leakage). The
+            SPECT of weights that were trained so is always replaced.
         largest_shift_mm: a result that moves the map farther is refused as implausible.
         largest_angle_deg: a result that turns the map farther is refused as implausible.
     """
 
-    weights: Path
+    weights: Annotated[Path | str, AfterValidator(_as_path)]
     passes: Annotated[int, Field(ge=1, le=20)] = 1
     blanked: bool = False
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
@@ -244,8 +252,9 @@ class Learned:
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         device = (fixed.values if study.acquisition is None else study.acquisition.counts).device
-        module, card = _ready(self.weights, _stamp(self.weights), device)
-        refuse_around(card, "field", self.weights.name)
+        weights = Path(self.weights)
+        module, card = _ready(weights, _stamp(weights), device)
+        refuse_around(card, "field", weights.name)
         blanked = self.blanked or card.blanked
         ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm

@@ -51,7 +51,7 @@ def _orbit(acquisition: Acquisition) -> str:
 def _motion(acquisition: Acquisition) -> str:
     jump = largest_jump(acquisition)
     if jump is None:
-        return "cannot be told from these projections"
+        return "not available from these projections"
     if jump.is_motion:
         return f"the projections jump {jump.words()}: more than one pixel"
     return f"none above one pixel along the body (largest step {abs(jump.mm):.1f} mm)"
@@ -63,7 +63,7 @@ def _volume(spect: Volume) -> Facts:
     return (
         ("SPECT", "a reconstructed volume; no projections were given"),
         ("Matrix", f"{size}, voxel {x:.2f} × {y:.2f} × {z:.2f} mm"),
-        ("Motion", "cannot be told without projections"),
+        ("Motion", "not available without projections"),
     )
 
 

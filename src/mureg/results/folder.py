@@ -18,7 +18,7 @@ from mureg.files.places import refuse_foreign, strangers
 from mureg.files.settings import read_json
 from mureg.io import DicomResult, write_nifti
 from mureg.io.results import FOLDER, dicom_strangers
-from mureg.io.transforms import write_tfm
+from mureg.io.transforms import write_transform
 from mureg.report.conclusion import conclusion_lines
 from mureg.report.file_names import HTML, PDF
 from mureg.report.wording import corrected_for
@@ -57,7 +57,7 @@ def check_folder(folder: Path, overwrite: bool, dicom: AsDicom | None = None) ->
 
 def write_folder(
     assessment: Assessment,
-    folder: Path,
+    folder: Path | str,
     dicom: AsDicom | None = None,
     document: AsReport | None = None,
     *,
@@ -80,6 +80,7 @@ def write_folder(
         UsageError: `folder` holds anything else, another run writes it, or it cannot be written; or DICOM results are
             wanted without a report.
     """
+    folder = Path(folder)
     with (
         claimed(folder) as place,
         writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
@@ -117,9 +118,9 @@ def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None
     write_nifti(assessment.spect_uncorrected, folder / "spect_nac.nii.gz")
     if assessment.spect_corrected is not None:
         write_nifti(assessment.spect_corrected, folder / "spect_ac.nii.gz")
-    write_tfm(assessment.ct_from_spect, centre_mm, folder / "ct_from_spect.tfm")
+    write_transform(assessment.ct_from_spect, folder / "ct_from_spect.tfm", centre_mm)
     if not assessment.released:
-        write_tfm(assessment.registration.ct_from_spect, centre_mm, folder / FOUND_TFM)
+        write_transform(assessment.registration.ct_from_spect, folder / FOUND_TFM, centre_mm)
     if pictures:
         from mureg.report.pictures.quality import quality_picture  # loads what draws
 

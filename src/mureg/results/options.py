@@ -1,6 +1,6 @@
-"""What may be wished for beside the files of a result.
+"""Options of the report.
 
-Nothing here draws: the libraries that do are loaded when a result is written, for they take a second.
+Nothing here draws: the libraries that do are loaded when a result is written, because loading them takes a second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mureg.study import Study
 
 @dataclass(frozen=True, eq=False)
 class AsReport:
-    """The wish for a report.
+    """Options of a report.
 
     Attributes:
         study: that is run, for the facts of its acquisition.

@@ -1,20 +1,7 @@
-"""Virtual patients with known truth: anatomy, tracer, camera, scatter and misregistration."""
+"""Virtual patients with known truth: anatomy, tracer, camera, scatter, CT and misregistration."""
 
-from mureg.simulate.camera import Camera, Collimator
+from mureg.simulate.gamma_camera import GammaCamera
 from mureg.simulate.misalignment import CLINICAL, PAPER, Motion, MotionRange, moved
-from mureg.simulate.patient import HeartLandmarks, Patient, patient_from_ct
-from mureg.simulate.scatter import SingleScatter
+from mureg.simulate.photons import PhotonScatter
 
-__all__ = [
-    "CLINICAL",
-    "PAPER",
-    "Camera",
-    "Collimator",
-    "HeartLandmarks",
-    "Motion",
-    "MotionRange",
-    "Patient",
-    "SingleScatter",
-    "moved",
-    "patient_from_ct",
-]
+__all__ = ["CLINICAL", "PAPER", "GammaCamera", "Motion", "MotionRange", "PhotonScatter", "moved"]

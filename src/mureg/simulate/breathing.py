@@ -135,19 +135,22 @@ def shifted(patient_from_grid: RigidTransform, shift_mm: Triple) -> RigidTransfo
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class BreathingRange:
-    """From what breathing and motion are drawn.
+    """Breathing and motion during the scan, and the phase of the CT.
 
     Attributes:
-        amplitude_mm: of free breathing at the diaphragm (5 to 20 mm: Wang et al., Magn Reson Med 1995; the heart
-            follows by 0.6 to 1, McLeish et al., IEEE Trans Med Imaging 2002).
-        heart_share: how far the heart follows.
-        creep_mm: upward creep over the scan (Friedman et al., J Nucl Med 1989).
-        share_creep: of the studies.
-        end_expiration, mid, deep_inspiration, average: how often the CT is taken so; made to add up to 1.
-        deep_mm: depth of the diaphragm below end expiration after a deep breath.
-        deep_heart_share: how far the heart follows then.
-        share_shift: of the studies in which the patient moves once during the scan.
-        shift_mm: size of that motion, in any direction.
+        amplitude_mm: amplitude of free breathing at the diaphragm (mm; 5 to 20: Wang et al., Magn Reson Med 1995).
+        heart_share: motion of the heart relative to the diaphragm (0.6 to 1: McLeish et al., IEEE Trans Med Imaging
+            2002).
+        creep_mm: upward creep over the scan (mm; Friedman et al., J Nucl Med 1989).
+        share_creep: share of studies with creep (0 to 1).
+        end_expiration: weight of a CT at end expiration; the four weights are scaled to a sum of 1.
+        mid: weight of a CT at mid breath.
+        deep_inspiration: weight of a CT in deep inspiration.
+        average: weight of a CT averaged over breathing.
+        deep_mm: depth of the diaphragm below end expiration in deep inspiration (mm).
+        deep_heart_share: motion of the heart relative to the diaphragm in deep inspiration.
+        share_shift: share of studies in which the patient moves once during the scan (0 to 1).
+        shift_mm: size of this motion, in any direction (mm).
     """
 
     amplitude_mm: Range = (5.0, 20.0)

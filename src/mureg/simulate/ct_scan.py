@@ -119,19 +119,19 @@ def _softened(white: Float[Tensor, "x y z"]) -> Float[Tensor, "x y z"]:
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class CtRange:
-    """From what a CT acquisition is drawn.
+    """CT acquisition.
 
     Attributes:
-        pixel_mm: 500 mm over 256 to 286 pixels.
-        slice_mm: slices of 3 to 5 mm.
-        field_mm: diameter of the known circle; 500 mm for most scanners.
-        coverage_mm: along z.
-        off_centre_mm: how far the middle of the coverage may lie above or below the heart.
-        noise_hu: 8 to 30 for low-dose scans.
-        streaks: strength.
-        share_contrast: of the studies.
-        contrast_hu: added to blood then.
-        scanners: maker, model and tube voltage as the header names them, each as likely.
+        pixel_mm: pixel size (mm).
+        slice_mm: slice thickness (mm).
+        field_mm: diameter of the reconstructed field (mm); 500 for most scanners.
+        coverage_mm: length of the scan along z (mm).
+        off_centre_mm: largest distance between the middle of the scan and the heart along z (mm).
+        noise_hu: standard deviation of the noise (HU); 8 to 30 for low-dose scans.
+        streaks: strength of streak artefacts; 1 is that of a low-dose scan.
+        share_contrast: share of studies with contrast medium (0 to 1).
+        contrast_hu: HU that contrast medium adds to blood.
+        scanners: manufacturer, model and tube voltage (kV) in the header, with equal probability.
     """
 
     pixel_mm: tuple[Positive, Positive] = (1.75, 1.95)

@@ -3,8 +3,8 @@
 Each view follows its rays plane by plane of the voxel grid, along whichever axis they run most nearly, and gives every
 voxel to the fine columns on which its shadow falls (distance-driven projection: De Man and Basu, Phys Med Biol 2004).
 Photons are conserved to rounding at any angle, and the same weights carry the attenuation along a ray. The blur of the
-collimator, the sum along the depth and the binning onto the detector's pixels are one product of matrices. Nothing is
-shared with the system model that reconstructs.
+collimator, the sum along the depth and the binning onto the detector's pixels are one product of matrices. The width
+of the collimator's blur is all that is shared with the system model that reconstructs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from torch import Tensor
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid
-from mureg.simulate.camera import FWHM_PER_SIGMA, Collimator
+from mureg.simulate.collimators import GE_LEHR
+from mureg.spect.collimator import FWHM_PER_SIGMA, Collimator
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -61,7 +62,7 @@ class GammaCamera:
     n_columns: int = 64
     pixel_mm: float = 6.8
     middle_z_mm: float = 0.0
-    collimator: Collimator | None = Collimator()  # noqa: RUF009 (frozen)
+    collimator: Collimator | None = GE_LEHR
 
     def __post_init__(self) -> None:
         x, y, z = self.grid.spacing_mm

@@ -16,7 +16,12 @@ Triple = tuple[float, float, float]
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class MotionRange:
-    """Six numbers, each uniform between minus and plus its bound."""
+    """Rigid parameters, each uniform between minus and plus its limit.
+
+    Attributes:
+        translation_mm: largest translation along x, y, z (mm).
+        angles_deg: largest rotation about x, y, z (degrees).
+    """
 
     translation_mm: Triple
     angles_deg: Triple

@@ -42,17 +42,17 @@ class Orbit:
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class OrbitRange:
-    """From what an acquisition is drawn.
+    """SPECT acquisition.
 
     Attributes:
-        arc_deg: 180 (45 degrees right anterior to 45 degrees left posterior oblique) or 360.
-        views: numbers to choose from, each as likely.
-        counts: expected in the photopeak window.
-        gap_mm: between skin and collimator.
-        share_contour: how often the orbit follows the body; otherwise it is a circle around it.
-        largest_radius_mm: how far out the gantry lets the detector go.
-        pixel_mm: of the detector, along rows and columns.
-        matrix: rows and columns.
+        arc_deg: arc (degrees): 180, from 45 degrees right anterior to 45 degrees left posterior oblique, or 360.
+        views: numbers of views to choose from, with equal probability.
+        counts: expected counts in the photopeak window.
+        gap_mm: distance between skin and collimator (mm).
+        share_contour: share of orbits that follow the body (0 to 1); the others are circles around it.
+        largest_radius_mm: largest radius of the detector (mm).
+        pixel_mm: pixel size of the detector (mm).
+        matrix: number of rows and columns.
     """
 
     arc_deg: Literal[180, 360] = 180

@@ -59,12 +59,12 @@ class PhotonScatter:
     changes the shape of a chest's scatter by 3 % (root mean square), that of a lone heart's by 6 %.
 
     Attributes:
-        histories: photons followed.
-        views_per_collision: to how many views, evenly spread over the orbit, each collision sends photons.
-        resolution: full width at half maximum of the crystal at 140.5 keV, as a share.
-        attenuation_mm: voxels of the maps in which the way out to a detector is looked up.
-        smoothing_mm: standard deviation of the Gaussian on the detector that takes the Monte Carlo's grain away.
-        smoothing_deg: standard deviation of the Gaussian over view angles, in which a line is fitted.
+        histories: number of photons.
+        views_per_collision: number of views, evenly spread, to which each collision contributes.
+        resolution: relative energy resolution (full width at half maximum) at 140.5 keV.
+        attenuation_mm: voxel size of the maps for the attenuation on the way to the detector (mm).
+        smoothing_mm: sigma of the Gaussian smoothing on the detector (mm).
+        smoothing_deg: sigma of the Gaussian smoothing over view angles (degrees).
     """
 
     histories: int = 80_000

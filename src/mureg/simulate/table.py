@@ -74,11 +74,14 @@ class Table:
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class TableRange:
-    """From what a table is drawn.
+    """Patient table.
 
     Attributes:
-        width_mm, thickness_mm, sag_mm, mattress_mm: lowest and highest.
-        middle_mm: how far its middle may lie beside the axis of the scanner.
+        width_mm: width of the table (mm).
+        thickness_mm: thickness (mm).
+        sag_mm: depth of the hollow (mm).
+        mattress_mm: thickness of the mattress (mm).
+        middle_mm: largest distance of its middle from the axis of the scanner (mm).
     """
 
     width_mm: Range = (380.0, 430.0)

@@ -96,19 +96,19 @@ class TracerRange:
     in the chest above it, which 0.06 does not reach (docs/concepts/virtual-patients.md).
 
     Attributes:
-        share_rest: of the studies.
-        blood, lung, soft_tissue, fat, breast, bone, rv_wall, liver, gallbladder, spleen, kidney, stomach_wall,
-            stomach, bowel: lowest and highest uptake per volume.
-        share_with_defect: of the studies.
-        defect_segments: fewest and most segments that a defect takes, within one territory and its neighbours.
-        defect_severity: loss of uptake, as a share.
-        wall_variation: standard deviation between normal segments.
-        share_hot_gut: studies with a hot loop of gut or stomach wall beside the inferior wall.
-        hot_gut: uptake of it.
-        share_injection_site: studies with tracer left at the injection site in an arm.
-        injection_site: uptake there.
-        share_spill: studies with activity in the bile duct or duodenum, beside the left liver lobe.
-        texture: largest standard deviation of the smooth variation inside organs.
+        share_rest: share of rest studies (0 to 1).
+        blood, lung, soft_tissue, fat, breast, bone, rv_wall: lowest and highest uptake (per volume, normal wall is 1).
+        liver, gallbladder, spleen, kidney, stomach_wall, stomach, bowel: lowest and highest uptake, as above.
+        share_with_defect: share of studies with a perfusion defect (0 to 1).
+        defect_segments: fewest and most segments of a defect, within one territory and its neighbours.
+        defect_severity: lowest and highest relative loss of uptake in a defect (0 to 1).
+        wall_variation: standard deviation of the relative uptake between normal segments.
+        share_hot_gut: share of studies with hot bowel or stomach wall beside the inferior wall (0 to 1).
+        hot_gut: lowest and highest uptake of hot bowel.
+        share_injection_site: share of studies with residual tracer at the injection site in an arm (0 to 1).
+        injection_site: lowest and highest uptake there.
+        share_spill: share of studies with activity in bile duct or duodenum, beside the left liver lobe (0 to 1).
+        texture: largest relative standard deviation of the smooth variation inside organs.
     """
 
     share_rest: Share = 0.5

@@ -112,6 +112,16 @@ class Acquisition:
                 "negative or non-finite counts", "counts of at least 0", "check the rescale values"
             )
 
+    def __repr__(self) -> str:
+        rows, columns = self.counts.shape[2:]
+        row_mm, column_mm = self.pixel_mm
+        windows = "1 window" if len(self.windows) == 1 else f"{len(self.windows)} windows"
+        nuclide = f"{self.nuclide}, " if self.nuclide else ""
+        return (
+            f"Acquisition({nuclide}{self.n_views} views over {self.arc_deg:.0f} degrees, {rows} x {columns} pixels of "
+            f"{row_mm:.4g} x {column_mm:.4g} mm, {windows}, {float(self.photopeak_counts.sum()):.4g} photopeak counts)"
+        )
+
     @property
     def n_views(self) -> int:
         """Number of views."""

@@ -26,6 +26,7 @@ class Collimator:
         septum_mm: wall between holes.
         length_mm: hole length.
         intrinsic_fwhm_mm: resolution of crystal and electronics.
+        lead_per_mm: linear attenuation of the holes' walls at the energy of the photons.
     """
 
     name: str
@@ -33,19 +34,21 @@ class Collimator:
     septum_mm: float
     length_mm: float
     intrinsic_fwhm_mm: float = 3.8
+    lead_per_mm: float = LEAD_MU_PER_MM
 
     def __post_init__(self) -> None:
-        if min(self.hole_mm, self.septum_mm, self.length_mm) <= 0 or self.intrinsic_fwhm_mm < 0:
+        if min(self.hole_mm, self.septum_mm, self.length_mm, self.lead_per_mm) <= 0 or self.intrinsic_fwhm_mm < 0:
             raise UsageError(
-                f"collimator with hole {self.hole_mm}, septum {self.septum_mm}, length {self.length_mm} mm",
-                "positive sizes in mm",
+                f"collimator with hole {self.hole_mm}, septum {self.septum_mm}, length {self.length_mm} mm and "
+                f"attenuation {self.lead_per_mm} per mm",
+                "positive sizes in mm, and a positive attenuation",
                 "check the data sheet",
             )
 
     @property
     def effective_length_mm(self) -> float:
         """Hole length less what photons penetrate at both ends (Anger, J Nucl Med 1964)."""
-        return self.length_mm - 2.0 / LEAD_MU_PER_MM
+        return self.length_mm - 2.0 / self.lead_per_mm
 
     def fwhm_mm(self, distance_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Full width at half maximum at a distance from the collimator's face; distances below 0 count as 0."""

@@ -18,14 +18,14 @@ from mureg.spect.system import ScatterModel, SystemModel
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Physics:
-    """The camera as a reconstruction models it; attenuation follows from the map that is given.
+    """Effects of the camera that the reconstruction models, besides attenuation.
 
     Attributes:
-        resolution: depth-dependent resolution of the collimator.
-        collimator: name from the table of `mureg.spect.collimator`; empty for the one the header names.
-        radius_mm: distance from the axis to the detector where the header gives none.
-        scatter: simulated through the map, simulated with its amount set by a lower energy window, estimated from the
-            lower window (dual) or both neighbours (triple), or none.
+        resolution: model the depth-dependent collimator resolution.
+        collimator: collimator name, such as "LEHR"; empty for that of the header.
+        radius_mm: detector radius used where the header gives none (mm).
+        scatter: scatter estimate: simulated from the map; simulated and scaled to a lower energy window; dual or triple
+            energy window; or none.
     """
 
     resolution: bool = True

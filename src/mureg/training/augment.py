@@ -19,18 +19,19 @@ _FAT_PER_CM, _SOFT_PER_CM = (0.127, 0.157), 0.157
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Augmentation:
-    """How far each change may go; all 0 and False is none at all.
+    """Limits of the random changes of each case; 0 and false switch a change off.
 
     Attributes:
-        gain: the SPECT's scale changes by up to this share, up or down.
-        gamma: the SPECT is raised to a power between exp(-gamma) and exp(gamma), then divided by its mean: how much
-            hot organs stand out.
-        noise: standard deviation of noise added to the SPECT, in units of its mean and growing with the root of the
+        gain: largest relative change of the SPECT scale, up or down (0 to 1).
+        gamma: largest gamma: the SPECT is raised to a power between exp(-gamma) and exp(gamma), then divided by its
+            mean. It changes the contrast of hot organs.
+        noise: standard deviation of noise on the SPECT, relative to its mean; it grows with the square root of the
             value, as counting noise does.
-        mu_scale: the attenuation map's scale changes by up to this share, up or down.
-        mu_fade: fat differs less from other soft tissue, by up to this share: a border that a CT hardly shows.
-        shift_mm: both images move together by up to this, so that the place in the field tells nothing.
-        flip: half of the cases are mirrored left to right, both images and the motion with them.
+        mu_scale: largest relative change of the scale of the attenuation map, up or down (0 to 1).
+        mu_fade: largest loss of contrast between fat and other soft tissue in the map (0 to 1).
+        shift_mm: largest common shift of both images along x, y, z (mm), so that the position in the field carries no
+            information.
+        flip: mirror half of the cases left to right, both images and the motion.
     """
 
     gain: Annotated[float, Field(ge=0, lt=1)] = 0.0

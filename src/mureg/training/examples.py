@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -25,6 +23,7 @@ from mureg.files.lock import lock_of, try_locked
 from mureg.files.modes import make_folder
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.jobs.tasks import shared_out
 from mureg.registration.inputs import InputGrid, network_inputs
 
 Progress = Callable[[int, int], None]
@@ -155,18 +154,17 @@ def prepare(
         raise UsageError("no cases", "at least one", "give a cohort or a list of pairs that holds some")
     tell = progress or (lambda _done, _all: None)
     keys, prepared = [], []
-    work = ((source, grid, cache) for source in sources)
+    work = [(source, grid, cache) for source in sources]
     if jobs == 1 or len(sources) == 1:
         for done, (key, one) in enumerate(map(_prepared, work), 1):
             keys.append(key)
             prepared.append(one)
             tell(done, len(sources))
     else:
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _one_thread) as pool:
-            for done, (key, arrays) in enumerate(pool.map(_as_numpy, work), 1):
-                keys.append(key)
-                prepared.append({name: torch.from_numpy(array) for name, array in arrays.items()})
-                tell(done, len(sources))
+        for done, (key, arrays) in enumerate(shared_out(_as_numpy, work, jobs, in_order=True), 1):
+            keys.append(key)
+            prepared.append({name: torch.from_numpy(array) for name, array in arrays.items()})
+            tell(done, len(sources))
     stacked = {name: torch.stack([one[name] for one in prepared]) for name in prepared[0]}
     return Examples(
         tuple(source.name for source in sources),
@@ -247,7 +245,3 @@ def _as_numpy(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, dict[st
     """Arrays travel between processes as they are; tensors would travel as open files."""
     key, prepared = _prepared(work)
     return key, {name: value.numpy() for name, value in prepared.items()}
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

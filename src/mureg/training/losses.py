@@ -40,10 +40,10 @@ class SixNumbers:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Displacement:
-    """How far the anatomy that matters ends from its place, in mm: what decides about a study (McQuaid & Hutton 2008).
+    """Distance of heart and liver points from their true place (mm; McQuaid and Hutton 2008).
 
     Attributes:
-        liver: weight of the mean over the liver's points beside that over the heart's, which weighs 1.
+        liver: weight of the mean over the liver points; the mean over the heart points has weight 1.
     """
 
     liver: Annotated[float, Field(ge=0)] = 0.5

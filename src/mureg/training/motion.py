@@ -51,12 +51,8 @@ class Redrawn:
     """A new motion each time a case is seen.
 
     Attributes:
-        range: bounds of the six numbers: "paper", "clinical", or a table of `translation_mm` and `angles_deg`.
-        share: of the times that a case is seen; otherwise it keeps its own motion.
-
-    The map by its headers stays what it is and the SPECT moves: the CT of a simulated case was placed without knowing
-    the motion, and a map that had been moved would tell by its place and its edges. Where the moved SPECT looks beyond
-    its field it repeats the edge.
+        range: limits of the rigid parameters: "paper", "clinical", or a table of translation_mm and angles_deg.
+        share: share of the times at which a new motion is drawn (0 to 1); otherwise the case keeps its own.
     """
 
     range: Annotated[MotionRange, BeforeValidator(_by_name)] = PAPER

@@ -1,4 +1,4 @@
-"""What a run says while it goes on, and to whom."""
+"""Progress of a training run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _EARLY_S, _TELL_EVERY_S = 3.0, 0.3
 
 @runtime_checkable
 class Report(Protocol):
-    """Whoever wants to know how it goes."""
+    """Receives the progress of a training run."""
 
     def say(self, line: str) -> None:
-        """A line for people."""
+        """Receive one line of text."""
 
     def at(self, done: int, of: int, loss: float) -> None:
-        """How many cases of the whole run are seen, and the last loss."""
+        """Receive the number of cases seen, the number of the whole run, and the last loss."""
 
 
 class Silent:
-    """Nobody."""
+    """Discards the progress."""
 
     def say(self, line: str) -> None:
         """See `Report`."""
@@ -37,37 +37,37 @@ class Silent:
 
 @dataclass
 class Pace:
-    """Says early how fast it goes, and then how far it is, without waiting for the device at every step."""
+    """Reports the rate once and then the position, at most every 0.3 s: each report waits for the device."""
 
     report: Report
     before: int
     wanted: int
     n_train: int
     started: float = field(default_factory=time.perf_counter)
-    told: float = 0.0
+    reported_s: float = 0.0
 
     def after(self, seen: int, losses: Tensor, cases: int) -> None:
-        """After a step."""
+        """Report after an optimiser step, unless the last report was just now."""
         passed = time.perf_counter() - self.started
-        if passed - self.told < _TELL_EVERY_S:
+        if passed - self.reported_s < _TELL_EVERY_S:
             return
         loss = float(losses) / cases
         self.report.at(self.before + seen, self.wanted, loss)
-        if self.before == 0 and self.told < _EARLY_S <= passed:
+        if self.before == 0 and self.reported_s < _EARLY_S <= passed:
             rate = seen / passed
             self.report.say(
                 f"first {seen} cases: loss {loss:.2f}, {rate:.1f} cases/s; an epoch takes about "
                 f"{self.n_train / rate:.0f} s, all of it {self.wanted / rate / 60:.1f} minutes"
             )
-        self.told = passed
+        self.reported_s = passed
 
 
 def epoch_line(row: Row, by_headers: Figures) -> str:
-    """An epoch in a line for people."""
-    said = f"epoch {row.epoch}: loss {row.loss:.3f}, {row.cases_per_second:.1f} cases/s, {row.seconds:.0f} s"
+    """One epoch as one line of text."""
+    line = f"epoch {row.epoch}: loss {row.loss:.3f}, {row.cases_per_second:.1f} cases/s, {row.seconds:.0f} s"
     if row.heart_mm is None or row.share_above_pixel is None:
-        return said
+        return line
     return (
-        f"{said}; heart {row.heart_mm:.2f} mm on patients not seen (headers {by_headers.heart_mm:.1f}), "
+        f"{line}; heart {row.heart_mm:.2f} mm on patients not seen (headers {by_headers.heart_mm:.1f}), "
         f"{100 * row.share_above_pixel:.0f} % above one pixel"
     )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from mureg.catalogue import settings_of
 from mureg.errors import UsageError
+from mureg.files.validation import mistake, split_change, validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.registration.inputs import InputGrid
-from mureg.registration.networks import NETWORKS, NetworkSettings, preset
+from mureg.registration.networks import NETWORK_CATALOGUE, NetworkSettings, preset
 from mureg.training.augment import Augmentation
 from mureg.training.losses import AnyLoss, Displacement
 from mureg.training.motion import AnyMotion, AsInTheCase
@@ -35,13 +37,14 @@ Positive = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Data:
-    """Which cases.
+    """Cases for training and validation.
 
     Attributes:
-        cases: a cohort's folder or a CSV file of pairs, divided by patient as `Cohort.split` does.
-        train, validation: instead, one folder or file for each set.
-        shares: of the patients of `cases` for training, validation and testing; the last are not touched.
-        split_seed: for another division.
+        cases: folder of a cohort or CSV list of pairs, divided by patient.
+        train: folder or CSV list for training, instead of cases.
+        validation: folder or CSV list for validation, instead of cases.
+        shares: shares of the patients of `cases` for training, validation and test; the test share stays unused.
+        split_seed: seed of the division.
     """
 
     cases: str = ""
@@ -68,15 +71,15 @@ class Data:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Optimiser:
-    """How the weights move; the defaults are the paper's.
+    """Update of the weights; the defaults are those of the paper.
 
     Attributes:
-        kind: Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019).
-        learning_rate: of the first epoch.
-        betas: decay of the two moments.
-        decay: factor on the learning rate from each epoch to the next.
-        weight_decay: of AdamW.
-        clip: largest norm of the whole gradient, 0 for no limit.
+        kind: Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019).
+        learning_rate: learning rate of the first epoch.
+        betas: decay rates of the two moments.
+        decay: factor on the learning rate after each epoch.
+        weight_decay: weight decay of AdamW.
+        clip: largest norm of the gradient; 0 for no limit.
     """
 
     kind: Literal["adam", "adamw"] = "adam"
@@ -89,11 +92,11 @@ class Optimiser:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Input:
-    """What the network is shown.
+    """Input of the network.
 
     Attributes:
-        blanked: ones instead of the SPECT, in training, validation and whenever the weights are used: what is learned
-            then comes from the map alone, which is leakage.
+        blanked: replace the SPECT by a constant image in training, validation and use (ablation): the network then
+            learns from the map alone, which measures leakage.
     """
 
     blanked: bool = False
@@ -105,16 +108,17 @@ def _network(value: Any) -> Any:
         return value
     table = dict(value)
     kind, size = table.get("kind"), table.pop("preset", None)
-    if kind not in NETWORKS:
-        raise ValueError(f"no network named {kind!r}; one of {', '.join(NETWORKS)}")
     if size not in (None, "small", "paper"):
         raise ValueError(f"no preset named {size!r}; small or paper")
-    if size is not None:
-        table = {**asdict(preset(kind, size)), **table}  # type: ignore[call-overload]
     try:
-        return TypeAdapter(NETWORKS[kind]).validate_python(table)
+        if size is not None:
+            table = {**settings_of(preset(str(kind), size)), **table}
+        return NETWORK_CATALOGUE.made(table)
+    except UsageError as problem:
+        raise ValueError(f"{problem.found}; {problem.expected}") from problem
     except ValidationError as problem:
-        raise ValueError(_first_mistake(problem)) from problem
+        sentence, expected = mistake(problem, NETWORK_CATALOGUE.named(str(kind)))
+        raise ValueError(f"{sentence}; expected {expected}") from problem
 
 
 AnyNetwork = Annotated[NetworkSettings, SkipValidation, BeforeValidator(_network)]
@@ -125,22 +129,22 @@ class TrainingSettings:
     """A training run.
 
     Attributes:
-        network: its kind and fields, or its kind and a preset.
-        grid: lattice of its input; as many voxels as the network takes.
-        input: whether it is shown the SPECT.
-        data: which cases.
-        motion: as in the case, or drawn anew each time.
-        augmentation: changes that make more of few patients.
-        loss: what is made small.
-        optimiser: how.
-        epochs: how often every case is seen.
-        samples: instead of epochs, how many cases are seen in all, repetitions counted; the last epoch is cut short.
-        batch: cases a step, in each process.
+        network: network: its kind and fields, or its kind and a preset.
+        grid: grid of the input; its shape is that of the network.
+        input: input of the network.
+        data: cases.
+        motion: motion of the cases: as stored, or drawn again each time.
+        augmentation: random changes of the cases.
+        loss: loss.
+        optimiser: optimiser.
+        epochs: number of times that every case is seen.
+        samples: number of cases seen in all, repetitions counted, instead of epochs; the last epoch is cut short.
+        batch: cases in each step and process.
         validate_every: epochs between two validations; the last epoch is always validated.
-        seed: of the weights and of all that is drawn.
-        bf16: let matrix products and convolutions run in bfloat16.
-        channels_last: keep the channels of a voxel together in memory.
-        begin_from: SHA-256 of the weights that training begins from, "" for random ones.
+        seed: seed of the weights and of everything that is drawn.
+        bf16: compute matrix products and convolutions in bfloat16.
+        channels_last: store the channels of a voxel together in memory.
+        begin_from: SHA-256 of the weights that training begins from; "" for random weights.
     """
 
     network: AnyNetwork
@@ -215,7 +219,7 @@ def read_table(name_or_path: str) -> Table:
         return tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise UsageError(
-            f"no training settings in {name_or_path} ({str(problem).splitlines()[0]})",
+            f"no training settings in {name_or_path} ({_reason(problem)})",
             f"one of {', '.join(SHIPPED)}, or the path of a TOML file",
             "start from a settings.toml that mureg wrote",
         ) from problem
@@ -223,20 +227,22 @@ def read_table(name_or_path: str) -> Table:
 
 def settings_from(table: Table, where: str, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
     """Settings from tables. Raises `UsageError` that names the first mistake."""
-    merged = {**table, **(changes or {})}
-    try:
-        return TypeAdapter(TrainingSettings).validate_python(merged)
-    except ValidationError as problem:
-        raise UsageError(
-            f"training settings {Path(where).name} cannot be used ({_first_mistake(problem)})",
-            "settings as in a settings.toml that mureg wrote",
-            "correct the file",
-        ) from problem
+    return validated(TrainingSettings, {**table, **(changes or {})}, f"training settings {Path(where).name}")
+
+
+def table_with(table: Table, changes: Sequence[str]) -> Table:
+    """A table of training settings with changes such as ``epochs=5``; of epochs and samples the changed one counts."""
+    changed = with_changes(table, changes)
+    names = {split_change(change)[0][0] for change in changes}
+    for one, other in (("epochs", "samples"), ("samples", "epochs")):
+        if one in names and other not in names:
+            changed.pop(other, None)
+    return changed
 
 
 def as_table(settings: TrainingSettings) -> Table:
     """Every setting, defaults included, as TOML knows it; the one of epochs and samples that counts."""
-    table: Table = _plain(asdict(settings))
+    table: Table = _plain({**asdict(settings), "network": NETWORK_CATALOGUE.table_of(settings.network)})
     return {name: value for name, value in table.items() if not (name in ("epochs", "samples") and not value)}
 
 
@@ -245,15 +251,13 @@ def as_toml(settings: TrainingSettings) -> str:
     return tomli_w.dumps(as_table(settings))
 
 
-def _first_mistake(problem: ValidationError) -> str:
-    first = problem.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    said = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
-    return f"{where}: {said}" if where else said
-
-
 def _plain(value: Any) -> Any:
     """Tuples as lists, nothing that TOML lacks."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _reason(problem: Exception) -> str:
+    """Why a file could not be read, in one line."""
+    return str(problem.strerror if isinstance(problem, OSError) else problem).splitlines()[0]

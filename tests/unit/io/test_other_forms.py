@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.attenuation.maps import AttenuationMap
-from mureg.cli.common import algorithms_from
+from mureg.cli.algorithms import algorithms_from
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.io import read_ct, read_spect, read_study, read_transform
@@ -153,7 +153,7 @@ def test_lists_and_settings_in_every_encoding_of_windows(encoding, tmp_path) -> 
     assert (pair.name, pair.ct) == ("Müller é", tmp_path / "Bäume")
     text = '# Grüße\r\n[reconstructor]\r\nkind = "osem"\r\niterations = 3\r\n'
     (tmp_path / "s.toml").write_bytes(text.encode(encoding))
-    assert algorithms_from(tmp_path / "s.toml")[1].osem.iterations == 3
+    assert algorithms_from(tmp_path / "s.toml").reconstructor.iterations == 3
 
 
 class TestTransforms:

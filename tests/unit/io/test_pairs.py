@@ -219,7 +219,7 @@ class TestFolder:
         assert not fine.problem
 
     def test_two_patients_in_a_folder_of_their_own_are_left_to_the_safety_checks(self, tmp_path) -> None:
-        """Copies may carry different identifiers of one person; `mureg.run` compares names and birth dates as well."""
+        """Copies may carry different identifiers of one person; `mureg.prepare` compares names and birth dates too."""
         spect(tmp_path / "p1" / "s.dcm")
         ct(tmp_path / "p1" / "ct", "one", patient="T2")
         (pair,) = find_pairs(tmp_path)

@@ -16,7 +16,7 @@ from mureg.errors import RegistrationError, UnreadableInputError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import Registrar
 from mureg.registration.inputs import InputGrid
-from mureg.registration.network import Card, Learned, Together, card_path, load_network, save_network
+from mureg.registration.network import Card, NetworkRegistrar, Together, card_path, load_network, save_network
 from mureg.registration.networks import NETWORKS, UNIT_MM, initialised
 from mureg.study import PreparedStudy, Study
 from support.phantoms import chest, mu_volume, voxel_points
@@ -50,7 +50,7 @@ class TestDirection:
     def test_the_six_numbers_are_those_of_ct_from_spect(self, tmp_path, spect) -> None:
         six = (2.0, -1.0, 1.5, 4.0, -3.0, 6.0)
         weights = stored(Constant(six), tmp_path / "known.safetensors")
-        found = Learned(weights).register(prepared(spect, mu_volume(CT_GRID)))
+        found = NetworkRegistrar(weights).register(prepared(spect, mu_volume(CT_GRID)))
         np.testing.assert_allclose(found.shift_mm, UNIT_MM * np.asarray(six[:3]), atol=1e-5)
         np.testing.assert_allclose(found.angles_deg, six[3:], atol=1e-5)
         np.testing.assert_allclose(found.centre_mm, CHEST_GRID.centre_mm)
@@ -60,7 +60,9 @@ class TestDirection:
         six = (2.0, -1.5, 1.0, 10.0, -8.0, 15.0)
         motion = RigidTransform.from_six(UNIT_MM * np.asarray(six[:3]), six[3:], SPECT_GRID.centre_mm)
         pair = toy_pair(motion)
-        found = Learned(stored(Constant(six), tmp_path / "w.safetensors")).register(prepared(pair.spect, pair.mu))
+        found = NetworkRegistrar(stored(Constant(six), tmp_path / "w.safetensors")).register(
+            prepared(pair.spect, pair.mu)
+        )
         right, by_headers, wrong = (
             np.corrcoef(pair.mu.resampled(pair.spect.grid, pose).numpy().ravel(), pair.spect.numpy().ravel())[0, 1]
             for pose in (found.ct_from_spect, None, found.ct_from_spect.inverse())
@@ -73,7 +75,9 @@ class TestDirection:
         """A network that can see: the middle of the object in the map less that in the SPECT."""
         motion = RigidTransform.from_six((12.0, -9.0, 6.0), (0, 0, 0), SPECT_GRID.centre_mm)
         pair = toy_pair(motion, sigma_mm=9.0)
-        found = Learned(stored(Centroids(10.0), tmp_path / "w.safetensors")).register(prepared(pair.spect, pair.mu))
+        found = NetworkRegistrar(stored(Centroids(10.0), tmp_path / "w.safetensors")).register(
+            prepared(pair.spect, pair.mu)
+        )
         np.testing.assert_allclose(found.shift_mm, (12.0, -9.0, 6.0), atol=0.7)
 
 
@@ -82,7 +86,7 @@ class TestPasses:
         six = (1.0, -0.5, 0.7, 4.0, -3.0, 6.0)
         step = RigidTransform.from_six(UNIT_MM * np.asarray(six[:3]), six[3:], CHEST_GRID.centre_mm)
         weights = stored(Constant(six), tmp_path / "w.safetensors")
-        thrice = Learned(weights, passes=3).register(prepared(spect, mu_volume(CT_GRID)))
+        thrice = NetworkRegistrar(weights, passes=3).register(prepared(spect, mu_volume(CT_GRID)))
         np.testing.assert_allclose(thrice.ct_from_spect.matrix, (step @ step @ step).matrix, atol=1e-5)
         assert not np.allclose(thrice.shift_mm, 3 * np.asarray(step.six(CHEST_GRID.centre_mm)[0]), atol=0.5)
 
@@ -92,7 +96,8 @@ class TestPasses:
         pair = toy_pair(motion, sigma_mm=9.0)
         weights = stored(Centroids(5.0), tmp_path / "w.safetensors")
         left = [
-            16.0 - Learned(weights, passes=n).register(prepared(pair.spect, pair.mu)).shift_mm[0] for n in (1, 2, 3)
+            16.0 - NetworkRegistrar(weights, passes=n).register(prepared(pair.spect, pair.mu)).shift_mm[0]
+            for n in (1, 2, 3)
         ]
         np.testing.assert_allclose(left, (8.0, 4.0, 2.0), atol=0.7)
 
@@ -101,7 +106,7 @@ def test_a_blanked_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> N
     weights = stored(Tiny(), tmp_path / "w.safetensors", 30.0)
     other = spect.with_values(spect.values.flip(0))
     seen, seen_other, blank, blank_other = (
-        Learned(weights, blanked=blanked).register(prepared(image, mu_volume(CT_GRID)))
+        NetworkRegistrar(weights, blanked=blanked).register(prepared(image, mu_volume(CT_GRID)))
         for blanked in (False, True)
         for image in (spect, other)
     )
@@ -117,7 +122,7 @@ def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spec
     save_network(without, module, replace(card, blanked=True))
     blanked, always = (
         learned.register(prepared(spect, mu_volume(CT_GRID)))
-        for learned in (Learned(weights, blanked=True), Learned(without))
+        for learned in (NetworkRegistrar(weights, blanked=True), NetworkRegistrar(without))
     )
     assert always.ct_from_spect == blanked.ct_from_spect
     assert "was ablated" in always.warnings[0]
@@ -128,21 +133,21 @@ class TestContract:
     """As in tests/contracts/test_registrars.py; a learned registrar needs weights and is not in that catalogue."""
 
     def test_settings(self, tmp_path) -> None:
-        registrar = Learned(tmp_path / "w.safetensors", passes=2)
+        registrar = NetworkRegistrar(tmp_path / "w.safetensors", passes=2)
         assert isinstance(registrar, Registrar)
         assert registrar.kind == "learned"
-        assert Learned(**asdict(registrar)) == registrar
-        assert hash(Learned(**asdict(registrar))) == hash(registrar)
+        assert NetworkRegistrar(**asdict(registrar)) == registrar
+        assert hash(NetworkRegistrar(**asdict(registrar))) == hash(registrar)
         with pytest.raises(AttributeError):
             registrar.passes = 1
         for wrong in ({"passes": 0}, {"no_such_setting": 1}, {"largest_shift_mm": 0.0}, {"kind": "other"}):
             with pytest.raises(ValueError, match=next(iter(wrong))):
-                Learned(tmp_path / "w.safetensors", **wrong)
+                NetworkRegistrar(tmp_path / "w.safetensors", **wrong)
 
     def test_the_same_digits_each_time_and_images_left_alone(self, tmp_path, spect) -> None:
         weights, mu = stored(Tiny(), tmp_path / "w.safetensors", 30.0), mu_volume(CT_GRID)
         before = spect.values.clone(), mu.values.clone(), torch.get_rng_state()
-        one, two = (Learned(weights).register(prepared(spect, mu)) for _ in range(2))
+        one, two = (NetworkRegistrar(weights).register(prepared(spect, mu)) for _ in range(2))
         assert one.ct_from_spect == two.ct_from_spect
         assert one.evidence == two.evidence
         assert torch.equal(spect.values, before[0])
@@ -160,20 +165,20 @@ class TestContract:
         images = {"SPECT": spect, "attenuation map": mu}
         images[which] = images[which].with_values(torch.zeros_like(images[which].values))
         with pytest.raises(RegistrationError, match=f"the {which} has the same value everywhere"):
-            Learned(weights).register(prepared(*images.values()))
+            NetworkRegistrar(weights).register(prepared(*images.values()))
 
     def test_no_overlap(self, tmp_path, spect) -> None:
         elsewhere = Grid.centred(CT_GRID.shape, CT_GRID.spacing_mm, (900.0, 0.0, 0.0))
         away = RigidTransform.from_six((900.0, 0.0, 0.0), (0, 0, 0), (0, 0, 0))
         with pytest.raises(RegistrationError, match="no overlap: 0 % of the SPECT counts lie inside"):
-            Learned(stored(Constant(), tmp_path / "w.safetensors")).register(
+            NetworkRegistrar(stored(Constant(), tmp_path / "w.safetensors")).register(
                 prepared(spect, mu_volume(elsewhere, away))
             )
 
     def test_an_implausible_motion(self, tmp_path, spect) -> None:
         weights = stored(Constant((0, 0, 19.0, 0, 0, 0)), tmp_path / "w.safetensors")
         with pytest.raises(RegistrationError, match="moves the map by 129 mm"):
-            Learned(weights).register(prepared(spect, mu_volume(CT_GRID)))
+            NetworkRegistrar(weights).register(prepared(spect, mu_volume(CT_GRID)))
 
 
 class TestWeights:
@@ -210,7 +215,7 @@ class TestWeights:
     def test_refusals(self, tmp_path, spect) -> None:
         weights = stored(Tiny(), tmp_path / "w.safetensors")
         with pytest.raises(UnreadableInputError, match=r"none\.safetensors cannot be read"):
-            Learned(tmp_path / "none.safetensors").register(prepared(spect, mu_volume(CT_GRID)))
+            NetworkRegistrar(tmp_path / "none.safetensors").register(prepared(spect, mu_volume(CT_GRID)))
         alone = tmp_path / "alone.safetensors"
         shutil.copy(weights, alone)
         with pytest.raises(UnreadableInputError, match=r"alone\.json cannot be read"):
@@ -244,7 +249,9 @@ class TestWeights:
 def test_the_pipeline_takes_it_and_says_which_weights(tmp_path, spect) -> None:
     six = (1.0, 0.0, -1.0, 0.0, 0.0, 2.0)
     weights = stored(Constant(six), tmp_path / "w.safetensors")
-    outcome = mureg.examine(Study(spect, mu_volume(CT_GRID)), mureg.StudySettings(registrar=Learned(weights=weights)))
+    outcome = mureg.examine(
+        Study(spect, mu_volume(CT_GRID)), mureg.StudySettings(registrar=NetworkRegistrar(weights=weights))
+    )
     np.testing.assert_allclose(outcome.registration.shift_mm, UNIT_MM * np.asarray(six[:3]), atol=1e-5)
     assert outcome.provenance.weights_sha256 == load_network(weights)[1].weights_sha256
     assert outcome.provenance.settings["registrar"]["weights"] == "w.safetensors", "no path of this machine"

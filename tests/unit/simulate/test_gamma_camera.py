@@ -1,4 +1,4 @@
-"""The camera of a breathing patient against closed forms, and against two projectors it shares nothing with."""
+"""The camera of a breathing patient against closed forms, and against two other projectors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from scipy.ndimage import gaussian_filter
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.simulate.camera import MU_LEAD_PER_CM, Camera, binned
+from mureg.simulate.collimators import low_energy_collimator
 from mureg.simulate.gamma_camera import GammaCamera
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import Collimator as Resolution
+from support.second_camera.camera import MU_LEAD_PER_CM, Camera, binned
 
 GRID = Grid.centred((80, 64, 56), (4.5,) * 3, (12.0, -7.0, 30.0))
 ANGLES = np.array([0.0, 33.0, 45.0, 90.0, 137.0, 180.0, 225.0, 270.0, 301.0])
@@ -213,3 +214,22 @@ def test_geometry_that_does_not_fit_is_refused() -> None:
         replace(CAMERA, grid=Grid.centred((8, 8, 8), (4.0, 4.0, 5.0)))
     with pytest.raises(GeometryError, match="one of each"):
         replace(CAMERA, radii_mm=RADII[:-1])
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "hole_mm", "length_mm"),
+    [
+        ("SIEMENS", 1.11, 24.05),
+        ("Siemens Healthineers", 1.11, 24.05),
+        ("GE MEDICAL SYSTEMS", 1.5, 35.0),
+        ("", 1.5, 35.0),
+    ],
+)
+def test_the_simulated_collimators_have_their_makers_holes_and_lead_of_their_own(
+    manufacturer: str, hole_mm: float, length_mm: float
+) -> None:
+    """Anger's formula with 26.9/cm for lead, which the stored cohorts were made with."""
+    distance = np.array([0.0, 50.0, 150.0, 300.0])
+    effective_mm = length_mm - 2.0 / 2.69
+    width = np.sqrt((hole_mm * (effective_mm + distance) / effective_mm) ** 2 + 3.8**2)
+    assert low_energy_collimator(manufacturer).fwhm_mm(distance) == pytest.approx(width, rel=1e-12)

@@ -40,7 +40,7 @@ class TestWidth:
         half = LEHR.fwhm_mm(150.0) / 2
         assert np.exp(-0.5 * (half / LEHR.sigma_mm(150.0)) ** 2) == pytest.approx(0.5)
 
-    @pytest.mark.parametrize("wrong", [{"hole_mm": 0.0}, {"length_mm": -1.0}, {"septum_mm": 0.0}])
+    @pytest.mark.parametrize("wrong", [{"hole_mm": 0.0}, {"length_mm": -1.0}, {"septum_mm": 0.0}, {"lead_per_mm": 0.0}])
     def test_impossible_sizes_are_refused(self, wrong) -> None:
         with pytest.raises(UsageError, match="expected positive sizes in mm"):
             replace(LEHR, **wrong)

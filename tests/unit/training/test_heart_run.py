@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mureg.cli import main
+from mureg.cli import main, train_heart
+from mureg.cli.help import GROUPS, options_of
 from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration import NearHeart, near_heart
@@ -278,3 +279,16 @@ def test_the_command_line_goes_on_and_reports(whole, cohort, tmp_path, capsys) -
     assert main(["train", "near-heart", *options[:4], "-o", str(cohort)]) == 2
     assert main(["train", "near-heart", *options, "--minutes", "-1"]) == 2
     assert "mureg train near-heart" in (folder / "recipe.toml").read_text("utf-8")
+
+
+def test_the_help_shows_every_option_in_its_group(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        main(["train", "near-heart", "--help"])
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 60
+    for option in options_of(train_heart.OPTIONS):
+        assert option.invocation in text
+        assert any(option.name in names for names in GROUPS.values()), option.name
+    assert "--cohort PATH ..." in text
+    assert "mureg train near-heart --cohort runs/easy runs/clinical" in text

@@ -20,7 +20,7 @@ _INTERCEPT_HU = -1024
 
 def write_ct_series(
     ct: Ct,
-    folder: Path,
+    folder: Path | str,
     *,
     patient_id: str,
     study_uid: str | None = None,
@@ -53,6 +53,7 @@ def write_ct_series(
         GeometryError: the slices are not perpendicular to their stacking direction.
 
     """
+    folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder.name} is not empty", "a new or empty folder", "choose another folder for the series")
     rows_columns_slices = _stored_ct_values(ct)

@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 def write_nm_tomo(
     acquisition: Acquisition,
-    path: Path,
+    path: Path | str,
     *,
     patient_id: str,
     study_uid: str | None = None,
@@ -36,7 +36,7 @@ def write_nm_tomo(
     model: str = "",
     feet_first: bool = False,
     n_detectors: int = 1,
-    sources: Sequence[Path] = (),
+    sources: Sequence[Path | str] = (),
     overwrite: bool = False,
     seed: str = "mureg",
 ) -> Path:
@@ -73,6 +73,7 @@ def write_nm_tomo(
         UsageError: the file exists.
 
     """
+    path = Path(path)
     if not overwrite:
         refuse_existing([path])
     counts = _stored_counts(acquisition)
@@ -94,7 +95,7 @@ def write_nm_tomo(
     if comment:
         nm.ImageComments = comment
     if sources:
-        nm.SourceImageSequence = source_items(sources)
+        nm.SourceImageSequence = source_items(map(Path, sources))
     if acquisition.view_weights is None:
         nm.CorrectedImage = "DECY"
     nm.CountsAccumulated = int(counts.sum())

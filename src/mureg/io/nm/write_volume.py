@@ -47,11 +47,11 @@ _FROM_SERIES = ("AcquisitionDate", "AcquisitionTime", "BodyPartExamined")
 
 def write_nm_volume(
     volume: Volume,
-    path: Path,
+    path: Path | str,
     *,
     kind: Kind,
-    template: Path | None = None,
-    sources: Sequence[Path] = (),
+    template: Path | str | None = None,
+    sources: Sequence[Path | str] = (),
     patient_id: str = "",
     study_uid: str | None = None,
     series_uid: str | None = None,
@@ -105,6 +105,8 @@ def write_nm_volume(
         UnreadableInputError: the template is no DICOM object.
 
     """
+    path = Path(path)
+    template = None if template is None else Path(template)
     if not overwrite:
         refuse_existing([path])
     if volume.quantity not in _WELCOME[kind]:
@@ -137,7 +139,7 @@ def write_nm_volume(
         nm.DerivationCodeSequence = [code_item(value, "DCM", meaning) for value, meaning in derivation_codes]
     if made_at is not None:
         stamp(nm, made_at)
-    references = source_items([*([] if template is None else [template]), *sources])
+    references = source_items([*([] if template is None else [template]), *map(Path, sources)])
     if references:
         nm.SourceImageSequence = references
     nm.ContributingEquipmentSequence = equipment_items(header, title)
@@ -192,7 +194,7 @@ def _set_camera(nm: Dataset, header: Dataset | None) -> None:
 
 
 def _photopeak(header: Dataset) -> int:
-    """Index of the photopeak window of a template, 0 where it cannot be told."""
+    """Index of the photopeak window of a template, 0 where the header does not say."""
     nuclide, lines_kev, _ = nuclide_and_lines(header)
     try:
         windows, _ = energy_windows(header, len(items(header, "EnergyWindowInformationSequence")), lines_kev[0])

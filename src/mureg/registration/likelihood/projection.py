@@ -47,24 +47,25 @@ _SETTLED_MM = 0.3
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ProfileLikelihood:
-    """Newton's method on the profile likelihood of the projections, about the heart.
+    """Newton's method on the profile likelihood of the projections, with the pose about the heart.
 
     Attributes:
-        start: where to begin: at the result of mutual information, or where the headers have it.
-        mutual_information: its settings.
-        rebin: so many pixels by so many count as one.
-        view_step: of 40 views or more, only every n-th is used.
-        passes: over all views, for each pose; fewer leave a bias.
-        subsets: into which the views are dealt.
-        steps: of Newton, at most; for each how far the derivatives look, in mm and degrees.
-        reach_mm: rows farther than this above or below the heart are left out.
-        margin_mm: so far inside the ends of the CT a row has to lie.
-        physics: the camera.
-        lung_prior_per_cm: standard deviation of what is added to the attenuation of lung; 0 for nothing.
-        table_prior: standard deviation of the share that is added to the table; 0 for nothing.
-        batch: poses computed together.
-        largest_shift_mm: a result that moves the map farther is refused as implausible.
-        largest_angle_deg: a result that turns the map farther is refused as implausible.
+        start: starting pose: result of mutual information, or scanner position (headers).
+        mutual_information: mutual information for the starting pose.
+        rebin: binning factor of the detector pixels in both directions.
+        view_step: use every n-th view of acquisitions with 40 views or more.
+        passes: number of passes over all views for each pose; too few give a bias.
+        subsets: number of ordered subsets of the views.
+        steps: Newton steps: for each, the distances of the finite differences in mm and in degrees.
+        reach_mm: leave out detector rows farther than this above or below the heart (mm).
+        margin_mm: leave out detector rows nearer than this to the ends of the CT (mm).
+        physics: effects of the camera in the likelihood.
+        lung_prior_per_cm: standard deviation of the correction to lung attenuation (1/cm); 0 for no correction.
+        table_prior: standard deviation of the relative correction to table attenuation (1 is 100 %); 0 for no
+            correction.
+        batch: number of poses computed together.
+        largest_shift_mm: refuse a result that shifts the map by more (mm).
+        largest_angle_deg: refuse a result that rotates the map by more (degrees).
     """
 
     start: Literal["mutual-information", "headers"] = "mutual-information"

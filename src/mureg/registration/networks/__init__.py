@@ -1,7 +1,8 @@
 """Networks that take six numbers from a pair of images. A network is one file here and one line in the catalogue."""
 
-from typing import Literal
+from typing import Any, Literal
 
+from mureg.catalogue import Catalogue
 from mureg.errors import UsageError
 from mureg.registration.networks.base import UNIT_MM, NetworkSettings, initialised, n_parameters
 from mureg.registration.networks.dense import Dense, DenseNet
@@ -17,29 +18,41 @@ NETWORKS: dict[str, type[NetworkSettings]] = {
     DvNet.kind: DvNet,
     MsReg.kind: MsReg,
 }
-"""Every network's settings by their kind: training, evaluation, settings files and the contract tests read this."""
+"""Settings of every network that comes with mureg, by kind: the contract tests read this."""
+
+
+NETWORK_CATALOGUE = Catalogue("network", "mureg.networks", "build", NETWORKS)
+
+
+def network_named(kind: str) -> type[Any]:
+    """The class of a network's settings: a kind of mureg, an entry point ``mureg.networks``, or by its module.
+
+    Raises:
+        UsageError: see `Catalogue.named`.
+    """
+    return NETWORK_CATALOGUE.named(kind)
 
 
 def preset(kind: str, size: Literal["paper", "small"]) -> NetworkSettings:
     """Settings of a network as in the paper, or small enough for a CPU.
 
     Args:
-        kind: one of `NETWORKS`.
+        kind: see `network_named`.
         size: ``paper`` for 80 x 80 x 40 voxels of 6.8 mm and the paper's widths; ``small`` for 32 x 32 x 32 voxels of
             13.6 mm and fewer channels.
 
     Raises:
         UsageError: there is no such network or size.
     """
-    if kind not in NETWORKS:
-        raise UsageError(f"no network of kind {kind!r}", f"one of {', '.join(NETWORKS)}", "choose one of these")
+    settings: type[NetworkSettings] = network_named(kind)
     if size not in ("paper", "small"):
         raise UsageError(f"no preset of size {size!r}", "paper or small", "choose one of these")
-    return NETWORKS[kind]() if size == "paper" else NETWORKS[kind].small()
+    return settings() if size == "paper" else settings.small()
 
 
 __all__ = [
     "NETWORKS",
+    "NETWORK_CATALOGUE",
     "UNIT_MM",
     "CrossAttention",
     "Dense",
@@ -52,5 +65,6 @@ __all__ = [
     "NetworkSettings",
     "initialised",
     "n_parameters",
+    "network_named",
     "preset",
 ]

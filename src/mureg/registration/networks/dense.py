@@ -27,14 +27,14 @@ class Dense:
     """Widths and depths of the densely connected networks; the defaults are the paper's.
 
     Attributes:
-        channels: features of either stream.
-        growth: features that each layer of a dense block adds.
-        layers: of each dense block.
-        levels: dense blocks of either stream; after each the size is halved.
-        stem_stride: of the first convolution; 2 halves the size before the first level.
-        joint_growth: features that each layer of the deep registration module adds.
-        last_channels: features that are flattened.
-        hidden: widths of the linear layers between the flattened features and the six numbers.
+        channels: number of features of each stream.
+        growth: number of features that each layer of a dense block adds.
+        layers: number of layers in each dense block.
+        levels: number of dense blocks of each stream; the size is halved after each.
+        stem_stride: stride of the first convolution; 2 halves the size before the first level.
+        joint_growth: number of features that each layer of the deep registration module adds.
+        last_channels: number of features that are flattened.
+        hidden: widths of the linear layers between the flattened features and the rigid parameters.
     """
 
     channels: Count = 32
@@ -69,9 +69,9 @@ class DenseNet:
     would make 11,412,198).
 
     Attributes:
-        shape: voxels of either input.
+        shape: number of voxels of each input along x, y, z.
         dense: widths and depths.
-        weights: how they are drawn before training.
+        weights: distribution of the initial weights.
     """
 
     shape: Shape = (80, 80, 40)
@@ -119,10 +119,10 @@ class DenseBlock(nn.Module):
 
 
 class Apart(nn.Module):
-    """No exchange: either stream goes on as it was."""
+    """No exchange between the two streams."""
 
     def forward(self, first: Features, second: Features) -> tuple[Features, Features]:
-        """Both as they came."""
+        """Return both feature maps unchanged."""
         return first, second
 
 

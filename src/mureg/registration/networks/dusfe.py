@@ -32,10 +32,10 @@ class DenseNetDusfe:
     gradient.)
 
     Attributes:
-        shape: voxels of either input.
+        shape: number of voxels of each input along x, y, z.
         dense: widths and depths.
-        dead_weights: also make the convolutions that are never used.
-        weights: how they are drawn before training.
+        dead_weights: also create the convolutions of the paper that are never used.
+        weights: distribution of the initial weights.
     """
 
     shape: Shape = (80, 80, 40)

@@ -34,10 +34,10 @@ class DvNet:
     parameters, 0.3 % below its 5,440,764.
 
     Attributes:
-        shape: voxels of either input.
+        shape: number of voxels of each input along x, y, z.
         channels: features of either stream after each level, where the size is halved.
         joint: features after each convolution on the joined streams.
-        weights: how they are drawn before training.
+        weights: distribution of the initial weights.
     """
 
     shape: Shape = (80, 80, 40)

@@ -30,15 +30,15 @@ class MsReg:
     than Table 1, and with its four features a group more than twice as many.
 
     Attributes:
-        shape: voxels of either input.
+        shape: number of voxels of each input along x, y, z.
         stem: features after the first convolution.
-        stem_kernel: its size.
+        stem_kernel: kernel size of the first convolution.
         stem_pooled: whether a maximum over 3x3x3 voxels at stride 2 follows.
         stages: bottlenecks of each stage; all stages but the first begin by halving the size.
-        groups: of the grouped convolutions.
+        groups: number of groups of the grouped convolutions.
         group_width: features of a group in the first stage; twice as many in each later one.
         expanded: features that a bottleneck of the first stage gives; twice as many in each later one.
-        weights: how they are drawn before training.
+        weights: distribution of the initial weights.
     """
 
     shape: Shape = (80, 80, 40)

@@ -38,10 +38,10 @@ class DenseNetNonLocal:
     blocks; no place for them is described, so none was invented.
 
     Attributes:
-        shape: voxels of either input.
+        shape: number of voxels of each input along x, y, z.
         dense: widths and depths.
-        attend_at: levels at which the streams look at each other, counted from 0; negative ones from the last.
-        weights: how they are drawn before training.
+        attend_at: levels with attention between the streams, counted from 0; negative ones from the last.
+        weights: distribution of the initial weights.
     """
 
     shape: Shape = (80, 80, 40)

@@ -41,14 +41,14 @@ REST = Breath()
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class CtAnatomyRange:
-    """How virtual patients made from one CT differ from it and from each other.
+    """Variation of virtual patients that are made from one CT.
 
     Attributes:
         kind: names this family of patients in stored settings.
-        scale: least and greatest overall size, relative to the CT.
-        deformation_mm: greatest standard deviation of the smooth deformation along each axis.
-        wavelength_mm: distance between independent values of the deformation.
-        cts: names of the CTs to take; left out, the three of level `real-ct`.
+        scale: smallest and largest overall size, relative to the CT.
+        deformation_mm: largest standard deviation of the smooth deformation along each axis (mm).
+        wavelength_mm: distance between independent values of the deformation (mm).
+        cts: names of the CTs (default: the three of the difficulty level real-ct).
     """
 
     kind: Literal["real-ct"] = "real-ct"

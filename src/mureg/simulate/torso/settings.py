@@ -45,35 +45,40 @@ class HeartRange:
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
 class TorsoRange:
-    """From what a torso is drawn: adults as nuclear cardiology sees them, supine, at end expiration.
+    """Supine adults at end expiration, as nuclear cardiology sees them.
 
     Sizes of the chest follow from height and body mass index: the rib cage from height (and a little from the index),
     then ribs, muscle and fat outwards.
 
     Attributes:
-        share_female: of the patients.
-        bmi: body mass index in kg/m2, lowest and highest; drawn from a beta distribution (2, 2.8) between them.
-        height_cm_male, height_cm_female: mean and standard deviation, cut at two of them.
+        share_female: share of women (0 to 1).
+        bmi: lowest and highest body mass index (kg/m2), from a beta distribution (2, 2.8).
+        height_cm_male: mean and standard deviation of the height of men (cm), cut at two standard deviations.
+        height_cm_female: the same for women (cm).
         arms_down: probability that the arms lie beside the body.
-        arm_reach_mm: arms down, how far their skin lies beyond the trunk's on either side; no
-            less than 1.6 radii of the arm.
-        arm_limit_mm: largest half width over the arms, that of the bed.
-        breast_mm: radius of a breast at an index of 26.
-        lung_density: mean at end expiration in g/cm3 (0.20 to 0.32 supine: Van Dyk, Keane, Rider, Int J Radiat Oncol
-            Biol Phys 1982).
-        dome_difference_mm: how much higher the right dome stands than the left.
-        lv_length_mm, lv_radius_mm, lv_wall_mm: outer length, outer radius and wall of the left ventricle as an ungated
-            study sees it (between end diastole and end systole).
-        lv_cavity_ml, lv_wall_g: what these must keep to (reference ranges of cardiac magnetic resonance: Kawel-Boehm
-            et al., J Cardiovasc Magn Reson 2020); the upper limits are a quarter lower in women.
-        lv_aside_deg: angle of the long axis from the sagittal plane, to the left.
-        lv_down_deg: angle of the long axis below the horizontal.
-        lv_left_mm: middle of the long axis to the left of the middle of the chest; 30 to 52 where it is left out.
-        liver_length_mm: from the right dome to its lowest edge, in a person of 172 cm.
-        share_stomach_gas, share_colon_gas: patients with gas there.
-        deformation_mm: twice the standard deviation of the smooth deformation laid over everything.
-        deformation_wavelength_mm: distance over which it changes.
-        hearts: how the heart varies around the left ventricle; as usual where it is left out.
+        arm_reach_mm: distance of the skin of the arms beyond the trunk on either side (mm); at least 1.6 radii of the
+            arm.
+        arm_limit_mm: largest half width over the arms, that of the bed (mm).
+        breast_mm: radius of a breast at a body mass index of 26 (mm).
+        lung_density: mean lung density at end expiration (g/cm3; 0.20 to 0.32 supine: Van Dyk, Keane, Rider, Int J
+            Radiat Oncol Biol Phys 1982).
+        dome_difference_mm: height of the right dome of the diaphragm above the left (mm).
+        lv_length_mm: outer length of the left ventricle in an ungated study (mm).
+        lv_radius_mm: outer radius of the left ventricle (mm).
+        lv_wall_mm: wall thickness of the left ventricle (mm).
+        lv_cavity_ml: accepted volumes of the cavity (ml; reference ranges of cardiac magnetic resonance: Kawel-Boehm et
+            al., J Cardiovasc Magn Reson 2020); the upper limit is a quarter lower in women.
+        lv_wall_g: accepted masses of the wall (g), from the same source; the upper limit is a quarter lower in women.
+        lv_aside_deg: angle of the long axis from the sagittal plane, to the left (degrees).
+        lv_down_deg: angle of the long axis below the horizontal (degrees).
+        lv_left_mm: distance of the middle of the long axis from the middle of the chest, to the left (mm; default: 30
+            to 52).
+        liver_length_mm: length of the liver from the right dome to its lowest edge in a person of 172 cm (mm).
+        share_stomach_gas: share of patients with gas in the stomach (0 to 1).
+        share_colon_gas: share of patients with gas in the colon (0 to 1).
+        deformation_mm: twice the standard deviation of the smooth deformation of the whole body (mm).
+        deformation_wavelength_mm: distance over which the deformation changes (mm).
+        hearts: variation of the heart around the left ventricle (default: the usual one).
     """
 
     share_female: Share = 0.45

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
+from mureg.files.validation import merged, validated
 from mureg.io.plain_text import read_text
 from mureg.training.heart.starts import FromMutualInformation, Starts
 from mureg.training.settings import TrainingSettings, read_table, settings_from
@@ -184,11 +185,11 @@ class Recipe:
         Raises:
             UsageError: settings that do not exist or fit.
         """
-        table = _merged(read_table(self.training), network.changes)
+        table = merged(read_table(self.training), network.changes)
         table.pop("epochs", None)
         optimiser = {"learning_rate": stage.learning_rate, "decay": stage.decay}
         changes = {"samples": stage.samples, "seed": stage.seed, "begin_from": begin_from}
-        return settings_from(_merged(table, {"optimiser": optimiser, **changes}), f"network {network.name}")
+        return settings_from(merged(table, {"optimiser": optimiser, **changes}), f"network {network.name}")
 
     @property
     def grid_settings(self) -> TrainingSettings:
@@ -229,17 +230,7 @@ def load_recipe(name_or_path: str = SHIPPED) -> Recipe:
 
 def recipe_from(table: Mapping[str, Any], where: str = "recipe.toml") -> Recipe:
     """A recipe from tables. Raises `UsageError` that names the first mistake, also in the training settings."""
-    try:
-        recipe = TypeAdapter(Recipe).validate_python(table)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        words = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(
-            f"recipe {Path(where).name} cannot be used ({place}{': ' if place else ''}{words})",
-            "settings as in a recipe.toml that mureg wrote",
-            "correct the file",
-        ) from problem
+    recipe = validated(Recipe, table, f"recipe {Path(where).name}")
     stages = [recipe.settings(network, network.stages[number]) for network, number in recipe.stages()]
     if len({(one.network.kind, one.grid, one.input) for one in stages}) > 1:
         raise UsageError(
@@ -259,19 +250,6 @@ def as_table(recipe: Recipe) -> Table:
 def as_toml(recipe: Recipe) -> str:
     """`as_table` as text that `load_recipe` reads back."""
     return tomli_w.dumps(as_table(recipe))
-
-
-def _merged(defaults: Mapping[str, Any], table: Mapping[str, Any]) -> Table:
-    """Defaults with the values of a table in their place, table by table; one of another kind replaces the whole."""
-    result: Table = dict(defaults)
-    for name, value in table.items():
-        default = result.get(name)
-        result[name] = value
-        if isinstance(default, Mapping) and isinstance(value, Mapping):
-            kind = default.get("kind")
-            if value.get("kind", kind) == kind:
-                result[name] = _merged(default, value)
-    return result
 
 
 def _plain(value: Any) -> Any:

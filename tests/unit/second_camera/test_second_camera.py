@@ -10,7 +10,7 @@ import torch
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid
-from mureg.simulate.camera import MU_LEAD_PER_CM, Camera, Collimator, binned
+from support.second_camera.camera import MU_LEAD_PER_CM, Camera, Collimator, binned
 
 GRID = Grid.centred((48, 48, 48), (4.0, 4.0, 4.0))
 

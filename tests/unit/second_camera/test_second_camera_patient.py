@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.errors import GeometryError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.simulate.patient import HeartLandmarks, left_ventricle, on_grid, patient_from_ct
+from support.second_camera.patient import HeartLandmarks, left_ventricle, on_grid, patient_from_ct
 
 GRID = Grid.centred((70, 60, 50), (3.0, 3.0, 3.0))
 NAMES = {5: "liver", 51: "heart", 35: "vertebrae_T9"}
@@ -42,8 +41,7 @@ def drawn() -> tuple[Volume, Volume]:
 
 def build() -> tuple[Volume, Volume, object]:
     ct, labels = drawn()
-    conversion, _ = choose_conversion("", "", 120.0)
-    return ct, labels, patient_from_ct(ct, labels, NAMES, LANDMARKS, conversion, np.random.default_rng(1), texture=0.0)
+    return ct, labels, patient_from_ct(ct, labels, NAMES, LANDMARKS, np.random.default_rng(1), texture=0.0)
 
 
 def at(volume: Volume, *point_mm: float) -> float:
@@ -88,8 +86,8 @@ def test_bringing_a_volume_onto_a_coarser_grid_keeps_its_integral() -> None:
 
 def test_refusals() -> None:
     ct, labels = drawn()
-    conversion, chance = choose_conversion("", "", 120.0)[0], np.random.default_rng(1)
+    chance = np.random.default_rng(1)
     with pytest.raises(UsageError, match="heart"):
-        patient_from_ct(ct, labels, {5: "liver"}, LANDMARKS, conversion, chance)
+        patient_from_ct(ct, labels, {5: "liver"}, LANDMARKS, chance)
     with pytest.raises(GeometryError, match="blood"):
-        patient_from_ct(ct, labels, NAMES, HeartLandmarks((0.0, 0.0, 0.0), (140.0, 0.0, 0.0)), conversion, chance)
+        patient_from_ct(ct, labels, NAMES, HeartLandmarks((0.0, 0.0, 0.0), (140.0, 0.0, 0.0)), chance)

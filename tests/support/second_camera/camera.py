@@ -51,16 +51,6 @@ class Collimator:
         return np.asarray(np.hypot(geometric, self.intrinsic_fwhm_mm))
 
 
-def low_energy_collimator(manufacturer: str) -> Collimator:
-    """The low-energy high-resolution collimator of a maker, as named in a DICOM header; General Electric's if unknown.
-
-    Sizes as in the SIMIND program's table (Ljungberg and Strand, Comput Methods Programs Biomed 1989).
-    """
-    if "SIEMENS" in manufacturer.upper():
-        return Collimator("LEHR", 1.11, 24.05, 0.16)
-    return Collimator()
-
-
 @dataclass(frozen=True, eq=False)
 class Camera:
     """A camera on a circular orbit around the middle of a cubic grid.

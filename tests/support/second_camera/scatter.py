@@ -18,16 +18,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mureg.geometry import Grid, Volume
-from mureg.simulate.camera import Camera
-from mureg.simulate.patient import on_grid
-from mureg.spect.acquisition import EnergyWindow
-from mureg.spect.compton import COMPTON_SHARE, Crystal, into_window, sphere
+from support.second_camera.camera import Camera
+from support.second_camera.compton import COMPTON_SHARE, Crystal, Window, into_window, sphere
+from support.second_camera.patient import on_grid
 
 Array = npt.NDArray[np.float64]
 
 MULTIPLE_SCATTER = (1.17, 1.56)
 """All orders of scatter over the first in 126.5-154.5 and 114-126 keV, by an analogue Monte Carlo of 4 million
-photons through the sample patient's map (tests/support/photon_transport.py)."""
+photons through the map of a chest, LIDC-IDRI-0001 (tests/support/photon_transport.py)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class SingleScatter:
     mu_scale: tuple[float, ...] = (1.02, 1.055)
 
     def project(
-        self, activity: Volume, mu: Volume, windows: Sequence[EnergyWindow], camera: Camera
+        self, activity: Volume, mu: Volume, windows: Sequence[Window], camera: Camera
     ) -> Float[Tensor, "window view row column"]:
         """Expected scattered counts, in the units of `Camera.project` for the same activity.
 

@@ -1,0 +1,185 @@
+"""Algorithms by name: those of mureg, those of other packages (entry points), and any class by its module."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import fields as dataclass_fields
+from enum import Enum
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError
+
+from mureg.errors import UsageError
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Classes of one sort, each chosen by its `kind`.
+
+    Attributes:
+        noun: what one of them is called in messages.
+        group: of the entry points by which other packages add theirs; the name of an entry point is the `kind`.
+        method: that each must have, beside `kind`.
+        shipped: those that come with mureg; one line for each.
+    """
+
+    noun: str
+    group: str
+    method: str
+    shipped: Mapping[str, type[Any]]
+
+    def names(self) -> tuple[str, ...]:
+        """Every kind that is installed, those of mureg first; nothing is loaded."""
+        return tuple(dict.fromkeys((*self.shipped, *sorted(point.name for point in self._points()))))
+
+    def named(self, name: str, *, imports: bool = True) -> type[Any]:
+        """The class of a name.
+
+        Args:
+            name: a kind of mureg, the name of an entry point, or ``package.module:Class``.
+            imports: load the module of ``package.module:Class``; otherwise it must be loaded already, as for names that
+                come from files which others wrote.
+
+        Raises:
+            UsageError: no such name, two packages that claim it, a module that cannot be loaded, or a class that lacks
+                `kind` or the method.
+        """
+        if name in self.shipped:
+            return self.shipped[name]
+        if ":" in name:
+            return self._checked(self._by_module(name, imports=imports), name)
+        points = {point.value: point for point in self._points() if point.name == name}
+        if len(points) > 1:
+            raise UsageError(
+                f"two installed packages with a {self.noun} named {name!r} ({', '.join(sorted(points))})",
+                "one package for each name",
+                f"uninstall one of them, or name the class: --{self.noun} package.module:Class",
+            )
+        for point in points.values():
+            return self._checked(self._loaded(point), name)
+        raise UsageError(
+            f"no {self.noun} named {name!r}",
+            f"one of {', '.join(self.names())}, or package.module:Class",
+            "correct the name, or install the package that has it",
+        )
+
+    def made(self, table: Mapping[str, Any], *, imports: bool = True) -> Any:
+        """The algorithm that a table of settings describes: its kind, or the name of its class, and its fields.
+
+        Raises:
+            UsageError: as `named`, or settings that a class without declared fields does not take.
+            ValidationError: settings that do not fit, of pydantic.
+        """
+        name = str(table.get("kind", ""))
+        chosen = self.named(name, imports=imports)
+        fields = {key: value for key, value in table.items() if key != "kind"}
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(chosen)
+        except PydanticSchemaGenerationError:  # no dataclass: it checks its settings itself
+            try:
+                return chosen(**fields)
+            except (TypeError, ValueError) as problem:
+                raise self._do_not_fit(name, str(problem)) from problem
+        algorithm = adapter.validate_python(fields)
+        unknown = set(fields) - {field.name for field in dataclass_fields(chosen)} if is_dataclass(chosen) else set()
+        if unknown:  # many dataclasses ignore them
+            raise self._do_not_fit(name, f"no setting named {', '.join(sorted(unknown))}")
+        return algorithm
+
+    def table_of(self, algorithm: Any) -> Table:
+        """The settings of an algorithm as a table that `made` takes: plain values, paths as they are, nothing unset.
+
+        `kind` is the one of the algorithm where that leads back to its class, else ``package.module:Class``.
+        """
+        table = {key: _plain(value) for key, value in settings_of(algorithm).items() if value is not None}
+        return {**table, "kind": self.name_of(algorithm)}
+
+    def name_of(self, algorithm: Any) -> str:
+        """The name by which `named` gives the class of an algorithm."""
+        cls, kind = type(algorithm), str(algorithm.kind)
+        values = [point.value for point in self._points() if point.name == kind]
+        by_module = f"{cls.__module__}:{cls.__qualname__}"
+        return kind if self.shipped.get(kind) is cls or by_module in values else by_module
+
+    def _points(self) -> Iterable[EntryPoint]:
+        return entry_points(group=self.group)
+
+    def _by_module(self, name: str, *, imports: bool) -> Any:
+        module_name, _, path = name.partition(":")
+        if not imports and module_name not in sys.modules:
+            raise UsageError(
+                f"a {self.noun} from the module {module_name}, which is not loaded",
+                "a module that the program has imported, or an installed package that offers it by an entry point",
+                f"import {module_name} first",
+            )
+        try:
+            found: Any = import_module(module_name)
+            for part in path.split("."):
+                found = getattr(found, part)
+        except Exception as problem:  # whatever goes wrong in code that is not ours
+            raise self._cannot_load(name, problem) from problem
+        return found
+
+    def _loaded(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except Exception as problem:
+            raise self._cannot_load(point.name, problem) from problem
+
+    def _cannot_load(self, name: str, problem: Exception) -> UsageError:
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
+        return UsageError(
+            f"the {self.noun} {name} cannot be loaded ({reason})",
+            "package.module:Class of a package that Python can import",
+            "correct the name, install the package, or add its folder to PYTHONPATH",
+        )
+
+    def _do_not_fit(self, name: str, reason: str) -> UsageError:
+        return UsageError(
+            f"settings of the {self.noun} {name} that do not fit ({reason})", "settings that it has", "correct them"
+        )
+
+    def _checked(self, found: Any, name: str) -> type[Any]:
+        declared = {
+            key for cls in getattr(found, "__mro__", ()) for key in (*vars(cls), *vars(cls).get("__annotations__", ()))
+        }
+        missing = [needed for needed in ("kind", self.method) if needed not in declared]
+        if not isinstance(found, type) or missing:
+            what = f"a class without {' and '.join(missing)}" if isinstance(found, type) else "no class"
+            raise UsageError(
+                f"{name} is {what}", f"a class with kind and {self.method}", "see docs/how-to/extend.md for an example"
+            )
+        return found
+
+
+def settings_of(algorithm: Any) -> Table:
+    """The settings that an algorithm holds, by name: its fields, or the public attributes of a plain object."""
+    if is_dataclass(algorithm) and not isinstance(algorithm, type):
+        return asdict(algorithm)
+    if isinstance(algorithm, BaseModel):
+        return algorithm.model_dump()
+    slots = [name for cls in type(algorithm).__mro__ for name in getattr(cls, "__slots__", ())]
+    held = {name: getattr(algorithm, name) for name in slots if hasattr(algorithm, name)}
+    held |= getattr(algorithm, "__dict__", {})
+    return {name: value for name, value in held.items() if not name.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    """As TOML and JSON know it, paths and tuples left as they are; anything else by its words."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, list):
+        return [*map(_plain, value)]
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    return value if isinstance(value, str | int | float | bool | PurePath) else str(value)

@@ -1,0 +1,171 @@
+"""The help of a verb on one screen: its options in named groups, one example."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import tyro
+
+from mureg.cli.docstrings import attribute_texts, example, opening
+
+Flat = tyro.conf.arg(name="")
+"""Marks options that are shared by several verbs: they have no name in front."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Input": (
+        *("spect", "ct", "mu", "projections", "path", "case-folder", "studies", "spect-series", "ct-series", "series"),
+        *("gate", "transform", "recipe", "cohort", "n", "first", "shares", "ct-folder", "pairs", "train", "validation"),
+        *("weights", "verb"),
+    ),
+    "Output": (
+        *("output", "overwrite", "label", "dicom", "moved-ct", "pdf", "names", "no-reconstruction", "cache"),
+        *("figures", "dry-run"),
+    ),
+    "Method": (
+        *("registrar", "registrars", "fast", "axis", "settings", "set", "epochs", "steps", "minutes"),
+        *("against", "peers"),
+    ),
+    "Cases": ("split", "skip", "limit", "images", "classical"),
+    "Safety checks": ("allow-different-patients", "allow-corrected-spect", "allow-derived", "phantom"),
+    "Computer": ("device", "threads", "jobs", "scheduler", "retry"),
+    "Messages": ("json", "quiet", "verbose", "log", "help"),
+}
+"""Every option of every verb, by the group in which the help shows it, in this order."""
+
+_WIDEST, _NAMES = 100, 26
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as the help shows it.
+
+    Attributes:
+        name: without hyphens in front.
+        invocation: what is typed, such as "-o, --output PATH".
+        text: what it does, with its default.
+        types: of the values that follow it; none for a flag.
+        positional: whether it is given without its name.
+        required: whether it must be given.
+    """
+
+    name: str
+    invocation: str
+    text: str
+    types: tuple[Any, ...]
+    positional: bool
+    required: bool
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, where they are few."""
+        return tuple(str(choice) for kind in self.types if get_origin(kind) is Literal for choice in get_args(kind))
+
+
+def help_text(verb: str, options: type) -> str:
+    """What ``mureg VERB --help`` prints."""
+    width = max(60, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+    known = {option.name: option for option in (*options_of(options), _HELP)}
+    words = {name: option.invocation.split(", ")[-1] for name, option in known.items()}
+    must = " ".join(
+        words[name] if option.required else f"[{words[name]}]"
+        for name, option in known.items()
+        if option.required or option.positional
+    )
+    lines = [f"usage: mureg {verb} {must} [OPTIONS]".replace("  ", " ")]
+    lines += [line for paragraph in opening(options).splitlines() for line in textwrap.wrap(paragraph, width)]
+    for group, names in GROUPS.items():
+        shown = [known[name] for name in names if name in known]
+        lines += [f"{group}:"] if shown else []
+        lines += [line for option in shown for line in _entry(option, width)]
+    command = example(options)
+    if command:
+        lines += ["Example:", *textwrap.wrap(command, width, initial_indent="  ", subsequent_indent="      ")]
+    return "\n".join(lines)
+
+
+def options_of(options: type) -> Iterator[Option]:
+    """Every option of a class of options, those of shared classes too."""
+    texts, hints = attribute_texts(options), get_type_hints(options, include_extras=True)
+    for one in fields(options):
+        hint, marks = _plain(hints[one.name])
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from options_of(hint)
+        else:
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            yield _option(one.name, hint, marks, texts.get(one.name, ""), default)
+
+
+_HELP = Option("help", "-h, --help", "show this help", (), False, False)
+
+
+def _option(field: str, hint: Any, marks: tuple[Any, ...], text: str, default: Any) -> Option:
+    given = next((mark for mark in marks if getattr(mark, "name", None)), None)
+    name = str(given.name) if given is not None else field.replace("_", "-")
+    metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None) or _metavar(hint)
+    aliases = next((list(mark.aliases) for mark in marks if getattr(mark, "aliases", None)), [])
+    positional = tyro.conf.Positional in marks
+    invocation = ", ".join([*aliases, f"--{name}"]) + (f" {metavar}" if metavar else "")
+    if positional:
+        invocation = name.upper()
+    unsaid = default is MISSING or default is None or default is False or default in ("", ())
+    shown = "" if unsaid or "default" in text else f" (default: {_words(default)})"
+    return Option(
+        name,
+        invocation,
+        text.rstrip(".") + shown,
+        _types(hint),
+        positional,
+        default is MISSING,
+    )
+
+
+def _plain(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type hint without None and without its marks; and the marks."""
+    marks: tuple[Any, ...] = ()
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *more = get_args(hint)
+            marks = (*marks, *more)
+        elif NoneType in get_args(hint):
+            hint = next(part for part in get_args(hint) if part is not NoneType)
+        else:
+            return hint, marks
+
+
+def _types(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is tuple:
+        return tuple(part for part in get_args(hint) if part is not Ellipsis)
+    return () if hint is bool else (hint,)
+
+
+def _metavar(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "{" + ",".join(map(str, get_args(hint))) + "}"
+    if get_origin(hint) is tuple:
+        return " ".join(map(_metavar, _types(hint)))
+    return {bool: "", Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}.get(hint, "VALUE")
+
+
+def _words(value: Any) -> str:
+    return (
+        " ".join(map(_words, value))
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def _entry(option: Option, width: int) -> list[str]:
+    """Name and text side by side; a long name has a line of its own."""
+    lines = textwrap.wrap(option.text, width - _NAMES - 4, break_on_hyphens=False) or [""]
+    name = f"  {option.invocation}"
+    if len(name) > _NAMES + 2:
+        return [name, *(" " * (_NAMES + 4) + line for line in lines)]
+    return [f"{name:{_NAMES + 4}}{lines[0]}", *(" " * (_NAMES + 4) + line for line in lines[1:])]

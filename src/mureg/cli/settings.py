@@ -1,0 +1,94 @@
+"""``mureg settings``: every algorithm setting, as a TOML file with comments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from mureg import __version__
+from mureg.cli.algorithms import Changes, Tuning
+from mureg.cli.common import parse
+from mureg.cli.help import Flat
+from mureg.cli.messages import Messages
+from mureg.cli.register import RegistrarName
+from mureg.cli.settings_text import commented_toml
+from mureg.cli.simulate import changed_cohort
+from mureg.cohort.settings import as_table as cohort_table
+from mureg.cohort.settings import load_settings as load_cohort
+from mureg.comparison import settings as comparison
+from mureg.errors import UsageError
+from mureg.files.settings import Table
+from mureg.training.settings import as_table as training_table
+from mureg.training.settings import read_table, settings_from, table_with
+
+Verb = Literal["register", "evaluate", "train", "simulate"]
+_SHIPPED = {"train": "small", "simulate": "clinical"}
+
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """Print all algorithm settings as commented TOML: meaning, unit, limits and default of each.
+
+    Save the output to a file, edit it, and give it to --settings. Lines that are left out keep their default.
+
+    Attributes:
+        verb: register (also for batch and reconstruct), evaluate, train or simulate.
+        registrar: registration method (default: near-heart, or that of --settings).
+        settings: start from this TOML file; for train and simulate also a shipped name (small, paper, clinical, hard).
+        changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
+
+    Example:
+        mureg settings register --registrar near-heart > settings.toml
+    """
+
+    verb: tyro.conf.Positional[Verb] = "register"
+    registrar: RegistrarName = None
+    settings: str | None = None
+    changes: Changes = ()
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
+
+
+OPTIONS = SettingsOptions
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, print."""
+    options = parse("settings", arguments, SettingsOptions)
+    if options.registrar is not None and options.verb != "register":
+        raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")
+    settings, table = _settings(options)
+    head = f"# Settings of mureg {options.verb}, mureg {__version__}; read back with {_READ_BACK[options.verb]}.\n\n"
+    options.messages.emit(table, [*(head + commented_toml(settings)).rstrip().splitlines()])
+    return 0
+
+
+_READ_BACK = {
+    "register": "--settings",
+    "evaluate": "--settings",
+    "train": "mureg train FILE",
+    "simulate": "--cohort",
+}
+
+
+def _settings(options: SettingsOptions) -> tuple[Any, Table]:
+    """The settings asked for, and the same as a plain table."""
+    place = options.settings or _SHIPPED.get(options.verb)
+    if options.verb == "train":
+        assert place is not None
+        training = settings_from(table_with(read_table(place), options.changes), place)
+        return training, training_table(training)
+    if options.verb == "simulate":
+        assert place is not None
+        cohort = changed_cohort(load_cohort(place), options.changes)
+        return cohort, cohort_table(cohort)
+    file = None if place is None else Path(place)
+    if options.verb == "evaluate":
+        start = comparison.Settings() if file is None else comparison.read_settings(file)
+        settings = comparison.changed(start, options.changes)
+        return settings, asdict(settings)
+    algorithms = Tuning(file, options.changes).algorithms(options.registrar)
+    return algorithms, algorithms.tables()

@@ -1,0 +1,103 @@
+"""Settings as TOML with a comment above each: what it does, its unit, what is allowed, its default."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import annotated_types
+import tomli_w
+
+from mureg.cli.docstrings import attribute_texts, opening
+
+_WIDTH = 100
+
+
+def commented_toml(settings: Any) -> str:
+    """Settings as commented TOML, which reads back to the same settings.
+
+    Args:
+        settings: instance of a settings class. Nested settings classes become tables; None is left out.
+    """
+    return "\n".join(_lines("", settings, None)).strip() + "\n"
+
+
+def _lines(name: str, settings: Any, default: Any) -> Iterator[str]:
+    """One table and those below it; `default` is what its place has by default, None where that is nothing."""
+    texts, hints = attribute_texts(type(settings)), get_type_hints(type(settings), include_extras=True)
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    defaults = {field.name: _default(field) for field in fields(settings)}
+    if type(default) is type(settings):
+        defaults = {key: getattr(default, key) for key in values}
+    nested = {key: value for key, value in values.items() if is_dataclass(value)}
+    for key, value in values.items():
+        if key in nested or value is None:
+            continue
+        if key != "kind":
+            parts = (_sentence(texts.get(key, "")), _allowed(hints[key]), _default_words(defaults[key]))
+            yield from _comment(" ".join(part for part in parts if part))
+        yield f"{key} = {_value(value)}"
+    for key, value in nested.items():
+        yield ""
+        text = _sentence(texts.get(key, ""))
+        algorithm = opening(type(value)).splitlines()[0]
+        yield from _comment(text if algorithm in text else f"{text} {algorithm}".strip())
+        yield f"[{name}{key}]"
+        yield from _lines(f"{name}{key}.", value, defaults[key])
+
+
+def _default(field: Any) -> Any:
+    """The default of a field, MISSING where it has none."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _default_words(default: Any) -> str:
+    if default is MISSING:
+        return "Required."
+    return "Default: none." if default is None else f"Default: {_value(default)}."
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if not text or text.endswith((".", "?")) else f"{text}."
+
+
+def _value(value: Any) -> str:
+    """A value as TOML, on one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+    if is_dataclass(value) and not isinstance(value, type):
+        return _value({key: item for key, item in asdict(value).items() if item is not None})
+    if isinstance(value, Path):
+        value = str(value)
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").strip()
+
+
+def _allowed(hint: Any) -> str:
+    """The choices or limits in a type hint, as a sentence; "" where there are none."""
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        return f"One of {', '.join(map(_value, choices))}." if len(choices) > 1 else ""
+    if get_origin(hint) is not Annotated:
+        return ""
+    words = []
+    for part in (inner for mark in get_args(hint)[1:] for inner in (mark, *getattr(mark, "metadata", ()))):
+        match part:
+            case annotated_types.Ge(ge=limit):
+                words.append(f"at least {limit:g}")
+            case annotated_types.Gt(gt=limit):
+                words.append(f"above {limit:g}")
+            case annotated_types.Le(le=limit):
+                words.append(f"at most {limit:g}")
+            case annotated_types.Lt(lt=limit):
+                words.append(f"below {limit:g}")
+    return _sentence(", ".join(words))

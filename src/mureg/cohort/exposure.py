@@ -1,0 +1,188 @@
+"""What a case is drawn from its settings and its number, and what the camera is expected to count of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mureg.cohort.anatomies import anatomy_of
+from mureg.cohort.settings import CohortSettings
+from mureg.geometry import Grid, RigidTransform
+from mureg.geometry.rigid import Triple
+from mureg.simulate.anatomy import Anatomy
+from mureg.simulate.breathing import Breathing, Pose, shifted
+from mureg.simulate.collimators import low_energy_collimator
+from mureg.simulate.ct_scan import CtScan
+from mureg.simulate.gamma_camera import GammaCamera
+from mureg.simulate.hot_spots import with_hot_spots
+from mureg.simulate.misalignment import Motion
+from mureg.simulate.orbit import WINDOWS, Orbit, reach_of_skin
+from mureg.simulate.photons import primary_share
+from mureg.simulate.table import Table
+from mureg.simulate.tracer import Tracer
+
+CENTRE_MM: Triple = (0.0, 0.0, 0.0)
+"""Middle of the SPECT's field, on the axis of rotation."""
+_COARSE_MM = 13.6
+_WIDEST_MM, _DEEPEST_MM = 680.0, 480.0
+_BEYOND_ROWS_MM = 20.0
+_TABLE_PER_CM = 0.005
+_STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points", "liver")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Everything that chance decides about a case, before anything is rendered or counted.
+
+    Attributes:
+        anatomy, tracer, breathing, table, scan: of this study.
+        motion: of the patient between emission and CT, about the centre of the SPECT's field.
+        ct_from_patient: how the patient lies in the CT.
+    """
+
+    anatomy: Anatomy
+    tracer: Tracer
+    breathing: Breathing
+    motion: Motion
+    ct_from_patient: RigidTransform
+    table: Table
+    scan: CtScan
+
+    @property
+    def patient_from_spect(self) -> RigidTransform:
+        """Where a point of the SPECT's space lies in the patient."""
+        return self.ct_from_patient.inverse() @ self.motion.ct_from_spect(CENTRE_MM)
+
+
+def case_name(settings: CohortSettings, index: int) -> str:
+    """Of the case with this number."""
+    return f"{settings.name}-{index:06d}"
+
+
+def generator(settings: CohortSettings, stream: str, index: int) -> np.random.Generator:
+    """The source of chance of one part of one case: adding a draw to one part changes no other."""
+    return np.random.default_rng([settings.seed, 1 + _STREAMS.index(stream), index])
+
+
+def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Drawn:
+    """Decide everything about a case that does not depend on what the camera sees."""
+    anatomy = anatomy_of(settings, index, ct_folder)
+    placing = generator(settings, "placement", index)
+    placement = settings.placement
+    off_centre = placing.uniform(-1.0, 1.0, 3) * placement.off_centre_mm
+    roll = placing.uniform(-1.0, 1.0, 3) * placement.roll_deg
+    still = placing.random() < placement.share_without_motion
+    motion = placement.motion.draw(placing)
+    heart = np.asarray(anatomy.ventricle.centre_mm)
+    ct_from_patient = RigidTransform.from_six(off_centre - (0.0, 0.0, heart[2]), roll, CENTRE_MM)
+    heart_z = float(ct_from_patient.apply(heart)[2])
+    return Drawn(
+        anatomy,
+        settings.tracer.draw(generator(settings, "tracer", index)),
+        settings.breathing.draw(generator(settings, "breathing", index)),
+        Motion() if still else motion,
+        ct_from_patient,
+        settings.table.draw(generator(settings, "table", index), anatomy.back_mm + float(off_centre[1])),
+        settings.ct.draw(generator(settings, "ct", index), heart_z),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """What the camera is expected to count, and what of.
+
+    Attributes:
+        drawn: what chance decided.
+        orbit: of the camera.
+        poses: states in which the patient was rendered.
+        shares: of each view's time spent in each of them [view, pose].
+        grid: on which the patient was rendered, in the SPECT's space.
+        mu: attenuation in 1/cm of body and table in each pose.
+        activity: in each pose, relative to normal left-ventricular myocardium = 1.
+        expected: mean counts of each window.
+        scatter: those of them that were scattered.
+    """
+
+    drawn: Drawn
+    orbit: Orbit
+    poses: list[Pose]
+    shares: npt.NDArray[np.float64]
+    grid: Grid
+    mu: Float[Tensor, "pose x y z"]
+    activity: Float[Tensor, "pose x y z"]
+    expected: Float[Tensor, "window view row column"]
+    scatter: Float[Tensor, "window view row column"]
+
+
+def exposure(
+    settings: CohortSettings, index: int, ct_folder: Path | None = None, drawn: Drawn | None = None
+) -> Exposure:
+    """Render the patient in every state and expect what the camera counts, without noise.
+
+    Args:
+        settings: what the case is drawn from.
+        index: its number in the cohort, from 0.
+        ct_folder: real CTs, for anatomies made from them.
+        drawn: what `draw` gave, changed where wanted; drawn here where left out.
+    """
+    drawn = draw(settings, index, ct_folder) if drawn is None else drawn
+    grid, reach = _emission_grid(drawn, settings)
+    orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
+    poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
+    mu, activity = _render(drawn, poses, grid)
+    camera = _camera(settings, drawn, orbit, grid)
+    weights = torch.from_numpy(shares).float()
+    primary = camera.primary(activity, mu, weights).clamp_min(0.0)  # rounding may end below 0
+    chance = generator(settings, "photons", index)
+    scatter = settings.scatter.project(camera, activity, mu, weights, WINDOWS, chance)
+    counted = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
+    expected = primary * counted[:, None, None, None] + scatter
+    scale = orbit.counts / expected[0].sum()
+    return Exposure(drawn, orbit, poses, shares, grid, mu, activity, expected * scale, scatter * scale)
+
+
+def _emission_grid(drawn: Drawn, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:
+    """A grid that holds body and table whole across the detector's rows, and how far the skin reaches."""
+    height = settings.orbit.matrix * settings.orbit.pixel_mm + 2 * _BEYOND_ROWS_MM
+    shape = [int(np.ceil(extent / _COARSE_MM)) for extent in (_WIDEST_MM, _DEEPEST_MM, height)]
+    coarse = Grid.centred((shape[0], shape[1], shape[2]), (_COARSE_MM,) * 3)
+    body = drawn.anatomy.inside_skin(coarse, drawn.patient_from_spect)
+    reach = reach_of_skin(body, coarse, CENTRE_MM[:2])
+    everything = body.any(2) | (drawn.table.mu_per_cm(coarse)[:, :, 0] > _TABLE_PER_CM)
+    where = torch.nonzero(everything).numpy()
+    low = coarse.points([*(where.min(0) - 1.0), 0.0])
+    high = coarse.points([*(where.max(0) + 1.0), 0.0])
+    voxel = settings.voxel_mm
+    nx, ny = (int(np.ceil(extent / voxel)) + 2 for extent in (high - low)[:2])
+    centre = (low + high) / 2
+    n_z = int(np.ceil(height / voxel))
+    return Grid.centred((nx, ny, n_z), (voxel,) * 3, (float(centre[0]), float(centre[1]), 0.0)), reach
+
+
+def _render(
+    drawn: Drawn, poses: list[Pose], grid: Grid
+) -> tuple[Float[Tensor, "pose x y z"], Float[Tensor, "pose x y z"]]:
+    """Attenuation of body and table, and activity, in every pose."""
+    mu, activity = [], []
+    table = drawn.table.mu_per_cm(grid)
+    for shift_mm, group in groupby(poses, key=lambda pose: pose.shift_mm):
+        breaths = [pose.breath for pose in group]
+        patient_from_grid = shifted(drawn.patient_from_spect, shift_mm)
+        rendered = drawn.anatomy.emissions(grid, patient_from_grid, breaths, drawn.tracer)
+        for breath, seen in zip(breaths, rendered, strict=True):
+            mu.append(torch.maximum(seen.mu, table))
+            activity.append(with_hot_spots(seen.activity, grid, patient_from_grid, drawn.anatomy, breath, drawn.tracer))
+    return torch.stack(mu), torch.stack(activity)
+
+
+def _camera(settings: CohortSettings, drawn: Drawn, orbit: Orbit, grid: Grid) -> GammaCamera:
+    n, pixel_mm = settings.orbit.matrix, settings.orbit.pixel_mm
+    collimator = low_energy_collimator(drawn.scan.manufacturer)
+    return GammaCamera(grid, orbit.angles_deg, orbit.radii_mm, CENTRE_MM[:2], n, n, pixel_mm, CENTRE_MM[2], collimator)

@@ -1,0 +1,75 @@
+"""Numbered cases: what a worker is given, what it returns, and how many are submitted at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mureg.errors import MuregError
+
+AHEAD = 2
+"""Cases submitted for each worker: one at work, one waiting, so that no worker is idle between two cases."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What comes back of one case: small, since the case itself stays on disk.
+
+    Attributes:
+        index, name: of the case.
+        seconds: that it took.
+        problem: why there is no case, one sentence; "" where all went well.
+    """
+
+    index: int
+    name: str
+    seconds: float = 0.0
+    problem: str = ""
+
+
+class Work(Protocol):
+    """What there is to do, by number; it is sent to the workers, so that it must be picklable."""
+
+    def name(self, index: int) -> str:
+        """Of the case with that number."""
+        ...
+
+    def __call__(self, index: int) -> Done:
+        """Do the case."""
+        ...
+
+
+def windowed(
+    remaining: deque[int], submit: Callable[[int], Any], wait_for: Callable[..., Any], window: Callable[[], int]
+) -> Iterator[tuple[int, Any]]:
+    """Keep `window` cases submitted, and yield number and future as they finish; ends early with a broken pool."""
+    running: dict[Any, int] = {}
+    broken = False
+    while running or (remaining and not broken):
+        most = window()
+        while remaining and not broken and len(running) < most:
+            try:
+                future = submit(remaining[0])
+            except BrokenProcessPool:
+                broken = True
+            else:
+                running[future] = remaining.popleft()
+        if running:
+            for future in wait_for(list(running), return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future
+
+
+def result_of(work: Work, index: int, future: Any) -> Done:
+    """What came of a case, a failure in one sentence."""
+    try:
+        done: Done = future.result()
+    except Exception as problem:
+        if future.cancelled():  # by a scheduler that is gone
+            raise
+        sentence = str(problem) if isinstance(problem, MuregError) else f"{type(problem).__name__}: {problem}"
+        return Done(index, work.name(index), problem=" ".join(sentence.split()))
+    return done

@@ -1,0 +1,86 @@
+"""Processor cores: how many this process may use, and how a worker process is set to use one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+THREAD_COUNTS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+"""Environment variables from which libraries take their number of threads when they are loaded."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
+_KEPT_BYTES, _LARGEST_KEPT_BYTES = 1 << 30, 32 << 20
+
+
+def usable_cores() -> int:
+    """Cores that the system lets this process use; where it does not say (macOS, Windows), those of the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else machine_cores()
+
+
+def machine_cores() -> int:
+    """Logical cores of this machine, 1 where the system does not say."""
+    return os.cpu_count() or 1
+
+
+def prepare_process() -> None:
+    """Set this process to one thread and let it keep freed memory for the next array.
+
+    Libraries that are not loaded yet take their number of threads from the environment; see `one_thread_each`.
+
+    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_=65536``: freed memory is returned to the system at once. A
+    simulated case would then request the same pages a million times and take three times as long. The GNU C library is
+    therefore told to keep it; other C libraries are left as they are.
+    """
+    _set_threads(torch=1, itk=1)
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # macOS; Windows knows no library without a name
+        return
+    set_option(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the libraries loaded in this process use one thread while the block lasts."""
+    torch, sitk = sys.modules.get("torch"), sys.modules.get("SimpleITK")
+    before_torch = None if torch is None else torch.get_num_threads()
+    before_itk = None if sitk is None else sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    _set_threads(torch=1, itk=1)
+    try:
+        yield
+    finally:
+        _set_threads(torch=before_torch, itk=before_itk)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes that are started while the block lasts use one thread each, by their environment."""
+    before = {name: os.environ.get(name) for name in THREAD_COUNTS}
+    os.environ.update(dict.fromkeys(THREAD_COUNTS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _set_threads(*, torch: int | None, itk: int | None) -> None:
+    """Set the number of threads of the libraries that are loaded; None leaves a library as it is."""
+    torch_module, sitk_module = sys.modules.get("torch"), sys.modules.get("SimpleITK")
+    if torch is not None and torch_module is not None:
+        torch_module.set_num_threads(torch)
+    if itk is not None and sitk_module is not None:
+        sitk_module.ProcessObject.SetGlobalDefaultNumberOfThreads(itk)

@@ -1,0 +1,28 @@
+"""Every reconstruction by name. One that comes with mureg is one file and one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mureg.catalogue import Catalogue
+from mureg.recon.base import Reconstructor
+from mureg.recon.osem import Osem
+
+RECONSTRUCTIONS: dict[str, type] = {Osem.kind: Osem}
+
+RECONSTRUCTION_CATALOGUE = Catalogue("reconstruction", "mureg.reconstructions", "reconstruct", RECONSTRUCTIONS)
+
+
+def reconstruction_named(name: str) -> type[Any]:
+    """The class of a reconstruction: a kind of mureg, an entry point ``mureg.reconstructions``, or by its module.
+
+    Raises:
+        UsageError: see `Catalogue.named`.
+    """
+    return RECONSTRUCTION_CATALOGUE.named(name)
+
+
+def reconstruction_from(table: dict[str, Any]) -> Reconstructor:
+    """The reconstruction that a table of settings with its `kind` describes; see `Catalogue.made`."""
+    reconstructor: Reconstructor = RECONSTRUCTION_CATALOGUE.made(table)
+    return reconstructor

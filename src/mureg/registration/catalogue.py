@@ -1,0 +1,34 @@
+"""Every registrar by name. One that comes with mureg is one file and one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mureg.catalogue import Catalogue
+from mureg.registration.base import Registrar
+from mureg.registration.likelihood.projection import ProfileLikelihood
+from mureg.registration.mutual_information import MutualInformation
+from mureg.registration.near_heart import NearHeart
+from mureg.registration.network import NetworkRegistrar
+
+REGISTRARS: dict[str, type] = {kind.kind: kind for kind in (MutualInformation, NearHeart, ProfileLikelihood)}
+"""Those that can be used without further files, by kind: help, settings files, command line and contract tests."""
+
+REGISTRAR_CATALOGUE = Catalogue(
+    "registrar", "mureg.registrars", "register", REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar}
+)
+
+
+def registrar_named(name: str) -> type[Any]:
+    """The class of a registrar: a kind of mureg, an entry point ``mureg.registrars``, or ``package.module:Class``.
+
+    Raises:
+        UsageError: see `Catalogue.named`.
+    """
+    return REGISTRAR_CATALOGUE.named(name)
+
+
+def registrar_from(table: dict[str, Any]) -> Registrar:
+    """The registrar that a table of settings with its `kind` describes; see `Catalogue.made`."""
+    registrar: Registrar = REGISTRAR_CATALOGUE.made(table)
+    return registrar
