@@ -69,13 +69,13 @@ def main(arguments: Sequence[str]) -> int:
     device = options.common.prepare()
     weights = None if options.weights is None else weights_file(options.weights)
     recipe = load_recipe(options.recipe)
-    given = None if options.recipe == SHIPPED else Path(options.recipe)
-    own = None if options.weights in (None, SHIPPED_WEIGHTS) else weights
+    recipe_file = None if options.recipe == SHIPPED else Path(options.recipe)
+    weights_source = None if options.weights == SHIPPED_WEIGHTS else weights
     store = CaseStore.of(options.cohort, options.ct_folder)
     try:
         report = _Lines(prints=options.common.messages.has_lines)
         run = HeartRun(recipe, options.output, store, report, options.jobs, Team(device=device), weights)
-        inputs = (*options.cohort, options.ct_folder, given, own)
+        inputs = (*options.cohort, options.ct_folder, recipe_file, weights_source)
         result = run.work(options.steps, options.minutes or float("inf"), inputs)
     except KeyboardInterrupt:
         print("mureg: stopped; finished cases and epochs are kept, and the same command continues.", file=sys.stderr)
@@ -99,18 +99,18 @@ class _Lines(Silent):
 def _answer(result: HeartResult) -> dict[str, Any]:
     return {
         "output": str(result.folder),
-        "finished": result.finished,
+        "finished": result.is_finished,
         "step": result.step,
-        "refused": list(result.refused),
+        "refusals": list(result.refusals),
         "coverage": {mode: [asdict(group) for group in groups] for mode, groups in result.coverage.items()},
         "weights": str(result.weights) if result.coverage else None,
     }
 
 
 def _lines(result: HeartResult) -> Iterator[str]:
-    if result.refused:
-        yield f"refused    {len(result.refused)} cases, such as {result.refused[0]}"
-    if not result.finished:
+    if result.refusals:
+        yield f"refused    {len(result.refusals)} cases, such as {result.refusals[0]}"
+    if not result.is_finished:
         yield f"stopped    in the step {result.step}; the same command continues"
     for mode, groups in result.coverage.items():
         yield from (f"{mode:10} {group.line}" for group in groups)

@@ -105,7 +105,7 @@ def test_a_case_without_a_body_is_refused_once_and_remembered(tmp_path, monkeypa
 
     monkeypatch.setattr(module, "attenuation_maps", refused)
     assert draw_crops(task).startswith("tiny-000000: a CT of air")
-    assert task.finished
+    assert task.is_finished
     assert draw_crops(task) == ""
     assert crop_files(tmp_path / "crops") == []
 
@@ -114,7 +114,7 @@ def test_a_case_that_nobody_has_is_a_mistake_of_the_user(tmp_path) -> None:
     task = CropTask(NumberedCase("nobody", 3), exact(0.0), GRID, tmp_path)
     with pytest.raises(UsageError, match="nobody"):
         draw_crops(task)
-    assert not task.finished
+    assert not task.is_finished
 
 
 def written(folder: Path, patients: str) -> list[Path]:

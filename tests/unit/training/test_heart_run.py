@@ -17,6 +17,7 @@ from mureg.cli.help import GROUPS, options_of
 from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration import NearHeart, near_heart
+from mureg.registration.near_heart import SHIPPED, weights_file
 from mureg.registration.network import Together, load_network
 from mureg.registration.networks import NETWORKS
 from mureg.study import PreparedStudy, attenuation_maps
@@ -73,8 +74,8 @@ def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_the_result_is_a_registrar_that_states_its_covariance(whole) -> None:
-    assert whole.finished
-    assert whole.refused == ()
+    assert whole.is_finished
+    assert whole.refusals == ()
     module, card = load_network(whole.weights)
     assert isinstance(module, Together)
     assert [one.norm for one in card.settings()] == [True, False]
@@ -144,7 +145,7 @@ def test_a_run_in_pieces_gives_the_same_digits(whole, cohort, tmp_path) -> None:
         with pytest.raises(KeyboardInterrupt):
             heart_run(cohort, folder, Stops(at)).work()
         assert not (folder / "near-heart.json").exists()
-    assert heart_run(cohort, folder).work().finished
+    assert heart_run(cohort, folder).work().is_finished
     assert (folder / "near-heart.safetensors").read_bytes() == whole.weights.read_bytes()
     assert card_of(folder) == card_of(whole.folder)
     for name in ("tiny.csv", "quick-tiny.csv"):
@@ -155,11 +156,11 @@ def test_a_call_without_time_does_one_piece(cohort, tmp_path) -> None:
     folder = tmp_path / "run"
     for n in (1, 2, 3):
         result = heart_run(cohort, folder).work(minutes=NO_TIME)
-        assert (result.finished, result.step) == (False, "crops")
+        assert (result.is_finished, result.step) == (False, "crops")
         assert len(list((folder / "crops").rglob("*.npz"))) == n
-    assert heart_run(cohort, folder).work(["crops"]).finished
+    assert heart_run(cohort, folder).work(["crops"]).is_finished
     result = heart_run(cohort, folder).work(minutes=NO_TIME)
-    assert (result.finished, result.step) == (False, "networks")
+    assert (result.is_finished, result.step) == (False, "networks")
     log = (folder / "networks" / "two-stages" / "stage-1" / "log.csv").read_text("utf-8")
     assert len(log.splitlines()) == 2  # one epoch
 
@@ -170,9 +171,12 @@ def test_networks_from_elsewhere_are_calibrated(whole, cohort, tmp_path) -> None
     with pytest.raises(UsageError, match="steps that train others"):
         work.work()
     result = work.work(["errors", "card"])
-    assert result.finished
+    assert result.is_finished
     assert result.weights.read_bytes() == whole.weights.read_bytes()
     assert card_of(result.folder)["errors"] == card_of(whole.folder)["errors"]
+    work.weights = weights_file(SHIPPED)
+    with pytest.raises(UsageError, match="has other networks"):
+        work.work(["errors"])
 
 
 def copied(whole: HeartResult, tmp_path: Path) -> Path:
@@ -192,8 +196,8 @@ def test_a_refused_case_is_reported_and_not_tried_again(whole, cohort, tmp_path,
     monkeypatch.setattr(errors, "error_row", refuses)
     for _ in range(2):
         result = heart_run(cohort, folder).work()
-        assert result.finished
-        assert [sentence.partition(" moves")[0] for sentence in result.refused] == [
+        assert result.is_finished
+        assert [sentence.partition(" moves")[0] for sentence in result.refusals] == [
             "quick mode, tiny-000005: a map that"
         ]
         assert result.coverage["quick"][0].n == 1
@@ -210,7 +214,7 @@ def test_what_a_killed_run_was_writing_is_cleared_away(whole, cohort, tmp_path) 
     for path in scratch:
         path.write_bytes(b"half a file")
     result = heart_run(cohort, folder).work()
-    assert result.finished
+    assert result.is_finished
     assert not any(path.exists() for path in scratch)
     restored = folder / "crops" / "near" / "tiny-000002.npz"
     assert restored.read_bytes() == (whole.folder / "crops" / "near" / "tiny-000002.npz").read_bytes()
@@ -230,7 +234,7 @@ def test_rows_of_other_settings_are_refused(whole, cohort, tmp_path) -> None:
     path.write_text(path.read_text("utf-8").replace(settings_fingerprints()["default"], "0" * 64), "utf-8")
     with pytest.raises(UsageError, match="measured with another default"):
         heart_run(cohort, folder).work()
-    assert heart_run(cohort, folder).work(["card"]).finished
+    assert heart_run(cohort, folder).work(["card"]).is_finished
     assert card_of(folder)["calibrated_for"]["default"] == "0" * 64
 
 
@@ -272,7 +276,7 @@ def test_the_command_line_goes_on_and_reports(whole, cohort, tmp_path, capsys) -
     before = (folder / "near-heart.safetensors").read_bytes()
     assert main(["train", "near-heart", *options, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert (answer["finished"], answer["step"], answer["refused"]) == (True, "card", [])
+    assert (answer["finished"], answer["step"], answer["refusals"]) == (True, "card", [])
     assert Path(answer["weights"]).read_bytes() == before
     assert answer["coverage"]["default"][0]["n"] == 2
     assert main(["train", "-o", str(folder), "near-heart"]) == 2

@@ -50,8 +50,8 @@ class Residuals:
         if not rows:
             raise UsageError(f"no rows in {path.name}", "errors on at least one case", "measure them first")
         parameters = np.array([[float(row[name]) for name in RESIDUALS] for row in rows])
-        widened = np.array([growth(float(row["dispersion_mm"]), dispersion_mm) for row in rows])
-        return cls(parameters, widened, np.array([float(row["heart_arm_mm"]) for row in rows]))
+        growths = np.array([growth(float(row["dispersion_mm"]), dispersion_mm) for row in rows])
+        return cls(parameters, growths, np.array([float(row["heart_arm_mm"]) for row in rows]))
 
     @property
     def second_moment(self) -> Matrix:
@@ -139,6 +139,6 @@ def stated_covariance(paths: Sequence[Path], dispersion_mm: float, group_share: 
         )
         for path, group, ratio in zip(paths, groups, ratios, strict=True)
     ]
-    scaled = moment * factor**2
-    matrix = tuple(tuple(round(float(value), _CARD_DIGITS) for value in row) for row in scaled)
+    covariance = moment * factor**2
+    matrix = tuple(tuple(round(float(value), _CARD_DIGITS) for value in row) for row in covariance)
     return StatedCovariance(matrix, tuple(coverage))

@@ -66,7 +66,7 @@ class CropTask:
         return self.folder / f"{self.case.name}.refused.txt"
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the crops are there, or a refusal."""
         return self.path.exists() or self.refusal.exists()
 
@@ -86,7 +86,7 @@ def draw_crops(task: CropTask) -> str:
     Raises:
         UsageError: the case is neither stored nor to be simulated; the folder cannot be written.
     """
-    if task.finished:
+    if task.is_finished:
         return ""
     try:
         case = task.case.read()
@@ -136,8 +136,8 @@ def _target(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The motion that is missing at a start, and points of the heart, both about the middle of a crop."""
     shift, angles = (start.inverse() @ true).six(middle)
-    chosen = np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)
-    return RigidTransform.from_six(shift, angles, NO_TURN).matrix, (points - middle)[chosen]
+    numbers = np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)
+    return RigidTransform.from_six(shift, angles, NO_TURN).matrix, (points - middle)[numbers]
 
 
 def crop_files(folder: Path) -> list[Path]:
@@ -150,7 +150,7 @@ def divide_by_patient(paths: Sequence[Path], every: int) -> tuple[list[Path], li
 
     Args:
         paths: files of crops.
-        every: the first patient, in the order of the files, and each `every`-th after it are for validation.
+        every: of the patients, in the order of the files, number 0 and each number divisible by this validate.
 
     Raises:
         UsageError: fewer than two patients.
@@ -164,8 +164,8 @@ def divide_by_patient(paths: Sequence[Path], every: int) -> tuple[list[Path], li
         )
     validates = [order[patient] % every == 0 for patient in patients]
     return (
-        [path for path, chosen in zip(paths, validates, strict=True) if not chosen],
-        [path for path, chosen in zip(paths, validates, strict=True) if chosen],
+        [path for path, held_out in zip(paths, validates, strict=True) if not held_out],
+        [path for path, held_out in zip(paths, validates, strict=True) if held_out],
     )
 
 
@@ -185,14 +185,14 @@ def read_crops(paths: Sequence[Path], spacing_mm: float) -> Examples:
     arrays: dict[str, list[torch.Tensor]] = {SPECT: [], MU: [], MOTION: [], HEART: []}
     digest = hashlib.sha256()
     for path in paths:
-        stored = _stored(path)
-        n = len(stored[SPECT])
+        content = _content(path)
+        n = len(content[SPECT])
         names += [f"{path.stem}/{number}" for number in range(n)]
-        patients += [str(stored["patient"])] * n
+        patients += [str(content["patient"])] * n
         digest.update(path.name.encode())
         for name, values in arrays.items():
-            values.append(torch.from_numpy(stored[name]))
-            digest.update(stored[name].tobytes())
+            values.append(torch.from_numpy(content[name]))
+            digest.update(content[name].tobytes())
     spect, mu, motion, heart = (torch.cat(values) for values in arrays.values())
     return Examples(
         tuple(names),
@@ -209,14 +209,14 @@ def read_crops(paths: Sequence[Path], spacing_mm: float) -> Examples:
 
 
 def _patient(path: Path) -> str:
-    return str(_stored(path, "patient")["patient"])
+    return str(_content(path, "patient")["patient"])
 
 
-def _stored(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+def _content(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a file of crops, all or those named."""
     try:
-        with path.open("rb") as file, np.load(file) as stored:
-            return {name: stored[name] for name in names or (SPECT, MU, MOTION, HEART, "patient")}
+        with path.open("rb") as file, np.load(file) as archive:
+            return {name: archive[name] for name in names or (SPECT, MU, MOTION, HEART, "patient")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
         raise UnreadableInputError(
             f"{path.name} is no file of crops", "the file as mureg wrote it", "remove it and draw its crops again"

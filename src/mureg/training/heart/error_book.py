@@ -14,7 +14,7 @@ from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.errors import COLUMNS, MODES, QUICK, ErrorResult, ErrorTask, Row, read_rows, write_rows
 from mureg.training.heart.recipe import Calibration
 
-SETTINGS, REFUSED = "settings.json", "refused.json"
+SETTINGS, REFUSALS = "settings.json", "refusals.json"
 WEIGHTS = "weights_sha256"
 """Among the fingerprints of the settings: which networks were measured."""
 
@@ -26,16 +26,16 @@ class ErrorBook:
     Attributes:
         folder: of the errors.
         calibration: which cases.
-        refused: why a case has no row, by mode and case.
+        refusals: why a case has no row, by mode and case.
     """
 
     folder: Path
     calibration: Calibration
-    refused: dict[str, dict[str, str]] = field(default_factory=dict)
+    refusals: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        path = self.folder / REFUSED
-        self.refused = read_json(path) if path.exists() else {mode: {} for mode in MODES}
+        path = self.folder / REFUSALS
+        self.refusals = read_json(path) if path.exists() else {mode: {} for mode in MODES}
 
     def begin(self, fingerprints: dict[str, str]) -> None:
         """Note with which networks and settings errors are measured.
@@ -65,22 +65,22 @@ class ErrorBook:
         """The files of a mode, one a group."""
         return [self.path(group.population, mode) for group in self.calibration.groups]
 
-    def tasks(self, store: CaseStore, weights: Path, trained_on: frozenset[str]) -> list[ErrorTask]:
+    def tasks(self, store: CaseStore, weights: Path, training_patients: frozenset[str]) -> list[ErrorTask]:
         """What is not measured yet."""
-        missing = []
+        tasks = []
         for group in self.calibration.groups:
             for mode in MODES:
-                names = {row["case"] for row in read_rows(self.path(group.population, mode))} | set(self.refused[mode])
+                names = {row["case"] for row in read_rows(self.path(group.population, mode))} | set(self.refusals[mode])
                 cases = store.cases(group.population, group.numbers)
-                missing += [ErrorTask(case, weights, mode, trained_on) for case in cases if case.name not in names]
-        return missing
+                tasks += [ErrorTask(case, weights, mode, training_patients) for case in cases if case.name not in names]
+        return tasks
 
     def add(self, result: ErrorResult) -> None:
         """Store a result; rows are in the order of the cases, whichever ended first."""
         task = result.task
         if result.refusal:
-            self.refused[task.mode][task.case.name] = result.refusal
-            _write(self.folder / REFUSED, self.refused)
+            self.refusals[task.mode][task.case.name] = result.refusal
+            _write(self.folder / REFUSALS, self.refusals)
             return
         path = self.path(task.case.population, task.mode)
         rows: list[Row] = [tuple(row[name] for name in COLUMNS) for row in read_rows(path)]

@@ -49,13 +49,13 @@ class ErrorTask:
         case: unseen by training.
         weights: of the networks.
         mode: `DEFAULT` or `QUICK`.
-        trained_on: pseudonyms of the patients whose crops trained or chose the networks.
+        training_patients: pseudonyms of the patients whose crops trained or chose the networks.
     """
 
     case: NumberedCase
     weights: Path
     mode: str
-    trained_on: frozenset[str] = frozenset()
+    training_patients: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def measure_error(task: ErrorTask) -> ErrorResult:
     """
     try:
         case = task.case.read()
-        if case.study.patient in task.trained_on:
+        if case.study.patient in task.training_patients:
             raise UsageError(
                 f"case {case.name} is of {case.study.patient}, on whose crops the networks were trained",
                 "patients that the networks have not seen",
@@ -115,9 +115,9 @@ def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
     errors = [target_registration_error_mm(one, truth, points) for one in (RigidTransform.identity(), pose)]
     shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
     arm_mm = np.sqrt(2 / 3 * ((points - points.mean(0)) ** 2).sum(1).mean())
-    reported = (evidence[key] for key in ("spread_of_looks_mm", "turned_deg", "doubt_mm", "disagreement_mm"))
+    own_figures = (evidence[key] for key in ("spread_of_looks_mm", "turned_deg", "doubt_mm", "disagreement_mm"))
     bound_mm = float("nan") if registration.covariance is None else heart_bound_mm(registration, points)
-    figures = *errors, *shift, *angles, arm_mm, *reported, bound_mm, seconds
+    figures = *errors, *shift, *angles, arm_mm, *own_figures, bound_mm, seconds
     return name, *(round(float(value), _DIGITS) for value in figures)
 
 

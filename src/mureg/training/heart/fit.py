@@ -46,29 +46,29 @@ def train_networks(recipe: Recipe, crops: Path, folder: Path, team: Team, limit:
         UsageError: a crop set of fewer than two patients; a folder that holds another run.
         UnreadableInputError: damaged crops or weights.
     """
-    loaded: dict[str, Sets] = {}
+    sets: dict[str, Sets] = {}
     for network, number in recipe.stages():
         stage, place = network.stages[number], stage_folder(folder, network, number)
         weights, begin_from = _start(folder, network, number)
         settings = recipe.settings(network, stage, begin_from)
-        if _finished(place, settings):
+        if _is_finished(place, settings):
             continue
         if limit.over:
             return False
-        if stage.crops not in loaded:
-            loaded = {stage.crops: _sets(crops / stage.crops, recipe.validation_every, settings.grid.spacing_mm)}
+        if stage.crops not in sets:
+            sets = {stage.crops: _sets(crops / stage.crops, recipe.validation_every, settings.grid.spacing_mm)}
         report.say(f"network {network.name}, stage {number + 1} of {len(network.stages)}")
-        trained = train(
+        outcome = train(
             settings,
-            *loaded[stage.crops],
+            *sets[stage.crops],
             place,
             team=team,
             weights=weights,
             minutes=limit.remaining_minutes,
             report=report,
         )
-        limit.worked()
-        if not trained.finished:
+        limit.note_work()
+        if not outcome.finished:
             return False
     return True
 
@@ -94,7 +94,7 @@ def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
     return Together(networks).half(), card
 
 
-def save_joined(recipe: Recipe, networks: Path, weights: Path) -> None:
+def save_networks(recipe: Recipe, networks: Path, weights: Path) -> None:
     """Write `joined_network` and its card."""
     module, card = joined_network(recipe, networks)
     save_network(weights, module, card)
@@ -114,7 +114,7 @@ def _rounded(value: Tensor) -> Tensor:
     return value.half().float() if value.is_floating_point() else value
 
 
-def _finished(place: Path, settings: TrainingSettings) -> bool:
+def _is_finished(place: Path, settings: TrainingSettings) -> bool:
     """Whether the run in a folder is this stage and went to its end.
 
     Raises:

@@ -12,7 +12,7 @@ class TimeLimit:
     def __init__(self, minutes: float = math.inf) -> None:
         self._seconds, self._began, self._any = 60.0 * minutes, time.perf_counter(), False
 
-    def worked(self) -> None:
+    def note_work(self) -> None:
         """Note that a piece of work is finished."""
         self._any = True
 

@@ -102,7 +102,7 @@ class CaseRange:
         population: its name.
         first: number of the first case.
         n: number of cases.
-        step: every so-manieth case.
+        step: difference between the numbers of two cases that follow each other.
     """
 
     population: Name
@@ -143,7 +143,7 @@ class Recipe:
         networks: trained apart; the mean of their predictions counts.
         calibration: how the covariance is measured.
         training: training settings on which every stage is based: a shipped name or a TOML file.
-        validation_every: of the patients of a crop set, the first and every so-manieth after it validate.
+        validation_every: the first patient of a crop set validates, and each n-th after it.
     """
 
     crops: Annotated[tuple[CropSet, ...], Field(min_length=1)]

@@ -22,7 +22,7 @@ from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.crops import CropTask, crop_tasks, draw_crops, patients_in
 from mureg.training.heart.error_book import WEIGHTS, ErrorBook
 from mureg.training.heart.errors import DEFAULT, MODES, QUICK, measure_error, settings_fingerprints
-from mureg.training.heart.fit import save_joined, train_networks
+from mureg.training.heart.fit import save_networks, train_networks
 from mureg.training.heart.limit import TimeLimit
 from mureg.training.heart.recipe import CropSet, Recipe, as_table, as_toml
 from mureg.training.parallel import Team
@@ -45,16 +45,16 @@ class HeartResult:
 
     Attributes:
         folder: of the run.
-        finished: whether every step that was asked for is; otherwise the time was over.
-        step: the last one that was worked on.
-        refused: cases without crops or without a row, a sentence each.
+        is_finished: whether every step of the request is finished; otherwise the time was over.
+        step: the last step of this call.
+        refusals: a sentence for each case without crops or without a row.
         coverage: by mode, of the groups that the covariance was made from; empty before the card.
     """
 
     folder: Path
-    finished: bool
+    is_finished: bool
     step: str
-    refused: tuple[str, ...]
+    refusals: tuple[str, ...]
     coverage: dict[str, tuple[GroupCoverage, ...]]
 
     @property
@@ -74,7 +74,7 @@ class HeartRun:
         report: receives the progress.
         jobs: processes for crops and errors, one thread each.
         team: device for the networks.
-        weights: networks to calibrate instead of those of the recipe.
+        weights: networks to calibrate instead of those of the recipe; their gains become those of the recipe.
     """
 
     recipe: Recipe
@@ -103,17 +103,16 @@ class HeartRun:
         self._check(steps)
         sets = tuple(f"{CROPS}/{crops.name}" for crops in self.recipe.crops)
         folder = RunFolder("near-heart training", lambda _folder: False, (*sets, ERRORS, UNCALIBRATED))
+        actions = dict(zip(STEPS, (self._crops, self._networks, self._errors, self._card), strict=True))
         limit, step, finished = TimeLimit(minutes), "", True
         with folder.claimed(self.folder, inputs):
             self._begin()
             for step in (one for one in STEPS if one in steps):
-                finished = {"crops": self._crops, "networks": self._networks, "errors": self._errors}.get(
-                    step, self._card
-                )(limit)
+                finished = actions[step](limit)
                 if not finished:
                     break
             coverage = {} if step != "card" else {mode: self._covariance(mode).groups for mode in MODES}
-            return HeartResult(self.folder, finished, step, tuple(self._refused()), coverage)
+            return HeartResult(self.folder, finished, step, tuple(self._refusals()), coverage)
 
     def _check(self, steps: Sequence[str]) -> None:
         check_jobs(self.jobs)
@@ -145,25 +144,25 @@ class HeartRun:
 
     def _crops(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
-            missing = [task for task in self._crop_tasks(crops) if not task.finished]
+            missing = [task for task in self._crop_tasks(crops) if not task.is_finished]
             self.report.say(f"crops {crops.name}: {len(missing)} cases to draw")
             for refusal in self._each(draw_crops, missing, limit, f"crops {crops.name}"):
                 if refusal:
                     self.report.say(refusal)
-            if not all(task.finished for task in missing):
+            if not all(task.is_finished for task in missing):
                 return False
         return True
 
     def _networks(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
-            missing = sum(not task.finished for task in self._crop_tasks(crops))
+            missing = sum(not task.is_finished for task in self._crop_tasks(crops))
             if missing:
                 raise _step_missing(f"{missing} cases of the crops {crops.name} are not drawn", "crops")
         finished = train_networks(
             self.recipe, self.folder / CROPS, self.folder / NETWORKS, self.team, limit, self.report
         )
         if finished:
-            save_joined(self.recipe, self.folder / NETWORKS, self._uncalibrated)
+            save_networks(self.recipe, self.folder / NETWORKS, self._uncalibrated)
         return finished
 
     def _errors(self, limit: TimeLimit) -> bool:
@@ -176,14 +175,14 @@ class HeartRun:
         _, card = load_network(self._uncalibrated)
         book = self._book()
         book.begin({WEIGHTS: card.weights_sha256, **settings_fingerprints()})
-        trained_on = frozenset().union(*(patients_in(self.folder / CROPS / crops.name) for crops in self.recipe.crops))
-        tasks = book.tasks(self.store, self._uncalibrated, trained_on)
+        patients = frozenset().union(*(patients_in(self.folder / CROPS / crops.name) for crops in self.recipe.crops))
+        tasks = book.tasks(self.store, self._uncalibrated, patients)
         self.report.say(f"errors: {len(tasks)} registrations to do")
         for result in self._each(measure_error, tasks, limit, "errors"):
             book.add(result)
             if result.refusal:
                 self.report.say(result.refusal)
-        return not book.tasks(self.store, self._uncalibrated, trained_on)
+        return not book.tasks(self.store, self._uncalibrated, patients)
 
     def _card(self, limit: TimeLimit) -> bool:
         """Write the networks with a card that states their covariance."""
@@ -216,9 +215,19 @@ class HeartRun:
         return stated_covariance(self._book().paths(mode), dispersion_mm, calibration.group_share)
 
     def _take(self, weights: Path) -> None:
-        """Make a copy of networks from elsewhere, with the gains of the recipe and no covariance."""
+        """Make a copy of networks from elsewhere, with the gains of the recipe and no covariance.
+
+        Raises:
+            UsageError: the run has other networks.
+        """
         module, card = load_network(weights)
         refuse_around(card, "heart", weights.name)
+        if self._uncalibrated.exists() and load_network(self._uncalibrated)[1].weights_sha256 != card.weights_sha256:
+            raise UsageError(
+                f"{self.folder.name} has other networks than {weights.name}",
+                "one set of networks",
+                "choose another output",
+            )
         card = replace(card, believed=self.recipe.calibration.gains, errors=(), errors_hurried=(), calibrated_for={})
         save_network(self._uncalibrated, module.half(), card)
 
@@ -232,12 +241,12 @@ class HeartRun:
     def _uncalibrated(self) -> Path:
         return self.folder / UNCALIBRATED / WEIGHTS_FILE
 
-    def _refused(self) -> Iterator[str]:
+    def _refusals(self) -> Iterator[str]:
         for crops in self.recipe.crops:
             for task in self._crop_tasks(crops):
                 if task.refusal.exists():
                     yield task.refusal.read_text("utf-8").strip()
-        for mode, sentences in self._book().refused.items():
+        for mode, sentences in self._book().refusals.items():
             yield from (f"{mode} mode, {sentence}" for sentence in sentences.values())
 
     def _each(
@@ -249,7 +258,7 @@ class HeartRun:
         reported = time.perf_counter()
         with closing(shared_out(work, tasks, self.jobs)) as results:
             for done, result in enumerate(results, 1):
-                limit.worked()
+                limit.note_work()
                 yield result
                 if limit.over:
                     return
