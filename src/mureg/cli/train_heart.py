@@ -112,8 +112,8 @@ def _lines(result: HeartResult) -> Iterator[str]:
         yield f"refused    {len(result.refusals)} cases, such as {result.refusals[0]}"
     if not result.is_finished:
         yield f"stopped    in the step {result.step}; the same command continues"
-    for mode, groups in result.coverage.items():
-        yield from (f"{mode:10} {group.line}" for group in groups)
+    for groups in result.coverage.values():
+        yield from (f"coverage   {group.line}" for group in groups)
     if result.coverage:
         yield f"weights    {result.weights}"
     yield f"run in     {result.folder}"

@@ -141,7 +141,7 @@ class Stops(Silent):
 
 def test_a_run_in_pieces_gives_the_same_digits(whole, cohort, tmp_path) -> None:
     folder = tmp_path / "run"
-    for at in ("crops far", "network two-stages, stage 2", "errors", "default mode"):
+    for at in ("crops far", "network two-stages, stage 2", "errors", "coverage of tiny"):
         with pytest.raises(KeyboardInterrupt):
             heart_run(cohort, folder, Stops(at)).work()
         assert not (folder / "near-heart.json").exists()

@@ -195,9 +195,8 @@ class HeartRun:
         if fingerprints.pop(WEIGHTS) != card.weights_sha256:
             raise _step_missing("the errors were measured with other networks", "errors")
         calibration, covariances = self.recipe.calibration, {mode: self._covariance(mode) for mode in MODES}
-        for mode, covariance in covariances.items():
-            for group in covariance.groups:
-                self.report.say(f"{mode} mode, {group.line}")
+        for group in (*covariances[DEFAULT].groups, *covariances[QUICK].groups):
+            self.report.say(f"coverage of {group.line}")
         card = replace(
             card,
             errors=covariances[DEFAULT].matrix,
