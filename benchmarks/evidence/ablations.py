@@ -40,9 +40,9 @@ from ablation_rows import BASE, HEADERS, NEAR, ROWS, SEED, TRUE, Told, Variant, 
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name, simulate_case
 from mureg.comparison import target_registration_error_mm
-from mureg.comparison.methods import Found, Method, register
+from mureg.comparison.methods import Method, MethodPose, register
 from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_difference, mean
-from mureg.comparison.table import Line, Table
+from mureg.comparison.table import Line, ResultTable
 from mureg.geometry import RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.registration.network import NetworkRegistrar, shipped
@@ -123,10 +123,10 @@ def near(case: Case, index: int) -> RigidTransform:
     return case.truth.ct_from_spect @ RigidTransform.from_six(NEAR_MM * shift, NEAR_DEG * angles, middle)
 
 
-def find(name: str, variant: Variant, case: Case, index: int, told: Told) -> Found:
+def find(name: str, variant: Variant, case: Case, index: int, told: Told) -> MethodPose:
     """The pose by one registrar, with the start's seconds where there is one."""
 
-    def by(registrar: Any) -> Found:
+    def by(registrar: Any) -> MethodPose:
         return register(
             Method(name, "", registrar), PreparedStudy(case.uncorrected, told.maps, told.acquisition), Path()
         )
@@ -176,7 +176,7 @@ def simulated(world: CohortSettings, index: int) -> Case:
 
 def run(name: str, options: argparse.Namespace) -> None:
     """All rows of one case before the next, so that a run which is stopped has measured them on the same cases."""
-    table = Table(options.output / f"{name}.csv", Measured)
+    table = ResultTable(options.output / f"{name}.csv", Measured)
     for index in range(options.first, options.first + options.cases):
         for row in rows_of(name, options.rows):
             world = ROWS[row].world(base())
@@ -235,7 +235,7 @@ def show(output: Path) -> None:
         if path.exists():
             columns = [*COLUMNS, *(["stayed"] if name == LIKELIHOOD else [])]
             print(f"\n{name}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-            print("\n".join(summary(name, Table(path, Measured).rows)))
+            print("\n".join(summary(name, ResultTable(path, Measured).rows)))
 
 
 def main(arguments: list[str] | None = None) -> int:

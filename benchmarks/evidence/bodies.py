@@ -27,7 +27,7 @@ from mureg.geometry.rigid import Triple
 from mureg.io import read_ct
 from mureg.io.nifti import read_nifti
 from mureg.simulate.anatomy import Anatomy
-from mureg.simulate.breathing import Array, Breathing, BreathingRange, Pose
+from mureg.simulate.breathing import Array, Breathing, BreathingRange, BreathPose
 from mureg.simulate.ct_anatomy import CtAnatomy, CtBase, CtLandmarks, load_landmarks
 from mureg.simulate.misalignment import MotionRange
 from mureg.simulate.torso import TorsoRange
@@ -86,7 +86,7 @@ class MovingPatient(Breathing):
 
     drift: bool = False
 
-    def poses(self, n_views: int) -> tuple[list[Pose], Array]:
+    def poses(self, n_views: int) -> tuple[list[BreathPose], Array]:
         if not self.drift:
             return super().poses(n_views)
         still, shares = replace(self, drift=False, shift_mm=(0.0, 0.0, 0.0)).poses(n_views)
@@ -95,7 +95,7 @@ class MovingPatient(Breathing):
         place = (np.arange(n_views) + 0.5) / n_views * (n - 1)
         weights = np.clip(1.0 - np.abs(place[:, None] - np.arange(n)), 0.0, None)
         poses = [
-            Pose(pose.breath, tuple((shift * k / (n - 1)).tolist()))  # type: ignore[arg-type]
+            BreathPose(pose.breath, tuple((shift * k / (n - 1)).tolist()))  # type: ignore[arg-type]
             for k in range(n)
             for pose in still
         ]

@@ -44,10 +44,10 @@ from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.cohort.store.cohort import CASES, Cohort, read_case
 from mureg.comparison import ACTION_LIMIT_MM, motion_errors, share_above, target_registration_error_mm
 from mureg.comparison.measure import origin
-from mureg.comparison.methods import KNOWN, ORACLE, Found, Method, register
+from mureg.comparison.methods import KNOWN, ORACLE, Method, MethodPose, register
 from mureg.comparison.peers import PEERS, Ants, Elastix
 from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_difference, mean, percentile_95
-from mureg.comparison.table import Line, Table
+from mureg.comparison.table import Line, ResultTable
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.jobs.tasks import shared_out
@@ -131,10 +131,10 @@ class Row(Line):
         return self.status != "done"
 
 
-def find(method: Method, case: Case, maps: AttenuationMaps | Found | None) -> Found:
+def find(method: Method, case: Case, maps: AttenuationMaps | MethodPose | None) -> MethodPose:
     """Register one case one way; `maps` says instead why there are none, and is not looked at without registration."""
     if method.name in KNOWN:
-        return Found(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, "")
+        return MethodPose(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, "")
     if not isinstance(maps, AttenuationMaps):
         return maps
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
@@ -149,11 +149,11 @@ def measure(task: tuple[Path, str, list[Method]]) -> list[Row]:
         try:
             maps = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0]
         except MuregError as problem:
-            maps = Found(None, 0.0, f"mureg {mureg.__version__}", "refused", str(problem))
+            maps = MethodPose(None, 0.0, f"mureg {mureg.__version__}", "refused", str(problem))
     return [_row(case, folder, cohort, method, find(method, case, maps)) for method in methods]
 
 
-def _row(case: Case, folder: Path, cohort: str, method: Method, found: Found) -> Row:
+def _row(case: Case, folder: Path, cohort: str, method: Method, found: MethodPose) -> Row:
     truth, headers = case.truth, RigidTransform.identity()
     taken = headers if found.ct_from_spect is None else found.ct_from_spect
     shifts, angles = motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
@@ -180,7 +180,7 @@ def chosen_cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Path]]:
             yield name, folder / CASES / case
 
 
-def measure_all(cases: list[tuple[str, Path]], methods: list[Method], table: Table[Row], jobs: int) -> list[Row]:
+def measure_all(cases: list[tuple[str, Path]], methods: list[Method], table: ResultTable[Row], jobs: int) -> list[Row]:
     """Measure what is missing in the table; returns the rows of these cases and methods alone."""
     asked = {(cohort, folder.name, m.name, m.settings) for cohort, folder in cases for m in methods}
     missing = {
@@ -270,7 +270,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if seen := [folder.name for _, folder in cases if origin(folder) in tuned_on]:
         sys.exit(f"the peers were tuned on {len(seen)} of these cases ({', '.join(seen[:3])}, ...): evaluate on others")
     methods = [method_of(name, settings[name]) for name in arguments.registrars]
-    rows = measure_all(cases, methods, Table(arguments.output / "cases.csv", Row), arguments.jobs)
+    rows = measure_all(cases, methods, ResultTable(arguments.output / "cases.csv", Row), arguments.jobs)
     _write(arguments.output / "levels.md", summary(rows, arguments.registrars))
 
 
@@ -283,7 +283,7 @@ def tune(arguments: argparse.Namespace) -> None:
         for name in peers
         for values in itertools.product(*GRIDS[name].values())
     ]
-    rows = measure_all(cases, methods, Table(arguments.output / "cases.csv", Row), arguments.jobs)
+    rows = measure_all(cases, methods, ResultTable(arguments.output / "cases.csv", Row), arguments.jobs)
     text = ["# Settings of the peers, tried on other cases than those evaluated\n"]
     best: dict[str, Any] = {"tuned_on": sorted({origin(folder) for _, folder in cases})}
     for name in peers:

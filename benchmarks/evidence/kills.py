@@ -32,7 +32,7 @@ from mureg.batch import run as batches
 from mureg.files import atomic
 from mureg.files.output import claimed
 from mureg.io import read_study
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 from mureg.jobs.pool import Done
 from mureg.pipeline import StudySettings, examine
 from mureg.registration import NearHeart
@@ -56,7 +56,7 @@ class Writer:
 
     assessment: Assessment
 
-    def __call__(self, pair: Pair, folder: Path) -> None:
+    def __call__(self, pair: WorklistEntry, folder: Path) -> None:
         write_folder(self.assessment, folder, pictures=False)
 
     def register(self, out: Path, *, overwrite: bool = False, pictures: bool = False) -> None:
@@ -66,12 +66,12 @@ class Writer:
 
     def batch(self, out: Path) -> None:
         spect, ct = sample_folder() / "spect.dcm", sample_folder() / "ct"
-        pairs = [Pair(f"s{k}", f"line {k + 2}", sample_folder(), spect, ct) for k in range(STUDIES)]
+        pairs = [WorklistEntry(f"s{k}", f"line {k + 2}", sample_folder(), spect, ct) for k in range(STUDIES)]
         batches.all_done = _in_this_process
         batches.run_batch(batches.plan(pairs, out, {}), self)
 
 
-def _in_this_process(work: batches.Work, missing: list[int], *_: object) -> list[Done]:
+def _in_this_process(work: batches.StudyJob, missing: list[int], *_: object) -> list[Done]:
     return [work(index) for index in missing]
 
 

@@ -20,7 +20,7 @@ from mureg.cli.train import Train
 from mureg.cohort.anatomies import patient_name
 from mureg.cohort.settings import load_settings as load_cohort
 from mureg.registration.networks import NETWORKS, n_parameters, preset
-from mureg.training.logs import Row, write_log
+from mureg.training.logs import EpochRow, write_log
 from mureg.training.motion import AsInTheCase
 from mureg.training.settings import as_table, load_settings
 
@@ -130,7 +130,10 @@ def trained(runs) -> None:
     """Leave what mureg train leaves, as far as evidence is made from it."""
     for run in runs:
         run.folder.mkdir(parents=True)
-        write_log([Row(1, 8, 2.0, 0.1, 8.0, 1e-3, 30.0, 0.0), Row(2, 16, 4.0, 0.1, 16.0, 1e-3, 20.0, 0.0)], run.folder)
+        write_log(
+            [EpochRow(1, 8, 2.0, 0.1, 8.0, 1e-3, 30.0, 0.0), EpochRow(2, 16, 4.0, 0.1, 16.0, 1e-3, 20.0, 0.0)],
+            run.folder,
+        )
         did = {"cases": 8, "patients": 4, "epochs": 2, "samples": 16, "seconds": 90.0, "settings_sha256": "of settings"}
         said = {"trained_on": did, "validation": {"heart_mm": 12.5}, "weights_sha256": "of weights"}
         for name in ("best", "last"):

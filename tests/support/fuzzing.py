@@ -22,7 +22,7 @@ import torch
 from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.io import inspect, read_ct, read_gates, read_mu, read_spect
-from mureg.io.worklist.entry import Pair, require_name
+from mureg.io.worklist.entry import WorklistEntry, require_name
 from mureg.io.worklist.find import find_pairs
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
@@ -31,7 +31,7 @@ from support.mutations import seeds, spoiled
 DOORS = ("nm", "ct", "nifti")
 
 
-def pair_up(path: Path) -> tuple[Pair, ...]:
+def pair_up(path: Path) -> tuple[WorklistEntry, ...]:
     """What a batch finds in the folder of a file, each with the fingerprint that it would keep."""
     found = find_pairs(path if path.is_dir() else path.parent)
     for pair in found:
@@ -205,7 +205,7 @@ def _wrong(result: Any) -> str:
             parts = [value.angles_deg, *(p for p in (value.radii_mm, value.view_weights) if p is not None)]
             if not all(np.isfinite(p).all() for p in (*parts, value.centre_mm, value.pixel_mm, value.seconds_per_view)):
                 return "an acquisition with numbers that are not finite"
-        if isinstance(value, Pair):
+        if isinstance(value, WorklistEntry):
             require_name(value.name, value.where)
             if not (value.where + value.problem).isprintable():
                 return f"a study that cannot be printed: {value!r}"

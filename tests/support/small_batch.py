@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from mureg.errors import GeometryError, RegistrationError
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 
 DECISIONS = ("aligned", "moved", "review")
 
 
-def pairs(base: Path, n: int) -> tuple[Pair, ...]:
+def pairs(base: Path, n: int) -> tuple[WorklistEntry, ...]:
     """`n` studies whose files hold nothing."""
     found = []
     for k in range(n):
@@ -25,7 +25,7 @@ def pairs(base: Path, n: int) -> tuple[Pair, ...]:
         (folder / "ct").mkdir(parents=True, exist_ok=True)
         for name in ("spect.dcm", "ct/1.dcm"):
             (folder / name).write_bytes(bytes(k + 1))
-        found.append(Pair(folder.name, f"line {k + 2}", base, folder / "spect.dcm", folder / "ct"))
+        found.append(WorklistEntry(folder.name, f"line {k + 2}", base, folder / "spect.dcm", folder / "ct"))
     return tuple(found)
 
 
@@ -41,7 +41,7 @@ class Pretend:
     wrong: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
 
-    def __call__(self, pair: Pair, folder: Path) -> None:
+    def __call__(self, pair: WorklistEntry, folder: Path) -> None:
         time.sleep(self.seconds)
         (folder / "spect_ac.nii.gz").write_bytes(b"half a result")
         what = dict(self.wrong).get(pair.name, "")

@@ -8,7 +8,7 @@ import torch
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import UNIT_MM
-from mureg.training.examples import Examples, Pair, prepared_pair
+from mureg.training.examples import Examples, TrainingPair, prepared_pair
 from mureg.training.settings import TrainingSettings, settings_from
 from support.phantoms import blobs, voxel_points
 
@@ -17,13 +17,13 @@ SPECT_GRID = Grid.centred((24, 24, 24), (5.0, 5.0, 5.0), (4.0, -7.0, 30.0))
 CT_GRID = Grid.centred((60, 60, 60), (4.0, 4.0, 4.0), (0.0, 0.0, 20.0))
 
 
-def toy_pair(ct_from_spect: RigidTransform, sigma_mm: float = 14.0) -> Pair:
+def toy_pair(ct_from_spect: RigidTransform, sigma_mm: float = 14.0) -> TrainingPair:
     """Blobs about the centre of the SPECT grid, and the same ones where the motion takes them as a map."""
     about = np.asarray(SPECT_GRID.centre_mm)
     spect = blobs(voxel_points(SPECT_GRID) - about, sigma_mm)
     mu = 0.15 * blobs(ct_from_spect.inverse().apply(voxel_points(CT_GRID)) - about, sigma_mm)
     heart = about + np.random.default_rng(0).normal(0.0, 12.0, (70, 3))
-    return Pair(
+    return TrainingPair(
         Volume.from_numpy(3.0 * spect, SPECT_GRID, Quantity.COUNTS),
         Volume.from_numpy(mu, CT_GRID, Quantity.MU_PER_CM),
         ct_from_spect,

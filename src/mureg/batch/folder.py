@@ -17,7 +17,7 @@ from mureg.files.places import strangers
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, differences, read_json
 from mureg.io.results import FOLDER
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.folder import BATCH
 from mureg.results.folder import FILES
 
@@ -64,7 +64,7 @@ def is_study(folder: Path) -> bool:
     return begun and (folder.parent.parent / BATCH).is_file() and not strangers(folder, lambda name: name in known)
 
 
-def check(output: Path, settings: Table, pairs: Sequence[Pair]) -> None:
+def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None:
     """Refuse a folder that was begun with other settings, or holds other studies or things; nothing is written.
 
     Studies may be added to a list, none taken away. Of a damaged ``batch.json`` the studies say what it said.
@@ -98,7 +98,7 @@ def begin(output: Path, settings: Table) -> None:
             scratch.write_text(json.dumps(table, indent=2) + "\n", "utf-8")
 
 
-def failure_of(output: Path, pair: Pair) -> Failure | None:
+def failure_of(output: Path, pair: WorklistEntry) -> Failure | None:
     """Why there is no result, None where nothing failed or nobody can read why."""
     if pair.problem:
         return Failure(pair.problem, pair.exit_code)
@@ -121,7 +121,7 @@ def write_failure(output: Path, name: str, failure: Failure) -> None:
         (scratch / FAILURE).write_text(json.dumps(asdict(failure), indent=2) + "\n", "utf-8")
 
 
-def write_study(folder: Path, pair: Pair, table: Table) -> None:
+def write_study(folder: Path, pair: WorklistEntry, table: Table) -> None:
     """Write ``study.json`` beside the results: from which files they are, and what else the batch must know of it."""
     words = json.dumps({"name": pair.name, **pair.said(), **table}, indent=2, ensure_ascii=False)
     (folder / STUDY).write_text(words + "\n", "utf-8", "surrogateescape")

@@ -15,7 +15,7 @@ import jinja2
 from PIL import Image
 
 from mureg import RESEARCH_USE_ONLY, __version__
-from mureg.batch.rows import Row
+from mureg.batch.rows import StudyRow
 from mureg.files.atomic import writing
 from mureg.files.cells import as_cell
 
@@ -28,7 +28,7 @@ _PICTURE_SIZE, _CHEST = (1500, 1300), (0, 60, 1500, 846)
 """Of the quality picture, and where it shows the map on the SPECT before and after, in pixels."""
 _WIDTH, _QUALITY = 480, 72
 
-COLUMNS: dict[str, Callable[[Row], Any]] = {
+COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
     "study": lambda row: row.study,
     "decision": lambda row: row.decision,
     "reason": lambda row: row.reason,
@@ -54,7 +54,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
 }
 
 
-def write_summary(rows: Sequence[Row], output: Path) -> tuple[Path, Path]:
+def write_summary(rows: Sequence[StudyRow], output: Path) -> tuple[Path, Path]:
     """Write ``summary.csv`` and ``summary.html`` into the batch's folder, each whole or not at all.
 
     Both say the same whoever did the work and however often it was interrupted, but for the columns `TIMES` of the
@@ -75,7 +75,7 @@ def write_summary(rows: Sequence[Row], output: Path) -> tuple[Path, Path]:
     return table, page
 
 
-def as_page(rows: Sequence[Row], output: Path) -> str:
+def as_page(rows: Sequence[StudyRow], output: Path) -> str:
     """The page for people."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["mm"] = lambda value: "" if value is None else f"{value:.1f} mm"
@@ -102,6 +102,6 @@ def thumbnail(picture: Path) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _link(row: Row) -> str:
+def _link(row: StudyRow) -> str:
     """To what there is to look at, from the summary."""
     return quote(f"{row.folder}/{row.page}", errors="surrogateescape") if row.page else ""

@@ -14,7 +14,7 @@ import numpy as np
 from mureg.batch.folder import RESULT, STUDIES, failure_of, read_study_record
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.files.settings import read_json
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 
 FAILED, REFUSED = "failed", "refused"
 _WORST_FIRST = (FAILED, REFUSED, "review", "moved", "by-hand", "aligned")
@@ -26,7 +26,7 @@ Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """One study. None and "" where nothing is known.
 
     Attributes:
@@ -102,11 +102,11 @@ class Result:
         record: ``study.json``.
     """
 
-    row: Row
+    row: StudyRow
     record: Table
 
 
-def rows_of(pairs: Sequence[Pair], output: Path, changed: Collection[str] = ()) -> tuple[Row, ...]:
+def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed: Collection[str] = ()) -> tuple[StudyRow, ...]:
     """What is known of each study: failed ones, those to be looked at, then by interval or shift, then by name.
 
     Studies of one patient stand beside each other, where the worst of them stands.
@@ -119,7 +119,7 @@ def rows_of(pairs: Sequence[Pair], output: Path, changed: Collection[str] = ()) 
     rows = [(_changed(pair, output) if pair.name in changed else row_of(pair, output), pair.patient) for pair in pairs]
     rows.sort(key=lambda both: both[0]._order)
     studies = Counter(patient for _, patient in rows if patient)
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[StudyRow]] = {}
     for row, patient in rows:
         groups.setdefault(patient if studies[patient] > 1 else f"study {row.study}", []).append(row)
     numbers = iter(range(1, len(rows) + 1))
@@ -127,18 +127,18 @@ def rows_of(pairs: Sequence[Pair], output: Path, changed: Collection[str] = ()) 
     return tuple(replace(row, patient=labels.get(key, "")) for key, group in groups.items() for row in group)
 
 
-def row_of(pair: Pair, output: Path) -> Row:
+def row_of(pair: WorklistEntry, output: Path) -> StudyRow:
     """Read a study's ``registration.json``, or why there is none."""
     result = None if pair.problem else known_result(output, pair.name)
     if result is not None:
         return result.row
     failure = failure_of(output, pair)
     if failure is None:
-        return Row(pair.name, FAILED, "no result; give the same command again.", exit_code=1)
+        return StudyRow(pair.name, FAILED, "no result; give the same command again.", exit_code=1)
     decision = REFUSED if failure.exit_code == RefusedError.exit_code else FAILED
     page = _page(output, pair.name)
     folder = f"{STUDIES}/{pair.name}" if page else ""
-    return Row(pair.name, decision, failure.problem, exit_code=failure.exit_code, folder=folder, page=page)
+    return StudyRow(pair.name, decision, failure.problem, exit_code=failure.exit_code, folder=folder, page=page)
 
 
 def known_result(output: Path, name: str) -> Result | None:
@@ -153,26 +153,26 @@ def known_result(output: Path, name: str) -> Result | None:
     return Result(row, record)
 
 
-def _changed(pair: Pair, output: Path) -> Row:
+def _changed(pair: WorklistEntry, output: Path) -> StudyRow:
     other = UsageError(
         "files that are not those it was registered from", "the same contents", "give --retry to register it again"
     )
     page = _page(output, pair.name)
     folder = f"{STUDIES}/{pair.name}" if page else ""
-    return Row(pair.name, FAILED, str(other), exit_code=other.exit_code, folder=folder, page=page)
+    return StudyRow(pair.name, FAILED, str(other), exit_code=other.exit_code, folder=folder, page=page)
 
 
 def _page(output: Path, name: str) -> str:
     return next((page for page in _PAGES if (output / STUDIES / name / page).exists()), "")
 
 
-def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> Row:
+def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> StudyRow:
     mismatch, interval = found.get("mismatch_percent") or {}, found.get("interval_90") or {}
     written, study = str(found.get("decision", "")), found.get("study") or {}
     decision = _FORMER_WORDS.get(written, written)
     move = found.get("move_at_heart") or {}
     mean = move.get("mean_mm") or {}
-    return Row(
+    return StudyRow(
         name,
         decision,
         str(found.get("reason") or ""),

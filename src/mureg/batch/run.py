@@ -25,20 +25,20 @@ from mureg.batch.folder import (
     write_study,
 )
 from mureg.batch.page import write_summary
-from mureg.batch.rows import Row, rows_of
+from mureg.batch.rows import StudyRow, rows_of
 from mureg.batch.states import State, state_of
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing_folder
 from mureg.files.places import refuse_overlap
 from mureg.files.settings import Table
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.folder import BATCH
 from mureg.jobs.pool import Done, all_done
 
 Progress = Callable[[int, int], None]
 """Told how many of the missing studies are done, and how many were missing."""
 
-RegisterOne = Callable[[Pair, Path], None]
+RegisterOne = Callable[[WorklistEntry, Path], None]
 """Registers a study and writes the results into a folder that is there and empty; importable by name."""
 
 
@@ -54,7 +54,7 @@ class Plan:
         inputs: what was given beside the studies themselves: their folder, or the list of them.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[WorklistEntry, ...]
     stamps: tuple[str, ...]
     output: Path
     settings: Table
@@ -77,7 +77,7 @@ class Plan:
         RUN.refuse(self.output, self.inputs)
 
 
-def plan(pairs: Sequence[Pair], output: Path, settings: Table, inputs: Sequence[Path] = ()) -> Plan:
+def plan(pairs: Sequence[WorklistEntry], output: Path, settings: Table, inputs: Sequence[Path] = ()) -> Plan:
     """Look at the files of every study; nothing is written.
 
     Args:
@@ -114,14 +114,14 @@ class BatchRun:
         files: the summary as CSV and HTML.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[StudyRow, ...]
     made: int
     already: int
     seconds: float
     files: tuple[Path, ...]
 
     @property
-    def failed(self) -> tuple[Row, ...]:
+    def failed(self) -> tuple[StudyRow, ...]:
         """Studies without a result that could be used."""
         return tuple(row for row in self.rows if row.is_failed)
 
@@ -158,7 +158,7 @@ def run_batch(
     with RUN.claimed(output):
         states = planned.states()
         begin(output, planned.settings)
-        work = Work(planned.pairs, planned.stamps, output, register, settings_sha256(planned.settings))
+        work = StudyJob(planned.pairs, planned.stamps, output, register, settings_sha256(planned.settings))
         wanted = ("missing", "failed", "changed") if retry else ("missing",)
         missing = [index for index, state in enumerate(states) if state in wanted]
         results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None), work.remember)
@@ -170,7 +170,7 @@ def run_batch(
 
 
 @dataclass(frozen=True)
-class Work:
+class StudyJob:
     """Everything a worker must know; called with the number of a study.
 
     Attributes:
@@ -179,7 +179,7 @@ class Work:
         version: of the mureg that the batch was begun with.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[WorklistEntry, ...]
     stamps: tuple[str, ...]
     output: Path
     register: RegisterOne
@@ -242,7 +242,7 @@ def _failure(problem: Exception, stamp: str, fingerprint: str) -> Failure:
     return Failure(" ".join(f"{type(problem).__name__}: {problem}".split()), 1, stamp, fingerprint)
 
 
-def _stamped(pair: Pair) -> tuple[Pair, str]:
+def _stamped(pair: WorklistEntry) -> tuple[WorklistEntry, str]:
     """The pair and the stamp of its files, or what keeps them from being listed."""
     if pair.problem:
         return pair, ""
@@ -250,10 +250,10 @@ def _stamped(pair: Pair) -> tuple[Pair, str]:
         return pair, pair.stamp()
     except (MuregError, OSError) as problem:
         refusal = problem if isinstance(problem, MuregError) else _gone(pair, problem)
-        return Pair(pair.name, pair.where, pair.base, problem=str(refusal), exit_code=refusal.exit_code), ""
+        return WorklistEntry(pair.name, pair.where, pair.base, problem=str(refusal), exit_code=refusal.exit_code), ""
 
 
-def _gone(pair: Pair, problem: OSError) -> UnreadableInputError:
+def _gone(pair: WorklistEntry, problem: OSError) -> UnreadableInputError:
     return UnreadableInputError(
         f"the files of {pair.name!r} cannot be listed ({problem.strerror})", "files that stay", "check the path"
     )

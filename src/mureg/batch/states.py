@@ -8,14 +8,14 @@ from typing import Literal
 from mureg.batch.folder import failure_of
 from mureg.batch.rows import known_result
 from mureg.errors import MuregError
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 
 State = Literal["done", "failed", "missing", "changed", "impossible"]
 """Registered; failed before; yet to be done, also since its records are damaged; registered from other files than those
 that are there now; not even begun, for its SPECT and CT are not known."""
 
 
-def state_of(output: Path, pair: Pair, stamp: str) -> State:
+def state_of(output: Path, pair: WorklistEntry, stamp: str) -> State:
     """How far a study has come; one that failed with other files than those that are there now is missing.
 
     Files whose names, sizes and times are the same are taken for the same; else their contents decide.
@@ -37,7 +37,7 @@ def state_of(output: Path, pair: Pair, stamp: str) -> State:
     return "failed" if _same(pair, stamp, failure.stamp, failure.fingerprint) else "missing"
 
 
-def _same(pair: Pair, stamp: str, stamp_then: object, fingerprint_then: object) -> bool:
+def _same(pair: WorklistEntry, stamp: str, stamp_then: object, fingerprint_then: object) -> bool:
     if stamp == stamp_then:
         return True
     try:

@@ -22,7 +22,7 @@ from mureg.cli.progress import counting
 from mureg.cli.register import Manner, Register, carried_out
 from mureg.errors import printable
 from mureg.files.places import refuse_overlap
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.find import find_pairs
 
 SOME_FAILED = 5
@@ -37,7 +37,7 @@ _SAYS: dict[State, str] = {
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchOptions:
     """Register many studies. The same command continues a run that was stopped. Research use only.
 
     Attributes:
@@ -72,7 +72,7 @@ class RegisterPair:
     algorithms: Algorithms
     device: Device = "auto"
 
-    def __call__(self, pair: Pair, folder: Path) -> None:
+    def __call__(self, pair: WorklistEntry, folder: Path) -> None:
         """Read, run, write into `folder`, all in one thread."""
         assert pair.spect is not None
         common = Common(device=self.device, threads=1)
@@ -90,12 +90,12 @@ class RegisterPair:
         carried_out(options, self.algorithms, common.prepare(), lambda _step: None)
 
 
-OPTIONS = Batch
+OPTIONS = BatchOptions
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, find, show, register what is missing, sum up. Exit code 5 where some studies failed."""
-    options = parse("batch", arguments, Batch)
+    options = parse("batch", arguments, BatchOptions)
     messages, algorithms = options.messages, options.manner.algorithms()
     inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
     refuse_overlap(options.output, inputs)  # folders of studies may be links

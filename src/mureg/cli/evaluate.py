@@ -22,7 +22,7 @@ from mureg.comparison.markdown import name_of, warnings
 from mureg.comparison.methods import choose
 from mureg.comparison.protocol import FIGURES, FOLDER, Comparison, compare
 from mureg.comparison.settings import Selection, Settings, Split, changed, read_settings
-from mureg.comparison.summary import Summary
+from mureg.comparison.summary import MethodSummary
 from mureg.errors import UsageError
 
 SOME_FAILED = 5
@@ -125,7 +125,9 @@ def _selection(options: Evaluate) -> Selection:
     return Selection(options.split, options.skip, options.limit, options.images, options.classical)
 
 
-def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pictures: list[Path]) -> dict[str, Any]:
+def _answer(
+    comparison: Comparison, summaries: list[MethodSummary], output: Path, pictures: list[Path]
+) -> dict[str, Any]:
     return {
         "output": str(output),
         "cases": len(comparison.folders),
@@ -143,7 +145,7 @@ def _answer(comparison: Comparison, summaries: list[Summary], output: Path, pict
     }
 
 
-def _lines(comparison: Comparison, summaries: list[Summary], output: Path) -> Iterator[str]:
+def _lines(comparison: Comparison, summaries: list[MethodSummary], output: Path) -> Iterator[str]:
     yield f"measured   {comparison.measured} of {len(comparison.rows)} rows; the others were done before"
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):

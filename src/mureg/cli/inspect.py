@@ -15,7 +15,7 @@ from mureg.cli.help import Flat
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign_file, refuse_overlap
 from mureg.geometry import Volume
-from mureg.io import Found, inspect
+from mureg.io import InspectedImage, inspect
 from mureg.recon import Osem
 from mureg.recon.images import reconstruct
 from mureg.report.pictures.quality import thumbnail
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if usable else 4
 
 
-def _drawn(usable: Sequence[Found], output: Path, options: Inspect) -> list[Path]:
+def _drawn(usable: Sequence[InspectedImage], output: Path, options: Inspect) -> list[Path]:
     """Draw the three planes of each; the files."""
     with claimed(output, [options.path]):
         pictures = [numbered(output, k) for k in range(len(usable))]
@@ -77,7 +77,7 @@ def numbered(path: Path, k: int) -> Path:
     return path if k == 0 else path.with_name(f"{path.stem}-{k + 1}{path.suffix}")
 
 
-def _as_volume(found: Found) -> Volume:
+def _as_volume(found: InspectedImage) -> Volume:
     """What can be drawn: the volume itself, or a quick uncorrected reconstruction of projections."""
     if isinstance(found.loaded, Acquisition):
         quick = Osem(iterations=2, subsets=min(10, found.loaded.n_views))
@@ -86,7 +86,7 @@ def _as_volume(found: Found) -> Volume:
     return found.loaded
 
 
-def _lines(found: Found) -> Iterator[str]:
+def _lines(found: InspectedImage) -> Iterator[str]:
     yield f"{found.kind}: {found.name or 'without description'} ({found.files} file{'s' * (found.files != 1)})"
     for name, value in found.facts.items():
         if value not in (None, ""):

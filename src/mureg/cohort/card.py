@@ -29,7 +29,7 @@ _MOST_WORDS = 20
 
 
 @dataclass(frozen=True)
-class Summary:
+class CohortSummary:
     """What the card says.
 
     Attributes:
@@ -74,7 +74,7 @@ def write_card(
 
 def _summary(
     settings: CohortSettings, cohort: Cohort, n_cases: int, failed: Sequence[Done], shares: Mapping[str, float]
-) -> Summary:
+) -> CohortSummary:
     facts = _facts(cohort)
     numbers = {name: values for name, values in facts.items() if are_numbers(values)}
     there, did_fail = set(cohort.names), {one.name for one in failed}
@@ -100,7 +100,7 @@ def _summary(
         "numbers": {name: _quantiles(values) for name, values in numbers.items()},
         "words": {name: _counts(values) for name, values in facts.items() if name not in numbers},
     }
-    return Summary(tables, facts)
+    return CohortSummary(tables, facts)
 
 
 def _facts(cohort: Cohort) -> Facts:

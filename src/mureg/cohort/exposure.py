@@ -17,15 +17,15 @@ from mureg.cohort.settings import CohortSettings
 from mureg.geometry import Grid, RigidTransform
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Anatomy
-from mureg.simulate.breathing import Breathing, Pose, shifted
+from mureg.simulate.breathing import Breathing, BreathPose, shifted
 from mureg.simulate.collimators import low_energy_collimator
 from mureg.simulate.ct_scan import CtScan
 from mureg.simulate.gamma_camera import GammaCamera
 from mureg.simulate.hot_spots import with_hot_spots
-from mureg.simulate.misalignment import Motion
-from mureg.simulate.orbit import WINDOWS, Orbit, reach_of_skin
+from mureg.simulate.misalignment import PatientMotion
+from mureg.simulate.orbit import WINDOWS, SimulatedOrbit, reach_of_skin
 from mureg.simulate.photons import primary_share
-from mureg.simulate.table import Table
+from mureg.simulate.table import PatientTable
 from mureg.simulate.tracer import Tracer
 
 CENTRE_MM: Triple = (0.0, 0.0, 0.0)
@@ -38,7 +38,7 @@ _STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class CaseDraw:
     """Everything that chance decides about a case, before anything is rendered or counted.
 
     Attributes:
@@ -50,9 +50,9 @@ class Drawn:
     anatomy: Anatomy
     tracer: Tracer
     breathing: Breathing
-    motion: Motion
+    motion: PatientMotion
     ct_from_patient: RigidTransform
-    table: Table
+    table: PatientTable
     scan: CtScan
 
     @property
@@ -71,7 +71,7 @@ def generator(settings: CohortSettings, stream: str, index: int) -> np.random.Ge
     return np.random.default_rng([settings.seed, 1 + _STREAMS.index(stream), index])
 
 
-def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Drawn:
+def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> CaseDraw:
     """Decide everything about a case that does not depend on what the camera sees."""
     anatomy = anatomy_of(settings, index, ct_folder)
     placing = generator(settings, "placement", index)
@@ -83,11 +83,11 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
     heart = np.asarray(anatomy.ventricle.centre_mm)
     ct_from_patient = RigidTransform.from_six(off_centre - (0.0, 0.0, heart[2]), roll, CENTRE_MM)
     heart_z = float(ct_from_patient.apply(heart)[2])
-    return Drawn(
+    return CaseDraw(
         anatomy,
         settings.tracer.draw(generator(settings, "tracer", index)),
         settings.breathing.draw(generator(settings, "breathing", index)),
-        Motion() if still else motion,
+        PatientMotion() if still else motion,
         ct_from_patient,
         settings.table.draw(generator(settings, "table", index), anatomy.back_mm + float(off_centre[1])),
         settings.ct.draw(generator(settings, "ct", index), heart_z),
@@ -110,9 +110,9 @@ class Exposure:
         scatter: those of them that were scattered.
     """
 
-    drawn: Drawn
-    orbit: Orbit
-    poses: list[Pose]
+    drawn: CaseDraw
+    orbit: SimulatedOrbit
+    poses: list[BreathPose]
     shares: npt.NDArray[np.float64]
     grid: Grid
     mu: Float[Tensor, "pose x y z"]
@@ -122,7 +122,7 @@ class Exposure:
 
 
 def exposure(
-    settings: CohortSettings, index: int, ct_folder: Path | None = None, drawn: Drawn | None = None
+    settings: CohortSettings, index: int, ct_folder: Path | None = None, drawn: CaseDraw | None = None
 ) -> Exposure:
     """Render the patient in every state and expect what the camera counts, without noise.
 
@@ -148,7 +148,7 @@ def exposure(
     return Exposure(drawn, orbit, poses, shares, grid, mu, activity, expected * scale, scatter * scale)
 
 
-def _emission_grid(drawn: Drawn, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:
+def _emission_grid(drawn: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:
     """A grid that holds body and table whole across the detector's rows, and how far the skin reaches."""
     height = settings.orbit.matrix * settings.orbit.pixel_mm + 2 * _BEYOND_ROWS_MM
     shape = [int(np.ceil(extent / _COARSE_MM)) for extent in (_WIDEST_MM, _DEEPEST_MM, height)]
@@ -167,7 +167,7 @@ def _emission_grid(drawn: Drawn, settings: CohortSettings) -> tuple[Grid, npt.ND
 
 
 def _render(
-    drawn: Drawn, poses: list[Pose], grid: Grid
+    drawn: CaseDraw, poses: list[BreathPose], grid: Grid
 ) -> tuple[Float[Tensor, "pose x y z"], Float[Tensor, "pose x y z"]]:
     """Attenuation of body and table, and activity, in every pose."""
     mu, activity = [], []
@@ -182,7 +182,7 @@ def _render(
     return torch.stack(mu), torch.stack(activity)
 
 
-def _camera(settings: CohortSettings, drawn: Drawn, orbit: Orbit, grid: Grid) -> GammaCamera:
+def _camera(settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, grid: Grid) -> GammaCamera:
     n, pixel_mm = settings.orbit.matrix, settings.orbit.pixel_mm
     collimator = low_energy_collimator(drawn.scan.manufacturer)
     return GammaCamera(grid, orbit.angles_deg, orbit.radii_mm, CENTRE_MM[:2], n, n, pixel_mm, CENTRE_MM[2], collimator)

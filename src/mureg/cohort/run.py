@@ -12,7 +12,7 @@ from mureg.cohort.record import FOLDER, begin
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import simulate_case
 from mureg.cohort.store.cohort import SHARES, check_shares
-from mureg.cohort.work import Simulate, Work
+from mureg.cohort.work import CaseJob, Simulate
 from mureg.errors import UsageError
 from mureg.jobs.pool import Done, all_done
 
@@ -84,7 +84,7 @@ def simulate_cohort(
     output = output.resolve()
     with FOLDER.claimed(output, [ct_folder]):
         n_all = begin(settings, first + n, output, ct_folder)
-        work = Work(settings, output, None if ct_folder is None else ct_folder.resolve(), dicom, simulate)
+        work = CaseJob(settings, output, None if ct_folder is None else ct_folder.resolve(), dicom, simulate)
         done = {index: work.is_done(index) for index in range(first, first + n)}
         missing = [index for index in done if not done[index]]
         try:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mureg import __version__
 from mureg.cohort.anatomies import patient_name
-from mureg.cohort.exposure import CENTRE_MM, Drawn, Exposure, case_name, draw, exposure, generator
+from mureg.cohort.exposure import CENTRE_MM, CaseDraw, Exposure, case_name, draw, exposure, generator
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rebin import rebinned
@@ -22,7 +22,7 @@ from mureg.recon import Osem
 from mureg.recon.images import reconstruct
 from mureg.simulate.anatomy import Points
 from mureg.simulate.breathing import shifted
-from mureg.simulate.orbit import WINDOWS, Orbit
+from mureg.simulate.orbit import WINDOWS, SimulatedOrbit
 from mureg.spect import Acquisition
 from mureg.spect.physics import WITHOUT
 from mureg.study import Case, Ct, Study, Truth
@@ -30,7 +30,7 @@ from mureg.study import Case, Ct, Study, Truth
 _HEART_POINTS, _LIVER_POINTS = 256, 256
 __all__ = [
     "UNCORRECTED",
-    "Drawn",
+    "CaseDraw",
     "Exposure",
     "as_seen",
     "case_name",
@@ -86,7 +86,7 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
 
 
 def _acquisition(
-    settings: CohortSettings, drawn: Drawn, orbit: Orbit, counts: Float[Tensor, "window view row column"]
+    settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, counts: Float[Tensor, "window view row column"]
 ) -> Acquisition:
     return Acquisition(
         counts,
@@ -104,7 +104,7 @@ def _acquisition(
     )
 
 
-def _scan(drawn: Drawn) -> Ct:
+def _scan(drawn: CaseDraw) -> Ct:
     """The CT as its scanner writes it."""
     scan, patient_from_ct = drawn.scan, drawn.ct_from_patient.inverse()
     breaths = drawn.breathing.ct_breaths()
@@ -154,7 +154,7 @@ def as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
     return in_spect, np.mean(placed, axis=0)
 
 
-def _facts(drawn: Drawn, orbit: Orbit, truth: Truth) -> Mapping[str, float | int | str | bool]:
+def _facts(drawn: CaseDraw, orbit: SimulatedOrbit, truth: Truth) -> Mapping[str, float | int | str | bool]:
     """What was drawn, one plain value each."""
     translation, angles = truth.ct_from_spect.six(truth.centre_mm)
     moved = truth.ct_from_spect.apply(truth.heart_points_mm) - truth.heart_points_mm

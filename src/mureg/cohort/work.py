@@ -21,7 +21,7 @@ Simulate = Callable[[CohortSettings, int, Path | None], Case]
 
 
 @dataclass(frozen=True)
-class Work:
+class CaseJob:
     """Everything a worker must know; called with the number of a case.
 
     Attributes:

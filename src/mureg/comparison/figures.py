@@ -15,7 +15,7 @@ from mureg.cohort.store.cohort import read_case
 from mureg.comparison.images import Images
 from mureg.comparison.markdown import name_of
 from mureg.comparison.protocol import Comparison
-from mureg.comparison.rows import Measurement, Row
+from mureg.comparison.rows import Measurement, MethodRow
 from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
@@ -52,7 +52,7 @@ class Shown:
 
     title: str
     images: Images
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
     heart_mm: Triple
 
 
@@ -80,7 +80,7 @@ def comparison_figures(comparison: Comparison, measurement: Measurement, folder:
     return written
 
 
-def _draw(case_folder: Path, rows: tuple[Row, ...], measurement: Measurement, paths: list[Path]) -> None:
+def _draw(case_folder: Path, rows: tuple[MethodRow, ...], measurement: Measurement, paths: list[Path]) -> None:
     case = read_case(case_folder)
     try:
         images = Images.of(case, measurement.attenuation, measurement.osem, measurement.physics)
@@ -208,7 +208,7 @@ def _title(canvas: Canvas, shown: Shown, title: str) -> None:
     canvas.text(canvas.width - _MARGIN, canvas.height - 10, _USE, ha="right", va="bottom", color=FAINT)
 
 
-def _label(canvas: Canvas, row: Row, middle: float, lines: Sequence[str]) -> None:
+def _label(canvas: Canvas, row: MethodRow, middle: float, lines: Sequence[str]) -> None:
     """Name of the method and a few words, beside its panels."""
     parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
     name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))

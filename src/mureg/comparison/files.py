@@ -9,12 +9,12 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.comparison.markdown import tables
 from mureg.comparison.protocol import Comparison
 from mureg.comparison.settings import Settings
-from mureg.comparison.summary import Summary, as_csv, as_json, on_common_cases, summarise
+from mureg.comparison.summary import MethodSummary, as_csv, as_json, on_common_cases, summarise
 from mureg.files.atomic import writing
 from mureg.pipeline import versions
 
 
-def write_summaries(comparison: Comparison, output: Path, settings: Settings) -> list[Summary]:
+def write_summaries(comparison: Comparison, output: Path, settings: Settings) -> list[MethodSummary]:
     """Write summary.csv, summary.json and tables.md, each whole or not at all; return what they say of all cases.
 
     Where some methods have fewer cases than others, a second set says the same over the cases that all have.

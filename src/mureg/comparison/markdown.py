@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from mureg import RESEARCH_USE_ONLY
 from mureg.comparison.methods import BLIND, HEADERS, ORACLE
 from mureg.comparison.metrics import ACTION_LIMIT_MM
-from mureg.comparison.summary import Figure, Summary
+from mureg.comparison.summary import Figure, MethodSummary
 
 Cell = Callable[[Figure], str]
 _NAMES = {HEADERS: "Baseline (no correction)", ORACLE: "Oracle (true transform)"}
 _NOTHING = "–"
 
 
-def tables(summaries: Sequence[Summary], against: str, settings_sha256: str, level: float = 0.95) -> str:
+def tables(summaries: Sequence[MethodSummary], against: str, settings_sha256: str, level: float = 0.95) -> str:
     """Markdown, one section for each cohort.
 
     Args:
@@ -54,7 +54,7 @@ def name_of(method: str) -> str:
     return _NAMES.get(method, method)
 
 
-def warnings(summaries: Sequence[Summary]) -> list[str]:
+def warnings(summaries: Sequence[MethodSummary]) -> list[str]:
     """A sentence for each row that is better than it would be on new cases."""
     return [
         f"{name_of(summary.method)} was trained or chosen on {summary.seen} of the {summary.n} cases of "
@@ -64,11 +64,11 @@ def warnings(summaries: Sequence[Summary]) -> list[str]:
     ]
 
 
-def _spoiled(summaries: list[Summary]) -> str:
+def _spoiled(summaries: list[MethodSummary]) -> str:
     return "".join(f"**{sentence}.**\n" for sentence in warnings(summaries))
 
 
-def _partial(summaries: list[Summary]) -> str:
+def _partial(summaries: list[MethodSummary]) -> str:
     most = max(summary.n for summary in summaries)
     fewer = [f"{name_of(summary.method)} ({summary.n})" for summary in summaries if summary.n < most]
     if not fewer:
@@ -79,7 +79,7 @@ def _partial(summaries: list[Summary]) -> str:
     )
 
 
-def _table_1(summaries: list[Summary]) -> str:
+def _table_1(summaries: list[MethodSummary]) -> str:
     lines = []
     for summary in summaries:
         lines.append(
@@ -117,7 +117,7 @@ def _table_1(summaries: list[Summary]) -> str:
     )
 
 
-def _training(summary: Summary) -> list[str]:
+def _training(summary: MethodSummary) -> list[str]:
     """Seconds for a batch of 4, cases seen, minutes."""
     cost = summary.training
     if cost is None:
@@ -126,7 +126,7 @@ def _training(summary: Summary) -> list[str]:
     return [seconds, f"{cost.samples:,}", f"{cost.minutes:.1f}"]
 
 
-def _table_2(summaries: list[Summary]) -> str:
+def _table_2(summaries: list[MethodSummary]) -> str:
     columns = ("mu_nmse", "mu_nmae", "ac_nmse", "ac_nmae")
     lines = []
     for summary in summaries:
@@ -145,7 +145,7 @@ def _table_2(summaries: list[Summary]) -> str:
     )
 
 
-def _table_3(summaries: list[Summary]) -> str:
+def _table_3(summaries: list[MethodSummary]) -> str:
     lines = []
     for summary in summaries:
         cells = []
@@ -163,7 +163,7 @@ def _table_3(summaries: list[Summary]) -> str:
     )
 
 
-def _liver(summaries: list[Summary]) -> str:
+def _liver(summaries: list[MethodSummary]) -> str:
     """What stands for the liver in these cases."""
     first = max(summaries, key=lambda summary: summary.n)
     ball, points = "a ball that stands for the liver, of which these cases hold no points", "points of the liver"
@@ -172,7 +172,7 @@ def _liver(summaries: list[Summary]) -> str:
     return f"points of the liver in {first.liver_points} of {first.n} cases, a ball that stands for it in the others"
 
 
-def _table_4(summaries: list[Summary]) -> str:
+def _table_4(summaries: list[MethodSummary]) -> str:
     if not any("polar" in summary.figures for summary in summaries):
         return ""
     lines = [
@@ -187,7 +187,7 @@ def _table_4(summaries: list[Summary]) -> str:
     )
 
 
-def _cells(summaries: list[Summary], summary: Summary, column: str, *cells: Cell) -> list[str]:
+def _cells(summaries: list[MethodSummary], summary: MethodSummary, column: str, *cells: Cell) -> list[str]:
     """What is said of a metric, the first in bold where it is the best."""
     figure = summary.figures.get(column)
     if figure is None:
@@ -248,6 +248,6 @@ def _markdown(caption: str, head: list[str], lines: list[list[str]]) -> str:
     return f"{caption}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def _programs(summaries: Sequence[Summary]) -> list[str]:
+def _programs(summaries: Sequence[MethodSummary]) -> list[str]:
     used = dict.fromkeys((name_of(s.method), version) for s in summaries for version in s.versions if version)
     return [f"- {name}: {version}" for name, version in used]

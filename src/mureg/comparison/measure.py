@@ -11,9 +11,9 @@ import numpy as np
 import mureg
 from mureg.cohort.store.cohort import open_case, read_case
 from mureg.comparison.images import Images, mean_normalised, nmae_percent, nmse_percent
-from mureg.comparison.methods import KNOWN, ORACLE, Found, Method, register
+from mureg.comparison.methods import KNOWN, ORACLE, Method, MethodPose, register
 from mureg.comparison.metrics import mean_motion_errors, motion_errors
-from mureg.comparison.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, Row
+from mureg.comparison.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, MethodRow
 from mureg.errors import MuregError, RefusedError
 from mureg.geometry import RigidTransform
 from mureg.geometry.target_error import target_registration_error_mm
@@ -44,7 +44,7 @@ class Task:
     folder: Path
     cohort: str
     methods: tuple[Method, ...]
-    known: Mapping[str, Row]
+    known: Mapping[str, MethodRow]
     images: bool
     measurement: Measurement
     measured_with: str
@@ -60,7 +60,7 @@ class Task:
         )
 
 
-def measure(task: Task) -> list[Row]:
+def measure(task: Task) -> list[MethodRow]:
     """The rows of a case that are new or have new figures."""
     case, settings = read_case(task.folder), task.measurement
     images: Images | None = None
@@ -94,19 +94,21 @@ def origin(folder: Path) -> str:
     return f"{str(sources.get('settings_sha256', folder.parent.parent.name))[:12]}/{sources.get('index', folder.name)}"
 
 
-def _find(method: Method, case: Case, images: Images | None, problem: str, python: Path) -> Found:
+def _find(method: Method, case: Case, images: Images | None, problem: str, python: Path) -> MethodPose:
     if method.name in KNOWN:
         version = f"mureg {mureg.__version__}"
-        return Found(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, version)
+        return MethodPose(
+            case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, version
+        )
     if images is None:
-        return Found(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
+        return MethodPose(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
     if isinstance(method.registrar, NetworkRegistrar):
         return register(method, PreparedStudy(case.uncorrected.to(images.device), images.prepared.maps), python)
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
     return register(method, PreparedStudy(case.uncorrected, images.prepared.maps.to("cpu"), projections), python)
 
 
-def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:
+def _posed(task: Task, case: Case, method: Method, found: MethodPose) -> MethodRow:
     truth = case.truth
     taken = RigidTransform.identity() if found.ct_from_spect is None else found.ct_from_spect
     poses = taken.six(truth.centre_mm), motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
@@ -127,7 +129,7 @@ def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:
         "remainder_mm": truth.remainder_mm,
         "seconds": found.seconds,
     }
-    return Row(
+    return MethodRow(
         cohort=task.cohort,
         case=task.folder.name,
         patient=case.study.patient,
@@ -144,7 +146,7 @@ def _posed(task: Task, case: Case, method: Method, found: Found) -> Row:
     )
 
 
-def _with_map(row: Row, case: Case, images: Images) -> Row:
+def _with_map(row: MethodRow, case: Case, images: Images) -> MethodRow:
     registered, true = images.map_at(row.pose(case.truth.centre_mm)).values, case.truth.mu.values
     return replace(
         row, mu_nmse=_figure(nmse_percent(registered, true)), mu_nmae=_figure(nmae_percent(registered, true))
@@ -173,7 +175,7 @@ class _Reference:
             return cls(images, None, None)
 
 
-def _with_corrected(row: Row, case: Case, reference: _Reference) -> Row:
+def _with_corrected(row: MethodRow, case: Case, reference: _Reference) -> MethodRow:
     image = reference.images.corrected_at(row.pose(case.truth.centre_mm))
     true = reference.images.reference()
     one, other = mean_normalised(image.values), mean_normalised(true.values)

@@ -34,7 +34,7 @@ _WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Found:
+class MethodPose:
     """What a method gave: a pose, or why there is none.
 
     Attributes:
@@ -93,7 +93,7 @@ class Method:
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
 
 
-def register(method: Method, study: PreparedStudy, python: Path) -> Found:
+def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
     """Find ``ct_from_spect`` one way, whatever goes wrong in it; implausible motions are refused, whoever found them.
 
     Args:
@@ -110,33 +110,35 @@ def register(method: Method, study: PreparedStudy, python: Path) -> Found:
     return found if found.ct_from_spect is None else _plausible(found, found.ct_from_spect, study.uncorrected.grid)
 
 
-def _ask(registrar: Any, study: PreparedStudy) -> Found:
+def _ask(registrar: Any, study: PreparedStudy) -> MethodPose:
     version, started = f"mureg {mureg.__version__}", time.process_time()
     try:
         registration = registrar.register(study)
     except MuregError as problem:
-        return Found(None, time.process_time() - started, version, "refused", str(problem))
+        return MethodPose(None, time.process_time() - started, version, "refused", str(problem))
     except Exception as problem:  # whatever it is, it is counted
-        return Found(None, time.process_time() - started, version, "crashed", f"{type(problem).__name__}: {problem}")
-    return Found(registration.ct_from_spect, time.process_time() - started, version)
+        return MethodPose(
+            None, time.process_time() - started, version, "crashed", f"{type(problem).__name__}: {problem}"
+        )
+    return MethodPose(registration.ct_from_spect, time.process_time() - started, version)
 
 
-def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> Found:
+def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> MethodPose:
     programs = process_of(python)
     version = programs.versions[peer.kind]
     answer = programs.register(peer, spect, body)
     if "crashed" in answer:
-        return Found(None, answer["seconds"], version, "crashed", answer["crashed"])
-    return Found(RigidTransform(np.array(answer["matrix"])), answer["seconds"], version)
+        return MethodPose(None, answer["seconds"], version, "crashed", answer["crashed"])
+    return MethodPose(RigidTransform(np.array(answer["matrix"])), answer["seconds"], version)
 
 
-def _plausible(found: Found, pose: RigidTransform, grid: Grid) -> Found:
+def _plausible(found: MethodPose, pose: RigidTransform, grid: Grid) -> MethodPose:
     """The same limits for everybody."""
     limits, shift_mm = MutualInformation(), float(np.linalg.norm(pose.six(grid.centre_mm)[0]))
     if shift_mm <= limits.largest_shift_mm and pose.rotation_deg <= limits.largest_angle_deg:
         return found
     reason = f"moves the map by {shift_mm:.0f} mm and {pose.rotation_deg:.0f} degrees"
-    return Found(None, found.seconds, found.version, "refused", reason)
+    return MethodPose(None, found.seconds, found.version, "refused", reason)
 
 
 def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Method]:

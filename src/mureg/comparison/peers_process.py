@@ -62,20 +62,20 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """What is to be registered; the mask, of the fixed image, may be missing."""
 
     fixed: Image
     moving: Image
     mask: Image | None
 
-    def shifted(self, by_mm: Array) -> Pair:
+    def shifted(self, by_mm: Array) -> ImagePair:
         """Both images elsewhere."""
         mask = None if self.mask is None else self.mask.shifted(by_mm)
-        return Pair(self.fixed.shifted(by_mm), self.moving.shifted(by_mm), mask)
+        return ImagePair(self.fixed.shifted(by_mm), self.moving.shifted(by_mm), mask)
 
 
-def with_elastix(pair: Pair, settings: Settings) -> Array:
+def with_elastix(pair: ImagePair, settings: Settings) -> Array:
     """``ct_from_spect`` by elastix (Klein et al., IEEE Trans Med Imaging 2010)."""
     itk = import_module("itk")
     levels = len(settings["smoothing_mm"])
@@ -130,7 +130,7 @@ def with_elastix(pair: Pair, settings: Settings) -> Array:
     return _matrix(lambda point: transform.TransformPoint(point))
 
 
-def with_ants(pair: Pair, settings: Settings) -> Array:
+def with_ants(pair: ImagePair, settings: Settings) -> Array:
     """``ct_from_spect`` by ANTs (Avants et al., NeuroImage 2011)."""
     ants = import_module("ants")
     ants.config._random_seed = settings["seed"]
@@ -203,7 +203,7 @@ def _matrix(move: Callable[[list[float]], Any]) -> Array:
     return matrix
 
 
-def register(program: str, pair: Pair, settings: Settings) -> Array:
+def register(program: str, pair: ImagePair, settings: Settings) -> Array:
     """``ct_from_spect`` as a 4x4 matrix; both programs work about the middle of the SPECT, wherever that lies."""
     centre_mm = pair.fixed.centre_mm
     found = PROGRAMS[program](pair.shifted(-centre_mm), settings)
@@ -211,12 +211,12 @@ def register(program: str, pair: Pair, settings: Settings) -> Array:
     return found
 
 
-def read_pair(stream: BinaryIO, size: int) -> Pair:
+def read_pair(stream: BinaryIO, size: int) -> ImagePair:
     """The images behind a question."""
     with np.load(io.BytesIO(stream.read(size))) as stored:
         given = [name for name in ("fixed", "moving", "mask") if name in stored]
         images = {name: Image(stored[name], stored[f"{name}_affine"]) for name in given}
-    return Pair(images["fixed"], images["moving"], images.get("mask"))
+    return ImagePair(images["fixed"], images["moving"], images.get("mask"))
 
 
 def warm_up() -> None:
@@ -225,7 +225,7 @@ def warm_up() -> None:
     image = Image(values, np.diag([6.8, 6.8, 6.8, 1.0]))
     mask = Image(np.ones_like(values), image.affine)
     settings = {"bins": 16, "samples": 500, "iterations": 2, "shrink": [1], "smoothing_mm": [0.0], "seed": 1}
-    with_elastix(Pair(image, image, mask), settings)
+    with_elastix(ImagePair(image, image, mask), settings)
 
 
 def main() -> None:

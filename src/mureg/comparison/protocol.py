@@ -10,10 +10,10 @@ from mureg.cohort.store.cohort import CASES, Cohort
 from mureg.comparison.measure import Task, measure
 from mureg.comparison.methods import Method
 from mureg.comparison.peers import Ants, Elastix, refuse_missing
-from mureg.comparison.rows import Row
+from mureg.comparison.rows import MethodRow
 from mureg.comparison.settings import FILE as SETTINGS
 from mureg.comparison.settings import Selection, Settings, refuse_other_measurement, settings_toml, write_settings
-from mureg.comparison.table import Table
+from mureg.comparison.table import ResultTable
 from mureg.errors import UsageError
 from mureg.files.run_folder import RunFolder
 from mureg.jobs.tasks import check_jobs, shared_out
@@ -43,7 +43,7 @@ class Comparison:
         settings_sha256: of the settings file in the output folder.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
     methods: tuple[Method, ...]
     folders: dict[tuple[str, str], Path]
     measured: int
@@ -88,7 +88,7 @@ def compare(
     folders = chosen_cases(cohorts, selection)
     with FOLDER.claimed(output, cohorts):
         refuse_other_measurement(output, settings)
-        table = Table(output / TABLE, Row)
+        table = ResultTable(output / TABLE, MethodRow)
         sha256 = write_settings(settings_toml(settings, methods, cohorts, selection, against), output)
         tasks = []
         for cohort, name, number in ((*key, number) for key, (_, number) in folders.items()):

@@ -41,7 +41,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Row(Line):
+class MethodRow(Line):
     """A line of cases.csv: one case and method.
 
     Attributes:

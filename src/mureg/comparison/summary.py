@@ -14,7 +14,7 @@ from jaxtyping import Float
 from mureg.comparison.budget import Budget
 from mureg.comparison.methods import Method
 from mureg.comparison.metrics import ACTION_LIMIT_MM, share_above
-from mureg.comparison.rows import POINTS, Row
+from mureg.comparison.rows import POINTS, MethodRow
 from mureg.comparison.settings import Resampling
 from mureg.comparison.statistics import (
     bootstrap,
@@ -105,7 +105,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Summary:
+class MethodSummary:
     """One method over one cohort.
 
     Attributes:
@@ -136,11 +136,11 @@ class Summary:
 
 
 def summarise(
-    rows: Sequence[Row],
+    rows: Sequence[MethodRow],
     methods: Sequence[Method],
     against: str,
     resampling: Resampling = Resampling(),  # noqa: B008
-) -> list[Summary]:
+) -> list[MethodSummary]:
     """Sum up every method on every cohort, in the order of the rows' cohorts and of the methods."""
     summaries = []
     for cohort in dict.fromkeys(row.cohort for row in rows):
@@ -153,9 +153,9 @@ def summarise(
     return summaries
 
 
-def on_common_cases(rows: Sequence[Row]) -> list[Row]:
+def on_common_cases(rows: Sequence[MethodRow]) -> list[MethodRow]:
     """The rows of the cases that every method of a cohort has, under a name that says how many; none where all do."""
-    common: list[Row] = []
+    common: list[MethodRow] = []
     for cohort in dict.fromkeys(row.cohort for row in rows):
         of_cohort = [row for row in rows if row.cohort == cohort]
         methods: dict[str, set[str]] = {}
@@ -169,13 +169,13 @@ def on_common_cases(rows: Sequence[Row]) -> list[Row]:
     return common
 
 
-def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resampling) -> Summary:
+def _summary(own: list[MethodRow], method: Method, other: list[MethodRow], resampling: Resampling) -> MethodSummary:
     figures = {}
     for metric in METRICS:
         figure = _figure(own, other, metric, resampling)
         if figure is not None:
             figures[metric.column] = figure
-    return Summary(
+    return MethodSummary(
         own[0].cohort,
         method.name,
         len(own),
@@ -191,7 +191,7 @@ def _summary(own: list[Row], method: Method, other: list[Row], resampling: Resam
     )
 
 
-def _figure(own: list[Row], other: list[Row], metric: Metric, resampling: Resampling) -> Figure | None:
+def _figure(own: list[MethodRow], other: list[MethodRow], metric: Metric, resampling: Resampling) -> Figure | None:
     measured = {row.case: row for row in own if math.isfinite(getattr(row, metric.column))}
     if not measured:
         return None
@@ -228,11 +228,11 @@ def _figure(own: list[Row], other: list[Row], metric: Metric, resampling: Resamp
     )
 
 
-def _values(rows: list[Row], metric: Metric) -> Float[np.ndarray, " case"]:
+def _values(rows: list[MethodRow], metric: Metric) -> Float[np.ndarray, " case"]:
     return np.abs(np.array([getattr(row, metric.column) for row in rows], dtype=np.float64))
 
 
-def as_csv(summaries: Sequence[Summary]) -> str:
+def as_csv(summaries: Sequence[MethodSummary]) -> str:
     """One line for each figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -246,7 +246,7 @@ def as_csv(summaries: Sequence[Summary]) -> str:
     return text.getvalue()
 
 
-def as_json(summaries: Sequence[Summary]) -> list[object]:
+def as_json(summaries: Sequence[MethodSummary]) -> list[object]:
     """The same, nested, with null for what there is not."""
     return [_plain(asdict(summary)) for summary in summaries]
 

@@ -30,7 +30,7 @@ class Line(ABC):
 L = TypeVar("L", bound=Line)
 
 
-class Table(Generic[L]):
+class ResultTable(Generic[L]):
     """A CSV file with one line for each measurement: read once, then only appended to.
 
     Each append is on the disk when it returns. Half a line at the end, left by a run that was killed, is dropped.

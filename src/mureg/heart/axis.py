@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 from mureg.errors import RefusedError, UsageError
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
-from mureg.heart.axis_search import Cup, Drawn, base_mm, draw
+from mureg.heart.axis_search import Cup, DrawnCup, base_mm, draw
 from mureg.heart.find import ventricle_places
 from mureg.heart.ventricle import LeftVentricle
 
@@ -120,7 +120,7 @@ def _sized(spect: Volume, cup: Cup) -> LeftVentricle:
     return LeftVentricle(_triple(middle), _triple(cup.direction), length, radius, _USUAL_WALL_MM)
 
 
-def _confidence(found: Sequence[Drawn]) -> float:
+def _confidence(found: Sequence[DrawnCup]) -> float:
     """High where the surface looks much like a wall, lies in what is bright, and most starts nearby ended at it."""
     best = found[0]
     near = [one for one in found if np.linalg.norm(one.cup.centre_mm - best.cup.centre_mm) < _SAME_HEART_MM]

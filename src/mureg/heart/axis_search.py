@@ -93,7 +93,7 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnCup:
     """A surface drawn to an image.
 
     Attributes:
@@ -107,7 +107,7 @@ class Drawn:
     spread_mm: float
 
 
-def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -> list[Drawn]:
+def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -> list[DrawnCup]:
     """Draw surfaces from several places and directions; the one most like a ventricle first.
 
     Args:
@@ -118,7 +118,7 @@ def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -
     image = Sampled.of(spect)
     directions = [along] if along is not None else [np.asarray(d) / np.linalg.norm(d) for d in _DIRECTIONS]
 
-    def drawn(start: Triple, direction: Vector, behind_mm: float, windows_mm: Sequence[float]) -> Drawn:
+    def drawn(start: Triple, direction: Vector, behind_mm: float, windows_mm: Sequence[float]) -> DrawnCup:
         cup = Cup(np.asarray(start) - behind_mm * direction, direction, _CAP_MM, _RADIUS_MM)
         return _drawn(image, cup, windows_mm, along is not None)
 
@@ -154,15 +154,15 @@ class Sampled:
         return sampled
 
 
-def _drawn(image: Sampled, cup: Cup, windows_mm: Sequence[float], on_line: bool) -> Drawn:
-    best = Drawn(cup, -1.0, _FAR_MM)
+def _drawn(image: Sampled, cup: Cup, windows_mm: Sequence[float], on_line: bool) -> DrawnCup:
+    best = DrawnCup(cup, -1.0, _FAR_MM)
     for number, window_mm in enumerate(windows_mm):
         points, weights = _brightest(image, cup, window_mm)
         if not weights.sum() > 0.0:
             break
         cup, spread = _fitted(cup, points, weights, on_line)
         if number >= _ROUGH and (likeness := _likeness(image, cup)) > best.likeness:
-            best = Drawn(cup, likeness, spread)
+            best = DrawnCup(cup, likeness, spread)
     return best
 
 

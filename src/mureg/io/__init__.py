@@ -18,7 +18,7 @@ from mureg.io.dicom.patient_identity import identity_of
 from mureg.io.dicom.times import time_notes
 from mureg.io.input_paths import require_path
 from mureg.io.inputs import DicomInputs, dicom_inputs
-from mureg.io.inspection import Found, Inspection, inspect
+from mureg.io.inspection import InspectedImage, Inspection, inspect
 from mureg.io.maps import choose_map_objects, load_map
 from mureg.io.nifti import is_nifti, read_nifti, read_nifti_with_notes, write_nifti
 from mureg.io.nm.choose import PROJECTIONS, choose_nm, choose_spect, load_gates, load_nm
@@ -33,7 +33,7 @@ from mureg.study import Ct, Source, Study
 __all__ = [
     "DicomInputs",
     "DicomResult",
-    "Found",
+    "InspectedImage",
     "Inspection",
     "dicom_inputs",
     "inspect",

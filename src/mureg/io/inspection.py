@@ -27,7 +27,7 @@ from mureg.study import Ct
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class InspectedImage:
     """One series, object or file.
 
     Attributes:
@@ -61,7 +61,7 @@ class Inspection:
     """Everything found at a path, by its last name."""
 
     path: str
-    found: tuple[Found, ...]
+    found: tuple[InspectedImage, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, without the loaded objects."""
@@ -165,7 +165,7 @@ def volume_facts(volume: Volume) -> dict[str, Any]:
     }
 
 
-def _ct(series: DicomSeries, n_localizers: int) -> Found:
+def _ct(series: DicomSeries, n_localizers: int) -> InspectedImage:
     dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
     base = ("CT", series.description, series.uid, len(series.files))
     try:
@@ -173,24 +173,26 @@ def _ct(series: DicomSeries, n_localizers: int) -> Found:
             own = own_notes(series.files[0].header, "the CT")
         ct: Ct = read_ct_series(series, (*dropped, *own)).with_scale_checked()
     except MuregError as refusal:
-        return _map_as_ct(series) or Found(*base, notes=dropped, refusal=str(refusal))
+        return _map_as_ct(series) or InspectedImage(*base, notes=dropped, refusal=str(refusal))
     scanner = {"kvp": ct.kvp, "manufacturer": ct.manufacturer, "model": ct.model}
-    return Found(
+    return InspectedImage(
         *base, {"slices": ct.volume.grid.shape[2], **volume_facts(ct.volume), **scanner}, ct.notes, loaded=ct.volume
     )
 
 
-def _map_as_ct(series: DicomSeries) -> Found | None:
+def _map_as_ct(series: DicomSeries) -> InspectedImage | None:
     """An attenuation map that is stored as CT images, None where the values are none."""
     try:
         volume, notes = load_map(MapObjects(series.files, series))
     except MuregError:
         return None
     facts = {"slices": volume.grid.shape[2], **volume_facts(volume)}
-    return Found("attenuation map", series.description, series.uid, len(series.files), facts, notes, loaded=volume)
+    return InspectedImage(
+        "attenuation map", series.description, series.uid, len(series.files), facts, notes, loaded=volume
+    )
 
 
-def _nm(one: DicomSeries) -> Found:
+def _nm(one: DicomSeries) -> InspectedImage:
     header = one.files[0].header
     kind = nm_kind(header)
     name, n_files = one.description or one.files[0].path.name, len(one.files[0].paths)
@@ -205,16 +207,18 @@ def _nm(one: DicomSeries) -> Found:
         loaded, notes = load_nm(one.files[0])
         notes = (*marks, *notes)
     except MuregError as refusal:
-        return Found(word, name, one.uid, n_files, frames, refusal=str(refusal))
+        return InspectedImage(word, name, one.uid, n_files, frames, refusal=str(refusal))
     if isinstance(loaded, Acquisition):
-        return Found(word, name, one.uid, n_files, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded)
-    return Found(word, name, one.uid, n_files, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
+        return InspectedImage(
+            word, name, one.uid, n_files, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded
+        )
+    return InspectedImage(word, name, one.uid, n_files, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
 
 
-def _other(series: DicomSeries) -> Found:
+def _other(series: DicomSeries) -> InspectedImage:
     localizers = all(is_localizer(f.header) for f in series.files)
     kind = "CT localizer" if localizers else _objects(series)
-    return Found(kind, series.description, series.uid, len(series.files), refusal=f"{kind} are not used")
+    return InspectedImage(kind, series.description, series.uid, len(series.files), refusal=f"{kind} are not used")
 
 
 def _objects(series: DicomSeries) -> str:
@@ -222,12 +226,12 @@ def _objects(series: DicomSeries) -> str:
     return kind if " " in kind else f"{kind} objects"
 
 
-def _damaged(name: str) -> Found:
+def _damaged(name: str) -> InspectedImage:
     refusal = "a damaged DICOM object; expected a header that can be read; export it again."
-    return Found("damaged DICOM file", name, "", 1, refusal=refusal)
+    return InspectedImage("damaged DICOM file", name, "", 1, refusal=refusal)
 
 
-def _nifti(file: Path) -> Found:
+def _nifti(file: Path) -> InspectedImage:
     """A NIfTI file by the first meaning its values allow: CT, attenuation map, SPECT."""
     refusal = ""
     kinds: tuple[tuple[Expected, str], ...] = (("ct", "CT"), ("mu", "attenuation map"), ("spect", "SPECT volume"))
@@ -240,8 +244,8 @@ def _nifti(file: Path) -> Found:
             refusal = str(error)
             continue
         guess = f"taken for a {kind} by its values"
-        return Found(kind, file.name, "", 1, volume_facts(volume), (*notes, guess), loaded=volume)
-    return Found("NIfTI image", file.name, "", 1, refusal=refusal)
+        return InspectedImage(kind, file.name, "", 1, volume_facts(volume), (*notes, guess), loaded=volume)
+    return InspectedImage("NIfTI image", file.name, "", 1, refusal=refusal)
 
 
 def _range(values: npt.NDArray[np.float64] | None) -> list[float] | None:

@@ -31,7 +31,7 @@ class Done:
     problem: str = ""
 
 
-class Work(Protocol):
+class Job(Protocol):
     """What there is to do, by number; it is sent to the workers, so that it must be picklable."""
 
     def name(self, index: int) -> str:
@@ -63,7 +63,7 @@ def windowed(
                 yield running.pop(future), future
 
 
-def result_of(work: Work, index: int, future: Any) -> Done:
+def result_of(work: Job, index: int, future: Any) -> Done:
     """What came of a case, a failure in one sentence."""
     try:
         done: Done = future.result()

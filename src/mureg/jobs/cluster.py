@@ -9,14 +9,14 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from mureg.errors import UsageError
-from mureg.jobs.cases import AHEAD, Done, Work, result_of, windowed
+from mureg.jobs.cases import AHEAD, Done, Job, result_of, windowed
 from mureg.jobs.cores import prepare_process
 
 _RETRIES = 2
 """Further attempts at a case that fails by accident, such as a disk that does not answer."""
 
 
-def on_cluster(work: Work, indices: Iterable[int], address: str) -> Generator[Done, None, None]:
+def on_cluster(work: Job, indices: Iterable[int], address: str) -> Generator[Done, None, None]:
     """Do the work on the workers of a Dask scheduler; they must see the output folder under the same path.
 
     The case of a worker that is lost is done again elsewhere; a case that fails by accident is tried again.
@@ -52,6 +52,6 @@ def on_cluster(work: Work, indices: Iterable[int], address: str) -> Generator[Do
         ) from problem
 
 
-def _in_worker(work: Work, index: int) -> Done:
+def _in_worker(work: Job, index: int) -> Done:
     prepare_process()
     return work(index)

@@ -8,15 +8,15 @@ from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 
-from mureg.jobs.cases import AHEAD, Done, Work, result_of, windowed
+from mureg.jobs.cases import AHEAD, Done, Job, result_of, windowed
 from mureg.jobs.cluster import on_cluster
 from mureg.jobs.processes import fresh_processes
 
-__all__ = ["Done", "Work", "all_done", "in_processes"]
+__all__ = ["Done", "Job", "all_done", "in_processes"]
 
 
 def all_done(
-    work: Work,
+    work: Job,
     missing: list[int],
     jobs: int,
     scheduler: str | None,
@@ -43,7 +43,7 @@ def all_done(
     return results
 
 
-def in_processes(work: Work, indices: Iterable[int], jobs: int) -> Generator[Done, None, None]:
+def in_processes(work: Job, indices: Iterable[int], jobs: int) -> Generator[Done, None, None]:
     """Do the work in `jobs` fresh processes of this machine, each with one thread, in the order they finish.
 
     A process that dies ends the cases that were submitted with it; those are tried once more, each alone, so that the
@@ -57,7 +57,7 @@ def in_processes(work: Work, indices: Iterable[int], jobs: int) -> Generator[Don
                 yield Done(index, work.name(index), problem="the process died, perhaps for want of memory")
 
 
-def _until_a_process_dies(work: Work, remaining: deque[int], jobs: int, ahead: int) -> Generator[Done, None, list[int]]:
+def _until_a_process_dies(work: Job, remaining: deque[int], jobs: int, ahead: int) -> Generator[Done, None, list[int]]:
     """Take cases off `remaining` and yield their results; return those that were lost with a process."""
     lost = []
     with fresh_processes(jobs) as pool:

@@ -21,7 +21,7 @@ from mureg.report.pictures import heart_picture, polar_picture
 from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.caption import captioned
 from mureg.report.pictures.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
-from mureg.report.pictures.heart_picture import Heart, draw_hearts
+from mureg.report.pictures.heart_picture import HeartPanels, draw_hearts
 from mureg.report.pictures.polar_picture import draw_polar_maps
 from mureg.report.sheets import MOST_REASONS, archive_sheets, write_sheets
 from mureg.study import Study
@@ -107,7 +107,7 @@ def _pictures(assessment: Assessment, chest: ChestPicture) -> dict[str, tuple[in
         "AC,\nheader map": assessment.spect_header,
         "AC, map at\npose found" if assessment.withheld else "AC,\nregistered map": shown,
     }
-    hearts = {name: Heart.of(image, perfusion.ventricle) for name, image in images.items()}
+    hearts = {name: HeartPanels.of(image, perfusion.ventricle) for name, image in images.items()}
     found["hearts"] = (
         heart_picture.HEIGHT,
         lambda canvas, left, top: draw_hearts(canvas, left, top, hearts),

@@ -25,7 +25,7 @@ _PHASES_OF_A_BREATH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Pose:
+class BreathPose:
     """One state in which the patient is rendered for the camera.
 
     Attributes:
@@ -61,7 +61,7 @@ class Breathing:
     shift_mm: Triple = (0.0, 0.0, 0.0)
     shift_at: float = 0.5
 
-    def poses(self, n_views: int) -> tuple[list[Pose], Array]:
+    def poses(self, n_views: int) -> tuple[list[BreathPose], Array]:
         """The states to render, and for each view the share of its time spent in each [view, state].
 
         Without creep the states are the nodes of a Gaussian quadrature over the depths of a breath: two or three states
@@ -79,10 +79,10 @@ class Breathing:
             nodes = np.linspace(low, high, max(2, round((high - low) / _NODE_MM) + 1))
             shares = np.stack([_onto_nodes(depths - self.creep_mm * t, nodes) for t in time])
         breaths = [Breath(max(float(d), 0.0), self.heart_share, max(0.0, -float(d))) for d in nodes]
-        poses = [Pose(breath, (0.0, 0.0, 0.0)) for breath in breaths]
+        poses = [BreathPose(breath, (0.0, 0.0, 0.0)) for breath in breaths]
         if np.any(self.shift_mm):
             later = (time > self.shift_at)[:, None]
-            poses += [Pose(breath, self.shift_mm) for breath in breaths]
+            poses += [BreathPose(breath, self.shift_mm) for breath in breaths]
             shares = np.concatenate([shares * ~later, shares * later], axis=1)
         return poses, shares
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.geometry.rigid import Triple
-from mureg.simulate.table import Table
+from mureg.simulate.table import PatientTable
 
 Range = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -62,7 +62,7 @@ class CtScan:
         spacing = (self.pixel_mm, self.pixel_mm, self.slice_mm)
         return Grid.centred((self.matrix, self.matrix, self.n_slices), spacing, self.centre_mm)
 
-    def acquire(self, body: Volume, table: Table | None) -> Volume:
+    def acquire(self, body: Volume, table: PatientTable | None) -> Volume:
         """Turn the body in HU on this scan's grid into what the scanner writes: whole HU, unknown corners marked."""
         hu = body.values
         if table is not None:

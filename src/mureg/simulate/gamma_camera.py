@@ -160,7 +160,7 @@ class Rays:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class VoxelPlaces:
     """`Rays` of every view, one after another."""
 
     cells: Int[Tensor, " entry"]
@@ -222,7 +222,9 @@ def _attenuate(seen: Float[Tensor, "place inner"], losses: Float[Tensor, "place 
         along.mul_(half)
 
 
-def _places(camera: GammaCamera, support: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]], blur: Blur) -> Places:
+def _places(
+    camera: GammaCamera, support: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]], blur: Blur
+) -> VoxelPlaces:
     """Find where the rays of every view cross the planes of the grid inside the patient, and what falls there."""
     spacing, (nx, ny, _) = camera.grid.spacing_mm[0], camera.grid.shape
     towards, right, n_fine = camera.towards, camera.rightwards, blur.n_fine
@@ -260,7 +262,7 @@ def _places(camera: GammaCamera, support: tuple[npt.NDArray[np.bool_], npt.NDArr
     variances = camera.variance_mm2(camera.radii_mm[of_view] - depth_mm)
     nodes, upper_share = blur.between(variances)
     per_view = count.sum(1)
-    return Places(
+    return VoxelPlaces(
         torch.from_numpy(cells),
         torch.from_numpy(weights.astype(np.float32)),
         starts,

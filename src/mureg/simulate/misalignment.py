@@ -26,11 +26,11 @@ class MotionRange:
     translation_mm: Triple
     angles_deg: Triple
 
-    def draw(self, generator: np.random.Generator) -> Motion:
+    def draw(self, generator: np.random.Generator) -> PatientMotion:
         """Draw one motion."""
         translation = generator.uniform(-1.0, 1.0, 3) * self.translation_mm
         angles = generator.uniform(-1.0, 1.0, 3) * self.angles_deg
-        return Motion(_triple(translation), _triple(angles))
+        return PatientMotion(_triple(translation), _triple(angles))
 
 
 PAPER = MotionRange((54.4, 54.4, 27.2), (10.0, 10.0, 30.0))
@@ -38,7 +38,7 @@ CLINICAL = MotionRange((20.0, 20.0, 20.0), (5.0, 5.0, 5.0))
 
 
 @dataclass(frozen=True)
-class Motion:
+class PatientMotion:
     """Six numbers of a misregistration: rotate about a centre (stated on use), then translate.
 
     Attributes:

@@ -26,7 +26,7 @@ _CLOCKWISE_START_DEG, _HALF_TURN_START_DEG = 180.0, 225.0
 
 
 @dataclass(frozen=True, eq=False)
-class Orbit:
+class SimulatedOrbit:
     """Where the detector stands in each view.
 
     Attributes:
@@ -65,7 +65,7 @@ class OrbitRange:
     matrix: Annotated[int, Field(ge=16, le=256)] = 64
     kind: Literal["orbit"] = "orbit"
 
-    def draw(self, generator: np.random.Generator, reach_mm: Array) -> Orbit:
+    def draw(self, generator: np.random.Generator, reach_mm: Array) -> SimulatedOrbit:
         """Draw an orbit around a patient.
 
         Args:
@@ -87,7 +87,7 @@ class OrbitRange:
         else:
             radii = np.full(n_views, float(reach.max()) + gap)
         radii = np.asarray(np.minimum(radii, self.largest_radius_mm).round(1), dtype=np.float64)
-        return Orbit(angles, radii, counts)
+        return SimulatedOrbit(angles, radii, counts)
 
 
 def reach_of_skin(body: Bool[Tensor, "x y z"], grid: Grid, axis_mm: tuple[float, float]) -> Array:

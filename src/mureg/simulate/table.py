@@ -22,7 +22,7 @@ SHELL_MU, FOAM_MU, MATTRESS_MU = 0.195, 0.011, 0.015
 
 
 @dataclass(frozen=True)
-class Table:
+class PatientTable:
     """A table along z without end, in the scanner's space (mm, LPS+).
 
     Attributes:
@@ -91,11 +91,11 @@ class TableRange:
     middle_mm: Annotated[float, Field(ge=0)] = 5.0
     kind: Literal["table"] = "table"
 
-    def draw(self, generator: np.random.Generator, back_mm: float) -> Table:
+    def draw(self, generator: np.random.Generator, back_mm: float) -> PatientTable:
         """Draw a table for a patient whose back lies at y = `back_mm`."""
         width, thickness, sag, mattress = (
             float(generator.uniform(*bounds))
             for bounds in (self.width_mm, self.thickness_mm, self.sag_mm, self.mattress_mm)
         )
         middle = float(generator.uniform(-self.middle_mm, self.middle_mm))
-        return Table(back_mm, middle, width, thickness, sag_mm=sag, mattress_mm=mattress)
+        return PatientTable(back_mm, middle, width, thickness, sag_mm=sag, mattress_mm=mattress)

@@ -40,7 +40,7 @@ _FORMAT = 1
 
 
 @runtime_checkable
-class Source(Protocol):
+class ExampleSource(Protocol):
     """A case before it is prepared; can be sent to other processes."""
 
     @property
@@ -62,13 +62,13 @@ class Source(Protocol):
         """Hash of the bytes it is made from."""
         ...
 
-    def read(self) -> Pair:
+    def read(self) -> TrainingPair:
         """Read it."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class TrainingPair:
     """Two images of one visit and what is known about them.
 
     Attributes:
@@ -129,7 +129,7 @@ class Examples:
 
 
 def prepare(
-    sources: Sequence[Source],
+    sources: Sequence[ExampleSource],
     grid: InputGrid,
     cache: Path | None = None,
     *,
@@ -176,7 +176,7 @@ def prepare(
     )
 
 
-def prepared_pair(pair: Pair, grid: InputGrid) -> Prepared:
+def prepared_pair(pair: TrainingPair, grid: InputGrid) -> Prepared:
     """The tensors of one case, by the names that `Examples` gives them."""
     spect, mu = network_inputs(pair.spect, pair.mu, grid.grid(pair.spect.grid))
     centre_mm = np.asarray(pair.spect.grid.centre_mm)
@@ -214,7 +214,7 @@ def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:
     return points
 
 
-def _prepared(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, Prepared]:
+def _prepared(work: tuple[ExampleSource, InputGrid, Path | None]) -> tuple[str, Prepared]:
     source, grid, cache = work
     said = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
     key = hashlib.sha256(said.encode()).hexdigest()
@@ -233,7 +233,7 @@ def _prepared(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, Prepare
     return key, prepared
 
 
-def _made(source: Source, grid: InputGrid) -> Prepared:
+def _made(source: ExampleSource, grid: InputGrid) -> Prepared:
     """Read and prepare; a refusal says which case it is about."""
     try:
         return prepared_pair(source.read(), grid)
@@ -241,7 +241,7 @@ def _made(source: Source, grid: InputGrid) -> Prepared:
         raise type(problem)(f"{source.name}: {problem.found}", problem.expected, problem.remedy) from problem
 
 
-def _as_numpy(work: tuple[Source, InputGrid, Path | None]) -> tuple[str, dict[str, npt.NDArray[np.float64]]]:
+def _as_numpy(work: tuple[ExampleSource, InputGrid, Path | None]) -> tuple[str, dict[str, npt.NDArray[np.float64]]]:
     """Arrays travel between processes as they are; tensors would travel as open files."""
     key, prepared = _prepared(work)
     return key, {name: value.numpy() for name, value in prepared.items()}

@@ -15,7 +15,7 @@ CSV = "log.csv"
 
 
 @dataclass(frozen=True)
-class Row:
+class EpochRow:
     """One epoch.
 
     Attributes:
@@ -48,17 +48,17 @@ class Row:
     angle_deg: float | None = None
 
 
-def write_log(rows: Sequence[Row], folder: Path) -> None:
+def write_log(rows: Sequence[EpochRow], folder: Path) -> None:
     """Write the file anew, whole or not at all: a run that goes on leaves no epoch out and none twice."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow([field.name for field in fields(Row)])
+    out.writerow([field.name for field in fields(EpochRow)])
     out.writerows(["" if value is None else repr(value) for value in astuple(row)] for row in rows)
     with writing(folder / CSV) as scratch:
         scratch.write_text(text.getvalue(), "utf-8")
 
 
-def read_log(folder: Path, until: int) -> list[Row]:
+def read_log(folder: Path, until: int) -> list[EpochRow]:
     """The rows of the epochs up to one. Raises `UnreadableInputError` where they are not there."""
     try:
         with (folder / CSV).open(newline="", encoding="utf-8") as file:
@@ -72,6 +72,6 @@ def read_log(folder: Path, until: int) -> list[Row]:
     return [row for row in rows if row.epoch <= until]
 
 
-def _row(line: dict[str, str]) -> Row:
+def _row(line: dict[str, str]) -> EpochRow:
     whole = ("epoch", "samples")
-    return Row(**{name: int(said) if name in whole else float(said) for name, said in line.items() if said})  # type: ignore[arg-type]
+    return EpochRow(**{name: int(said) if name in whole else float(said) for name, said in line.items() if said})  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from mureg.training.batches import Batch, batches, order_of
 from mureg.training.checkpoints import STATE, Progress, load_state, save_state
 from mureg.training.examples import Examples
 from mureg.training.folder import BEST, FOLDER, LAST, begin
-from mureg.training.logs import Row, read_log, write_log
+from mureg.training.logs import EpochRow, read_log, write_log
 from mureg.training.motion import AsInTheCase
 from mureg.training.parallel import Team
 from mureg.training.progress import Pace, Report, Silent, epoch_line
@@ -44,7 +44,7 @@ class Trained:
     progress: Progress
     by_headers: Figures
     finished: bool
-    rows: tuple[Row, ...]
+    rows: tuple[EpochRow, ...]
 
 
 def train(
@@ -147,7 +147,7 @@ class _Run:
 
     def epoch(
         self, train_set: Examples, validation_set: Examples, before: Progress, wanted: int, report: Report
-    ) -> tuple[Progress, Row]:
+    ) -> tuple[Progress, EpochRow]:
         """Every case once (or as many as are still wanted), then validation where it is due."""
         settings, team, number = self.settings, self.team, before.epoch + 1
         started = time.perf_counter()
@@ -178,7 +178,7 @@ class _Run:
             if team.leads:
                 save_network(self.folder / BEST, self.module, self.card(train_set, progress, figures))
         said = {} if figures is None else asdict(figures)
-        return progress, Row(
+        return progress, EpochRow(
             number,
             samples,
             round(progress.seconds, 3),

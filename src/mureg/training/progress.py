@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from mureg.training.logs import Row
+from mureg.training.logs import EpochRow
 from mureg.training.validation import Figures
 
 _EARLY_S, _TELL_EVERY_S = 3.0, 0.3
@@ -62,7 +62,7 @@ class Pace:
         self.reported_s = passed
 
 
-def epoch_line(row: Row, by_headers: Figures) -> str:
+def epoch_line(row: EpochRow, by_headers: Figures) -> str:
     """One epoch as one line of text."""
     line = f"epoch {row.epoch}: loss {row.loss:.3f}, {row.cases_per_second:.1f} cases/s, {row.seconds:.0f} s"
     if row.heart_mm is None or row.share_above_pixel is None:

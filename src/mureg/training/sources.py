@@ -15,10 +15,10 @@ from mureg.geometry import RigidTransform
 from mureg.heart.find import find_left_ventricle
 from mureg.io import read_study, read_transform
 from mureg.io.worklist.csv_list import pairs_in_list
-from mureg.io.worklist.entry import Pair as ListedStudy
+from mureg.io.worklist.entry import WorklistEntry as ListedStudy
 from mureg.pipeline import prepare
 from mureg.study import attenuation_maps
-from mureg.training.examples import Pair, Source, ball
+from mureg.training.examples import ExampleSource, TrainingPair, ball
 
 HEART_RADIUS_MM = 45.0
 """Around a left ventricle that was found: about a heart without its great vessels."""
@@ -45,14 +45,14 @@ class CohortCase:
         """The hash that the store keeps of its arrays."""
         return str(self.stored.header["arrays_sha256"])
 
-    def read(self) -> Pair:
+    def read(self) -> TrainingPair:
         """The uncorrected SPECT, the map of the body without the table, the true pose, points of heart and liver."""
         spect = self.stored.uncorrected
         body = attenuation_maps(self.stored.ct, spect.grid)[0].body
         heart = self.stored.array("truth.heart_points_mm")
         liver = "truth.liver_points_mm"
         known = self.stored.array(liver) if liver in self.stored.arrays else None
-        return Pair(spect, body, self.stored.ct_from_spect, heart, known)
+        return TrainingPair(spect, body, self.stored.ct_from_spect, heart, known)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ListedPair:
                         digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 
-    def read(self) -> Pair:
+    def read(self) -> TrainingPair:
         """Read both; projections are reconstructed without correction.
 
         The heart is a ball around the left ventricle that `find_left_ventricle` finds in the SPECT; where it finds
@@ -105,10 +105,10 @@ class ListedPair:
         pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
         heart = find_left_ventricle(prepared.uncorrected)
         points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)
-        return Pair(prepared.uncorrected, prepared.body, pose, points)
+        return TrainingPair(prepared.uncorrected, prepared.body, pose, points)
 
 
-def open_sources(path: Path | str) -> list[Source]:
+def open_sources(path: Path | str) -> list[ExampleSource]:
     """The cases of a cohort's folder, or the pairs of a CSV file.
 
     Raises:
@@ -132,8 +132,8 @@ def files_of_list(path: Path) -> list[Path]:
 
 
 def split_by_patient(
-    sources: Sequence[Source], shares: tuple[float, float, float], seed: int
-) -> tuple[list[Source], list[Source]]:
+    sources: Sequence[ExampleSource], shares: tuple[float, float, float], seed: int
+) -> tuple[list[ExampleSource], list[ExampleSource]]:
     """The cases for training and for validation; those for testing are left alone.
 
     Which set a patient belongs to is what `Cohort.split` says of the pseudonym.

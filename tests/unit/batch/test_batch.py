@@ -22,7 +22,7 @@ from mureg.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.batch.rows import rows_of
 from mureg.batch.run import as_settings, plan, run_batch
 from mureg.errors import UsageError
-from mureg.io.worklist.entry import Pair, patient_key
+from mureg.io.worklist.entry import WorklistEntry, patient_key
 from support.small_batch import Pretend, pairs, write_result
 
 SETTINGS = {"a": 1, "algorithms": {"osem": {"iterations": 4}}}
@@ -201,7 +201,10 @@ def test_a_process_that_is_killed_takes_only_its_study_with_it(tmp_path) -> None
 
 
 def test_what_could_not_be_paired_counts_as_failed(tmp_path) -> None:
-    found = (*pairs(tmp_path, 2), Pair("s99", "folder s99", tmp_path, problem="two CTs; expected one.", exit_code=4))
+    found = (
+        *pairs(tmp_path, 2),
+        WorklistEntry("s99", "folder s99", tmp_path, problem="two CTs; expected one.", exit_code=4),
+    )
     run = run_batch(plan(found, tmp_path / "out", {}), Pretend())
     assert (run.made, [(row.study, row.reason) for row in run.failed]) == (2, [("s99", "two CTs; expected one.")])
     assert not (tmp_path / "out" / "studies" / "s99").exists()
@@ -325,9 +328,9 @@ def test_an_input_that_was_replaced_is_noticed_and_a_copy_is_not(tmp_path) -> No
     assert plan(_found(tmp_path, 3), tmp_path / "out", SETTINGS).states() == ("done", "done", "done")
 
 
-def _found(base: Path, n: int) -> list[Pair]:
+def _found(base: Path, n: int) -> list[WorklistEntry]:
     return [
-        Pair(f"s{k:02d}", f"line {k + 2}", base, base / f"s{k:02d}" / "spect.dcm", base / f"s{k:02d}" / "ct")
+        WorklistEntry(f"s{k:02d}", f"line {k + 2}", base, base / f"s{k:02d}" / "spect.dcm", base / f"s{k:02d}" / "ct")
         for k in range(n)
     ]
 
@@ -354,7 +357,9 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(tmp_path) -> None:
 def test_files_that_vanish_fail_their_study_alone(tmp_path) -> None:
     found = pairs(tmp_path, 3)
     planned = plan(found, tmp_path / "out", {})
-    gone = plan((*found[:2], Pair("x", "line 9", tmp_path, tmp_path / "x.dcm", tmp_path)), tmp_path / "out", {})
+    gone = plan(
+        (*found[:2], WorklistEntry("x", "line 9", tmp_path, tmp_path / "x.dcm", tmp_path)), tmp_path / "out", {}
+    )
     assert [bool(pair.problem) for pair in gone.pairs] == [False, False, True]
     assert [bool(pair.problem) for pair in planned.pairs] == [False] * 3
 

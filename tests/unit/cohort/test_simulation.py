@@ -10,7 +10,7 @@ import torch
 
 from mureg.cohort.settings import CohortSettings, from_toml
 from mureg.cohort.simulation import case_of, draw, exposure, simulate_case
-from mureg.simulate.misalignment import Motion
+from mureg.simulate.misalignment import PatientMotion
 
 SETTINGS = """
 name = "small"
@@ -49,8 +49,8 @@ def test_the_draw_left_as_it_is_gives_the_case(settings: CohortSettings) -> None
 def test_a_motion_set_by_hand_moves_the_heart_and_leaves_the_table(settings: CohortSettings) -> None:
     """Without breathing the truth is the motion itself; the table's attenuation stays where it was in the scanner."""
     drawn = draw(settings, 0)
-    assert drawn.motion == Motion()
-    to_the_right = Motion(translation_mm=(-15.0, 0.0, 0.0))
+    assert drawn.motion == PatientMotion()
+    to_the_right = PatientMotion(translation_mm=(-15.0, 0.0, 0.0))
     still, moved = (
         case_of(settings, 0, exposure(settings, 0, drawn=d)) for d in (drawn, replace(drawn, motion=to_the_right))
     )

@@ -21,7 +21,7 @@ from mureg.report.columns import wrapped
 from mureg.report.contents import Contents
 from mureg.report.document import Draw, as_html, fitting
 from mureg.report.pictures.canvas import Canvas
-from mureg.report.pictures.heart_picture import Heart, draw_hearts
+from mureg.report.pictures.heart_picture import HeartPanels, draw_hearts
 from mureg.report.pictures.polar_picture import draw_polar_maps
 from mureg.report.sheets import write_sheets
 from mureg.results import AsReport, as_json, describe, write_folder
@@ -266,7 +266,7 @@ def test_lines_are_broken_where_the_paper_ends() -> None:
 
 
 def drawn_pixels(wall: str) -> np.ndarray:
-    hearts = {"whole": Heart.of(wall_volume(), VENTRICLE), "defect": Heart.of(with_defect(wall), VENTRICLE)}
+    hearts = {"whole": HeartPanels.of(wall_volume(), VENTRICLE), "defect": HeartPanels.of(with_defect(wall), VENTRICLE)}
     canvas = Canvas(748, 400, "white", "black")
     draw_hearts(canvas, 0, 0, hearts)
     return canvas.pixels().astype(float).sum(-1)
@@ -317,7 +317,7 @@ def test_a_defect_is_on_its_side_of_the_slices(wall, short, vertical, horizontal
 
 
 def test_short_axes_go_from_apex_to_base_and_long_axes_have_the_apex_right_and_up() -> None:
-    heart = Heart.of(wall_volume(), VENTRICLE)
+    heart = HeartPanels.of(wall_volume(), VENTRICLE)
     middle = [
         s[s.shape[0] // 2 - 2 : s.shape[0] // 2 + 3, s.shape[1] // 2 - 2 : s.shape[1] // 2 + 3] for s in heart.short()
     ]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.report.pictures.planes import CORONAL, SAGITTAL, TRANSAXIAL, VIEWS, View, plane
+from mureg.report.pictures.planes import CORONAL, SAGITTAL, TRANSAXIAL, VIEWS, PlaneView, plane
 
 CENTRE = (12.0, -7.0, 130.0)
 SIZE = (200.0, 200.0, 200.0)
@@ -37,7 +37,7 @@ def _spot(grid: Grid) -> Volume:
     ("view", "right", "top"), [(TRANSAXIAL, True, True), (CORONAL, True, True), (SAGITTAL, False, True)]
 )
 def test_a_spot_at_the_left_front_and_head_lands_where_a_radiologist_expects_it(
-    name: str, view: View, right: bool, top: bool
+    name: str, view: PlaneView, right: bool, top: bool
 ) -> None:
     through = list(CENTRE)
     through[view.through] = SPOT[view.through]
@@ -50,7 +50,7 @@ def test_a_spot_at_the_left_front_and_head_lands_where_a_radiologist_expects_it(
 
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_every_pixel_carries_its_patient_coordinates(name: str, view: View) -> None:
+def test_every_pixel_carries_its_patient_coordinates(name: str, view: PlaneView) -> None:
     grid = GRIDS[name]
     points = grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0))
     for axis, along in ((view.across, "across_mm"), (view.upward, "upward_mm")):
@@ -60,7 +60,7 @@ def test_every_pixel_carries_its_patient_coordinates(name: str, view: View) -> N
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_letters_name_the_directions_in_which_coordinates_grow(view: View) -> None:
+def test_letters_name_the_directions_in_which_coordinates_grow(view: PlaneView) -> None:
     cut = plane(_spot(GRIDS["straight"]), view, CENTRE, SIZE)
     toward = {0: "LR", 1: "PA", 2: "HF"}
     left, right, top, bottom = view.letters

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mureg.simulate.torso.shapes import Capsule, Ellipsoid, Profile, cover, outline, smooth_max, tube
+from mureg.simulate.torso.shapes import Capsule, Ellipsoid, HeightProfile, cover, outline, smooth_max, tube
 
 
 def lattice(extent_mm, spacing_mm):
@@ -55,7 +55,7 @@ def test_tube_passes_through_its_points():
 
 
 def test_profile_passes_through_its_knots_and_stays_between_them():
-    profile = Profile((-10.0, 0.0, 30.0), (1.0, 5.0, 2.0))
+    profile = HeightProfile((-10.0, 0.0, 30.0), (1.0, 5.0, 2.0))
     places = torch.linspace(-50.0, 50.0, 500, dtype=torch.float64)
     values = profile(places)
     assert float(values.min()) >= 1.0 - 1e-6

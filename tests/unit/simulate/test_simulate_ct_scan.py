@@ -10,7 +10,7 @@ import torch
 
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.simulate.ct_scan import CtRange, CtScan
-from mureg.simulate.table import SHELL_MU, Table, TableRange
+from mureg.simulate.table import SHELL_MU, PatientTable, TableRange
 
 SCAN = CtScan(2.0, 5.0, 200, 8, (0.0, 0.0, 12.0), 390.0, 20.0, 0.0, 0.0, "GE MEDICAL SYSTEMS", "Optima", 120.0, 3)
 
@@ -67,7 +67,7 @@ def test_values_are_whole_hounsfield_units() -> None:
 
 
 def test_the_table_lies_behind_the_back_and_bends_up_at_its_edges() -> None:
-    table = Table(top_mm=100.0, mattress_mm=0.0, sag_mm=20.0)
+    table = PatientTable(top_mm=100.0, mattress_mm=0.0, sag_mm=20.0)
     grid = Grid.centred((220, 220, 1), (2.0, 2.0, 5.0))
     mu = table.mu_per_cm(grid)[:, :, 0].numpy()
     y = grid.affine[1, 3] + 2.0 * np.arange(220)

@@ -8,10 +8,10 @@ import SimpleITK as sitk
 import torch
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.simulate.misalignment import CLINICAL, PAPER, Motion, MotionRange, moved
+from mureg.simulate.misalignment import CLINICAL, PAPER, MotionRange, PatientMotion, moved
 
 GRID = Grid.centred((40, 44, 36), (3.0, 3.0, 4.0), (5.0, -7.0, 20.0))
-MOTION = Motion((9.0, -7.0, 10.0), (5.0, -8.0, 12.0))
+MOTION = PatientMotion((9.0, -7.0, 10.0), (5.0, -8.0, 12.0))
 CENTRE_MM = (5.0, -7.0, 20.0)
 
 

@@ -13,7 +13,7 @@ from mureg.errors import UnreadableInputError
 from mureg.io.dicom.access import items, number, numbers, read_dataset, text, words
 from mureg.io.dicom.character_set import keep_character_set_note
 from mureg.io.dicom.files import DicomFile
-from mureg.io.nm.numbered_views import View, numbered_views, start_angle_deg
+from mureg.io.nm.numbered_views import NumberedView, numbered_views, start_angle_deg
 from mureg.io.nm.slices import OF_PIXELS, joined_values
 
 _VECTORS = (
@@ -63,9 +63,9 @@ def read_joined_views(file: DicomFile) -> tuple[Dataset, Notes]:
     return whole, (*notes, *value_notes)
 
 
-def _set_orbit(whole: Dataset, datasets: Sequence[Dataset], ordered: Sequence[View]) -> None:
+def _set_orbit(whole: Dataset, datasets: Sequence[Dataset], ordered: Sequence[NumberedView]) -> None:
     """The items of the first view of each detector, with the start angle, and what belongs to each view."""
-    passes: dict[int, list[View]] = {}
+    passes: dict[int, list[NumberedView]] = {}
     for view in ordered:
         window, detector, rotation, _, *gates = view.key
         if window == rotation == 1 and set(gates) == {1}:
@@ -101,7 +101,9 @@ def _set_orbit(whole: Dataset, datasets: Sequence[Dataset], ordered: Sequence[Vi
     whole.RotationInformationSequence = Items(turns)
 
 
-def _set_by_view(whole: Dataset, head: Dataset, keyword: str, datasets: Sequence[Dataset], views: list[View]) -> None:
+def _set_by_view(
+    whole: Dataset, head: Dataset, keyword: str, datasets: Sequence[Dataset], views: list[NumberedView]
+) -> None:
     """One value of each view in the detector's item, where the objects do not all say the same."""
     written = [_written(datasets[view.part], view.key[1], keyword) for view in views]
     if len(set(written)) == 1:

@@ -26,7 +26,7 @@ Notes = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class View:
+class NumberedView:
     """One frame of one object.
 
     Attributes:
@@ -66,7 +66,7 @@ def start_angle_deg(header: Dataset, detector: int) -> float | None:
     return own if own is not None or not turns else number(turns[0], "StartAngle")
 
 
-def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[View], Notes]:
+def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Notes]:
     """Every frame of every object, in their order, with its numbers, and a sentence on how they were told.
 
     The vectors of the objects count where no two frames share their numbers. Objects of a single view that all call it
@@ -77,13 +77,13 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[View], Notes]:
         UnreadableInputError: two frames are the same view and nothing tells them apart.
         GeometryError: angles that are not whole steps apart, or that contradict the numbers.
     """
-    views = [View(part, key) for part, dataset in enumerate(datasets) for key in frame_keys(dataset)]
+    views = [NumberedView(part, key) for part, dataset in enumerate(datasets) for key in frame_keys(dataset)]
     base = f"{len(datasets)} objects of projections joined to one acquisition"
     told = len({view.key for view in views}) == len(views)
-    by_pass: dict[Key, list[View]] = defaultdict(list)
+    by_pass: dict[Key, list[NumberedView]] = defaultdict(list)
     for view in views:
         by_pass[(*view.key[:_VIEW], *view.key[_VIEW + 1 :])].append(view)
-    found: list[View] = []
+    found: list[NumberedView] = []
     ways = set()
     for members in by_pass.values():
         starts = [start_angle_deg(datasets[view.part], view.key[1]) for view in members]
@@ -108,7 +108,9 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[View], Notes]:
     return found, (f"{base}; their views are told {' and '.join(sorted(ways))}",)
 
 
-def _by_angle(datasets: Sequence[Dataset], members: list[View], starts: list[float], *, told: bool) -> list[View]:
+def _by_angle(
+    datasets: Sequence[Dataset], members: list[NumberedView], starts: list[float], *, told: bool
+) -> list[NumberedView]:
     """Views numbered from the angle of the first, which is that of the lowest view or instance number."""
     numbers_found = [view.key[_VIEW] if told else _instance(datasets[view.part]) for view in members]
     if None in numbers_found:
@@ -140,7 +142,7 @@ def _by_angle(datasets: Sequence[Dataset], members: list[View], starts: list[flo
     ]
 
 
-def _by_instance(datasets: Sequence[Dataset], members: list[View], *, only: bool) -> list[View]:
+def _by_instance(datasets: Sequence[Dataset], members: list[NumberedView], *, only: bool) -> list[NumberedView]:
     """Views numbered by instance numbers, which must be distinct; in order where several passes are complete."""
     listed = [_instance(datasets[view.part]) for view in members]
     numbers_found = [n for n in listed if n is not None and n >= 1]
@@ -178,7 +180,7 @@ def _require_one_start(starts: list[float | None]) -> None:
         )
 
 
-def _same_view(views: Sequence[View]) -> UnreadableInputError:
+def _same_view(views: Sequence[NumberedView]) -> UnreadableInputError:
     return UnreadableInputError(
         f"{len(views)} frames in several objects of one series, and some are the same view",
         "one frame for each view, told by AngularViewVector, StartAngle or InstanceNumber",

@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Pose:
+class PatientPose:
     """One detector in frame 1.
 
     Attributes:
@@ -60,7 +60,7 @@ def implied_angle_deg(detector: Dataset) -> float | None:
 
 def detector_pose(
     detector: Dataset, angle_deg: float, shape: tuple[int, int], pixel_mm: tuple[float, float]
-) -> tuple[Pose, tuple[str, ...]]:
+) -> tuple[PatientPose, tuple[str, ...]]:
     """Compare a detector's written orientation with the angle at which it stands.
 
     Args:
@@ -104,12 +104,12 @@ def detector_pose(
     middle = None
     if place is not None:
         middle = place + (shape[1] - 1) / 2 * pixel_mm[1] * row + (shape[0] - 1) / 2 * pixel_mm[0] * column
-    return Pose(flip_rows, flip_columns, turn_known, middle, place), tuple(notes)
+    return PatientPose(flip_rows, flip_columns, turn_known, middle, place), tuple(notes)
 
 
 def axis_of_rotation(
     dataset: Dataset,
-    poses: list[tuple[Pose, float, float | None]],
+    poses: list[tuple[PatientPose, float, float | None]],
     columns: int,
     column_mm: float,
 ) -> tuple[tuple[float, float, float], tuple[str, ...]]:

@@ -16,7 +16,7 @@ from mureg.io.nm.collimator import collimator_name, require_no_zoom_offset, requ
 from mureg.io.nm.energy import energy_windows, nuclide_and_lines, photopeak_of
 from mureg.io.nm.frames import Frames, frame_labels, frames_by_gate
 from mureg.io.nm.orbit import angles_deg, column_offset_mm, detector_item, radii_mm, rotation_item
-from mureg.io.nm.pose import Pose, axis_of_rotation, detector_pose, implied_angle_deg, viewers_right
+from mureg.io.nm.pose import PatientPose, axis_of_rotation, detector_pose, implied_angle_deg, viewers_right
 from mureg.io.nm.rotations import windows_not_rotations
 from mureg.io.nm.sides import agreed_side, stated_angle_deg
 from mureg.io.nm.time import seconds_per_view, view_weights
@@ -31,7 +31,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Orbit:
+class DetectorOrbit:
     """Where and when the views of all passes were taken, pass after pass.
 
     Attributes:
@@ -46,7 +46,7 @@ class Orbit:
     offsets_mm: Array
     radii_mm: Array | None
     weights: Array | None
-    poses: dict[int, Pose]
+    poses: dict[int, PatientPose]
     centre_mm: tuple[float, float, float]
     notes: tuple[str, ...]
 
@@ -134,13 +134,13 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
 
 def _orbit(
     dataset: Dataset, passes: list[Pass], shape: tuple[int, int], pixel_mm: tuple[float, float], nuclide: str
-) -> Orbit:
+) -> DetectorOrbit:
     """Where and when every view was taken, and which way the frames of each detector lie."""
     n_detectors = len({one.detector for one in passes})
     implied = {one.detector: implied_angle_deg(detector_item(dataset, one.detector)) for one in passes}
     written = {detector: angle for detector, angle in implied.items() if angle is not None}
     angles, radii, offsets, notes = [], [], [], []
-    poses: dict[int, Pose] = {}
+    poses: dict[int, PatientPose] = {}
     offset_of: dict[int, float] = {}
     shift_of: dict[int, float] = {}
     first_frames = []
@@ -170,7 +170,7 @@ def _orbit(
     centre_mm, centre_notes = axis_of_rotation(dataset, first_frames, shape[1], pixel_mm[1])
     weights, time_notes = view_weights(dataset, passes, nuclide)
     known = [radius for radius in radii if radius is not None]
-    return Orbit(
+    return DetectorOrbit(
         np.concatenate(angles),
         np.concatenate(offsets),
         np.concatenate(known) if len(known) == len(radii) else None,
@@ -181,7 +181,9 @@ def _orbit(
     )
 
 
-def _stacked(frames: Frames, passes: list[Pass], poses: dict[int, Pose], n_windows: int) -> npt.NDArray[np.float32]:
+def _stacked(
+    frames: Frames, passes: list[Pass], poses: dict[int, PatientPose], n_windows: int
+) -> npt.NDArray[np.float32]:
     """Counts [window, view, row, column] in the viewer's sense, pass after pass."""
     stacked = []
     for one in passes:

@@ -11,13 +11,13 @@ from mureg.files.names import folded
 from mureg.io.dicom.files import patient_at
 from mureg.io.input_paths import require_path
 from mureg.io.plain_text import read_text
-from mureg.io.worklist.entry import Pair, patient_key, require_name
+from mureg.io.worklist.entry import WorklistEntry, patient_key, require_name
 
 COLUMNS = ("name", "spect", "ct", "mu", "spect_series", "ct_series", "patient", "transform")
 _NEEDED = ("spect",)
 
 
-def pairs_in_list(path: Path) -> tuple[Pair, ...]:
+def pairs_in_list(path: Path) -> tuple[WorklistEntry, ...]:
     """Read a list of studies, in UTF-8, UTF-16 or Latin-1, with commas or semicolons, as spreadsheets save it.
 
     Args:
@@ -39,7 +39,7 @@ def pairs_in_list(path: Path) -> tuple[Pair, ...]:
     _require_columns(columns, path.name)
     if not rest:
         raise UsageError(f"{path.name} lists no studies", "one line for each study", "fill it")
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, WorklistEntry] = {}
     mistakes: list[UsageError] = []
     for number, cells in rest:
         try:
@@ -120,7 +120,7 @@ def _as_many(cells: list[str], columns: list[str], number: int, name: str) -> li
     return cells + [""] * (len(columns) - len(cells))
 
 
-def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
+def _pair(number: int, said: dict[str, str], of: Path) -> WorklistEntry:
     where = f"line {number}"
     name = said.get("name", f"line-{number}")
     require_name(name, f"{where} of {of.name}")
@@ -148,4 +148,4 @@ def _pair(number: int, said: dict[str, str], of: Path) -> Pair:
     series = {what: said.get(what) or None for what in ("spect_series", "ct_series")}
     pseudonym = said.get("patient", "")
     patient = patient_key(pseudonym or patient_at(of.parent / said["spect"]))
-    return Pair(name, where, of.parent, **paths, **series, patient=patient, pseudonym=pseudonym)  # type: ignore[arg-type]
+    return WorklistEntry(name, where, of.parent, **paths, **series, patient=patient, pseudonym=pseudonym)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from mureg.io.input_paths import files_below
 
 
 @dataclass(frozen=True)
-class Pair:
+class WorklistEntry:
     """One study of a batch, or one pair to train on.
 
     Attributes:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mureg.io.input_paths import require_path
 from mureg.io.worklist.csv_list import pairs_in_list
-from mureg.io.worklist.entry import Pair
+from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.folder import pairs_in_folder
 
 
-def find_pairs(path: Path | str) -> tuple[Pair, ...]:
+def find_pairs(path: Path | str) -> tuple[WorklistEntry, ...]:
     """See `pairs_in_list` for a file and `pairs_in_folder` for a folder."""
     path = Path(path)
     require_path(path)

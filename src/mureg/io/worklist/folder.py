@@ -21,7 +21,7 @@ from mureg.io.dicom.files import DicomSeries, patient_of, search
 from mureg.io.input_paths import called, files_below, require_path
 from mureg.io.nifti import is_nifti
 from mureg.io.nm.choose import PROJECTIONS, VOLUMES, is_transmission, nm_kind, nm_objects
-from mureg.io.worklist.entry import Pair, patient_key, require_name
+from mureg.io.worklist.entry import WorklistEntry, patient_key, require_name
 from mureg.io.worklist.pairing import Match, matched, phase_of, without_reconstructions
 
 BATCH = "batch.json"
@@ -51,7 +51,7 @@ class _Candidates:
         return bool(self.spects or self.cts or self.maps)
 
 
-def pairs_in_folder(root: Path) -> tuple[Pair, ...]:
+def pairs_in_folder(root: Path) -> tuple[WorklistEntry, ...]:
     """Find the studies in a folder.
 
     Each subfolder with one SPECT and one CT (or, without a CT, one attenuation map) is a study under the subfolder's
@@ -95,7 +95,7 @@ def _has_results(folder: Path) -> bool:
     return (folder / BATCH).exists() or read_marker(folder) is not None
 
 
-def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:
+def _pairs_of(folder: Path, root: Path) -> Iterator[WorklistEntry]:
     """The studies in a folder or ZIP file, which stays unpacked while it is looked through."""
     name, where = called(folder), f"{'ZIP file' if folder.is_file() else 'folder'} {called(folder)}"
     if folder.is_file():
@@ -106,10 +106,10 @@ def _pairs_of(folder: Path, root: Path) -> Iterator[Pair]:
             for pair in _pairs_at(place, name, where, root):
                 yield _in_archive(pair, folder) if folder.is_file() else pair
     except MuregError as problem:
-        yield Pair(name, where, root, problem=str(problem), exit_code=problem.exit_code)
+        yield WorklistEntry(name, where, root, problem=str(problem), exit_code=problem.exit_code)
 
 
-def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[Pair]:
+def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[WorklistEntry]:
     found = search(folder).series
     candidates = _candidates(found)
     if not candidates:
@@ -132,7 +132,7 @@ def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[Pair]:
     return pairs
 
 
-def _in_archive(pair: Pair, archive: Path) -> Pair:
+def _in_archive(pair: WorklistEntry, archive: Path) -> WorklistEntry:
     """The pair as it is read from its ZIP file, series named by UID."""
     if pair.problem:
         return pair
@@ -194,7 +194,7 @@ def _belongs(match: Match) -> bool:
     return len(frames) == 1 and "" not in frames
 
 
-def _pairs(name: str, where: str, root: Path, found: _Candidates, *, alone: bool) -> list[Pair]:
+def _pairs(name: str, where: str, root: Path, found: _Candidates, *, alone: bool) -> list[WorklistEntry]:
     """The studies of a part, or its problem; a CT is chosen by its series unless it is `alone` in its folder."""
     spects = without_reconstructions(found.spects)
     matches = matched(spects, found.attenuations)
@@ -215,14 +215,14 @@ def _pairs(name: str, where: str, root: Path, found: _Candidates, *, alone: bool
     ]
 
 
-def _pair(name: str, where: str, root: Path, match: Match, found: _Candidates, *, alone: bool) -> Pair:
+def _pair(name: str, where: str, root: Path, match: Match, found: _Candidates, *, alone: bool) -> WorklistEntry:
     spect, attenuation = match.spect, match.attenuation
     parts = spect.files[0].parts
     spect_path = _common_folder([part.path for part in parts]) if parts else spect.files[0].path
     place = _common_folder([path for file in attenuation.files for path in file.paths])
     ct, mu = (place, None) if found.cts else (None, attenuation.files[0].path)
     choice = None if alone or mu is not None else attenuation.uid or None
-    return Pair(
+    return WorklistEntry(
         name,
         where,
         root,
@@ -243,9 +243,9 @@ def _listed(what: str, series: Sequence[DicomSeries]) -> str:
     return f"{len(series) or 'no'} {what}" + (f" ({some})" if len(series) > 1 else "")
 
 
-def _refused(name: str, where: str, root: Path, found: str, expected: str, remedy: str) -> Pair:
+def _refused(name: str, where: str, root: Path, found: str, expected: str, remedy: str) -> WorklistEntry:
     problem = UnreadableInputError(found, expected, remedy)
-    return Pair(name, where, root, problem=str(problem), exit_code=problem.exit_code)
+    return WorklistEntry(name, where, root, problem=str(problem), exit_code=problem.exit_code)
 
 
 def _common_folder(files: Sequence[Path]) -> Path:

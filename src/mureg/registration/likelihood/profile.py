@@ -216,7 +216,7 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row c
     return scatter
 
 
-class Profile:
+class LikelihoodProfile:
     """Log-likelihood of candidates, each with an activity of its own from the same number of passes.
 
     Poisson, without the term that depends on the counts alone. What does not hang on the pose is made once.

@@ -25,8 +25,8 @@ from mureg.registration.base import Registration, covariance_about, refuse_resul
 from mureg.registration.likelihood.newton import Step, Vector, newton_step
 from mureg.registration.likelihood.profile import (
     Candidate,
+    LikelihoodProfile,
     PosedMaps,
-    Profile,
     rebinned,
     rows_to_trust,
     scatter_with,
@@ -192,7 +192,7 @@ class _Climb:
         covariance = np.linalg.inv(step.curvature[used])[:6, :6]
         return _Top(here, (covariance + covariance.T) / 2, evidence)
 
-    def _profile(self, here: Candidate) -> tuple[Profile, float]:
+    def _profile(self, here: Candidate) -> tuple[LikelihoodProfile, float]:
         """The likelihood around a place, with the scatter expected there; and the height of the rows it looks at."""
         settings, pose = self.settings, here.ct_from_spect
         first, end = rows_to_trust(
@@ -210,7 +210,7 @@ class _Climb:
         system, _ = settings.physics.system(self.acquisition, posed.laid(wide_grid(self.maps, grid, pose), here))
         scatter = scatter_with(system, self._subsets())
         seen = with_rows(system.acquisition, first, end)
-        profile = Profile(
+        profile = LikelihoodProfile(
             seen,
             None if scatter is None else scatter[:, first:end],
             posed,
@@ -222,7 +222,7 @@ class _Climb:
         )
         return profile, (end - first) * row_mm
 
-    def _step(self, profile: Profile, here: Candidate, differences: tuple[float, float]) -> Step:
+    def _step(self, profile: LikelihoodProfile, here: Candidate, differences: tuple[float, float]) -> Step:
         """One step over the six numbers of a small motion about the heart, and those of the map that are free."""
         free, priors = self._free(), self._priors()
         whole = np.array([*[differences[0]] * 3, *[differences[1]] * 3, _LUNG_DIFFERENCE, _TABLE_DIFFERENCE])

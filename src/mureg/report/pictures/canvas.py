@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 
 from mureg.files.atomic import writing
 from mureg.geometry.rigid import Triple
-from mureg.report.pictures.planes import Plane, View
+from mureg.report.pictures.planes import Plane, PlaneView
 
 BACKGROUND, INK, FAINT = "#0d1117", "#e8eaed", "#8b949e"
 BEFORE, AFTER, CAUTION = "#ff9f5a", "#6fdc8c", "#ffd166"
@@ -58,7 +58,7 @@ class Canvas:
             spine.set_visible(False)
         return axes
 
-    def panel(self, box: Box, view: View, size_mm: Triple, centre_mm: Triple) -> Axes:
+    def panel(self, box: Box, view: PlaneView, size_mm: Triple, centre_mm: Triple) -> Axes:
         """Empty axes in patient millimetres, framed, with the orientation letters of a view at the four edges."""
         axes = self.axes(box, "black")
         _, _, width, height = box

@@ -11,7 +11,7 @@ from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation
 from mureg.report.pictures.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values
-from mureg.report.pictures.planes import Plane, View
+from mureg.report.pictures.planes import Plane, PlaneView
 from mureg.spect.collimator import FWHM_PER_SIGMA
 
 LUNG_EDGE_PER_CM = 0.08
@@ -46,7 +46,7 @@ def brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:
     return brightest if brightest > 0.0 else 1.0
 
 
-def chest_centre(spect: Volume, heart: HeartLocation, view: View) -> Triple:
+def chest_centre(spect: Volume, heart: HeartLocation, view: PlaneView) -> Triple:
     """The middle of a chest window: the camera's axis from side to side and front to back, the heart's height.
 
     Every plane goes through the ventricle; the window itself stays on the chest.

@@ -18,7 +18,7 @@ from mureg.report.pictures.chest import (
     draw_fused,
     smoothed,
 )
-from mureg.report.pictures.planes import CORONAL, TRANSAXIAL, VIEWS, View, plane
+from mureg.report.pictures.planes import CORONAL, TRANSAXIAL, VIEWS, PlaneView, plane
 
 WIDTH = 748
 """Of every picture of the report: 190 mm of paper at 100 pixels an inch."""
@@ -89,6 +89,6 @@ class ChestPicture:
                 name(canvas, x, top + _TITLE - 2 + height, view.name)
                 x += width + _GAP
 
-    def _draw_before(self, axes: Axes, view: View, at: Triple) -> None:
+    def _draw_before(self, axes: Axes, view: PlaneView, at: Triple) -> None:
         header: Volume = self._maps[0]
         draw_outline(axes, plane(header, view, at, _SIZE_MM), LUNG_EDGE_PER_CM, BEFORE, dashed=True)

@@ -29,7 +29,7 @@ _FINE = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Heart:
+class HeartPanels:
     """One image along the left ventricle, in percent of its own brightest myocardium.
 
     Attributes:
@@ -42,7 +42,7 @@ class Heart:
     radius_mm: float
 
     @classmethod
-    def of(cls, image: Volume, ventricle: LeftVentricle) -> Heart:
+    def of(cls, image: Volume, ventricle: LeftVentricle) -> HeartPanels:
         """Reorient an image and scale it to the brightest place in the wall."""
         shown = smoothed(image)
         try:
@@ -72,7 +72,7 @@ class Heart:
         return int(np.clip(round((n - 1) / 2 + from_middle_mm / _SPACING_MM), 0, n - 1))
 
 
-def draw_hearts(canvas: Canvas, left: float, top: float, hearts: dict[str, Heart]) -> None:
+def draw_hearts(canvas: Canvas, left: float, top: float, hearts: dict[str, HeartPanels]) -> None:
     """Draw short axes, and below them vertical and horizontal long axes; one row for each named image.
 
     Every image is shown from 0 to 100 percent of its own brightest myocardium.

@@ -16,7 +16,7 @@ _AXIS_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))  # toward +, toward - of pa
 
 
 @dataclass(frozen=True)
-class View:
+class PlaneView:
     """A way of looking at the patient, radiological convention.
 
     Attributes:
@@ -44,11 +44,11 @@ class View:
         return left, right, top, bottom
 
 
-TRANSAXIAL = View("transaxial", across=0, upward=1, up_sign=-1)
+TRANSAXIAL = PlaneView("transaxial", across=0, upward=1, up_sign=-1)
 """Seen from the feet: the patient's left on the image's right, front at the top."""
-CORONAL = View("coronal", across=0, upward=2, up_sign=1)
+CORONAL = PlaneView("coronal", across=0, upward=2, up_sign=1)
 """Seen from the front: the patient's left on the image's right, head at the top."""
-SAGITTAL = View("sagittal", across=1, upward=2, up_sign=1)
+SAGITTAL = PlaneView("sagittal", across=1, upward=2, up_sign=1)
 """Seen from the patient's left: front at the image's left, head at the top."""
 VIEWS = (TRANSAXIAL, CORONAL, SAGITTAL)
 
@@ -67,7 +67,7 @@ class Plane:
 
     values: Array
     known: npt.NDArray[np.bool_]
-    view: View
+    view: PlaneView
     across_mm: Array
     upward_mm: Array
 
@@ -84,7 +84,7 @@ class Plane:
         )
 
 
-def plane(volume: Volume, view: View, centre_mm: Triple, size_mm: Triple, spacing_mm: float = 2.0) -> Plane:
+def plane(volume: Volume, view: PlaneView, centre_mm: Triple, size_mm: Triple, spacing_mm: float = 2.0) -> Plane:
     """Cut a plane along the patient axes out of a volume on any grid, flipped and oblique ones included.
 
     Args:
@@ -114,7 +114,7 @@ def plane(volume: Volume, view: View, centre_mm: Triple, size_mm: Triple, spacin
     )
 
 
-def _as_image(values: Array, view: View) -> Array:
+def _as_image(values: Array, view: PlaneView) -> Array:
     """From [x, y, z] with one voxel along the line of sight to [row, column]."""
     across_then_upward = np.moveaxis(values, view.through, 0)[0]
     if view.across > view.upward:

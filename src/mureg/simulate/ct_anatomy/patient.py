@@ -24,7 +24,7 @@ from mureg.simulate.ct_anatomy.base import AIR_HU, LATTICE_MM, CtBase
 from mureg.simulate.ct_anatomy.labels import CODE
 from mureg.simulate.ct_anatomy.landmarks import ventricle_between
 from mureg.simulate.ct_anatomy.motion import rises_mm
-from mureg.simulate.ct_anatomy.sampling import Places, averaged, denser, share_inside, texture, uptake_of_codes
+from mureg.simulate.ct_anatomy.sampling import SamplePlaces, averaged, denser, share_inside, texture, uptake_of_codes
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.fields import SmoothField
 from mureg.simulate.tracer import Tracer
@@ -270,7 +270,7 @@ class CtAnatomy:
 
     def _places(
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
-    ) -> tuple[Float[Tensor, "3 3"], Places]:
+    ) -> tuple[Float[Tensor, "3 3"], SamplePlaces]:
         """The edges of a voxel in patient space (columns, mm), and what its points are."""
         nodes = []
         for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True):
@@ -281,7 +281,7 @@ class CtAnatomy:
         here, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
         slope = _weighted(above - here, rises_mm(breath, self.base.landmarks)) / _SLOPE_MM
         rest_z = scan[..., 2] + _weighted(here, rises_mm(REST, self.base.landmarks))
-        return matrix[:3, :3], Places(
+        return matrix[:3, :3], SamplePlaces(
             ct_mm=self._ct_from_scan(scan).movedim(-1, 0),
             rest_z_mm=rest_z,
             moved_mm=float((rest_z - now[..., 2]).abs().max()),
@@ -310,7 +310,7 @@ class CtAnatomy:
         return result
 
     def _near_ventricle(
-        self, grid: Grid, patient_from_grid: RigidTransform, places: Places
+        self, grid: Grid, patient_from_grid: RigidTransform, places: SamplePlaces
     ) -> tuple[tuple[slice, slice, slice], Float[Tensor, "i j k 3"]]:
         """A box of the grid that holds the ventricle in any breath, and where its points are at end expiration."""
         ventricle = self.ventricle

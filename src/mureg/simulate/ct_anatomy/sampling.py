@@ -23,7 +23,7 @@ _SUBSAMPLE_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class SamplePlaces:
     """What the points of a grid are, on every few of its voxels; `spread` brings a channel to all of them.
 
     Attributes:
@@ -97,7 +97,7 @@ def _running_mean(values: Float[Tensor, "x y z"], axis: int, width: float) -> Fl
 
 
 def denser(
-    density: Float[Tensor, "x y z"], places: Places, all_below: float, none_above: float
+    density: Float[Tensor, "x y z"], places: SamplePlaces, all_below: float, none_above: float
 ) -> Float[Tensor, "x y z"]:
     """Light tissue (lung) as dense as the volume that it is left with makes it; other tissue as it is."""
     squeezed = places.squeezed.clamp(_LEAST_DENSITY, _MOST_DENSITY)

@@ -12,7 +12,7 @@ import torch
 from mureg.geometry.rigid import Triple
 from mureg.simulate.torso.body import Body
 from mureg.simulate.torso.envelope import Envelope
-from mureg.simulate.torso.heart import Heart
+from mureg.simulate.torso.heart import TorsoHeart
 from mureg.simulate.torso.parts import Part, each, hollow, solid
 from mureg.simulate.torso.shapes import Capsule, tube
 
@@ -26,7 +26,7 @@ class Chest:
     """Great vessels, airways, oesophagus and lung vessels of one body; all move with the viscera."""
 
     body: Body
-    heart: Heart
+    heart: TorsoHeart
     envelope: Envelope
 
     def parts(self) -> list[Part]:

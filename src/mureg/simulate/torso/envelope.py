@@ -14,12 +14,12 @@ from torch import Tensor
 
 from mureg.simulate.fields import SmoothField
 from mureg.simulate.torso.body import RIB_MM, Body
-from mureg.simulate.torso.heart import Heart
+from mureg.simulate.torso.heart import TorsoHeart
 from mureg.simulate.torso.motion import Coordinates
 from mureg.simulate.torso.shapes import (
     Capsule,
     Ellipsoid,
-    Profile,
+    HeightProfile,
     Profiles,
     outline,
     smooth_max,
@@ -28,16 +28,16 @@ from mureg.simulate.torso.shapes import (
 )  # fmt: skip
 
 _CAGE_Z = (-600.0, -260.0, -200.0, -140.0, -90.0, -45.0, 0.0, 40.0, 80.0, 115.0, 145.0, 168.0, 185.0, 200.0)
-_CAGE_WIDTH = Profile(_CAGE_Z, (0.92, 0.92, 0.94, 0.97, 1.0, 1.01, 1.0, 0.95, 0.86, 0.73, 0.57, 0.42, 0.32, 0.25))
-_CAGE_FRONT = Profile(_CAGE_Z, (1.0, 1.0, 1.02, 1.05, 1.06, 1.04, 1.0, 0.94, 0.82, 0.64, 0.42, 0.18, -0.1, -0.25))
-_CAGE_BACK = Profile(_CAGE_Z, (0.80, 0.80, 0.83, 0.90, 0.96, 1.0, 1.0, 1.0, 0.97, 0.91, 0.83, 0.74, 0.66, 0.6))
+_CAGE_WIDTH = HeightProfile(_CAGE_Z, (0.92, 0.92, 0.94, 0.97, 1.0, 1.01, 1.0, 0.95, 0.86, 0.73, 0.57, 0.42, 0.32, 0.25))
+_CAGE_FRONT = HeightProfile(_CAGE_Z, (1.0, 1.0, 1.02, 1.05, 1.06, 1.04, 1.0, 0.94, 0.82, 0.64, 0.42, 0.18, -0.1, -0.25))
+_CAGE_BACK = HeightProfile(_CAGE_Z, (0.80, 0.80, 0.83, 0.90, 0.96, 1.0, 1.0, 1.0, 0.97, 0.91, 0.83, 0.74, 0.66, 0.6))
 _SKIN_Z = (-600.0, -300.0, -200.0, -100.0, 0.0, 60.0, 100.0, 130.0, 152.0, 172.0, 192.0, 420.0)
-_SKIN_WIDTH = Profile(_SKIN_Z, (1.0, 0.96, 0.94, 0.98, 1.0, 1.02, 1.03, 0.92, 0.66, 0.38, 0.27, 0.27))
-_SKIN_FRONT = Profile(_SKIN_Z, (1.0, 1.0, 1.03, 1.06, 1.0, 0.95, 0.87, 0.76, 0.60, 0.46, 0.42, 0.42))
-_SKIN_BACK = Profile(_SKIN_Z, (0.88, 0.86, 0.86, 0.95, 1.0, 1.03, 1.04, 1.0, 0.92, 0.78, 0.60, 0.5))
-_BELLY = Profile((-600.0, -320.0, -170.0, -70.0, 10.0), (0.8, 1.0, 0.9, 0.3, 0.0))
-_FAT = Profile((-600.0, -200.0, 0.0, 110.0, 170.0, 300.0), (1.5, 1.35, 1.0, 0.8, 0.6, 0.5))
-_MUSCLE = Profile((-600.0, -60.0, 60.0, 110.0, 160.0, 300.0), (0.8, 0.8, 1.0, 1.4, 1.0, 0.5))
+_SKIN_WIDTH = HeightProfile(_SKIN_Z, (1.0, 0.96, 0.94, 0.98, 1.0, 1.02, 1.03, 0.92, 0.66, 0.38, 0.27, 0.27))
+_SKIN_FRONT = HeightProfile(_SKIN_Z, (1.0, 1.0, 1.03, 1.06, 1.0, 0.95, 0.87, 0.76, 0.60, 0.46, 0.42, 0.42))
+_SKIN_BACK = HeightProfile(_SKIN_Z, (0.88, 0.86, 0.86, 0.95, 1.0, 1.03, 1.04, 1.0, 0.92, 0.78, 0.60, 0.5))
+_BELLY = HeightProfile((-600.0, -320.0, -170.0, -70.0, 10.0), (0.8, 1.0, 0.9, 0.3, 0.0))
+_FAT = HeightProfile((-600.0, -200.0, 0.0, 110.0, 170.0, 300.0), (1.5, 1.35, 1.0, 0.8, 0.6, 0.5))
+_MUSCLE = HeightProfile((-600.0, -60.0, 60.0, 110.0, 160.0, 300.0), (0.8, 0.8, 1.0, 1.4, 1.0, 0.5))
 _CAGE = Profiles((_CAGE_WIDTH, _CAGE_FRONT, _CAGE_BACK, _BELLY))
 _SKIN = Profiles((_SKIN_WIDTH, _SKIN_FRONT, _SKIN_BACK, _BELLY, _FAT, _MUSCLE))
 _CAGE_SQUARE, _SKIN_SQUARE = 0.35, 0.45
@@ -48,8 +48,8 @@ FIRST_RIB_MM = 172.0
 _DROP_MM, _MORE_DROP_MM = 34.0, 8.0
 _RIB_NUMBERS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0)
 # angle around the cage (radians from the spine) where the bone of a rib ends, and where its cartilage ends
-_BONE_END = Profile(_RIB_NUMBERS, (2.35, 2.55, 2.62, 2.62, 2.58, 2.5, 2.4, 2.28, 2.12, 1.95, 1.4, 0.95))
-_CARTILAGE_END = Profile(_RIB_NUMBERS, (3.3, 3.3, 3.3, 3.3, 3.3, 3.25, 3.15, 2.85, 2.6, 2.35, 1.45, 0.95))
+_BONE_END = HeightProfile(_RIB_NUMBERS, (2.35, 2.55, 2.62, 2.62, 2.58, 2.5, 2.4, 2.28, 2.12, 1.95, 1.4, 0.95))
+_CARTILAGE_END = HeightProfile(_RIB_NUMBERS, (3.3, 3.3, 3.3, 3.3, 3.3, 3.25, 3.15, 2.85, 2.6, 2.35, 1.45, 0.95))
 _RIB_ENDS = Profiles((_BONE_END, _CARTILAGE_END))
 
 
@@ -58,7 +58,7 @@ class Envelope:
     """Smooth fields of one body."""
 
     body: Body
-    heart: Heart
+    heart: TorsoHeart
 
     def still_fields(self, wall: Coordinates) -> dict[str, Tensor]:
         """Fields of skin, muscle and skeleton at places of the `wall`."""
@@ -270,10 +270,10 @@ class Envelope:
         return SmoothField.draw(generator, 1, 45.0, (320.0, 240.0, 360.0), (0.0, 0.0, 40.0), refine=3)
 
 
-_MEDIASTINUM = Profile(
+_MEDIASTINUM = HeightProfile(
     (-300.0, -60.0, 20.0, 60.0, 90.0, 120.0, 170.0, 200.0), (23.0, 23.0, 23.0, 27.0, 29.0, 28.0, 26.0, 40.0)
 )
-_SPINE = Profile(
+_SPINE = HeightProfile(
     (-600.0, -330.0, -230.0, -130.0, -50.0, 20.0, 80.0, 130.0, 180.0, 240.0, 320.0),
     (-10.0, -22.0, -28.0, -18.0, -5.0, 0.0, 0.0, -6.0, -18.0, -28.0, -30.0),
 )

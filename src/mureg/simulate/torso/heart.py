@@ -57,7 +57,7 @@ class HeartDistances:
 
 
 @dataclass(frozen=True)
-class Heart:
+class TorsoHeart:
     """Shapes of the heart of one body, undeformed, at end expiration."""
 
     body: Body

@@ -17,7 +17,7 @@ from torch import Tensor
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Points
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.torso.shapes import Profile, smoothstep
+from mureg.simulate.torso.shapes import HeightProfile, smoothstep
 
 Coordinates = tuple[Tensor, Tensor, Tensor]
 Inside = npt.NDArray[np.bool_]
@@ -37,7 +37,7 @@ _FIELD_SIZE_MM = (720.0, 500.0, 960.0)
 
 
 @dataclass(frozen=True)
-class Motion:
+class TorsoMotion:
     """Deformation and breathing of one torso.
 
     Attributes:
@@ -88,7 +88,7 @@ class Motion:
 class BreathingMotion:
     """Pull-back of one state of breathing; `wall` for the chest wall, `viscera` for what moves with the diaphragm."""
 
-    motion: Motion
+    motion: TorsoMotion
     breath: Breath
 
     @property
@@ -138,7 +138,9 @@ class BreathingMotion:
 
 
 @lru_cache(maxsize=16)
-def _profiles(heart: float, top: float, floor: float, breath: Breath) -> tuple[Profile, Profile, Profile]:
+def _profiles(
+    heart: float, top: float, floor: float, breath: Breath
+) -> tuple[HeightProfile, HeightProfile, HeightProfile]:
     """Along z: what follows the heart as a whole, what follows the diaphragm more than it, what stays below.
 
     Knots lie where the tissue is in this state of breathing. Numbers are asked for, not the patient whose they are: a
@@ -146,6 +148,6 @@ def _profiles(heart: float, top: float, floor: float, breath: Breath) -> tuple[P
     """
     middle = heart - breath.heart_share * breath.diaphragm_mm + breath.upward_mm
     bottom = heart - 50.0 - breath.diaphragm_mm + breath.upward_mm
-    level = Profile((floor - 400.0, middle, middle + 38.0, top), (1.0, 1.0, 0.97, 0.0))
-    stretch = Profile((floor - 400.0, bottom, middle, middle + 30.0, top), (1.0, 1.0, 0.0, -0.35, 0.0))
-    return level, stretch, Profile((floor - 420.0, floor - 60.0, floor + 60.0), (0.3, 0.9, 1.0))
+    level = HeightProfile((floor - 400.0, middle, middle + 38.0, top), (1.0, 1.0, 0.97, 0.0))
+    stretch = HeightProfile((floor - 400.0, bottom, middle, middle + 30.0, top), (1.0, 1.0, 0.0, -0.35, 0.0))
+    return level, stretch, HeightProfile((floor - 420.0, floor - 60.0, floor + 60.0), (0.3, 0.9, 1.0))

@@ -18,8 +18,8 @@ from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.tissues import TISSUES, Tissue
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, Body, lv_volumes_ml
 from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette
-from mureg.simulate.torso.heart import Heart
-from mureg.simulate.torso.motion import Motion
+from mureg.simulate.torso.heart import TorsoHeart
+from mureg.simulate.torso.motion import TorsoMotion
 from mureg.simulate.torso.scene import Scene, Texture
 from mureg.simulate.torso.shapes import cover
 from mureg.simulate.tracer import Tracer
@@ -63,7 +63,7 @@ class Torso:
 
     patient: str
     body: Body
-    motion: Motion
+    motion: TorsoMotion
 
     @cached_property
     def scene(self) -> Scene:
@@ -71,7 +71,7 @@ class Torso:
         return Scene(self.body, self.motion)
 
     @property
-    def heart(self) -> Heart:
+    def heart(self) -> TorsoHeart:
         """The undeformed heart."""
         return self.scene.heart
 

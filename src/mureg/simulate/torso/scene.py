@@ -20,8 +20,8 @@ from mureg.simulate.torso.body import Body
 from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette, Patch
 from mureg.simulate.torso.chest import Chest
 from mureg.simulate.torso.envelope import Envelope
-from mureg.simulate.torso.heart import Heart
-from mureg.simulate.torso.motion import BreathingMotion, Coordinates, Motion
+from mureg.simulate.torso.heart import TorsoHeart
+from mureg.simulate.torso.motion import BreathingMotion, Coordinates, TorsoMotion
 from mureg.simulate.torso.parts import Part
 from mureg.simulate.torso.skeleton import Skeleton
 
@@ -63,12 +63,12 @@ class Scene:
     """Everything of one torso that can be painted."""
 
     body: Body
-    motion: Motion
+    motion: TorsoMotion
 
     @cached_property
-    def heart(self) -> Heart:
+    def heart(self) -> TorsoHeart:
         """The undeformed heart."""
-        return Heart(self.body)
+        return TorsoHeart(self.body)
 
     @cached_property
     def envelope(self) -> Envelope:

@@ -13,7 +13,7 @@ from mureg.errors import UsageError
 from mureg.geometry.rigid import Triple
 from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, RIB_MM, Body, lv_volumes_ml
-from mureg.simulate.torso.motion import Motion
+from mureg.simulate.torso.motion import TorsoMotion
 from mureg.simulate.torso.patient import Torso
 
 __all__ = ["Torso", "TorsoRange", "draw_body"]
@@ -110,7 +110,7 @@ class TorsoRange:
     def draw(self, generator: np.random.Generator, patient: str) -> Torso:
         """Draw one patient."""
         body = draw_body(self, generator)
-        motion = Motion(
+        motion = TorsoMotion(
             seed=int(generator.integers(2**31)),
             amplitude_mm=float(generator.uniform(*self.deformation_mm)),
             wavelength_mm=float(generator.uniform(*self.deformation_wavelength_mm)),

@@ -141,7 +141,7 @@ def united_box(boxes: list[Box]) -> Box:
 
 
 @dataclass(frozen=True)
-class Profile:
+class HeightProfile:
     """A smooth curve through values at places (rising), level beyond its ends (monotone cubic pieces)."""
 
     knots: tuple[float, ...]
@@ -165,7 +165,7 @@ class Profile:
 class Profiles:
     """Several curves along one axis, looked up together."""
 
-    curves: tuple[Profile, ...]
+    curves: tuple[HeightProfile, ...]
 
     def __call__(self, places: Tensor) -> tuple[Tensor, ...]:
         """Values of each curve at places."""

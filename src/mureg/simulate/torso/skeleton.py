@@ -14,13 +14,13 @@ from mureg.simulate.torso.body import Body
 from mureg.simulate.torso.canvas import Patch
 from mureg.simulate.torso.envelope import FIRST_RIB_MM, RIB_PITCH_MM, Envelope
 from mureg.simulate.torso.parts import Part, bone, united
-from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, Profile, smooth_min, tube
+from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, HeightProfile, smooth_min, tube
 
 _RIB_HALF_THICK_MM, _RIB_HALF_HIGH_MM = 3.6, 7.0
 _RIB_CORTEX_MM, _SPINE_CORTEX_MM, _FLAT_CORTEX_MM, _SHAFT_CORTEX_MM = 1.1, 1.3, 1.2, 3.5
 _TWELFTH_RIB_MM = FIRST_RIB_MM - 11 * RIB_PITCH_MM
 _STERNUM_Z = (-52.0, -30.0, 0.0, 85.0, 95.0, 120.0, 128.0)
-_STERNUM_WIDTH = Profile(_STERNUM_Z, (4.0, 10.0, 19.0, 15.0, 17.0, 29.0, 24.0))
+_STERNUM_WIDTH = HeightProfile(_STERNUM_Z, (4.0, 10.0, 19.0, 15.0, 17.0, 29.0, 24.0))
 
 
 @dataclass(frozen=True)
