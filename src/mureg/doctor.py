@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import torch
 
-from mureg.comparison.metrics import target_registration_error_mm
 from mureg.errors import MuregError
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
 from mureg.jobs.cores import machine_cores, usable_cores
 from mureg.pipeline import examine

@@ -24,7 +24,7 @@ MOTIONS = (((14.0, -9.0, 11.0), (3.0, -2.0, 4.0)), ((-10.0, 6.0, 8.0), (-2.0, 3.
 
 @cache
 def tiny_case(index: int) -> Case:
-    """Cases 0 and 1 are of one patient."""
+    """Cases 0 and 1 are of one patient, 2 and 3 of another, and so on."""
     acquisition = camera(orbit(N_VIEWS, 360.0), N, N, (PIXEL_MM, PIXEL_MM), dtype=torch.float32)
     grid = acquisition.grid()
     activity, mu = (
@@ -39,7 +39,7 @@ def tiny_case(index: int) -> Case:
         (0.0, 0.0, 0.0), np.full(N_VIEWS, 240.0), seconds_per_view=20.0, collimator="LEHR", nuclide="Tc-99m",
         patient_position="HFS", manufacturer="SIEMENS",
     )  # fmt: skip
-    pose = RigidTransform.from_six(*MOTIONS[index], grid.centre_mm)
+    pose = RigidTransform.from_six(*MOTIONS[index % len(MOTIONS)], grid.centre_mm)
     heart = np.random.default_rng(7).normal((38.0, -32.0, 12.0), 18.0, (60, 3))
     wall = (activity.numpy() > 0.6).astype(np.float32)
     truth = Truth(

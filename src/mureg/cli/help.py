@@ -20,14 +20,17 @@ Flat = tyro.conf.arg(name="")
 GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         *("spect", "ct", "mu", "projections", "path", "case-folder", "studies", "spect-series", "ct-series", "series"),
-        *("gate", "transform", "cohort", "n", "first", "shares", "ct-folder", "pairs", "train", "validation"),
+        *("gate", "transform", "recipe", "cohort", "n", "first", "shares", "ct-folder", "pairs", "train", "validation"),
         *("weights", "verb"),
     ),
     "Output": (
         *("output", "overwrite", "label", "dicom", "moved-ct", "pdf", "names", "no-reconstruction", "cache"),
         *("figures", "dry-run"),
     ),
-    "Method": ("registrar", "registrars", "fast", "axis", "settings", "set", "epochs", "minutes", "against", "peers"),
+    "Method": (
+        *("registrar", "registrars", "fast", "axis", "settings", "set", "epochs", "steps", "minutes"),
+        *("against", "peers"),
+    ),
     "Cases": ("split", "skip", "limit", "images", "classical"),
     "Safety checks": ("allow-different-patients", "allow-corrected-spect", "allow-derived", "phantom"),
     "Computer": ("device", "threads", "jobs", "scheduler", "retry"),

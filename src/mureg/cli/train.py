@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from mureg.cli import train_heart
 from mureg.cli.algorithms import Changes
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
@@ -22,7 +23,7 @@ class Train:
     """Train a registration network. The same command continues a run that was stopped. Research use only.
 
     Attributes:
-        settings: training settings: small, paper, near-heart, or a TOML file.
+        settings: training settings: small, paper, or a TOML file; or near-heart, which has options of its own.
         output: folder of the run.
         cohort: folder of a cohort, divided by patient; takes precedence over the settings.
         pairs: CSV list instead of a cohort (columns spect, ct or mu, optional transform, patient).
@@ -49,8 +50,16 @@ OPTIONS = Train
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, train, report."""
+    """Parse, train, report. ``near-heart`` in first place has options of its own: `mureg.cli.train_heart`."""
+    if arguments[:1] == [train_heart.NAME]:
+        return train_heart.main(arguments[1:])
     options = parse("train", arguments, Train)
+    if options.settings == train_heart.NAME:
+        raise UsageError(
+            f"{train_heart.NAME} after other options",
+            f"mureg train {train_heart.NAME} [OPTIONS]",
+            "write it in first place",
+        )
     settings = settings_from(table_with(read_table(options.settings), options.changes), options.settings)
     return fit(_on(settings, options), options.output, options.sitting, options.common)
 

@@ -5,8 +5,8 @@ from mureg.comparison.metrics import (
     mean_motion_errors,
     motion_errors,
     share_above,
-    target_registration_error_mm,
 )
+from mureg.geometry.target_error import target_registration_error_mm
 
 __all__ = [
     "ACTION_LIMIT_MM",

@@ -12,10 +12,11 @@ import mureg
 from mureg.cohort.store.cohort import open_case, read_case
 from mureg.comparison.images import Images, mean_normalised, nmae_percent, nmse_percent
 from mureg.comparison.methods import KNOWN, ORACLE, Method, MethodPose, register
-from mureg.comparison.metrics import mean_motion_errors, motion_errors, target_registration_error_mm
+from mureg.comparison.metrics import mean_motion_errors, motion_errors
 from mureg.comparison.rows import BALL, NOT_MEASURED, POINTS, SIX, Measurement, MethodRow
 from mureg.errors import MuregError, RefusedError
 from mureg.geometry import RigidTransform
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.heart.ventricle import LeftVentricle

@@ -12,14 +12,6 @@ ACTION_LIMIT_MM = 6.8
 """One pixel: a heart that lies farther off than this calls for action (Kennedy et al., J Nucl Med 2009)."""
 
 
-def target_registration_error_mm(found: RigidTransform, true: RigidTransform, points_mm: npt.ArrayLike) -> float:
-    """Mean distance (mm) between the places to which two transforms send the same points [n, 3].
-
-    Fitzpatrick, West and Maurer, IEEE Trans Med Imaging 1998; give points of the heart, in the space both map from.
-    """
-    return float(np.linalg.norm(found.apply(points_mm) - true.apply(points_mm), axis=-1).mean())
-
-
 def motion_errors(found: RigidTransform, true: RigidTransform, centre_mm: npt.ArrayLike) -> tuple[Triple, Triple]:
     """How far each of the six numbers of a motion about a centre is off: found less true.
 

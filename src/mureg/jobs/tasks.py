@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 def shared_out(
     work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, *, in_order: bool = False
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Do every task, in this process for one job and in fresh ones for more; results as they come.
 
     Args:

@@ -67,7 +67,7 @@ class NearHeart:
     less is taken, and the distance is told.
 
     Attributes:
-        weights: weights file (.safetensors) of heart-centred networks; "shipped" for the networks of the package.
+        weights: weights file (.safetensors) made by mureg train near-heart; "shipped" for the networks of the package.
         coarse: mutual information before the networks.
         fine: mutual information for the transverse refinement.
         finish: refine the transverse pose with fine mutual information before the final network passes.

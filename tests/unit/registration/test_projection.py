@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
-from mureg.comparison.metrics import target_registration_error_mm
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.registration import ProfileLikelihood
 from mureg.registration.base import covariance_about
 from mureg.registration.likelihood.profile import (

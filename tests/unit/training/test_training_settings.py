@@ -11,6 +11,7 @@ import pytest
 from mureg.errors import UsageError
 from mureg.registration.networks import NETWORKS
 from mureg.simulate.misalignment import CLINICAL, PAPER
+from mureg.training.heart.recipe import recipe_from
 from mureg.training.settings import FINETUNE, SHIPPED, as_toml, load_settings, read_table, settings_from
 from support.toy_pairs import toy_settings
 
@@ -107,7 +108,8 @@ def test_the_settings_for_finetuning_name_no_network() -> None:
 
 def test_the_settings_on_the_page_are_settings() -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "train.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    block, recipe = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert recipe_from(tomllib.loads(recipe), "train.md").grid_settings.network.kind == "densenet-dusfe"
     settings = settings_from(tomllib.loads(block), "train.md")
     assert settings.augmentation.shift_mm == (10.0, 10.0, 10.0)
     assert settings.optimiser.clip == 20.0

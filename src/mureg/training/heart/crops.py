@@ -1,0 +1,223 @@
+"""Crops around the heart: drawn at a case, stored in one file a case, read back as examples, divided by patient.
+
+A crop is what the registrar near-heart shows its networks: both images on a lattice around the ventricle, the map
+through a start pose. It is resampled from the whole CT, so that no edge gives the pose away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mureg.errors import MuregError, UnreadableInputError, UsageError
+from mureg.files.atomic import writing
+from mureg.geometry import Grid, RigidTransform
+from mureg.geometry.rigid import Triple
+from mureg.heart.find import find_left_ventricle
+from mureg.registration.inputs import InputGrid, network_inputs
+from mureg.study import Case, attenuation_maps
+from mureg.training.examples import HEART_POINTS, Examples, ball
+from mureg.training.heart.cases import CaseStore, NumberedCase
+from mureg.training.heart.recipe import CropSet
+from mureg.training.heart.starts import NO_TURN, triple
+
+SPECT, MU, MOTION, HEART = "s", "m", "r", "h"
+"""Arrays in a file of crops: [crop, x, y, z] emission divided by its mean, attenuation (1/cm); [crop, 4, 4] the motion
+that is missing at the start, [crop, point, 3] points of the heart (mm), both about the middle of the crop."""
+
+_STREAM = 7
+"""First number of the seed of every case; the second is the number of the case, as in the shipped networks."""
+
+Arrays = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class CropTask:
+    """The crops at one case; travels to other processes.
+
+    Attributes:
+        case: at which they are drawn.
+        settings: of the crop set.
+        grid: lattice of a crop.
+        folder: of the crop set.
+    """
+
+    case: NumberedCase
+    settings: CropSet
+    grid: InputGrid
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """File of the crops."""
+        return self.folder / f"{self.case.name}.npz"
+
+    @property
+    def refusal(self) -> Path:
+        """File that says why there are no crops of this case."""
+        return self.folder / f"{self.case.name}.refused.txt"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the crops are there, or a refusal."""
+        return self.path.exists() or self.refusal.exists()
+
+
+def crop_tasks(settings: CropSet, grid: InputGrid, store: CaseStore, folder: Path) -> list[CropTask]:
+    """One task for each case, by number, so that a run that ends early has some of each population."""
+    cases = [case for name in settings.populations for case in store.cases(name, settings.numbers(name))]
+    return [CropTask(case, settings, grid, folder) for case in sorted(cases, key=lambda case: case.number)]
+
+
+def draw_crops(task: CropTask) -> str:
+    """Draw and store the crops at one case, unless that is done.
+
+    Returns:
+        "", or why there are none, which is stored too.
+
+    Raises:
+        UsageError: the case is neither stored nor to be simulated; the folder cannot be written.
+    """
+    if task.is_finished:
+        return ""
+    try:
+        case = task.case.read()
+        arrays = crops_of(case, task.case.number, task.settings, task.grid)
+    except UsageError:
+        raise
+    except MuregError as problem:
+        sentence = f"{task.case.name}: {problem}"
+        with writing(task.refusal) as scratch:
+            scratch.write_text(sentence + "\n", "utf-8")
+        return sentence
+    content: dict[str, Any] = {name: np.array(values) for name, values in arrays.items()}
+    content["patient"] = case.study.patient
+    with writing(task.path) as scratch, scratch.open("wb") as file:
+        np.savez(file, **content)
+    return ""
+
+
+def crops_of(case: Case, number: int, settings: CropSet, grid: InputGrid) -> Arrays:
+    """The crops at a case by the names of the arrays; the same settings and number give the same crops.
+
+    Raises:
+        MuregError: the map or the pose of mutual information is refused.
+    """
+    body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body.coarsened(grid.spacing_mm)
+    spect, true = case.uncorrected.coarsened(grid.spacing_mm), case.truth.ct_from_spect
+    points = case.truth.heart_points_mm
+    chance = np.random.default_rng([_STREAM, number])
+    starts = settings.starts.poses(chance, spect, body, true, triple(points.mean(0)))
+    arrays: Arrays = {SPECT: [], MU: [], MOTION: [], HEART: []}
+    heart = np.zeros(3)
+    for draw in range(settings.per_case):
+        start = next(starts)
+        if draw == 0:
+            heart = np.asarray(find_left_ventricle(case.uncorrected, body.resampled(spect.grid, start)).centre_mm)
+        middle = triple(heart + settings.offset_mm * chance.standard_normal(3) * (draw > 0))
+        lattice = Grid.centred(grid.shape, (grid.spacing_mm,) * 3, middle)
+        emission, mu = network_inputs(spect, body, lattice, start)
+        motion, heart_mm = _target(start, true, points, middle)
+        for name, values in zip(arrays, (emission.numpy(), mu.numpy(), motion, heart_mm), strict=True):
+            arrays[name].append(values)
+    return arrays
+
+
+def _target(
+    start: RigidTransform, true: RigidTransform, points: npt.NDArray[np.float64], middle: Triple
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The motion that is missing at a start, and points of the heart, both about the middle of a crop."""
+    shift, angles = (start.inverse() @ true).six(middle)
+    numbers = np.linspace(0, len(points) - 1, HEART_POINTS).round().astype(int)
+    return RigidTransform.from_six(shift, angles, NO_TURN).matrix, (points - middle)[numbers]
+
+
+def crop_files(folder: Path) -> list[Path]:
+    """The files of a crop set, by name."""
+    return sorted(folder.glob("[!.]*.npz"))
+
+
+def divide_by_patient(paths: Sequence[Path], every: int) -> tuple[list[Path], list[Path]]:
+    """Files for training and for validation; no patient is in both.
+
+    Args:
+        paths: files of crops.
+        every: of the patients, in the order of the files, number 0 and each number divisible by this validate.
+
+    Raises:
+        UsageError: fewer than two patients.
+        UnreadableInputError: a damaged file.
+    """
+    patients = [_patient(path) for path in paths]
+    order = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
+    if len(order) < 2:
+        raise UsageError(
+            f"crops of {len(order)} patients", "two patients or more, for training and validation", "draw more cases"
+        )
+    validates = [order[patient] % every == 0 for patient in patients]
+    return (
+        [path for path, held_out in zip(paths, validates, strict=True) if not held_out],
+        [path for path, held_out in zip(paths, validates, strict=True) if held_out],
+    )
+
+
+def patients_in(folder: Path) -> set[str]:
+    """Pseudonyms of all patients of a crop set."""
+    return {_patient(path) for path in crop_files(folder)}
+
+
+def read_crops(paths: Sequence[Path], spacing_mm: float) -> Examples:
+    """Every crop of every file as examples named CASE/NUMBER, for training on the motion that each crop lacks.
+
+    Raises:
+        UnreadableInputError: a damaged file.
+    """
+    names: list[str] = []
+    patients: list[str] = []
+    arrays: dict[str, list[torch.Tensor]] = {SPECT: [], MU: [], MOTION: [], HEART: []}
+    digest = hashlib.sha256()
+    for path in paths:
+        content = _content(path)
+        n = len(content[SPECT])
+        names += [f"{path.stem}/{number}" for number in range(n)]
+        patients += [str(content["patient"])] * n
+        digest.update(path.name.encode())
+        for name, values in arrays.items():
+            values.append(torch.from_numpy(content[name]))
+            digest.update(content[name].tobytes())
+    spect, mu, motion, heart = (torch.cat(values) for values in arrays.values())
+    return Examples(
+        tuple(names),
+        tuple(patients),
+        spect.float(),
+        mu.float(),
+        motion.double(),
+        heart.double(),
+        torch.from_numpy(ball(1, 1.0)).expand(len(names), 1, 3),
+        torch.zeros(len(names), dtype=torch.bool),
+        spacing_mm,
+        digest.hexdigest(),
+    )
+
+
+def _patient(path: Path) -> str:
+    return str(_content(path, "patient")["patient"])
+
+
+def _content(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of a file of crops, all or those named."""
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            return {name: archive[name] for name in names or (SPECT, MU, MOTION, HEART, "patient")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+        raise UnreadableInputError(
+            f"{path.name} is no file of crops", "the file as mureg wrote it", "remove it and draw its crops again"
+        ) from problem

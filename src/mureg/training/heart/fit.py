@@ -1,0 +1,138 @@
+"""Training of the networks at the heart, stage after stage, and the file that holds them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from mureg.errors import UsageError
+from mureg.registration.network import Card, Together, load_network, save_network
+from mureg.training.examples import Examples
+from mureg.training.folder import BEST, LAST
+from mureg.training.heart.crops import crop_files, divide_by_patient, read_crops
+from mureg.training.heart.limit import TimeLimit
+from mureg.training.heart.recipe import NetworkRecipe, Recipe
+from mureg.training.loop import train
+from mureg.training.parallel import Team
+from mureg.training.progress import Report
+from mureg.training.settings import TrainingSettings
+
+Sets = tuple[Examples, Examples]
+
+
+def stage_folder(folder: Path, network: NetworkRecipe, number: int) -> Path:
+    """The training run of a stage, counted from 0; `folder` holds all networks."""
+    return folder / network.name / f"stage-{number + 1}"
+
+
+def train_networks(recipe: Recipe, crops: Path, folder: Path, team: Team, limit: TimeLimit, report: Report) -> bool:
+    """Train every stage of every network that is not finished.
+
+    Args:
+        recipe: says which.
+        crops: folder of the crop sets, all of them complete.
+        folder: of the networks.
+        team: device.
+        limit: no epoch begins that would exceed it; one is always trained.
+        report: receives the progress.
+
+    Returns:
+        Whether all are finished.
+
+    Raises:
+        UsageError: a crop set of fewer than two patients; a folder that holds another run.
+        UnreadableInputError: damaged crops or weights.
+    """
+    sets: dict[str, Sets] = {}
+    for network, number in recipe.stages():
+        stage, place = network.stages[number], stage_folder(folder, network, number)
+        weights, begin_from = _start(folder, network, number)
+        settings = recipe.settings(network, stage, begin_from)
+        if _is_finished(place, settings):
+            continue
+        if limit.over:
+            return False
+        if stage.crops not in sets:
+            sets = {stage.crops: _sets(crops / stage.crops, recipe.validation_every, settings.grid.spacing_mm)}
+        report.say(f"network {network.name}, stage {number + 1} of {len(network.stages)}")
+        outcome = train(
+            settings,
+            *sets[stage.crops],
+            place,
+            team=team,
+            weights=weights,
+            minutes=limit.remaining_minutes,
+            report=report,
+        )
+        limit.note_work()
+        if not outcome.finished:
+            return False
+    return True
+
+
+def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
+    """All networks of a recipe, in half precision, with a card that states no covariance.
+
+    Half precision keeps three decimals of every weight and halves the file.
+
+    Raises:
+        UnreadableInputError: a network is missing or damaged.
+    """
+    last = [stage_folder(folder, network, len(network.stages) - 1) / BEST for network in recipe.networks]
+    networks, cards = zip(*map(load_network, last), strict=True)
+    trained_on = {**cards[0].trained_on, "recipe_sha256": recipe.sha256}
+    card = replace(cards[0], around="heart", believed=recipe.calibration.gains, trained_on=trained_on)
+    if len(networks) == 1:
+        return networks[0].half(), card
+    validation = {f"heart_mm_{number}": one.validation["heart_mm"] for number, one in enumerate(cards, 1)}
+    trained_on = {"networks": [one.trained_on for one in cards], "recipe_sha256": recipe.sha256}
+    others = tuple(one.network for one in cards[1:])
+    card = replace(card, others=others, trained_on=trained_on, validation=validation)
+    return Together(networks).half(), card
+
+
+def save_networks(recipe: Recipe, networks: Path, weights: Path) -> None:
+    """Write `joined_network` and its card."""
+    module, card = joined_network(recipe, networks)
+    save_network(weights, module, card)
+
+
+def _start(folder: Path, network: NetworkRecipe, number: int) -> tuple[Mapping[str, Tensor] | None, str]:
+    """The weights from which a stage begins, and the SHA-256 of their file; None and "" for random ones."""
+    if number == 0:
+        return None, ""
+    module, card = load_network(stage_folder(folder, network, number - 1) / BEST)
+    rounded = network.stages[number].half_precision_start
+    weights = {name: _rounded(value) if rounded else value for name, value in module.state_dict().items()}
+    return weights, card.weights_sha256
+
+
+def _rounded(value: Tensor) -> Tensor:
+    return value.half().float() if value.is_floating_point() else value
+
+
+def _is_finished(place: Path, settings: TrainingSettings) -> bool:
+    """Whether the run in a folder is this stage and went to its end.
+
+    Raises:
+        UsageError: it is another run.
+        UnreadableInputError: its weights are damaged.
+    """
+    if not (place / LAST).exists():
+        return False
+    _, card = load_network(place / LAST)
+    if card.trained_on.get("settings_sha256") != settings.sha256:
+        raise UsageError(
+            f"{place.parent.name}/{place.name} holds a run with other settings, or one begun from other weights",
+            "the run that was begun here",
+            "choose another output",
+        )
+    return int(card.trained_on.get("samples", 0)) >= settings.samples
+
+
+def _sets(folder: Path, every: int, spacing_mm: float) -> Sets:
+    training, validation = divide_by_patient(crop_files(folder), every)
+    return read_crops(training, spacing_mm), read_crops(validation, spacing_mm)
