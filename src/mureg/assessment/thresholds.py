@@ -59,8 +59,8 @@ class Thresholds:
     outside_counts_percent: Percent = 10.0
     extension_percent: Percent = 10.0
     least_map_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
-    largest_stretch_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.1
-    largest_mirror_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
+    largest_stretch_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.25
+    largest_mirror_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.1
     rotation_centre_mm: Millimetres = 3.0
     least_heart_confidence: Share = HARD_TO_FIND
     least_axis_confidence: Share = 0.3
