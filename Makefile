@@ -5,14 +5,22 @@ BIN    := $(VENV)/bin
 # threads are counted by mureg itself; tests run in parallel, one thread each
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg
 
-.PHONY: demo test check bench clean sample
+.PHONY: demo test test-slow test-all check bench clean sample
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
 	$(BIN)/mureg demo --overwrite -o demo-output
 
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=25
+
 test: $(VENV)/.installed-dev
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=25
+	$(PYTEST) -m "not slow"
+
+# other programs, kills, spoiled files, whole runs in other processes: minutes
+test-slow: $(VENV)/.installed-dev
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.fuzzing import Limits, fuzz
+
+pytestmark = pytest.mark.slow
 
 
 def test_spoiled_files_are_read_or_refused(tmp_path: Path) -> None:

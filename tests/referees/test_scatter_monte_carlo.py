@@ -16,6 +16,8 @@ from mureg.spect.compton import LINE_KEV, Crystal
 from mureg.spect.scatter import SimulatedScatter
 from support.scatter_cases import ANGLES, GRID, PIXEL_MM, REFERENCE, WINDOWS, N, binned, cases
 
+pytestmark = pytest.mark.slow
+
 CASES = cases()
 FIRST = SimulatedScatter(multiple=1.0, buildup=0.0)
 # first order, all orders: difference of the shapes in all four views over the picture, in quadrature

@@ -14,6 +14,8 @@ import SimpleITK as sitk
 
 from mureg.geometry import RigidTransform
 
+pytestmark = pytest.mark.slow
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "evidence"))
 bodies, cases, studies, verdicts = (import_module(name) for name in ("bodies", "cases", "studies", "verdicts"))
 harm = import_module("do_no_harm")

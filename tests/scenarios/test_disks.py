@@ -21,6 +21,8 @@ from mureg.io.transforms import write_transform
 from mureg.sample import sample_folder
 from support.dicom import chest_like, item, write_ct, write_nm
 
+pytestmark = pytest.mark.slow
+
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
 
 

@@ -18,6 +18,8 @@ from mureg.jobs import cores
 from mureg.sample import load_truth
 from support import other_system
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory) -> dict[str, dict]:

@@ -24,6 +24,8 @@ from mureg.training.logs import EpochRow, write_log
 from mureg.training.motion import AsInTheCase
 from mureg.training.settings import as_table, load_settings
 
+pytestmark = pytest.mark.slow
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "evidence"))
 reproduction = import_module("reproduction")
 sys.path.pop(0)

@@ -20,6 +20,8 @@ from mureg.spect import Acquisition, SystemModel
 from mureg.spect.collimator import choose_collimator
 from mureg.study import Case, Ct
 
+pytestmark = pytest.mark.slow
+
 CASES = (0, 1, 2)
 
 

@@ -21,6 +21,8 @@ from support.small_cases import small_settings
 from support.tiny_cohort import tiny_case, tiny_cohort
 from support.tiny_network import ALL
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parents[1]
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
 QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1"]

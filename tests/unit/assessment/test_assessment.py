@@ -130,6 +130,7 @@ def test_no_bound_is_stated_below_the_floor(study) -> None:
     assert answer.confidence.heart_mm == FLOOR_MM
 
 
+@pytest.mark.slow
 def test_a_bound_is_calibrated_only_for_the_settings_it_was_measured_with(study) -> None:
     used = {"attenuation": settings_sha256(asdict(AttenuationMap()))}
     image = assessed(study, MOTION).spect_uncorrected

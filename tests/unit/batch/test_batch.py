@@ -192,6 +192,7 @@ def test_a_failure_belongs_to_its_files(tmp_path) -> None:
     assert (again.made, again.already, [row.study for row in again.failed]) == (1, 3, ["s04", "s01"])
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_takes_only_its_study_with_it(tmp_path) -> None:
     run = batch(tmp_path, Pretend((("s03", "killed"),)), jobs=2)
     assert [row.study for row in run.failed] == ["s03"]
@@ -385,6 +386,7 @@ def finished(base: Path) -> set[str]:
     return {path.parent.name for path in (base / "out" / "studies").glob("[!.]*/*.json")}
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_says_the_same(tmp_path, tmp_path_factory) -> None:
     whole = tmp_path_factory.mktemp("whole")
     run_batch(plan(pairs(whole, N), whole / "out", {"a": 1}), Pretend((("s01", "bug"),)))

@@ -12,6 +12,8 @@ from mureg.batch.page import CSV, HTML
 from mureg.batch.run import plan, run_batch
 from support.small_batch import Pretend, pairs
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"distributed.logging.distributed": "error", "distributed.worker.daemon": False}
 
 

@@ -17,6 +17,8 @@ from mureg.errors import UsageError
 from support import small_cases
 from support.small_cases import files_of, small_case, small_settings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = small_settings()
 N = 6
 

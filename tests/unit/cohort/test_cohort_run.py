@@ -47,6 +47,7 @@ def test_the_settings_in_the_folder_make_the_same_cohort(uninterrupted, tmp_path
     assert load_settings(str(tmp_path / "cohort.toml")) == SETTINGS
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one(uninterrupted, tmp_path) -> None:
     told = []
     run = simulate_cohort(
@@ -109,6 +110,7 @@ def alive(session: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("sign", "jobs", "times"), [(signal.SIGKILL, 2, 3), (signal.SIGINT, 1, 1)])
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_the_same_bytes(sign, jobs, times, uninterrupted, tmp_path) -> None:
     folder = tmp_path / "small"
     for k in range(times):

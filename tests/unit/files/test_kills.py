@@ -6,6 +6,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_killed_at_random_the_results_are_whole() -> None:
     path = Path(__file__).resolve().parents[3] / "benchmarks" / "evidence" / "kills.py"
