@@ -135,7 +135,17 @@ def main() -> int:
     with writing(EVIDENCE / "summary.json") as scratch:
         scratch.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
     columns = (
-        "level", "n", "unregistered", "MI", "elastix", "ANTs", "estimated", "p95", "largest", "reported", "of best peer"
+        "level",
+        "n",
+        "unregistered",
+        "MI",
+        "elastix",
+        "ANTs",
+        "estimated",
+        "p95",
+        "largest",
+        "reported",
+        "of best peer",
     )
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in (name for name in LEVELS if name in summary):
