@@ -48,7 +48,7 @@ class Check:
     remedy: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """Ready for JSON."""
+        """The check as a dictionary of strings, for JSON."""
         return asdict(self)
 
 
@@ -150,7 +150,7 @@ def _device(device: str) -> Check:
     values = torch.arange(64.0, device=device).reshape(8, 8)
     exact = torch.equal((values @ values).cpu(), values.cpu() @ values.cpu())
     found = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    return Check("device", "ok" if exact else "fail", found, "" if exact else "it calculates wrongly: use --device cpu")
+    return Check("device", "ok" if exact else "fail", found, "" if exact else "GPU results are wrong: use --device cpu")
 
 
 def _sample_offline(device: str) -> Iterator[Check]:

@@ -247,12 +247,12 @@ def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, r
 
 
 def _least_lung_ml(study: Study, limits: Thresholds) -> float:
-    """Of a chest; a test object has none."""
+    """Smallest lung volume of a chest, ml; none is required of a test object."""
     return 0.0 if isinstance(study.attenuation, Ct) and study.attenuation.phantom else limits.least_lung_ml
 
 
 def _nothing(_step: str) -> None:
-    """Without anyone to tell."""
+    """Discard the progress."""
 
 
 class _Clock:

@@ -1,4 +1,4 @@
-"""From an examination to what is concluded of it; docs/concepts/decision.md says how."""
+"""From an examination to its assessment (docs/concepts/decision.md)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from mureg.notes import Note, Rank
 from mureg.study import PatientIdentity
 
 Comparison = Literal["same", "unknown", "contradictory", "different"]
-"""One person; at least one header names nobody; some entries agree and others differ; two persons."""
+"""One person; at least one header names no patient; some entries agree and others differ; two persons."""
 
 _PLACEHOLDERS = frozenset(
     [
@@ -78,7 +78,7 @@ def require_one_patient(
 def compare(one: PatientIdentity | None, other: PatientIdentity | None) -> tuple[Comparison, str]:
     """Compare two headers, trimmed and without regard to capitals; also which entries agree and which differ.
 
-    Identifiers count only within one issuer, and placeholders name nobody. Different identifiers are two persons,
+    Identifiers count only within one issuer, and placeholders name no patient. Different identifiers are two persons,
     unless name and birth date both agree: one person may have two numbers, and that is contradictory.
     """
     if one is None or other is None:
@@ -129,8 +129,8 @@ def _named(entry: str) -> str:
     """The entry for comparison, "" for a placeholder."""
     plain = _plain(entry)
     words = re.findall(r"[^\W_]+", plain)
-    nobody = all(word in _PLACEHOLDERS or set(word) <= {"0"} or set(word) <= {"x"} for word in words)
-    return "" if nobody else plain
+    anonymous = all(word in _PLACEHOLDERS or set(word) <= {"0"} or set(word) <= {"x"} for word in words)
+    return "" if anonymous else plain
 
 
 def _plain(entry: str) -> str:

@@ -199,7 +199,7 @@ class Assessment:
 
     @property
     def reason(self) -> str:
-        """The weightiest reason."""
+        """The first of `reasons`, which are ordered by weight."""
         return self.reasons[0]
 
     @property
@@ -259,7 +259,7 @@ class Assessment:
 
     @property
     def provenance(self) -> Provenance:
-        """What made this result."""
+        """Version, settings, input hashes and times of this result."""
         return self.examination.provenance
 
     @property

@@ -99,7 +99,7 @@ def begin(output: Path, settings: Table) -> None:
 
 
 def failure_of(output: Path, pair: WorklistEntry) -> Failure | None:
-    """Why there is no result, None where nothing failed or nobody can read why."""
+    """Why there is no result, None where nothing failed or the reason is unreadable."""
     if pair.problem:
         return Failure(pair.problem, pair.exit_code)
     try:

@@ -100,7 +100,7 @@ def _loaded(name: str) -> ModuleType:
 
 
 def overview() -> str:
-    """What ``mureg --help`` prints."""
+    """Text of ``mureg --help``."""
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {sentence}" for verb, sentence in VERBS.items())
     return (
@@ -117,7 +117,7 @@ def overview() -> str:
 
 
 def entry() -> None:
-    """The console script."""
+    """Entry point of the console script ``mureg``; exits with the code of `main`."""
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     stop_as_if_by_hand()

@@ -126,7 +126,7 @@ def _counts(values: Sequence[Any]) -> dict[str, int]:
 
 
 def _page(tables: Mapping[str, Any]) -> str:
-    """The card for people."""
+    """The card as Markdown."""
     lines = [
         f"# Cohort {tables['cohort']}",
         "",

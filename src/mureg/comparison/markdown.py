@@ -50,7 +50,7 @@ def tables(summaries: Sequence[MethodSummary], against: str, settings_sha256: st
 
 
 def name_of(method: str) -> str:
-    """A row's name for people."""
+    """Name of a row as printed in tables."""
     return _NAMES.get(method, method)
 
 

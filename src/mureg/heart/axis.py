@@ -198,7 +198,7 @@ def _fitted(points: Points, weights: Weights) -> LeftVentricle:
 
 
 def _ventricle(points: Points, weights: Weights, shape: _Shape, centre: Vector, direction: Vector) -> LeftVentricle:
-    """Sizes along the fitted axis."""
+    """The ventricle with its sizes along the fitted axis."""
     off = _off_surface(shape, points, centre, direction)
     # an even spread over the thickness has a standard deviation of a root of 12-th of it
     spread = float(np.sqrt(np.average(np.minimum(np.abs(off), 8.0) ** 2, weights=weights)))

@@ -144,7 +144,7 @@ class Sampled:
 
     @classmethod
     def of(cls, spect: Volume) -> Sampled:
-        """In float64, nothing below 0."""
+        """Image of a volume in float64, with negative values set to 0."""
         return cls(spect, np.maximum(spect.numpy().astype(np.float64), 0.0))
 
     def at(self, places_mm: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:

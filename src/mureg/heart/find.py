@@ -133,7 +133,7 @@ def _by_wall(spect: Volume, mu: Volume | None) -> tuple[Triple, float]:
 
 
 def _offsets_from(grid: Grid, place_mm: Triple) -> Array:
-    """From a place to every voxel [x, y, z, 3], mm."""
+    """Vectors from a point to every voxel [x, y, z, 3], mm."""
     offsets: Array = grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0)) - np.asarray(place_mm)
     return offsets
 

@@ -33,10 +33,10 @@ class Registration:
         evidence: what the decision rests on, by name (metrics, spreads).
         covariance: 6x6 of translation (mm) and angles (degrees) about `centre_mm`; None where the registrar has none.
         calibrated_for: fingerprints of the settings of the other steps (`attenuation`, `reconstructor`) with which
-            held-out patients have shown that the covariance holds; empty where nobody measured it for these settings.
+            held-out patients have shown that the covariance holds; empty if it was not measured for these settings.
         seconds: time it took.
         notes: what was found on the way, one sentence each.
-        warnings: reasons for doubt, one sentence each.
+        warnings: reasons why the pose may be wrong, one sentence each.
         weights_sha256: fingerprint of the learned weights, "" where nothing was learned.
     """
 
@@ -93,7 +93,7 @@ class Registrar(Protocol):
 
 
 def refuse_unusable(fixed: Volume, moving: Volume) -> None:
-    """Refuse, before any work is done, images that nobody could register: blank ones, or ones of different places."""
+    """Refuse, before any work is done, images that cannot be registered: blank ones, or ones of different places."""
     refuse_blank(fixed, "SPECT")
     refuse_blank(moving, "attenuation map")
     refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")

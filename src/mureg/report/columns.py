@@ -65,7 +65,7 @@ def _advance(letter: str, bold: bool) -> float:
 
 
 class Column:
-    """Writes line under line."""
+    """A column of text on the page, written from top to bottom."""
 
     def __init__(self, canvas: Canvas, left: float, top: float, width: float, bottom: float = BOTTOM) -> None:
         self.canvas, self.left, self.y, self.width, self.bottom = canvas, left, top, width, bottom

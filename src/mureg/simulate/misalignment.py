@@ -27,7 +27,7 @@ class MotionRange:
     angles_deg: Triple
 
     def draw(self, generator: np.random.Generator) -> PatientMotion:
-        """Draw one motion."""
+        """Draw a motion uniformly within plus and minus the bounds."""
         translation = generator.uniform(-1.0, 1.0, 3) * self.translation_mm
         angles = generator.uniform(-1.0, 1.0, 3) * self.angles_deg
         return PatientMotion(_triple(translation), _triple(angles))

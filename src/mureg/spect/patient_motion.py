@@ -40,7 +40,7 @@ class Jump:
         return abs(self.rows) > 1.0
 
     def words(self) -> str:
-        """In a sentence."""
+        """The jump as text: size in mm, direction, and the view after it."""
         toward = "head" if self.mm >= 0 else "foot"
         return f"{abs(self.mm):.1f} mm to the {toward} before view {self.view}"
 

@@ -45,7 +45,7 @@ class ExampleSource(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the case."""
+        """Name of the case."""
         ...
 
     @property
@@ -55,7 +55,7 @@ class ExampleSource(Protocol):
 
     @property
     def aligned(self) -> bool:
-        """Whether nobody knows of a motion: the two images lie on each other."""
+        """Whether the case counts as aligned: no motion between the two images is known."""
         ...
 
     def fingerprint(self) -> str:
@@ -63,7 +63,7 @@ class ExampleSource(Protocol):
         ...
 
     def read(self) -> TrainingPair:
-        """Read it."""
+        """Read the study and its true pose from disk."""
         ...
 
 
@@ -76,7 +76,7 @@ class TrainingPair:
         mu: of the body, in 1/cm, on its own grid and full extent.
         ct_from_spect: the true motion.
         heart_mm: points [n, 3] of the heart in SPECT space.
-        liver_mm: the same of the liver, None where nobody knows.
+        liver_mm: the same of the liver, None if unknown.
     """
 
     spect: Volume
@@ -98,7 +98,7 @@ class Examples:
         heart_mm: points of each heart in SPECT space, float64.
         liver_mm: points of each liver; where a case does not say where that is, of a ball where it is to be expected
             from the heart.
-        aligned: pairs in which nobody knows of a motion.
+        aligned: pairs that count as aligned because no motion is known.
         spacing_mm: of the lattice.
         sha256: of all of it that was read and how it was prepared.
     """
@@ -144,7 +144,7 @@ def prepare(
         cache: folder for prepared cases, one safetensors file each, named after all that went into it; what lies there
             is not prepared again. Several runs may share it. None keeps nothing.
         jobs: processes.
-        progress: told after every case.
+        progress: called after every case.
 
     Raises:
         UsageError: no sources; a cache that cannot be written.

@@ -15,7 +15,7 @@ from mureg.training.pose import displacement_mm, matrices, six_numbers
 
 @runtime_checkable
 class Loss(Protocol):
-    """One number a case."""
+    """Loss function of the predicted rigid parameters, one value for each case."""
 
     @property
     def kind(self) -> str:
@@ -34,7 +34,7 @@ class SixNumbers:
     kind: Literal["six-numbers"] = "six-numbers"
 
     def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
-        """See `Loss.of`."""
+        """Mean absolute error of the six parameters, in network units; see `Loss.of`."""
         return (six - six_numbers(batch.ct_from_spect).to(six.dtype)).abs().mean(1)
 
 

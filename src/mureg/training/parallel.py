@@ -104,7 +104,7 @@ class Team:
                 buffer /= self.size
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Block until every process has reached this point."""
         if self.size > 1:
             dist.barrier()
 

@@ -26,13 +26,13 @@ class Report(Protocol):
 
 
 class Silent:
-    """Discards the progress."""
+    """A `Report` that discards the progress."""
 
     def say(self, line: str) -> None:
-        """See `Report`."""
+        """Discard the line."""
 
     def at(self, done: int, of: int, loss: float) -> None:
-        """See `Report`."""
+        """Discard the position."""
 
 
 @dataclass

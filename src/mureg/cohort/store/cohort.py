@@ -78,7 +78,7 @@ class Cohort:
         """Divide the cases by patient.
 
         Where a patient goes depends on the pseudonym, the shares and the seed alone: cases that are added later, or
-        another cohort with the same patient, move nobody. The shares are therefore those of many patients, and with
+        another cohort with the same patient, do not change the set of a patient. The shares are therefore those of many patients, and with
         few the sets may come out uneven.
 
         Args:

@@ -116,7 +116,7 @@ def damaged(folder: Path, reason: str) -> UnreadableInputError:
 
 
 def grid_from(table: Table) -> Grid:
-    """A grid from its table."""
+    """Read a grid from its JSON table."""
     x, y, z = (int(n) for n in table["shape"])
     return Grid((x, y, z), np.array(table["affine"], dtype=np.float64), table["frame_of_reference"])
 

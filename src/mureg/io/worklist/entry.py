@@ -106,6 +106,6 @@ def require_name(name: str, where: str) -> None:
 
 
 def _place(path: Path, base: Path) -> str:
-    """From `base` where it lies below, else the path itself."""
+    """Path relative to `base` if it is below it, else the path itself."""
     path, base = path.absolute(), base.absolute()
     return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()

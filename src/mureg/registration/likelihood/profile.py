@@ -248,7 +248,7 @@ class LikelihoodProfile:
         self._scatter = None if scatter is None else [inner_order(scatter)[views] for views in self._dealt]
 
     def log_likelihoods(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
-        """Of every candidate, in their order."""
+        """Log-likelihood of every candidate, in their order."""
         parts = [self._of_some(candidates[k : k + self._batch]) for k in range(0, len(candidates), self._batch)]
         return np.concatenate(parts)
 

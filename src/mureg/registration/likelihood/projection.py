@@ -144,7 +144,7 @@ class ProfileLikelihood:
 
 @plain_dataclass(frozen=True, eq=False)
 class _Top:
-    """Where a climb ended."""
+    """Result of one maximisation."""
 
     candidate: Candidate
     covariance: Float[np.ndarray, "6 6"]
@@ -255,7 +255,7 @@ class _Climb:
         return self.settings.lung_prior_per_cm, self.settings.table_prior if with_table else 0.0
 
     def _free(self) -> list[int]:
-        """Of the eight numbers, those that are estimated."""
+        """Which of the eight parameters are estimated."""
         return [*range(6), *(6 + k for k, prior in enumerate(self._priors()) if prior > 0)]
 
     def _subsets(self) -> int:

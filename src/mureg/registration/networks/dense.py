@@ -84,7 +84,7 @@ class DenseNet:
 
     @classmethod
     def small(cls) -> DenseNet:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), dense=Dense.small(), weights="he")
 
     @property

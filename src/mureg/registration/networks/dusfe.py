@@ -49,7 +49,7 @@ class DenseNetDusfe:
 
     @classmethod
     def small(cls) -> DenseNetDusfe:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), dense=Dense.small(), weights="he")
 
     @property

@@ -51,7 +51,7 @@ class DvNet:
 
     @classmethod
     def small(cls) -> DvNet:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), channels=(8, 16, 32), joint=(64, 64, 32, 32), weights="he")
 
     @property

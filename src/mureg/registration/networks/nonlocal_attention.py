@@ -69,7 +69,7 @@ class DenseNetNonLocal:
 
     @classmethod
     def small(cls) -> DenseNetNonLocal:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), dense=Dense.small(), weights="he")
 
     @property

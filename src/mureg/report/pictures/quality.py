@@ -30,7 +30,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class _Layout:
-    """Pixels."""
+    """Sizes and positions of the parts of the picture, in pixels."""
 
     width: int = 1500
     height: int = 1300

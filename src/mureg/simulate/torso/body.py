@@ -96,7 +96,7 @@ class Body:
 
     @property
     def half_width(self) -> float:
-        """Of the trunk at the heart, skin to skin."""
+        """Half the width of the trunk at the heart, skin to skin, mm."""
         return self.cage_x + RIB_MM + self.muscle_side + self.fat
 
     @property

@@ -67,12 +67,12 @@ class Torso:
 
     @cached_property
     def scene(self) -> Scene:
-        """What is painted."""
+        """Geometry of all organs of this patient."""
         return Scene(self.body, self.motion)
 
     @property
     def heart(self) -> TorsoHeart:
-        """The undeformed heart."""
+        """The heart before the random deformation of the body."""
         return self.scene.heart
 
     @cached_property
