@@ -220,8 +220,9 @@ class Seen:
         """One sentence for the notes: networks, weights, and how far the starts and the predictions differ."""
         networks = f"{1 + len(card.others)} {card.kind} networks" if card.others else f"a {card.kind} network"
         return (
-            f"mutual information of the images, {networks} at the heart (weights {card.weights_sha256[:12]}); the two "
-            f"starts ended {apart_mm:.1f} mm apart, the last predictions differ by {np.linalg.norm(self.spread[:3]):.1f} mm"
+            f"mutual information of the images, {networks} at the heart (weights {card.weights_sha256[:12]}); the "
+            f"two starts ended {apart_mm:.1f} mm apart, the last predictions differ by "
+            f"{np.linalg.norm(self.spread[:3]):.1f} mm"
         )
 
 
