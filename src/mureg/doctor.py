@@ -86,9 +86,9 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except MuregError as refusal:
         return Check(name, "fail", refusal.found, refusal.remedy)
-    except Exception as problem:  # whatever is broken in an installation: said, not raised
-        said = " ".join(str(problem).split())[:200]
-        return Check(name, "fail", f"{type(problem).__name__}: {said}", "install mureg again")
+    except Exception as problem:  # whatever is broken in an installation: reported, not raised
+        message = " ".join(str(problem).split())[:200]
+        return Check(name, "fail", f"{type(problem).__name__}: {message}", "install mureg again")
 
 
 def _installation() -> Check:

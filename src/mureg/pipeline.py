@@ -115,7 +115,7 @@ def examine(
         correct: reconstruct with the map as well; otherwise stop after the registration.
         axis: long axis of the left ventricle by hand: a point near its middle (mm) and the direction from base to apex,
             LPS+ in SPECT space.
-        seek_axis: look for the axis where it is not given; without one there are no polar maps.
+        seek_axis: find the axis if it is not given; without one there are no polar maps.
         allow_different_patients, device, progress: see `prepare`.
 
     Raises:

@@ -201,7 +201,7 @@ class Truth:
     Attributes:
         ct_from_spect: the rigid motion that carries the heart from where the emission saw it, on average, to where it
             lies in the CT.
-        centre_mm: of the SPECT grid, the centre of the six numbers.
+        centre_mm: of the SPECT grid, the centre of the rigid parameters.
         heart_points_mm: points [n, 3] in SPECT space all over the heart, for the target registration error.
         heart_points_in_ct_mm: where the same tissue really lies in the CT.
         mu: attenuation at 140.5 keV averaged over the acquisition, patient table included, on the SPECT grid.

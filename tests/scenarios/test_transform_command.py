@@ -20,9 +20,9 @@ from support.dicom_study import POSE, study
 
 FORMS = {
     "matrix.txt": "is a plain 4x4 matrix, which does not say its direction: taken for ct_from_spect",
-    "frames.dcm": "is a DICOM Spatial Registration; told by the frames of reference it names",
+    "frames.dcm": "is a DICOM Spatial Registration; identified by the frames of reference it names",
 }
-NAMED = "is a DICOM Spatial Registration; told by the images it names"
+NAMED = "is a DICOM Spatial Registration; identified by the images it names"
 
 
 @pytest.fixture(autouse=True)

@@ -83,24 +83,24 @@ def compare(one: PatientIdentity | None, other: PatientIdentity | None) -> tuple
     """
     if one is None or other is None:
         return "unknown", ""
-    said = {
+    agreement = {
         "identifier": _identifiers_agree(one, other),
         "name": _names_agree(one.name, other.name),
         "birth date": _entries_agree(_digits(one.birth_date), _digits(other.birth_date)),
         "sex": _entries_agree(_sex(one.sex), _sex(other.sex)),
     }
-    agree = [entry for entry, same in said.items() if same is True]
-    differ = [entry for entry, same in said.items() if same is False]
+    agree = [entry for entry, same in agreement.items() if same is True]
+    differ = [entry for entry, same in agreement.items() if same is False]
     parts = [f"{' and '.join(entries)} {word}" for entries, word in ((differ, "differ"), (agree, "agree")) if entries]
     words = "; ".join(parts)
     if not differ:
         return ("same" if {"identifier", "name"} & set(agree) else "unknown"), words
-    person = said["name"] is True and said["birth date"] is True
-    if said["identifier"] is False:
+    person = agreement["name"] is True and agreement["birth date"] is True
+    if agreement["identifier"] is False:
         return ("contradictory" if person else "different"), words
-    if said["name"] is False and said["identifier"] is None:
-        return ("contradictory" if said["birth date"] is True else "different"), words
-    if said["identifier"] is True and said["name"] is False and said["birth date"] is False:
+    if agreement["name"] is False and agreement["identifier"] is None:
+        return ("contradictory" if agreement["birth date"] is True else "different"), words
+    if agreement["identifier"] is True and agreement["name"] is False and agreement["birth date"] is False:
         return "different", words
     return "contradictory", words
 

@@ -1,8 +1,8 @@
-"""Whether the projections agree with the map, its scale along the body, its sides and the centre of rotation.
+"""Whether the projections agree with the map, its axial scale, its sides and the centre of rotation.
 
 For each alternative an activity is reconstructed from the coarse projections with the same number of passes, and the
 Poisson log-likelihood that it reaches is compared, per thousand counts. Alternatives: the CT's map at the pose found;
-water inside the outline of the emission, which knows nothing of this patient's CT; the map stretched along the body;
+water inside the outline of the emission, which knows nothing of this patient's CT; the map stretched axially;
 the map with left and right exchanged; the projections shifted against the axis of rotation. Only rows that see the
 heart and that the CT covers are used. Resolution and scatter are left out: they are alike in all.
 """
@@ -50,7 +50,7 @@ class ProjectionEvidence:
 
     Attributes:
         map_gain: of the map at the pose found over water inside the outline of the emission.
-        stretch_gains: of the map stretched along the body about the heart, by factor, over the map as it is; empty
+        stretch_gains: of the map stretched axially about the heart, by factor, over the map as it is; empty
             where the CT covers too little above and below the heart.
         mirror_gain: of the map with left and right exchanged, about the middle of the body, over the map as it is.
         rotation_offset_mm: distance between the axis of rotation and where it fits best, beyond the usual one.
@@ -134,7 +134,7 @@ def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: st
     factor, gain = max(evidence.stretch_gains.items(), key=lambda item: item[1], default=(1.0, -np.inf))
     if gain > limits.largest_stretch_gain:
         yield Note(
-            f"the {given} would explain the projections better if it were stretched along the body by {factor:g} "
+            f"the {given} would explain the projections better if it were stretched axially by {factor:g} "
             f"(log-likelihood {gain:+.2f} per thousand counts): check its slice spacing",
             Rank.CHANGES_ANSWER,
         )
@@ -172,7 +172,7 @@ def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
 def _stretched(
     maps: AttenuationMaps, ct_from_spect: RigidTransform, heart_mm: Triple, factor: float
 ) -> AttenuationMaps:
-    """The body scaled along the body's axis about the heart."""
+    """The maps scaled axially about the heart."""
     height_mm = float(ct_from_spect.apply(heart_mm)[2])
     return _scaled(maps, 2, factor, height_mm)
 

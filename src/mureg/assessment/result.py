@@ -19,7 +19,7 @@ from mureg.registration import Registration
 from mureg.study import PreparedStudy, Source, Study
 
 Decision = Literal["aligned", "moved", "review", "by-hand"]
-"""No move needed; moved; to be looked at; a pose set by a reader. A refusal raises `RefusedError` instead."""
+"""No move needed; moved; to be checked; a pose set by a reader. A refusal raises `RefusedError` instead."""
 
 Settings = dict[str, Any]
 

@@ -102,7 +102,7 @@ def _blood_and_its_edge(coarse: Array, inside: Mask, spacing: npt.NDArray[np.flo
 def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spacing: npt.NDArray[np.float64]) -> Mask:
     """Contrast medium on the working grid, nothing where there is too little of it."""
     chest = between & ~spine.zone & (smooth > _BRIGHT_IN_CHEST_HU)
-    if _too_little(chest, spacing):  # then its core is too little as well, which need not be looked for
+    if _too_little(chest, spacing):  # then its core is too small as well and is not searched
         return np.zeros_like(chest)
     pool = _even_core(smooth, chest, _CORE_MM, spacing)
     if _too_little(pool, spacing):

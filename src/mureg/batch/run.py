@@ -232,8 +232,8 @@ class StudyJob:
 
 def as_settings(table: Table) -> Table:
     """Settings as JSON holds them; a path by its file's name alone."""
-    said: Table = json.loads(json.dumps(table, default=lambda value: getattr(value, "name", str(value))))
-    return said
+    plain: Table = json.loads(json.dumps(table, default=lambda value: getattr(value, "name", str(value))))
+    return plain
 
 
 def _failure(problem: Exception, stamp: str, fingerprint: str) -> Failure:

@@ -195,8 +195,8 @@ def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
 def _seen(data: Path) -> frozenset[str]:
     """Cases of training and validation that a run folder tells of; none where there is no such file."""
     try:
-        told = json.loads(data.read_text("utf-8"))
-        return frozenset(str(case) for part in ("train", "validation") for case in told[part]["cases"])
+        record = json.loads(data.read_text("utf-8"))
+        return frozenset(str(case) for part in ("train", "validation") for case in record[part]["cases"])
     except (OSError, ValueError, KeyError, TypeError):
         return frozenset()
 

@@ -120,5 +120,5 @@ class MethodRow(Line):
         return values[:3], values[3:]
 
     def pose(self, centre_mm: Triple) -> RigidTransform:
-        """``ct_from_spect`` of this row, from the centre of the six numbers of its case."""
+        """``ct_from_spect`` of this row, from the centre of the rigid parameters of its case."""
         return RigidTransform.from_six(*self.six, centre_mm)

@@ -11,7 +11,7 @@ Mask = npt.NDArray[np.bool_]
 def within(mask: Mask, reach_mm: float, spacing_mm: npt.NDArray[np.float64]) -> Mask:
     """The voxels at most `reach_mm` from a mask [x, y, z].
 
-    The ball is laid one row along x at a time, from a copy already spread that far along x. The copies are flat, and
+    The ball is applied one row along x at a time, from a copy already spread that far along x. The copies are flat, and
     padded so that no shift leaves its row.
     """
     shape = ball(reach_mm, spacing_mm)

@@ -27,7 +27,7 @@ class Registration:
 
     Attributes:
         ct_from_spect: maps a point in SPECT space to the place in CT space where that anatomy lies, mm, LPS+.
-        centre_mm: the point about which the six numbers are stated: the centre of the SPECT grid.
+        centre_mm: the point about which the rigid parameters are stated: the centre of the SPECT grid.
         registrar: its kind.
         decision: whether the map has to move at all.
         evidence: what the decision rests on, by name (metrics, spreads).
@@ -152,13 +152,13 @@ def covariance_about(
     heart_mm: Triple,
     centre_mm: Triple,
 ) -> npt.NDArray[np.float64]:
-    """Covariance of the six numbers of a pose, from that of a small motion of the SPECT before it.
+    """Covariance of the rigid parameters of a pose, from that of a small motion of the SPECT before it.
 
     Args:
         ct_from_spect: the pose.
-        covariance: of the six numbers (mm, degrees) of the small motion about `heart_mm`, which comes first.
+        covariance: of the rigid parameters (mm, degrees) of the small motion about `heart_mm`, which comes first.
         heart_mm: centre of the small motion, in SPECT space.
-        centre_mm: about which the six numbers of the pose are stated.
+        centre_mm: about which the rigid parameters of the pose are stated.
 
     Returns:
         6x6, mm and degrees, to the first order.

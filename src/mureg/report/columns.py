@@ -122,7 +122,7 @@ class Column:
             self.bottom = bottom
             if not fits:
                 self.write(f"more {rest.where}", size, indent=80)
-                rest.sentences += [f"{left}: {said}" for left, said in rows[number:]]
+                rest.sentences += [f"{left}: {fact}" for left, fact in rows[number:]]
                 return
             self.canvas.text(self.left, y, name, fontsize=size, fontweight="bold")
 

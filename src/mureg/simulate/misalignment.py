@@ -39,7 +39,7 @@ CLINICAL = MotionRange((20.0, 20.0, 20.0), (5.0, 5.0, 5.0))
 
 @dataclass(frozen=True)
 class PatientMotion:
-    """Six numbers of a misregistration: rotate about a centre (stated on use), then translate.
+    """Rigid parameters of a misregistration: rotate about a centre (stated on use), then translate.
 
     Attributes:
         translation_mm: along x, y, z, LPS+.

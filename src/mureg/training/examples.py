@@ -216,8 +216,8 @@ def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:
 
 def _prepared(work: tuple[ExampleSource, InputGrid, Path | None]) -> tuple[str, Prepared]:
     source, grid, cache = work
-    said = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
-    key = hashlib.sha256(said.encode()).hexdigest()
+    key_text = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
+    key = hashlib.sha256(key_text.encode()).hexdigest()
     if cache is None:
         return key, _made(source, grid)
     path = cache / f"{key[:32]}.safetensors"

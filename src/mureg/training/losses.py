@@ -23,13 +23,13 @@ class Loss(Protocol):
         ...
 
     def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
-        """The loss of what a network said about each case of a batch; differentiable."""
+        """The loss of the predictions for each case of a batch; differentiable."""
         ...
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SixNumbers:
-    """Mean absolute error of the six numbers, as in the paper: units of 6.8 mm and degrees in one sum."""
+    """Mean absolute error of the rigid parameters, as in the paper: units of 6.8 mm and degrees in one sum."""
 
     kind: Literal["six-numbers"] = "six-numbers"
 

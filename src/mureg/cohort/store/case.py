@@ -87,7 +87,7 @@ def is_case(folder: Path) -> bool:
 
 
 def open_case(folder: Path | str) -> StoredCase:
-    """Read what is said of a case and leave its arrays on disk until they are asked for.
+    """Read the header of a case; its arrays stay on disk until they are needed.
 
     Raises:
         UnreadableInputError: no case there, a damaged one, or one of a newer format.
@@ -281,7 +281,7 @@ def _opened(folder: Path) -> Iterator[Any]:
 
 @contextmanager
 def _reading(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong with the bytes of a case is said in one sentence."""
+    """Report every failure to read the bytes of a case in one sentence."""
     try:
         yield
     except MuregError:

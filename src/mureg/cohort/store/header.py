@@ -190,8 +190,8 @@ def _acquisition_table(acquisition: Acquisition) -> Table:
 
 
 def _scanner_table(ct: Ct) -> Table:
-    said = {"manufacturer": ct.manufacturer, "model": ct.model, "notes": list(ct.notes)}
-    return said if ct.kvp is None else {**said, "kvp": float(ct.kvp)}
+    entries = {"manufacturer": ct.manufacturer, "model": ct.model, "notes": list(ct.notes)}
+    return entries if ct.kvp is None else {**entries, "kvp": float(ct.kvp)}
 
 
 def _plain(value: Any) -> float | int | str | bool:

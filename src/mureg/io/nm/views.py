@@ -187,5 +187,5 @@ def _are(numbers: Sequence[int]) -> str:
 
 
 def _of(one: Pass, passes: list[Pass]) -> str:
-    """Which pass is meant, said only where there are several."""
+    """Label of a pass; "" if there is only one."""
     return f" (detector {one.detector}, rotation {one.rotation})" if len(passes) > 1 else ""

@@ -66,7 +66,7 @@ class AtRest:
 
 @dataclass(frozen=True, eq=False)
 class PosedMaps:
-    """Body, lungs and table, averaged to the voxels of a level and lengthened, to be laid through many poses.
+    """Body, lungs and table, averaged to the voxels of a level and lengthened, to be resampled at many poses.
 
     Attributes:
         body: 1/cm.
@@ -107,7 +107,7 @@ class PosedMaps:
             None if self.radiates is None else self.radiates.resampled(grid).values > 0.5,
         )
 
-    def laid(self, grid: Grid, candidate: Candidate, at_rest: AtRest | None = None) -> Volume:
+    def at(self, grid: Grid, candidate: Candidate, at_rest: AtRest | None = None) -> Volume:
         """The map of a candidate on a grid in SPECT space, 1/cm; `at_rest` of that grid spares making it again."""
         rest = at_rest or self.at_rest(grid)
         body = self.body.resampled(grid, candidate.ct_from_spect)
@@ -234,7 +234,7 @@ class LikelihoodProfile:
         subsets: int,
         batch: int,
     ) -> None:
-        """Prepare for the rows of `acquisition`, with maps to be laid on `grid`; `batch` candidates at a time."""
+        """Prepare for the rows of `acquisition`, with maps to be resampled on `grid`; `batch` candidates at a time."""
         self._maps, self._grid, self._passes, self._batch = maps, grid, passes, batch
         self._at_rest = maps.at_rest(grid)
         empty = Volume(torch.zeros(grid.shape), grid, Quantity.MU_PER_CM)
@@ -254,8 +254,8 @@ class LikelihoodProfile:
 
     def _of_some(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         n, slices = len(candidates), self._start.shape[-1]
-        laid = [self._maps.laid(self._grid, candidate, self._at_rest).values for candidate in candidates]
-        mu = torch.cat(laid, -1).to(self._start)
+        values = [self._maps.at(self._grid, candidate, self._at_rest).values for candidate in candidates]
+        mu = torch.cat(values, -1).to(self._start)
         blocks: list[ViewBlock] = [
             replace(block, attenuation=self._system.attenuation_of(mu, views, rotation))
             for block, views, rotation in zip(self._blocks, self._dealt, self._rotations, strict=True)

@@ -1,4 +1,4 @@
-"""Densely connected streams that look at each other by non-local attention.
+"""Densely connected streams that exchange features by non-local attention.
 
 Chen et al., MICCAI 2022, section 2.4 names the method and cites Song et al., MICCAI 2021 (cross-modal attention for MR
 and ultrasound volumes), who build on Wang et al., CVPR 2018 (non-local networks, embedded Gaussian).

@@ -15,7 +15,7 @@ RIB_MM = 8.0
 
 @dataclass(frozen=True)
 class Body:
-    """Sizes of one undeformed torso at end expiration, in mm unless said otherwise.
+    """Sizes of one undeformed torso at end expiration, in mm unless stated otherwise.
 
     Attributes:
         female: sex.
