@@ -146,7 +146,7 @@ def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
     monkeypatch.setattr(near_heart, "started_by", lambda *_: (free, ()))
     monkeypatch.setattr(MutualInformation, "across", lambda *_: held)
     spect, mu = pair()
-    pose, _, apart_mm, _ = NearHeart(finish=False)._start(spect, mu, Says(0, 0, 0, 0, 0, 0), CARD, False)
+    pose, _, apart_mm, _ = NearHeart(finish=False)._start(prepared(spect, mu), Says(0, 0, 0, 0, 0, 0), CARD, False)
     return pose, apart_mm
 
 

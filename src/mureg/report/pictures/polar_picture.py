@@ -27,7 +27,7 @@ _WALLS = (
 )
 _NAMES = (
     ("Uncorrected", "percent of its brightest segment"),
-    ("Corrected, map by headers", "percent of its brightest segment"),
+    ("Corrected, scanner position", "percent of its brightest segment"),
     ("Corrected, map registered", "percent of its brightest segment"),
     ("Change by the registration", "points; thick edge: more than 5"),
 )
