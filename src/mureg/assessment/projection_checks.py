@@ -32,13 +32,17 @@ from mureg.spect.expectation import (
 from mureg.spect.system import inner_order
 
 _PIXEL_MM = 13.6
+"""Pixels of the averaged projections (docs/concepts/decision.md)."""
 _PASSES, _SUBSETS = 4, 6
 _WATER_PER_CM = 0.12
 """Of the map that knows no CT: water of 0.154 1/cm with a fifth of lung."""
 _STRETCHES = (0.67, 1.5)
+"""Factors of the axial stretch that is tested (docs/concepts/decision.md)."""
 _REACH_MM = 70.0
+"""Only rows within this distance of the heart are used (docs/concepts/decision.md)."""
 _FEWEST_ROWS = 4
 _OFFSET_MM = 10.0
+"""Shift of the projections to both sides (docs/concepts/decision.md)."""
 _USUAL_OFFSET_MM = -1.0
 """Offset that fits best without any error of the centre of rotation, the mean of 27 virtual patients (-3.7 to -0.3):
 photons are lost to one side more than to the other, which the model without resolution and scatter does not know."""

@@ -42,6 +42,7 @@ _TABLE: tuple[tuple[str, tuple[str, ...], int, float, float], ...] = (
 )
 
 _USUAL_KVP = 120.0
+"""Assumed if the header states no tube voltage (docs/concepts/attenuation.md)."""
 
 
 def choose_conversion(manufacturer: str, model: str, kvp: float | None) -> tuple[HuToMu, str]:

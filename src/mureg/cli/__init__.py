@@ -34,6 +34,7 @@ VERBS = {
 }
 
 _BY_HAND = 130
+"""Exit code after Ctrl-C, by the convention of shells: 128 plus signal 2."""
 _SHOW_FAULTS = "MUREG_TRACEBACK"
 _stopped_by: list[int] = []
 

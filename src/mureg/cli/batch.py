@@ -26,6 +26,7 @@ from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.find import find_pairs
 
 SOME_FAILED = 5
+"""Exit code, as listed by ``mureg --help``."""
 _MOST_LINES = 20
 _SAYS: dict[State, str] = {
     "done": "done",

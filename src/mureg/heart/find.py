@@ -37,6 +37,7 @@ _AROUND_MM = 14.0
 _FADE_PER_MM = 0.009
 _REFINE_WITHIN_MM = 22.0
 _APART_MM = 40.0
+"""Smallest distance between two candidates."""
 _LUNG_PER_CM = (0.01, 0.08)
 _FAR_FROM_LUNG = 0.1
 _IN_PLANE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)[:, :, None]

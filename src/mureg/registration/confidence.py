@@ -22,6 +22,7 @@ SixBySix = Float[np.ndarray, "6 6"]
 Points = Float[np.ndarray, "point 3"]
 
 LEVEL = 0.9
+"""Probability of the reported intervals (docs/concepts/decision.md)."""
 _STEP = 1e-3
 _SMALL = 0.02
 _LEFT_OVER, _MOST_SHARES = 1e-6, 3000

@@ -22,6 +22,7 @@ Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]
 
 _AGREE_MM = 3.4
+"""Starts agree up to half a pixel of a usual cardiac SPECT."""
 _SAME_MM = 1.0
 _FREE, _ACROSS = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 """Weights of three angles and three shifts, as ITK orders them: all, or all but the axial shift."""

@@ -39,9 +39,13 @@ Six = Float[np.ndarray, " 6"]
 
 SHIPPED = "shipped"
 _WAY = 3
+"""Passes of the axial correction from each start (docs/concepts/near-heart.md)."""
 _MET_MM = 6.8
+"""Results of the two starts agree up to one pixel of a usual cardiac SPECT."""
 _STEP_OFF_MM = 5.0
+"""Distance of neighbouring crops (docs/concepts/near-heart.md)."""
 _SPREAD_MM = 6.8
+"""Predictions that differ by more than one pixel lead to a warning (docs/concepts/decision.md)."""
 _TURN_MM_PER_DEG = 0.4
 """Contribution of each degree of rotation of the heart against the chest to the dispersion (docs/decisions, 14)."""
 _IDENTICAL_MM = 0.001

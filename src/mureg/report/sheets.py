@@ -20,6 +20,7 @@ MOST_REASONS = 3
 
 _MOST_LINES_OF_REASON = 4
 _A4 = (827, 1169)
+"""A4 at 100 dpi, pixels."""
 _LEFT, _TOP = 39.5, 30.0
 _FAINT = "#50575f"
 _TONES = {"aligned": "#17663a", "moved": "#0b4f9e", "by-hand": "#0b4f9e", "review": "#8a4b00"}

@@ -35,6 +35,7 @@ HEART_POINTS, LIVER_POINTS = 64, 32
 LIVER_FROM_HEART_MM: Triple = (-75.0, 0.0, -85.0)
 """Middle of the liver from the middle of the heart, where a case does not say; in torsos within about 30 mm of it."""
 LIVER_RADIUS_MM = 65.0
+"""Radius of the ball that replaces an unknown liver (docs/how-to/train.md)."""
 
 _FORMAT = 1
 

@@ -12,6 +12,7 @@ from mureg.training.logs import EpochRow
 from mureg.training.validation import Figures
 
 _EARLY_S, _TELL_EVERY_S = 3.0, 0.3
+"""First report of the rate, and shortest interval of the reports: a display choice, s."""
 
 
 @runtime_checkable
