@@ -22,10 +22,10 @@ from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import rebinned, rows_to_trust, with_rows
 from mureg.spect import Acquisition, SystemModel
 from mureg.spect.expectation import (
-    dealt_views,
     expectation_floor,
     inverse_sensitivity,
     measured_slices,
+    ordered_subsets,
     start_image,
     update_by_subsets,
 )
@@ -161,7 +161,7 @@ def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
     """Poisson log-likelihood, without its constant, that a short reconstruction with this map reaches."""
     system = SystemModel(acquisition, acquisition.grid(), mu, None)
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
-    subsets = dealt_views(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
+    subsets = ordered_subsets(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
     blocks = [system.block(views, counts) for views in subsets]
     measured = [(counts[views] * seen).contiguous() for views in subsets]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]

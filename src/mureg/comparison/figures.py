@@ -213,7 +213,7 @@ def _label(canvas: Canvas, row: MethodRow, middle: float, lines: Sequence[str]) 
     parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
     name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))
     canvas.text(_MARGIN, middle - 6, name, fontsize=13, fontweight="bold", va="bottom", linespacing=1.15)
-    failed = ["failed: as by headers"] if row.failed else []
+    failed = ["failed: unregistered"] if row.failed else []
     canvas.text(_MARGIN, middle + 2, "\n".join([*failed, *lines]), color=FAINT, linespacing=1.35)
 
 

@@ -87,7 +87,7 @@ class GammaCamera:
 
     @property
     def rightwards(self) -> Array:
-        """Unit vectors (x, y) [view, 2] along which the columns run: the right hand of who looks from there."""
+        """Unit vectors (x, y) [view, 2] along which the columns run: to the right when viewed from there."""
         angle = np.radians(self.angles_deg)
         return np.stack([-np.cos(angle), np.sin(angle)], axis=-1)
 

@@ -20,11 +20,11 @@ from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition, SystemModel, stages
 from mureg.spect.collimator import Collimator
 from mureg.spect.expectation import (
-    dealt_views,
     expectation_floor,
     expected_scatter,
     inverse_sensitivity,
     measured_slices,
+    ordered_subsets,
     start_image,
     update_by_subsets,
 )
@@ -201,9 +201,9 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row c
         return None
     acquisition = system.acquisition
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
-    dealt = dealt_views(acquisition.n_views, subsets)
-    blocks = [system.block(views, counts) for views in dealt]
-    measured = [(counts[views] * seen).contiguous() for views in dealt]
+    subset_views = ordered_subsets(acquisition.n_views, subsets)
+    blocks = [system.block(views, counts) for views in subset_views]
+    measured = [(counts[views] * seen).contiguous() for views in subset_views]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
     activity = start_image(acquisition, system.grid).values.clone()
     scatter: Tensor | None = None
@@ -211,7 +211,7 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row c
         if done in (*system.scatter.refresh_after, _SCATTER_PASSES):
             scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY))
         if done < _SCATTER_PASSES:
-            known = None if scatter is None else [inner_order(scatter)[views].contiguous() for views in dealt]
+            known = None if scatter is None else [inner_order(scatter)[views].contiguous() for views in subset_views]
             update_by_subsets(activity, blocks, measured, weights, known, expectation_floor(counts))
     return scatter
 
@@ -241,11 +241,13 @@ class LikelihoodProfile:
         self._system = SystemModel(acquisition, acquisition.grid(), empty, collimator)
         counts = inner_order(acquisition.photopeak_counts)
         self._floor, self._start = expectation_floor(counts), start_image(acquisition, self._system.grid).values
-        self._dealt = dealt_views(acquisition.n_views, subsets)
-        self._blocks = [self._system.block(views, counts) for views in self._dealt]
-        self._rotations: list[stages.SparseMatrix] = [self._system.map_rotation(views, counts) for views in self._dealt]
-        self._counts = [counts[views] for views in self._dealt]
-        self._scatter = None if scatter is None else [inner_order(scatter)[views] for views in self._dealt]
+        self._subset_views = ordered_subsets(acquisition.n_views, subsets)
+        self._blocks = [self._system.block(views, counts) for views in self._subset_views]
+        self._rotations: list[stages.SparseMatrix] = [
+            self._system.map_rotation(views, counts) for views in self._subset_views
+        ]
+        self._counts = [counts[views] for views in self._subset_views]
+        self._scatter = None if scatter is None else [inner_order(scatter)[views] for views in self._subset_views]
 
     def log_likelihoods(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         """Log-likelihood of every candidate, in their order."""
@@ -258,7 +260,7 @@ class LikelihoodProfile:
         mu = torch.cat(values, -1).to(self._start)
         blocks: list[ViewBlock] = [
             replace(block, attenuation=self._system.attenuation_of(mu, views, rotation))
-            for block, views, rotation in zip(self._blocks, self._dealt, self._rotations, strict=True)
+            for block, views, rotation in zip(self._blocks, self._subset_views, self._rotations, strict=True)
         ]
         counts = [y.repeat(1, 1, n) for y in self._counts]
         scatter = None if self._scatter is None else [s.repeat(1, 1, n) for s in self._scatter]

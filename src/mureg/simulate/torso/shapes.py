@@ -163,7 +163,7 @@ class HeightProfile:
 
 @dataclass(frozen=True)
 class Profiles:
-    """Several curves along one axis, looked up together."""
+    """Several curves along one axis, interpolated together."""
 
     curves: tuple[HeightProfile, ...]
 
