@@ -134,7 +134,19 @@ def main() -> int:
     summary |= {name: still(rows[name]) for name in STILL if rows[name]}
     with writing(EVIDENCE / "summary.json") as scratch:
         scratch.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    columns = ("level", "n", "headers", "MI", "elastix", "ANTs", "found", "p95", "largest", "given out", "of best peer")
+    columns = (
+        "level",
+        "n",
+        "unregistered",
+        "MI",
+        "elastix",
+        "ANTs",
+        "estimated",
+        "p95",
+        "largest",
+        "reported",
+        "of best peer",
+    )
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in (name for name in LEVELS if name in summary):
         one = summary[name]

@@ -48,7 +48,7 @@ class Check:
     remedy: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """Ready for JSON."""
+        """The check as a dictionary of strings, for JSON."""
         return asdict(self)
 
 
@@ -86,9 +86,9 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except MuregError as refusal:
         return Check(name, "fail", refusal.found, refusal.remedy)
-    except Exception as problem:  # whatever is broken in an installation: said, not raised
-        said = " ".join(str(problem).split())[:200]
-        return Check(name, "fail", f"{type(problem).__name__}: {said}", "install mureg again")
+    except Exception as problem:  # whatever is broken in an installation: reported, not raised
+        message = " ".join(str(problem).split())[:200]
+        return Check(name, "fail", f"{type(problem).__name__}: {message}", "install mureg again")
 
 
 def _installation() -> Check:
@@ -150,7 +150,7 @@ def _device(device: str) -> Check:
     values = torch.arange(64.0, device=device).reshape(8, 8)
     exact = torch.equal((values @ values).cpu(), values.cpu() @ values.cpu())
     found = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    return Check("device", "ok" if exact else "fail", found, "" if exact else "it calculates wrongly: use --device cpu")
+    return Check("device", "ok" if exact else "fail", found, "" if exact else "GPU results are wrong: use --device cpu")
 
 
 def _sample_offline(device: str) -> Iterator[Check]:

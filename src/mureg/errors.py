@@ -9,7 +9,7 @@ def printable(words: str) -> str:
 
 
 LONGEST_PART = 800
-"""Characters of each of the three parts of a refusal that are shown: whatever a header holds, nobody reads more."""
+"""Characters of each of the three parts of a refusal that are shown: longer text from a header is cut."""
 
 
 def shortened(words: str, most: int = LONGEST_PART) -> str:

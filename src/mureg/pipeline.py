@@ -115,7 +115,7 @@ def examine(
         correct: reconstruct with the map as well; otherwise stop after the registration.
         axis: long axis of the left ventricle by hand: a point near its middle (mm) and the direction from base to apex,
             LPS+ in SPECT space.
-        seek_axis: look for the axis where it is not given; without one there are no polar maps.
+        seek_axis: find the axis if it is not given; without one there are no polar maps.
         allow_different_patients, device, progress: see `prepare`.
 
     Raises:
@@ -247,12 +247,12 @@ def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, r
 
 
 def _least_lung_ml(study: Study, limits: Thresholds) -> float:
-    """Of a chest; a test object has none."""
+    """Smallest lung volume of a chest, ml; none is required of a test object."""
     return 0.0 if isinstance(study.attenuation, Ct) and study.attenuation.phantom else limits.least_lung_ml
 
 
 def _nothing(_step: str) -> None:
-    """Without anyone to tell."""
+    """Discard the progress."""
 
 
 class _Clock:

@@ -27,7 +27,7 @@ class SampleTruth:
         translation_mm, angles_deg: the rigid parameters.
         heart_points_mm: points [n, 3] in SPECT space all over the heart, for the target registration error.
         heart_points_in_ct_mm: where the same tissue lies in the CT.
-        residual_mm: what no rigid motion of the heart can mend, root mean square over these points.
+        residual_mm: non-rigid residual of the heart, RMS over these points, mm.
         lv_wall_points_mm: points [n, 3] in SPECT space spread over the left-ventricular wall.
         lv_wall_centroid_mm: its centroid in SPECT space.
         photopeak_counts: recorded in the photopeak window.

@@ -109,7 +109,7 @@ class Study:
     attenuation_patient: PatientIdentity | None = None
 
     def __repr__(self) -> str:
-        """Without patient and files."""
+        """Text without names of patients and files."""
         return f"Study(spect={self.spect}, attenuation={self.attenuation})"
 
     @property
@@ -164,7 +164,7 @@ class PreparedStudy:
         return self.maps.body
 
     def to(self, device: torch.device | str) -> PreparedStudy:
-        """The same on a device."""
+        """Copy of the study on a device."""
         acquisition = None if self.acquisition is None else self.acquisition.to(device)
         return PreparedStudy(self.uncorrected.to(device), self.maps.to(device), acquisition, self.notes)
 
@@ -201,14 +201,14 @@ class Truth:
     Attributes:
         ct_from_spect: the rigid motion that carries the heart from where the emission saw it, on average, to where it
             lies in the CT.
-        centre_mm: of the SPECT grid, the centre of the six numbers.
+        centre_mm: of the SPECT grid, the centre of the rigid parameters.
         heart_points_mm: points [n, 3] in SPECT space all over the heart, for the target registration error.
         heart_points_in_ct_mm: where the same tissue really lies in the CT.
         mu: attenuation at 140.5 keV averaged over the acquisition, patient table included, on the SPECT grid.
         activity: averaged over the acquisition, relative to normal left-ventricular myocardium = 1, on the SPECT grid.
         lv_wall: share of each voxel of the SPECT grid inside the left-ventricular wall, averaged over the acquisition.
         scatter: expected scattered counts of every window.
-        liver_points_mm, liver_points_in_ct_mm: the same for the liver; None where nobody knows, as in cases that were
+        liver_points_mm, liver_points_in_ct_mm: the same for the liver; None if unknown, as in cases that were
             stored before livers were.
     """
 

@@ -53,7 +53,7 @@ def transform_of(matrix: np.ndarray) -> sitk.AffineTransform:
 
 
 def disagreement(ct: sitk.Image, spect: sitk.Image, ct_from_spect: np.ndarray) -> float:
-    """Mean difference (1/cm) between a CT laid onto the SPECT grid by ITK and the map that was true in the emission.
+    """Mean difference (1/cm) between a CT resampled on the SPECT grid by ITK and the map that was true in the emission.
 
     ITK asks for each voxel of the SPECT where to look in the CT. HU become attenuation by water alone.
     """

@@ -143,7 +143,7 @@ def test_a_registration_written_by_plastimatch_is_read_in_its_direction(name: st
     frame = str(pydicom.dcmread(objects / "spect.dcm").FrameOfReferenceUID)
     found = read_transform(path, (frame, "1.2.3.4"))
     np.testing.assert_allclose(found.ct_from_spect.matrix, POSES[name].matrix, atol=1e-4)
-    assert "told by the frames of reference" in found.note
+    assert "identified by the frames of reference" in found.note
     for frames in (None, ("1.2.3.4", "1.2.3.4"), ("", "")):
         with pytest.raises(UnreadableInputError, match="0 name SPECT and 0 CT images"):
             read_transform(path, frames)

@@ -17,8 +17,8 @@ from support.dicom import detector, rotation, tomo_vectors, write_nm
 N, PIXEL_MM, VIEWS = 32, 8.0, 24
 RADIUS_MM, HALF_MM = 80.0, 60.0
 MU_PER_CM = 0.154  # of water at 140.5 keV (NIST XCOM)
-STARTS = ["--near-heart.coarse.starts", "1"]
-QUICK = ["--threads", "1", "--osem.iterations", "2"]
+STARTS = ["--set", "registrar.coarse.starts=1"]
+QUICK = ["--threads", "1", "--set", "reconstructor.iterations=2"]
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def cylinder(tmp_path_factory) -> Path:
 
 def reconstruct(cylinder: Path, out: Path, ct: str, *more: str) -> int:
     given = ["--projections", str(cylinder / "spect.dcm"), "--ct", str(cylinder / f"{ct}.nii.gz"), "-o", str(out)]
-    return command_line(["reconstruct", *given, *QUICK, "--physics.no-resolution", *more])
+    return command_line(["reconstruct", *given, *QUICK, "--set", "physics.resolution=false", *more])
 
 
 def test_reconstruct_takes_it_and_finds_the_uniform_activity(cylinder, tmp_path, capsys) -> None:

@@ -20,9 +20,9 @@ from support.dicom_study import POSE, study
 
 FORMS = {
     "matrix.txt": "is a plain 4x4 matrix, which does not say its direction: taken for ct_from_spect",
-    "frames.dcm": "is a DICOM Spatial Registration; told by the frames of reference it names",
+    "frames.dcm": "is a DICOM Spatial Registration; identified by the frames of reference it names",
 }
-NAMED = "is a DICOM Spatial Registration; told by the images it names"
+NAMED = "is a DICOM Spatial Registration; identified by the images it names"
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,9 @@ def source(tmp_path_factory) -> Path:
 
 def reconstruct(source: Path, out: Path, *more: str) -> int:
     given = ["--projections", str(source / "spect.dcm"), "--ct", str(source / "ct"), "-o", str(out)]
-    quick = ["--osem.iterations", "1", "--threads", "1", "--physics.no-resolution", "--physics.scatter", "none"]
+    quick = ["--threads", "1"]
+    for change in ("reconstructor.iterations=1", "physics.resolution=false", "physics.scatter=none"):
+        quick += ["--set", change]
     return command_line(["reconstruct", *given, *quick, *more])
 
 

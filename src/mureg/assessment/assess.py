@@ -1,4 +1,4 @@
-"""From an examination to what is concluded of it; docs/concepts/decision.md says how."""
+"""From an examination to its assessment (docs/concepts/decision.md)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def assess(
         limits: of the decision.
         axis: the left-ventricular long axis by hand: a point near its middle (mm) and the direction from base to apex,
             both LPS+ in SPECT space.
-        seek_axis: look for it where it is not given; without an axis there are no polar maps and no mismatch index.
+        seek_axis: find the axis if it is not given; without an axis there are no polar maps and no mismatch index.
 
     Raises:
         RefusedError: no wall around an axis given by hand.

@@ -1,4 +1,4 @@
-"""What the data themselves say against an answer: coverage, motion during the scan, positions that differ."""
+"""Checks of the data that may contradict an answer: coverage, motion during the scan, positions that differ."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def data_notes(
 
 
 def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
-    """A patient who moved along the body while the camera turned."""
+    """Note on axial motion of the patient during the acquisition."""
     jump = largest_jump(acquisition)
     if jump is not None and jump.is_motion:
         yield Note(

@@ -10,7 +10,7 @@ from mureg.notes import Note, Rank
 from mureg.study import PatientIdentity
 
 Comparison = Literal["same", "unknown", "contradictory", "different"]
-"""One person; at least one header names nobody; some entries agree and others differ; two persons."""
+"""One person; at least one header names no patient; some entries agree and others differ; two persons."""
 
 _PLACEHOLDERS = frozenset(
     [
@@ -78,29 +78,29 @@ def require_one_patient(
 def compare(one: PatientIdentity | None, other: PatientIdentity | None) -> tuple[Comparison, str]:
     """Compare two headers, trimmed and without regard to capitals; also which entries agree and which differ.
 
-    Identifiers count only within one issuer, and placeholders name nobody. Different identifiers are two persons,
+    Identifiers count only within one issuer, and placeholders name no patient. Different identifiers are two persons,
     unless name and birth date both agree: one person may have two numbers, and that is contradictory.
     """
     if one is None or other is None:
         return "unknown", ""
-    said = {
+    agreement = {
         "identifier": _identifiers_agree(one, other),
         "name": _names_agree(one.name, other.name),
         "birth date": _entries_agree(_digits(one.birth_date), _digits(other.birth_date)),
         "sex": _entries_agree(_sex(one.sex), _sex(other.sex)),
     }
-    agree = [entry for entry, same in said.items() if same is True]
-    differ = [entry for entry, same in said.items() if same is False]
+    agree = [entry for entry, same in agreement.items() if same is True]
+    differ = [entry for entry, same in agreement.items() if same is False]
     parts = [f"{' and '.join(entries)} {word}" for entries, word in ((differ, "differ"), (agree, "agree")) if entries]
     words = "; ".join(parts)
     if not differ:
         return ("same" if {"identifier", "name"} & set(agree) else "unknown"), words
-    person = said["name"] is True and said["birth date"] is True
-    if said["identifier"] is False:
+    person = agreement["name"] is True and agreement["birth date"] is True
+    if agreement["identifier"] is False:
         return ("contradictory" if person else "different"), words
-    if said["name"] is False and said["identifier"] is None:
-        return ("contradictory" if said["birth date"] is True else "different"), words
-    if said["identifier"] is True and said["name"] is False and said["birth date"] is False:
+    if agreement["name"] is False and agreement["identifier"] is None:
+        return ("contradictory" if agreement["birth date"] is True else "different"), words
+    if agreement["identifier"] is True and agreement["name"] is False and agreement["birth date"] is False:
         return "different", words
     return "contradictory", words
 
@@ -129,8 +129,8 @@ def _named(entry: str) -> str:
     """The entry for comparison, "" for a placeholder."""
     plain = _plain(entry)
     words = re.findall(r"[^\W_]+", plain)
-    nobody = all(word in _PLACEHOLDERS or set(word) <= {"0"} or set(word) <= {"x"} for word in words)
-    return "" if nobody else plain
+    anonymous = all(word in _PLACEHOLDERS or set(word) <= {"0"} or set(word) <= {"x"} for word in words)
+    return "" if anonymous else plain
 
 
 def _plain(entry: str) -> str:

@@ -10,8 +10,11 @@ from mureg.heart.axis import off_wall_mm
 from mureg.heart.ventricle import LeftVentricle
 
 _UPTAKE = 0.5
+"""Share of the brightest twentieth that myocardium holds at least (docs/concepts/decision.md)."""
 _BESIDE_MM = 4.0
+"""Distance beyond half a wall that still counts as myocardium (docs/concepts/decision.md)."""
 _LUNG_BELOW_PER_CM = 0.08
+"""Lower values of the map are lung or air (docs/concepts/decision.md)."""
 _FEWEST_VOXELS = 20
 
 

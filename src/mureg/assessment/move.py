@@ -13,6 +13,7 @@ from mureg.geometry.rigid import Triple
 HEART_RADIUS_MM = 45.0
 """Of the ball that holds a heart: a large left ventricle of 110 mm length with its right neighbour fits into it."""
 _LATTICE_MM = 15.0
+"""Spacing of the heart points (docs/concepts/decision.md)."""
 
 TOWARD = (
     ("to the patient's left", "to the patient's right"),

@@ -1,8 +1,8 @@
-"""Whether the projections agree with the map, its scale along the body, its sides and the centre of rotation.
+"""Whether the projections agree with the map, its axial scale, its sides and the centre of rotation.
 
 For each alternative an activity is reconstructed from the coarse projections with the same number of passes, and the
 Poisson log-likelihood that it reaches is compared, per thousand counts. Alternatives: the CT's map at the pose found;
-water inside the outline of the emission, which knows nothing of this patient's CT; the map stretched along the body;
+water inside the outline of the emission, which knows nothing of this patient's CT; the map stretched axially;
 the map with left and right exchanged; the projections shifted against the axis of rotation. Only rows that see the
 heart and that the CT covers are used. Resolution and scatter are left out: they are alike in all.
 """
@@ -22,23 +22,27 @@ from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import rebinned, rows_to_trust, with_rows
 from mureg.spect import Acquisition, SystemModel
 from mureg.spect.expectation import (
-    dealt_views,
     expectation_floor,
     inverse_sensitivity,
     measured_slices,
+    ordered_subsets,
     start_image,
     update_by_subsets,
 )
 from mureg.spect.system import inner_order
 
 _PIXEL_MM = 13.6
+"""Pixels of the averaged projections (docs/concepts/decision.md)."""
 _PASSES, _SUBSETS = 4, 6
 _WATER_PER_CM = 0.12
 """Of the map that knows no CT: water of 0.154 1/cm with a fifth of lung."""
 _STRETCHES = (0.67, 1.5)
+"""Factors of the axial stretch that is tested (docs/concepts/decision.md)."""
 _REACH_MM = 70.0
+"""Only rows within this distance of the heart are used (docs/concepts/decision.md)."""
 _FEWEST_ROWS = 4
 _OFFSET_MM = 10.0
+"""Shift of the projections to both sides (docs/concepts/decision.md)."""
 _USUAL_OFFSET_MM = -1.0
 """Offset that fits best without any error of the centre of rotation, the mean of 27 virtual patients (-3.7 to -0.3):
 photons are lost to one side more than to the other, which the model without resolution and scatter does not know."""
@@ -50,7 +54,7 @@ class ProjectionEvidence:
 
     Attributes:
         map_gain: of the map at the pose found over water inside the outline of the emission.
-        stretch_gains: of the map stretched along the body about the heart, by factor, over the map as it is; empty
+        stretch_gains: of the map stretched axially about the heart, by factor, over the map as it is; empty
             where the CT covers too little above and below the heart.
         mirror_gain: of the map with left and right exchanged, about the middle of the body, over the map as it is.
         rotation_offset_mm: distance between the axis of rotation and where it fits best, beyond the usual one.
@@ -134,7 +138,7 @@ def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: st
     factor, gain = max(evidence.stretch_gains.items(), key=lambda item: item[1], default=(1.0, -np.inf))
     if gain > limits.largest_stretch_gain:
         yield Note(
-            f"the {given} would explain the projections better if it were stretched along the body by {factor:g} "
+            f"the {given} would explain the projections better if it were stretched axially by {factor:g} "
             f"(log-likelihood {gain:+.2f} per thousand counts): check its slice spacing",
             Rank.CHANGES_ANSWER,
         )
@@ -157,7 +161,7 @@ def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
     """Poisson log-likelihood, without its constant, that a short reconstruction with this map reaches."""
     system = SystemModel(acquisition, acquisition.grid(), mu, None)
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
-    subsets = dealt_views(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
+    subsets = ordered_subsets(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
     blocks = [system.block(views, counts) for views in subsets]
     measured = [(counts[views] * seen).contiguous() for views in subsets]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
@@ -172,7 +176,7 @@ def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
 def _stretched(
     maps: AttenuationMaps, ct_from_spect: RigidTransform, heart_mm: Triple, factor: float
 ) -> AttenuationMaps:
-    """The body scaled along the body's axis about the heart."""
+    """The maps scaled axially about the heart."""
     height_mm = float(ct_from_spect.apply(heart_mm)[2])
     return _scaled(maps, 2, factor, height_mm)
 

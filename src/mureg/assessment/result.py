@@ -19,7 +19,7 @@ from mureg.registration import Registration
 from mureg.study import PreparedStudy, Source, Study
 
 Decision = Literal["aligned", "moved", "review", "by-hand"]
-"""No move needed; moved; to be looked at; a pose set by a reader. A refusal raises `RefusedError` instead."""
+"""No move needed; moved; to be checked; a pose set by a reader. A refusal raises `RefusedError` instead."""
 
 Settings = dict[str, Any]
 
@@ -199,7 +199,7 @@ class Assessment:
 
     @property
     def reason(self) -> str:
-        """The weightiest reason."""
+        """The first of `reasons`, which are ordered by weight."""
         return self.reasons[0]
 
     @property
@@ -259,7 +259,7 @@ class Assessment:
 
     @property
     def provenance(self) -> Provenance:
-        """What made this result."""
+        """Version, settings, input hashes and times of this result."""
         return self.examination.provenance
 
     @property

@@ -37,7 +37,7 @@ class Thresholds:
         extension_percent: review if more of the attenuation in the heart slices comes from beyond the CT (%).
         least_map_gain: review if the map explains the projections better than water in the outline of the emission by
             less than this (log-likelihood per thousand counts).
-        largest_stretch_gain: review if the map stretched along the body explains them better by more than this.
+        largest_stretch_gain: review if the axially stretched map explains them better by more than this.
         largest_mirror_gain: review if the map with left and right exchanged explains them better by more than this.
         rotation_centre_mm: review if the centre of rotation estimated from the projections is farther from the stated
             one (mm).

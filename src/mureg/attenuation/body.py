@@ -13,7 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from mureg.errors import UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.geometry.morphology import Mask, deeper, grown, in_slices, within
+from mureg.geometry.morphology import Mask, dilated, eroded, in_slices, within
 
 Array = npt.NDArray[np.float32]
 
@@ -120,7 +120,7 @@ def _trunk_and_limbs(thick: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
     for piece in np.flatnonzero((sizes_ml > _LIMB_ML) & ~keep):
         # in its slices, not in space: a limb that the scan only just reaches is a thin disc
         shape = np.pad(pieces == piece, ((1, 1), (1, 1), (0, 0)))
-        keep[piece] = deeper(shape, _LIMB_RADIUS_MM, in_slices(spacing)).any()
+        keep[piece] = eroded(shape, _LIMB_RADIUS_MM, in_slices(spacing)).any()
     return np.asarray(keep[pieces])
 
 
@@ -129,12 +129,12 @@ def _at_full_resolution(inside: Mask, factors: tuple[int, int, int], values: Arr
     if factors == (1, 1, 1):
         tissue = inside
     else:
-        core = repeated(~grown(~inside), factors, values.shape)
-        near = repeated(grown(inside), factors, values.shape)
+        core = repeated(~dilated(~inside), factors, values.shape)
+        near = repeated(dilated(inside), factors, values.shape)
         tissue = core | (near & (values > TISSUE_ABOVE[quantity]))
     # the voxels that the skin only partly fills
     partly = (values > _EMPTY_BELOW[quantity]) & (values <= TISSUE_ABOVE[quantity])
-    return np.asarray(tissue | (grown(tissue) & partly))
+    return np.asarray(tissue | (dilated(tissue) & partly))
 
 
 def find_truncation(volume: Volume, body: Mask) -> Truncation:
@@ -159,8 +159,8 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
     seen = field > 0.9 * field.max()  # not where slices run out of the scan at a slant
     solid, near = np.pad(filled(body[:, :, seen]), ((1, 1), (1, 1), (0, 0))), ~known[:, :, seen]
     for _ in range(reach):
-        near = grown(near)
-    edge = solid & grown(~solid)
+        near = dilated(near)
+    edge = solid & dilated(~solid)
     touched, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
     slices = int((touched > 0.01 * outline).sum())
     return Truncation(float(touched.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
@@ -261,4 +261,4 @@ def opened(mask: Mask, radius_mm: float, spacing_mm: npt.NDArray[np.float64]) ->
     """Take away, slice by slice, what a disc of a radius does not fit into."""
     spacing = in_slices(spacing_mm)
     padded = np.pad(mask, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    return np.asarray(within(deeper(padded, radius_mm, spacing), radius_mm, spacing)[1:-1, 1:-1] & mask)
+    return np.asarray(within(eroded(padded, radius_mm, spacing), radius_mm, spacing)[1:-1, 1:-1] & mask)

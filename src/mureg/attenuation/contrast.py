@@ -12,7 +12,7 @@ from scipy import ndimage
 from mureg.attenuation.body import Array, convex_hull, find_body, known_values, opened, repeated, shrunk
 from mureg.attenuation.spine import Spine, find_spine
 from mureg.geometry import Volume
-from mureg.geometry.morphology import Mask, ball, deeper, in_slices, within
+from mureg.geometry.morphology import Mask, ball, eroded, in_slices, within
 
 SOFT_TISSUE_HU, BLOOD_HU = 45.0, 60.0
 METAL_HU = 2000.0
@@ -102,7 +102,7 @@ def _blood_and_its_edge(coarse: Array, inside: Mask, spacing: npt.NDArray[np.flo
 def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spacing: npt.NDArray[np.float64]) -> Mask:
     """Contrast medium on the working grid, nothing where there is too little of it."""
     chest = between & ~spine.zone & (smooth > _BRIGHT_IN_CHEST_HU)
-    if _too_little(chest, spacing):  # then its core is too little as well, which need not be looked for
+    if _too_little(chest, spacing):  # then its core is too small as well and is not searched
         return np.zeros_like(chest)
     pool = _even_core(smooth, chest, _CORE_MM, spacing)
     if _too_little(pool, spacing):
@@ -114,7 +114,7 @@ def _bright_blood(smooth: Array, inside: Mask, between: Mask, spine: Spine, spac
     vessels = within(vessels, _CORE_MM + _EDGE_MM, spacing) & like_blood
     bright = (smooth > _BRIGHT_HU) & inside
     body = np.pad(inside, ((1, 1), (1, 1), (0, 0)))
-    deep = bright & deeper(body, _ORGAN_DEPTH_MM, in_slices(spacing))[1:-1, 1:-1]
+    deep = bright & eroded(body, _ORGAN_DEPTH_MM, in_slices(spacing))[1:-1, 1:-1]
     deep[:, :, between.sum((0, 1)).argmax() :] = False  # above the widest slice of the chest there are shoulders
     cores = _even_core(smooth, deep, _ORGAN_CORE_MM, spacing) & ~spine.bone & ~between
     organs = within(cores & ~spine.zone, _ORGAN_REACH_MM, spacing) & deep & ~spine.zone
@@ -129,7 +129,7 @@ def _too_little(mask: Mask, spacing: npt.NDArray[np.float64]) -> bool:
 
 def _even_core(smooth: Array, bright: Mask, core_mm: float, spacing: npt.NDArray[np.float64]) -> Mask:
     """Deeper than `core_mm` inside what is bright, and even there."""
-    return np.asarray(deeper(bright, core_mm, spacing) & _evenness(smooth, bright, spacing))
+    return np.asarray(eroded(bright, core_mm, spacing) & _evenness(smooth, bright, spacing))
 
 
 def _evenness(smooth: Array, bright: Mask, spacing: npt.NDArray[np.float64]) -> Mask:

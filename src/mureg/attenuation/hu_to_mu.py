@@ -42,6 +42,7 @@ _TABLE: tuple[tuple[str, tuple[str, ...], int, float, float], ...] = (
 )
 
 _USUAL_KVP = 120.0
+"""Assumed if the header states no tube voltage (docs/concepts/attenuation.md)."""
 
 
 def choose_conversion(manufacturer: str, model: str, kvp: float | None) -> tuple[HuToMu, str]:
@@ -66,7 +67,7 @@ def choose_conversion(manufacturer: str, model: str, kvp: float | None) -> tuple
         return chosen, ""
     scanner = f"{manufacturer} {model}".strip()
     if not scanner or not stated:
-        missing = " and ".join(what for what, said in (("scanner", scanner), ("tube voltage", stated)) if not said)
+        missing = " and ".join(what for what, value in (("scanner", scanner), ("tube voltage", stated)) if not value)
         return chosen, f"HU to mu by the table of {chosen.name}: the CT header does not name the {missing}"
     return chosen, f"HU to mu by the table of {chosen.name}: {scanner} at {voltage:g} kVp has no entry of its own"
 

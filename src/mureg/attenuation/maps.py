@@ -25,7 +25,7 @@ _ABSORBS_PER_CM = 0.01
 _OFTEN_KNOWN = 0.25
 _SAID_TRUNCATION, _SAID_ML = 0.01, 1.0
 _SERIOUS_TRUNCATION = 0.25
-"""Share of the body's outline along the edge of the CT above which the study has to be looked at: a quarter. The sample
+"""Share of the body's outline along the edge of the CT above which the study has to be checked: a quarter. The sample
 study has 5 %, a CT whose field cuts the body on all sides far more."""
 _SLICES_AT_ONCE = 16
 """Maps are lengthened by multiples of so many slices, so that one length serves many poses."""
@@ -179,13 +179,13 @@ class AttenuationMaps:
     def _table_on(self, grid: Grid, table: Volume, voxel_mm: float) -> Volume:
         """The table where it stands; beyond the scan it goes on as it is at its ends."""
 
-        def laid() -> Volume:
+        def table_on_grid() -> Volume:
             smooth, sharp = self._smooth("table", table, voxel_mm), self._sharp("table", table, voxel_mm)
             if self.settings.beyond == "slices":
                 smooth, sharp = (with_repeated_slices(one, grid, None) for one in (smooth, sharp))
             return Volume(_averages(smooth.resampled(grid), sharp.resampled(grid)), grid, Quantity.MU_PER_CM)
 
-        return self._once(("table", grid), laid)
+        return self._once(("table", grid), table_on_grid)
 
     def _sharp(self, name: str, volume: Volume, voxel_mm: float) -> Volume:
         """A part at about half the voxels of the target."""

@@ -34,7 +34,7 @@ class Failure:
     Attributes:
         problem: one sentence.
         exit_code: that `mureg register` would have ended with.
-        stamp, fingerprint: of the files that it failed with, "" where it was not told; others are another try.
+        stamp, fingerprint: of the files that it failed with, "" if unknown; other files count as another try.
     """
 
     problem: str
@@ -67,7 +67,8 @@ def is_study(folder: Path) -> bool:
 def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None:
     """Refuse a folder that was begun with other settings, or holds other studies or things; nothing is written.
 
-    Studies may be added to a list, none taken away. Of a damaged ``batch.json`` the studies say what it said.
+    Studies may be added to a list, none taken away. If ``batch.json`` is damaged, the studies
+    are checked by their own markers.
 
     Raises:
         UsageError: what differs.
@@ -99,7 +100,7 @@ def begin(output: Path, settings: Table) -> None:
 
 
 def failure_of(output: Path, pair: WorklistEntry) -> Failure | None:
-    """Why there is no result, None where nothing failed or nobody can read why."""
+    """Why there is no result, None where nothing failed or the reason is unreadable."""
     if pair.problem:
         return Failure(pair.problem, pair.exit_code)
     try:
@@ -123,7 +124,7 @@ def write_failure(output: Path, name: str, failure: Failure) -> None:
 
 def write_study(folder: Path, pair: WorklistEntry, table: Table) -> None:
     """Write ``study.json`` beside the results: from which files they are, and what else the batch must know of it."""
-    words = json.dumps({"name": pair.name, **pair.said(), **table}, indent=2, ensure_ascii=False)
+    words = json.dumps({"name": pair.name, **pair.inputs(), **table}, indent=2, ensure_ascii=False)
     (folder / STUDY).write_text(words + "\n", "utf-8", "surrogateescape")
 
 

@@ -57,7 +57,7 @@ COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
 def write_summary(rows: Sequence[StudyRow], output: Path) -> tuple[Path, Path]:
     """Write ``summary.csv`` and ``summary.html`` into the batch's folder, each whole or not at all.
 
-    Both say the same whoever did the work and however often it was interrupted, but for the columns `TIMES` of the
+    Both are the same for any number of processes and interruptions, except for the columns `TIMES` of the
     table and the time of processing on the page. The page holds its pictures and nothing from outside, and shows no
     names of patients.
 
@@ -76,7 +76,7 @@ def write_summary(rows: Sequence[StudyRow], output: Path) -> tuple[Path, Path]:
 
 
 def as_page(rows: Sequence[StudyRow], output: Path) -> str:
-    """The page for people."""
+    """The HTML page of the batch."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["mm"] = lambda value: "" if value is None else f"{value:.1f} mm"
     return environment.from_string(TEMPLATE.read_text("utf-8")).render(
@@ -103,5 +103,5 @@ def thumbnail(picture: Path) -> str:
 
 
 def _link(row: StudyRow) -> str:
-    """To what there is to look at, from the summary."""
+    """Link from the summary to the page of a study."""
     return quote(f"{row.folder}/{row.page}", errors="surrogateescape") if row.page else ""

@@ -44,7 +44,7 @@ class StudyRow:
         registrar: that found the pose.
         exit_code: that `mureg register` would have ended with.
         folder: with the results, from the batch's.
-        page: to be looked at, in that folder; "" where there is none.
+        page: report of the study, in that folder; "" where there is none.
         spect_acquired, ct_acquired: date and time of the scans.
         processed: date and time of the run.
         seconds: that the study took; another run repeats neither this nor `processed`.
@@ -80,7 +80,7 @@ class StudyRow:
 
     @property
     def length_mm(self) -> float | None:
-        """How far the heart moved; where that is not told, the map."""
+        """Move of the heart, mm; where it is unknown, that of the map."""
         if self.heart_shift_mm is not None:
             return self.heart_shift_mm
         known = [mm for mm in self.move_mm if mm is not None]
@@ -107,7 +107,7 @@ class Result:
 
 
 def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed: Collection[str] = ()) -> tuple[StudyRow, ...]:
-    """What is known of each study: failed ones, those to be looked at, then by interval or shift, then by name.
+    """What is known of each study: failed ones, those marked review, then by interval or shift, then by name.
 
     Studies of one patient stand beside each other, where the worst of them stands.
 
@@ -209,5 +209,5 @@ def _number(value: Any) -> float | None:
 
 
 def _length(value: Any) -> float | None:
-    """Of a vector, or the length itself."""
+    """Length of a vector; a number is returned unchanged."""
     return None if value is None else _number(float(np.linalg.norm(np.atleast_1d(np.asarray(value, dtype=float)))))

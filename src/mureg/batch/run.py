@@ -1,4 +1,4 @@
-"""A batch: every study that has no result yet, whoever does the work, whatever happens to one of them."""
+"""A batch: registers every study without a result, in one or several processes; one failure does not stop it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def run_batch(
         jobs: processes on this machine, which import the calling script: guard it by ``__name__``.
         scheduler: address of a Dask scheduler whose workers do it instead; they see all files under the same paths.
         retry: do again what failed before, and what was registered from other files than those that are there now.
-        progress: told after each study.
+        progress: called after each study.
 
     Raises:
         UsageError: the folder holds another batch, or another run is at work in it; no scheduler answers.
@@ -187,7 +187,7 @@ class StudyJob:
     version: str = __version__
 
     def name(self, index: int) -> str:
-        """Of the study with that number."""
+        """Name of the study with that number."""
         return self.pairs[index].name
 
     def __call__(self, index: int) -> Done:
@@ -232,8 +232,8 @@ class StudyJob:
 
 def as_settings(table: Table) -> Table:
     """Settings as JSON holds them; a path by its file's name alone."""
-    said: Table = json.loads(json.dumps(table, default=lambda value: getattr(value, "name", str(value))))
-    return said
+    plain: Table = json.loads(json.dumps(table, default=lambda value: getattr(value, "name", str(value))))
+    return plain
 
 
 def _failure(problem: Exception, stamp: str, fingerprint: str) -> Failure:

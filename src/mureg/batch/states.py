@@ -1,4 +1,4 @@
-"""How far each study of a batch has come, told from what lies in its folder, which may be damaged."""
+"""State of each study of a batch, from the files in its folder, which may be damaged."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ VERBS = {
 }
 
 _BY_HAND = 130
+"""Exit code after Ctrl-C, by the convention of shells: 128 plus signal 2."""
 _SHOW_FAULTS = "MUREG_TRACEBACK"
 _stopped_by: list[int] = []
 
@@ -100,7 +101,7 @@ def _loaded(name: str) -> ModuleType:
 
 
 def overview() -> str:
-    """What ``mureg --help`` prints."""
+    """Text of ``mureg --help``."""
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {sentence}" for verb, sentence in VERBS.items())
     return (
@@ -117,7 +118,7 @@ def overview() -> str:
 
 
 def entry() -> None:
-    """The console script."""
+    """Entry point of the console script ``mureg``; exits with the code of `main`."""
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     stop_as_if_by_hand()

@@ -54,7 +54,7 @@ class Algorithms:
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def tables(self) -> dict[str, Table]:
-        """The same as plain tables."""
+        """The settings as nested dictionaries."""
         tables = {name: asdict(settings) for name, settings in self.sections().items() if name != REGISTRAR}
         return {REGISTRAR: REGISTRAR_CATALOGUE.table_of(self.registrar), **tables}
 

@@ -21,7 +21,7 @@ class Allowed:
     allow_derived: bool = False
 
     def as_arguments(self) -> dict[str, Any]:
-        """For `mureg.io.read_study`."""
+        """Keyword arguments of `mureg.io.read_study`."""
         return {
             "phantom": self.phantom,
             "allow_corrected_spect": self.allow_corrected_spect,

@@ -26,6 +26,7 @@ from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.find import find_pairs
 
 SOME_FAILED = 5
+"""Exit code, as listed by ``mureg --help``."""
 _MOST_LINES = 20
 _SAYS: dict[State, str] = {
     "done": "done",
@@ -138,7 +139,7 @@ def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
             "name": pair.name,
             "where": pair.where,
             "state": state,
-            **pair.said(),
+            **pair.inputs(),
             "problem": pair.problem,
             "paired": pair.how,
         }
@@ -150,7 +151,7 @@ def _shown(planned: Plan, states: Sequence[State]) -> Iterator[str]:
     """Every study with its SPECT and CT, or what is wrong with it."""
     width = max(len(pair.name) for pair in planned.pairs)
     for pair, state in zip(planned.pairs, states, strict=True):
-        what = pair.problem or ", ".join(f"{kind} {place}" for kind, place in pair.said().items())
+        what = pair.problem or ", ".join(f"{kind} {place}" for kind, place in pair.inputs().items())
         what += f", paired {pair.how}" if pair.how and not pair.problem else ""
         yield f"{_SAYS[state]:13} {pair.name:{width}}  {what}"
     counts = Counter(states)
@@ -182,7 +183,7 @@ def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
         yield f"failed     {len(failed) - _MOST_LINES} more; see summary.csv"
     if failed and not retried:
         yield "           give --retry to repeat the failed studies"
-    yield "decisions  " + ", ".join(f"{n} {said}" for said, n in Counter(row.decision for row in batch.rows).items())
+    yield "decisions  " + ", ".join(f"{n} {word}" for word, n in Counter(row.decision for row in batch.rows).items())
     yield f"summary in {batch.files[1]}"
     yield RESEARCH_USE_ONLY
 

@@ -26,6 +26,7 @@ from mureg.comparison.summary import MethodSummary
 from mureg.errors import UsageError
 
 SOME_FAILED = 5
+"""Exit code, as listed by ``mureg --help``."""
 Cohorts = Annotated[tuple[Path, ...], tyro.conf.arg(name="cohort", metavar="PATH"), tyro.conf.UseAppendAction]
 
 

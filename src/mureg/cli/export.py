@@ -39,7 +39,7 @@ OPTIONS = Export
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, write, report."""
+    """Parse the options, export the case as DICOM, and print the result; returns the exit code."""
     options = parse("export", arguments, Export)
     with claimed(options.output, [options.case_folder]) as output:
         refuse_foreign(output, "", overwrite=False)

@@ -51,7 +51,7 @@ OPTIONS = Finetune
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, load, train, report."""
+    """Parse the options, load the weights, train, and print the result; returns the exit code."""
     options = parse("finetune", arguments, Finetune)
     cases = options.cohort or options.pairs
     if options.cohort is not None and options.pairs is not None:

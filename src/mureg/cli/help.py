@@ -68,7 +68,7 @@ class Option:
 
 
 def help_text(verb: str, options: type) -> str:
-    """What ``mureg VERB --help`` prints."""
+    """Text of ``mureg VERB --help``."""
     width = max(60, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
     known = {option.name: option for option in (*options_of(options), _HELP)}
     words = {name: option.invocation.split(", ")[-1] for name, option in known.items()}

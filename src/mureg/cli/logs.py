@@ -72,7 +72,7 @@ def note_refusal(problem: MuregError) -> None:
 
 
 def note_fault(problem: BaseException) -> None:
-    """Note an error that nobody foresaw, with the way there; its text may hold anything, and is not kept."""
+    """Log an unexpected error with its traceback; its text may contain patient data and is left out."""
     LOG.info("fault in mureg: %s in %s", type(problem).__name__, _raised_at(problem.__traceback__))
 
 

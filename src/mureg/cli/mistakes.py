@@ -79,7 +79,7 @@ def _fits(kind: Any, value: str) -> bool:
 
 
 def _shorts(option: Option) -> list[str]:
-    """Its short names."""
+    """Short names of the option, such as ``-o``."""
     return [word.rstrip(",") for word in option.invocation.split() if _is_short(word.rstrip(","))]
 
 

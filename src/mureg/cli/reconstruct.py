@@ -66,7 +66,7 @@ OPTIONS = Reconstruct
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, read, reconstruct, write, report."""
+    """Parse the options, reconstruct, write the image, and print the result; returns the exit code."""
     options = parse("reconstruct", arguments, Reconstruct)
     algorithms = options.tuning.algorithms(sections=_SECTIONS)
     messages = options.common.messages

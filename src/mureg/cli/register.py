@@ -1,4 +1,4 @@
-"""``mureg register``: the main job."""
+"""``mureg register``: register, assess and reconstruct one study."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ OPTIONS = SettingsOptions
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, print."""
+    """Parse the options and print the settings as TOML; returns the exit code."""
     options = parse("settings", arguments, SettingsOptions)
     if options.registrar is not None and options.verb != "register":
         raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")

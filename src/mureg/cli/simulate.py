@@ -24,6 +24,7 @@ from mureg.files.validation import validated, with_changes
 from mureg.jobs.pool import Done
 
 SOME_FAILED = 5
+"""Exit code, as listed by ``mureg --help``."""
 _MOST_LINES = 10
 
 

@@ -126,7 +126,7 @@ def _counts(values: Sequence[Any]) -> dict[str, int]:
 
 
 def _page(tables: Mapping[str, Any]) -> str:
-    """The card for people."""
+    """The card as Markdown."""
     lines = [
         f"# Cohort {tables['cohort']}",
         "",
@@ -147,7 +147,7 @@ def _page(tables: Mapping[str, Any]) -> str:
         lines += ["## Numbers", "", *_table(["fact", "min", "5 %", "median", "95 %", "max"], rows)]
     if tables["words"]:
         words = [
-            [name, ", ".join(f"{said} {number}" for said, number in counts.items())]
+            [name, ", ".join(f"{word} {number}" for word, number in counts.items())]
             for name, counts in tables["words"].items()
         ]
         lines += ["## Words", "", *_table(["fact", "cases"], words)]

@@ -62,7 +62,7 @@ class CaseDraw:
 
 
 def case_name(settings: CohortSettings, index: int) -> str:
-    """Of the case with this number."""
+    """Name of the case with this number."""
     return f"{settings.name}-{index:06d}"
 
 

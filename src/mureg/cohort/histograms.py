@@ -70,9 +70,9 @@ class _Panel:
     x: float
     y: float
 
-    def write(self, across: float, up: float, said: str, **how: Any) -> None:
+    def write(self, across: float, up: float, words: str, **how: Any) -> None:
         """A text at a share of the width and a height in inches."""
-        self.page.text(self.x + across * _WIDE, self.y + up, said.replace("$", r"\$"), color=_INK, **how)
+        self.page.text(self.x + across * _WIDE, self.y + up, words.replace("$", r"\$"), color=_INK, **how)
 
     def numbers(self, values: Sequence[Any]) -> list[Bar]:
         """Counts in bins; the ends and the middle of the range below, the largest count beside."""

@@ -82,5 +82,5 @@ def _fingerprint(ct_folder: Path) -> Table:
     files = sorted(path for path in ct_folder.rglob("*") if path.is_file())
     if not files:
         raise UsageError(f"no files in {ct_folder.name}", "a folder with CTs", "check --ct-folder")
-    said = "\n".join(f"{path.relative_to(ct_folder).as_posix()} {path.stat().st_size}" for path in files)
-    return {"files": len(files), "names_and_sizes_sha256": hashlib.sha256(said.encode()).hexdigest()}
+    listing = "\n".join(f"{path.relative_to(ct_folder).as_posix()} {path.stat().st_size}" for path in files)
+    return {"files": len(files), "names_and_sizes_sha256": hashlib.sha256(listing.encode()).hexdigest()}

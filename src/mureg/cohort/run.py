@@ -58,7 +58,7 @@ def simulate_cohort(
     """Make the cases `first` to `first + n - 1` that `output` does not hold yet, and describe the cohort.
 
     A run that was stopped, by whatever means, goes on when it is called again, and ends with the same bytes as one
-    that was never stopped, whoever does the work; only a processor of another kind may round differently.
+    that was never stopped, on any number of processes; only a processor of another kind may round differently.
 
     Args:
         settings: what the cases are drawn from.
@@ -69,7 +69,7 @@ def simulate_cohort(
         scheduler: address of a Dask scheduler that does the work instead; its workers see `output` and `ct_folder`
             under the same paths.
         ct_folder: real CTs, where the settings ask for them.
-        progress: told after each case.
+        progress: called after each case.
         simulate: makes one case; importable by name.
         first: number of the first case.
         dicom: write each case as a hospital would have it, too.

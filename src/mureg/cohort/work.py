@@ -37,7 +37,7 @@ class CaseJob:
     version: str = __version__
 
     def name(self, index: int) -> str:
-        """Of the case with that number."""
+        """Name of the case with that number."""
         return case_name(self.settings, index)
 
     def is_done(self, index: int) -> bool:

@@ -183,13 +183,13 @@ def polar_picture(shown: Shown, axis: str = "known") -> Canvas:
     _title(canvas, shown, "Polar maps of the AC SPECT")
     canvas.text(_MARGIN, 46, "relative uptake of the 17 segments, percent of the brightest", color=FAINT)
     canvas.text(_MARGIN, 66, "below it the difference from the reference where that is 3 or more", color=FAINT)
-    for number, (name, said, found) in enumerate(named):
+    for number, (name, caption, found) in enumerate(named):
         left = _MARGIN + (number % columns) * (_POLAR_SIDE + 24)
         top = _TOP + (number // columns) * cell
         canvas.text(
             left + _POLAR_SIDE / 2, top, name, ha="center", fontweight="bold", fontsize=min(11.0, 400.0 / len(name))
         )
-        canvas.text(left + _POLAR_SIDE / 2, top + 18, said, ha="center", color=FAINT, fontsize=10)
+        canvas.text(left + _POLAR_SIDE / 2, top + 18, caption, ha="center", color=FAINT, fontsize=10)
         draw_bullseye(
             canvas, (left, top + 36, _POLAR_SIDE, _POLAR_SIDE), found.relative, None if found is true else true.relative
         )
@@ -213,7 +213,7 @@ def _label(canvas: Canvas, row: MethodRow, middle: float, lines: Sequence[str]) 
     parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
     name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))
     canvas.text(_MARGIN, middle - 6, name, fontsize=13, fontweight="bold", va="bottom", linespacing=1.15)
-    failed = ["failed: as by headers"] if row.failed else []
+    failed = ["failed: unregistered"] if row.failed else []
     canvas.text(_MARGIN, middle + 2, "\n".join([*failed, *lines]), color=FAINT, linespacing=1.35)
 
 

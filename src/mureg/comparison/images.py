@@ -83,7 +83,7 @@ class Images:
 
     @property
     def grid(self) -> Grid:
-        """Of the SPECT."""
+        """Grid of the uncorrected SPECT."""
         return self.case.uncorrected.grid
 
     def map_at(self, ct_from_spect: RigidTransform) -> Volume:

@@ -50,7 +50,7 @@ def tables(summaries: Sequence[MethodSummary], against: str, settings_sha256: st
 
 
 def name_of(method: str) -> str:
-    """A row's name for people."""
+    """Name of a row as printed in tables."""
     return _NAMES.get(method, method)
 
 
@@ -188,16 +188,16 @@ def _table_4(summaries: list[MethodSummary]) -> str:
 
 
 def _cells(summaries: list[MethodSummary], summary: MethodSummary, column: str, *cells: Cell) -> list[str]:
-    """What is said of a metric, the first in bold where it is the best."""
+    """The cells of a metric, the first in bold if it is the best."""
     figure = summary.figures.get(column)
     if figure is None:
         return [_NOTHING] * len(cells)
-    said = [cell(figure) for cell in cells]
+    texts = [cell(figure) for cell in cells]
     most = max(s.n for s in summaries)
     rivals = [s for s in summaries if s.n == most and _registers(s.method) and column in s.figures]
     if summary in rivals and len(rivals) > 1 and figure.mean == min(s.figures[column].mean for s in rivals):
-        said[0] = f"**{said[0]}**"
-    return said
+        texts[0] = f"**{texts[0]}**"
+    return texts
 
 
 def _registers(method: str) -> bool:

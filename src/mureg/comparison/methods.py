@@ -94,7 +94,7 @@ class Method:
 
 
 def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
-    """Find ``ct_from_spect`` one way, whatever goes wrong in it; implausible motions are refused, whoever found them.
+    """Find ``ct_from_spect`` with one method; errors are recorded, and implausible motions of every method are refused.
 
     Args:
         method: not the headers or the oracle.
@@ -133,7 +133,7 @@ def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> MethodPo
 
 
 def _plausible(found: MethodPose, pose: RigidTransform, grid: Grid) -> MethodPose:
-    """The same limits for everybody."""
+    """Refuse implausible motions, with the same limits for every method."""
     limits, shift_mm = MutualInformation(), float(np.linalg.norm(pose.six(grid.centre_mm)[0]))
     if shift_mm <= limits.largest_shift_mm and pose.rotation_deg <= limits.largest_angle_deg:
         return found
@@ -195,8 +195,8 @@ def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
 def _seen(data: Path) -> frozenset[str]:
     """Cases of training and validation that a run folder tells of; none where there is no such file."""
     try:
-        told = json.loads(data.read_text("utf-8"))
-        return frozenset(str(case) for part in ("train", "validation") for case in told[part]["cases"])
+        record = json.loads(data.read_text("utf-8"))
+        return frozenset(str(case) for part in ("train", "validation") for case in record[part]["cases"])
     except (OSError, ValueError, KeyError, TypeError):
         return frozenset()
 

@@ -13,7 +13,7 @@ ACTION_LIMIT_MM = 6.8
 
 
 def motion_errors(found: RigidTransform, true: RigidTransform, centre_mm: npt.ArrayLike) -> tuple[Triple, Triple]:
-    """How far each of the six numbers of a motion about a centre is off: found less true.
+    """How far each of the rigid parameters of a motion about a centre is off: found less true.
 
     Returns:
         Along x, y, z in mm; about x, y, z in degrees, between -180 and 180.

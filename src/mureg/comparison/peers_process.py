@@ -40,7 +40,7 @@ class Image:
 
     @property
     def spacing_mm(self) -> Array:
-        """Along the three indices."""
+        """Voxel spacing along the three indices, mm."""
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
@@ -70,7 +70,7 @@ class ImagePair:
     mask: Image | None
 
     def shifted(self, by_mm: Array) -> ImagePair:
-        """Both images elsewhere."""
+        """The pair with both origins (and that of the mask) shifted by `by_mm`."""
         mask = None if self.mask is None else self.mask.shifted(by_mm)
         return ImagePair(self.fixed.shifted(by_mm), self.moving.shifted(by_mm), mask)
 
@@ -160,7 +160,7 @@ PACKAGES = {"elastix": "itk-elastix", "ants": "antspyx"}
 
 
 def versions() -> dict[str, str]:
-    """What is installed, by program."""
+    """Versions of the installed programs, by name."""
     found = {}
     for program, package in PACKAGES.items():
         try:
@@ -212,7 +212,7 @@ def register(program: str, pair: ImagePair, settings: Settings) -> Array:
 
 
 def read_pair(stream: BinaryIO, size: int) -> ImagePair:
-    """The images behind a question."""
+    """Read the two images and the mask that a request names."""
     with np.load(io.BytesIO(stream.read(size))) as stored:
         given = [name for name in ("fixed", "moving", "mask") if name in stored]
         images = {name: Image(stored[name], stored[f"{name}_affine"]) for name in given}

@@ -76,7 +76,7 @@ def compare(
         against: see `against_of`.
         jobs: processes, each on one thread.
         device: on which networks, maps and images are computed; no part of what is measured.
-        progress: told how many cases are done, and of how many.
+        progress: called with the number of finished cases and of all cases.
 
     Raises:
         UsageError: cohorts of one name, no case left, a program that is not installed, another measurement there.

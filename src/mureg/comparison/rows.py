@@ -51,11 +51,11 @@ class MethodRow(Line):
         measured_with: beginning of the hash of the `Measurement`.
         status, reason: "done", or "refused" or "crashed" and why.
         images: "done", "failed" or "" where none were asked for.
-        found_tx_mm ... found_rz_deg: six numbers of the pose about the centre of the SPECT grid; of a failure, 0.
-        tx_mm ... rz_deg: found less true; of a failure, that of the headers.
+        found_tx_mm ... found_rz_deg: rigid parameters of the pose about the centre of the SPECT grid; 0 for a failure.
+        tx_mm ... rz_deg: estimated minus true; for a failure, scanner position minus true.
         delta_t_mm, delta_r_deg: mean absolute error over the axes.
         heart_mm, liver_mm: target registration error.
-        remainder_mm: what no rigid motion of the heart can mend.
+        remainder_mm: non-rigid residual of the heart, RMS over its points, mm.
         mu_nmse, mu_nmae: of the map on the SPECT grid, percent.
         ac_nmse, ac_nmae: of the corrected image as reconstructed, percent.
         ac_nmse_scaled, ac_nmae_scaled: of it over its mean.
@@ -105,7 +105,7 @@ class MethodRow(Line):
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What is measured."""
+        """Identifies a row: cohort, case, method and fingerprint of the settings."""
         return self.cohort, self.case, self.method, self.settings
 
     @property
@@ -120,5 +120,5 @@ class MethodRow(Line):
         return values[:3], values[3:]
 
     def pose(self, centre_mm: Triple) -> RigidTransform:
-        """``ct_from_spect`` of this row, from the centre of the six numbers of its case."""
+        """``ct_from_spect`` of this row, from the centre of the rigid parameters of its case."""
         return RigidTransform.from_six(*self.six, centre_mm)

@@ -106,7 +106,7 @@ class Selection:
 
 
 def read_settings(path: Path) -> Settings:
-    """Settings from a file; what is left out keeps its default, what tells of a run is not looked at.
+    """Settings from a file; what is left out keeps its default, entries about a run are ignored.
 
     Raises:
         UsageError: the file is missing or holds something that is no setting.

@@ -28,7 +28,7 @@ class Estimate:
 
 
 def mean(values: Float[np.ndarray, "*draw case"]) -> Float[np.ndarray, "*draw"]:
-    """Over the last axis."""
+    """Mean over the last axis."""
     return np.asarray(values.mean(-1))
 
 

@@ -233,7 +233,7 @@ def _values(rows: list[MethodRow], metric: Metric) -> Float[np.ndarray, " case"]
 
 
 def as_csv(summaries: Sequence[MethodSummary]) -> str:
-    """One line for each figure."""
+    """The summary as CSV, one line for each figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     training = [f"train_{field.name}" for field in fields(Budget)]

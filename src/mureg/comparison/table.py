@@ -63,7 +63,7 @@ class ResultTable(Generic[L]):
         return self._lines.get(key)
 
     def append(self, rows: Iterable[L]) -> None:
-        """Add measurements."""
+        """Append rows to the file and to the index."""
         rows = list(rows)
         self._append([[_cell(getattr(row, name)) for name in self._columns] for row in rows])
         self._take(rows)

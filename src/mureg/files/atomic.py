@@ -70,7 +70,7 @@ def writing_folder(
     that name, theirs is called NAME.kept.
 
     Args:
-        folder: with its parents made where they are missing. Whoever calls holds the lock of the output.
+        folder: with its parents made where they are missing. The caller holds the lock of the output.
         kind: of the result, written into its marker; "" for a folder without a marker, which is never replaced.
         overwrite: a folder of this kind may be replaced.
         state: files of the result that may be replaced whatever they hold.

@@ -90,7 +90,7 @@ def beside(output: Path) -> Iterator[Path]:
 
 
 def lock_of(output: Path) -> Path:
-    """The lock beside an output."""
+    """Path of the lock file beside an output."""
     return output.with_name(f"{LOCK}-{output.name}")
 
 
@@ -195,7 +195,7 @@ def _in_words(holder: dict[str, object]) -> str:
 
 
 def _alive(holder: dict[str, object], file: Path) -> bool:
-    """Whether the process that a lock names may still be at work; of another machine nobody here can tell."""
+    """Whether the process that a lock names may still be at work; unknown for a lock of another machine."""
     pid = holder.get("pid")
     if not isinstance(pid, int):
         return False

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
+"""Owner writes, group reads, others have no access (README)."""
 _NOT_FOR_OTHERS = 0o027
 
 

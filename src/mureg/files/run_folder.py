@@ -85,6 +85,6 @@ class RunFolder:
                     place.rmdir()
 
     def clear(self, output: Path) -> None:
-        """Clear away what was being written when a run was stopped; whoever calls holds the lock."""
+        """Clear away what was being written when a run was stopped; the caller holds the lock."""
         for folder in (output, *(output / name for name in self.inside)):
             scratch.clear(folder, alone=True)

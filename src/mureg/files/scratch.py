@@ -61,7 +61,7 @@ def settle(place: Path, output: Path) -> None:
     try:
         note = read_json(place / MARKER)
     except UnreadableInputError:
-        if not any(path.name != HALF_MARKER for path in place.iterdir()):  # else nobody knows whose it is
+        if not any(path.name != HALF_MARKER for path in place.iterdir()):  # else its owner is unknown
             shutil.rmtree(place, ignore_errors=True)
         return
     if note.get("state") != _COMPLETE or not note.get("kind"):
@@ -91,7 +91,7 @@ def clear(folder: Path, *, alone: bool) -> None:
                 if not name.startswith(f"{LOCK}-"):
                     if ours:
                         _clear(folder / name, output)
-                elif alone:  # else whoever takes a lock removes it, too
+                elif alone:  # else the next holder of the lock removes it
                     (folder / name).unlink(missing_ok=True)
 
 

@@ -36,7 +36,7 @@ def own_temporary_folder() -> Path:
 
 
 def _clear(place: Path) -> None:
-    """Remove the folders of processes that are gone: those of this user, with a lock that nobody holds."""
+    """Remove the folders of processes that are gone: those of this user, with a lock that is free."""
     with suppress(OSError):
         for folder in place.glob(f"{_PREFIX}*"):
             if _is_old_and_ours(folder):

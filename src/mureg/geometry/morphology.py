@@ -11,7 +11,7 @@ Mask = npt.NDArray[np.bool_]
 def within(mask: Mask, reach_mm: float, spacing_mm: npt.NDArray[np.float64]) -> Mask:
     """The voxels at most `reach_mm` from a mask [x, y, z].
 
-    The ball is laid one row along x at a time, from a copy already spread that far along x. The copies are flat, and
+    The ball is applied one row along x at a time, from a copy already spread that far along x. The copies are flat, and
     padded so that no shift leaves its row.
     """
     shape = ball(reach_mm, spacing_mm)
@@ -30,13 +30,13 @@ def within(mask: Mask, reach_mm: float, spacing_mm: npt.NDArray[np.float64]) -> 
     return np.asarray(result.reshape(padded.shape)[middle])
 
 
-def deeper(mask: Mask, depth_mm: float, spacing_mm: npt.NDArray[np.float64]) -> Mask:
-    """The voxels farther than `depth_mm` from all that is not in a mask; what lies beyond the array counts as in it."""
+def eroded(mask: Mask, depth_mm: float, spacing_mm: npt.NDArray[np.float64]) -> Mask:
+    """Erosion of a mask by a ball of radius `depth_mm`; voxels beyond the array count as inside the mask."""
     return np.asarray(~within(~mask, depth_mm, spacing_mm))
 
 
-def grown(mask: Mask) -> Mask:
-    """A mask with the four neighbours of each voxel in its slice."""
+def dilated(mask: Mask) -> Mask:
+    """Dilation of a mask by one voxel in each slice (four neighbours)."""
     return within(mask, 1.0, in_slices(np.ones(3)))
 
 

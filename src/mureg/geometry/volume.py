@@ -25,7 +25,7 @@ _SLAB_POINTS = 250_000
 
 
 class Quantity(Enum):
-    """What the voxel values mean: a name, the unit and the window in which people look at it."""
+    """What the voxel values mean: a name, the unit and the display window."""
 
     HU = ("HU", -200.0, 300.0)
     MU_PER_CM = ("1/cm", 0.0, 0.2)
@@ -112,7 +112,7 @@ class Volume:
                 "the same shape",
                 "make the mask on the same grid",
             )
-        # a finite sum has only finite terms, and takes a tenth of the time; any other sum needs the long look
+        # a finite sum has only finite terms, and takes a tenth of the time; any other sum needs the full test
         if not math.isfinite(float(self.values.sum())) and not bool(torch.isfinite(self.values).all()):
             raise GeometryError("NaN or infinite voxel values", "finite numbers", "replace or mask them before use")
 

@@ -78,7 +78,7 @@ def axis_from_image(spect: Volume, mu: Volume | None = None) -> FoundAxis:
     found = draw(spect, ventricle_places(spect, mu, _PLACES))
     if not found or found[0].likeness < _LEAST_LIKENESS:
         raise RefusedError(
-            "an image in which nothing looks like a left ventricle",
+            "an image without a detectable left ventricle",
             "a wall that is brighter than its cavity and surroundings",
             "check that the heart is in view",
         )
@@ -121,7 +121,7 @@ def _sized(spect: Volume, cup: Cup) -> LeftVentricle:
 
 
 def _confidence(found: Sequence[DrawnCup]) -> float:
-    """High where the surface looks much like a wall, lies in what is bright, and most starts nearby ended at it."""
+    """High if the surface resembles a wall, lies in bright voxels, and most starts nearby ended at it."""
     best = found[0]
     near = [one for one in found if np.linalg.norm(one.cup.centre_mm - best.cup.centre_mm) < _SAME_HEART_MM]
     agreed = np.mean([float(one.cup.direction @ best.cup.direction) > _SAME_DIRECTION for one in near])
@@ -198,7 +198,7 @@ def _fitted(points: Points, weights: Weights) -> LeftVentricle:
 
 
 def _ventricle(points: Points, weights: Weights, shape: _Shape, centre: Vector, direction: Vector) -> LeftVentricle:
-    """Sizes along the fitted axis."""
+    """The ventricle with its sizes along the fitted axis."""
     off = _off_surface(shape, points, centre, direction)
     # an even spread over the thickness has a standard deviation of a root of 12-th of it
     spread = float(np.sqrt(np.average(np.minimum(np.abs(off), 8.0) ** 2, weights=weights)))

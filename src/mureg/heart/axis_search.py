@@ -122,7 +122,7 @@ def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -
         cup = Cup(np.asarray(start) - behind_mm * direction, direction, _CAP_MM, _RADIUS_MM)
         return _drawn(image, cup, windows_mm, along is not None)
 
-    # once from every place with a wide look, then from all sides at the best of them, also with a narrow one that
+    # once from every place with a wide profile, then from all sides at the best of them, also with a narrow one that
     # cannot be drawn away to what is bright beside the wall
     once = [drawn(start, directions[0], _BEHIND_MM, _WIDE_MM) for start in starts]
     order = sorted(range(len(once)), key=lambda k: -once[k].likeness)
@@ -144,7 +144,7 @@ class Sampled:
 
     @classmethod
     def of(cls, spect: Volume) -> Sampled:
-        """In float64, nothing below 0."""
+        """Image of a volume in float64, with negative values set to 0."""
         return cls(spect, np.maximum(spect.numpy().astype(np.float64), 0.0))
 
     def at(self, places_mm: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:

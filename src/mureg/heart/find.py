@@ -21,7 +21,7 @@ Transform = npt.NDArray[np.complex128]
 HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
 """Names under which evidence and figures say where the heart is."""
 HARD_TO_FIND = 0.5
-"""With less confidence the ventricle is said to be hard to tell from its surroundings."""
+"""Below this confidence a note says that the ventricle is hard to distinguish from its surroundings."""
 
 _PLACES_DRAWN = 3
 """At so many places the wall is drawn. Of 96 virtual patients the cups alone were 103 to 119 mm off in seven, with a
@@ -37,6 +37,7 @@ _AROUND_MM = 14.0
 _FADE_PER_MM = 0.009
 _REFINE_WITHIN_MM = 22.0
 _APART_MM = 40.0
+"""Smallest distance between two candidates."""
 _LUNG_PER_CM = (0.01, 0.08)
 _FAR_FROM_LUNG = 0.1
 _IN_PLANE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)[:, :, None]
@@ -48,8 +49,8 @@ class HeartLocation:
 
     Attributes:
         centre_mm: about the centroid of the left-ventricular wall, LPS+, in the SPECT's own space.
-        confidence: 0 (a guess) to 1 (looks like a ventricle and nothing else does).
-        note: a sentence where the finding is doubtful, "" otherwise.
+        confidence: 0 (a guess) to 1 (the only place that resembles a ventricle).
+        note: a sentence where the finding is uncertain, "" otherwise.
     """
 
     centre_mm: Triple
@@ -83,14 +84,14 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     near = np.linalg.norm(_offsets_from(grid, place), axis=-1) < _REFINE_WITHIN_MM
     index = _soft_peak(_likeness(image, near, _FADE_PER_MM))
     x, y, z = grid.points(index)
-    note = "" if confidence >= HARD_TO_FIND else "the left ventricle was hard to tell from its surroundings"
+    note = "" if confidence >= HARD_TO_FIND else "the left ventricle was hard to distinguish from its surroundings"
     return HeartLocation((float(x), float(y), float(z)), confidence, note)
 
 
 def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> tuple[Triple, ...]:
-    """Places that look like a left ventricle, the likeliest first, 40 mm apart at least; none in a blank image.
+    """Candidates for the left ventricle, the likeliest first, 40 mm apart at least; none in a blank image.
 
-    For those who can tell better which of them is one; arguments as for `find_left_ventricle`.
+    For callers that have a better test of a candidate; arguments as for `find_left_ventricle`.
     """
     look = _first_look(spect, mu)
     if look is None:
@@ -111,7 +112,7 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
 def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
     """The search grid, the smoothed image on it and its likeness to a ventricle; None where the image is blank.
 
-    Kept for who looks at the same pair next, as the axis and each picture do: not to be changed.
+    Cached for the next use of the same pair, by the axis and each picture: not to be changed.
     """
     grid = _search_grid(spect.grid)
     image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).numpy().astype(np.float64)
@@ -133,7 +134,7 @@ def _by_wall(spect: Volume, mu: Volume | None) -> tuple[Triple, float]:
 
 
 def _offsets_from(grid: Grid, place_mm: Triple) -> Array:
-    """From a place to every voxel [x, y, z, 3], mm."""
+    """Vectors from a point to every voxel [x, y, z, 3], mm."""
     offsets: Array = grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0)) - np.asarray(place_mm)
     return offsets
 
@@ -184,7 +185,7 @@ def _offsets_mm(reach_mm: float) -> Array:
 
 
 def _cups(fade_per_mm: float) -> Iterator[tuple[Array, Array]]:
-    """Templates of a ventricle and the voxels each one looks at."""
+    """Templates of a ventricle and the voxels that each one uses."""
     offsets = _offsets_mm(45.0)
     downward = offsets[..., 2] < -0.6 * np.linalg.norm(offsets, axis=-1)
     fade = np.exp(fade_per_mm * (0.75 * offsets[..., 0] - 0.65 * offsets[..., 1]))
@@ -271,7 +272,7 @@ def _soft_peak(likeness: Array) -> Array:
 
 
 def _confidence(peak: float, rival: float) -> float:
-    """High where the best place looks much like a ventricle and the next best, elsewhere, does not."""
+    """High if the best candidate resembles a ventricle and the next best, elsewhere, does not."""
     alike = float(np.clip((peak - 0.5) / 0.3, 0.0, 1.0))
     alone = float(np.clip((peak - rival) / 0.1, 0.0, 1.0))
     return round(alike * (0.5 + 0.5 * alone), 3)

@@ -75,7 +75,7 @@ def short_axis(spect: Volume, ventricle: LeftVentricle, spacing_mm: float = 3.4)
 def polar_map(spect: Volume, ventricle: LeftVentricle) -> PolarMap:
     """Sample the brightest value across the wall on rays from the long axis, all around it, and along it at the apex.
 
-    Each ray looks a little way to either side of where the wall is expected, so that a hot liver beside the wall is not
+    Each ray searches a short distance to either side of the expected wall, so that a hot liver beside the wall is not
     taken for it. Base, middle and apical segments are thirds of the cavity's length; the apex is the cap beyond it.
 
     Args:

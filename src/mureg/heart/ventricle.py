@@ -73,7 +73,7 @@ class LeftVentricle:
         up = np.array([0.0, 0.0, 1.0]) - apex[2] * apex
         anterior = up / np.linalg.norm(up)
         lateral = np.cross(apex, anterior)
-        if lateral @ np.array([0.5, 1.0, 0.0]) < 0:  # lateral looks to the left and the back
+        if lateral @ np.array([0.5, 1.0, 0.0]) < 0:  # lateral points to the left and the back
             lateral = -lateral
         return np.stack([anterior, lateral, apex])
 

@@ -57,7 +57,7 @@ def read_spect(path: Path | str, series: str | None = None) -> tuple[Acquisition
     """Read projections or a reconstructed SPECT volume.
 
     Args:
-        path: a DICOM file or a folder with DICOM files, or a NIfTI file; told apart by content.
+        path: a DICOM file or a folder with DICOM files, or a NIfTI file; recognised by content.
         series: which DICOM series, where there are several: UID or its end, number or description.
 
     Returns:

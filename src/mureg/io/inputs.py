@@ -84,7 +84,7 @@ def _found(
 
 
 def _refuse_two_patients(found: DicomInputs) -> None:
-    """Nobody's results may enter somebody else's study; identifiers that are missing prove nothing."""
+    """Refuse inputs of different patients; missing identifiers prove nothing."""
     patients = {patient_of(file) for file in (found.spect, *found.attenuation)} - {""}
     if len(patients) > 1:
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""What lies at a path, said in full: series, geometry, units, windows, angles and every guess, or why it is refused."""
+"""Full description of a path: series, geometry, units, windows, angles and every guess, or why it is refused."""
 
 from __future__ import annotations
 
@@ -111,14 +111,14 @@ def grid_facts(grid: Grid) -> dict[str, Any]:
 def orientation_in_words(grid: Grid) -> str:
     """Where the indices run, such as "i to left, j to back, k to head", with the angle where they run obliquely."""
     words = (("right", "left"), ("front", "back"), ("feet", "head"))
-    said = []
+    parts = []
     for name, column in zip("ijk", (grid.affine[:3, :3] / np.asarray(grid.spacing_mm)).T, strict=True):
         axis = int(np.abs(column).argmax())
         off_deg = float(np.degrees(np.arccos(min(1.0, abs(column[axis])))))
-        said.append(
+        parts.append(
             f"{name} to {words[axis][int(column[axis] > 0)]}" + (f" (off by {off_deg:.0f} deg)" if off_deg > 1 else "")
         )
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
 def acquisition_facts(acquisition: Acquisition) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class MapObjects:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every file."""
+        """Paths of all files of the map."""
         return tuple(path for file in self.files for path in file.paths)
 
 

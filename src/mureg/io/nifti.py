@@ -94,7 +94,7 @@ def write_nifti(volume: Volume, path: Path | str) -> Path:
     The same volume gives the same bytes; the file appears whole or not at all.
     """
     image = nibabel_from_volume(volume)
-    image.header["descrip"] = "mureg"  # by which a file may be told from a user's own
+    image.header["descrip"] = "mureg"  # distinguishes the file from a user's own
     content: bytes = image.to_bytes()
     path = Path(path)
     with writing(path) as scratch:
@@ -134,7 +134,7 @@ def _load(path: Path, smallest_mm: float) -> tuple[npt.NDArray[np.float32], Grid
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep nibabel's own words about headers off the screen: what matters is said in one sentence."""
+    """Suppress nibabel's messages about headers: mureg reports what matters in one sentence."""
     before, nibabel_says.disabled = nibabel_says.disabled, True
     try:
         yield
@@ -143,7 +143,7 @@ def _silent() -> Iterator[None]:
 
 
 def _opened(path: Path) -> tuple[Any, bytes]:
-    """Header and all bytes of an image; the header is not believed beyond what the file holds, nor memory taken."""
+    """Header and all bytes of an image; sizes in the header are checked against the file before memory is allocated."""
     with unzipped(path) as stream:
         start = read_exactly(stream, 540)
         second = start[4:8] == b"n+2\x00"

@@ -57,8 +57,8 @@ def lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[Matrix, tupl
         )
     stated = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
     if not np.allclose(spacing, stated, rtol=_SAME_SPACING):
-        said = " x ".join(f"{v:.4g}" for v in stated)
-        notes.append(f"the voxel size of the NIfTI header ({said}) differs from its orientation matrix, which is used")
+        sizes = " x ".join(f"{v:.4g}" for v in stated)
+        notes.append(f"the voxel size of the NIfTI header ({sizes}) differs from its orientation matrix, which is used")
     for length in spacing:
         require_millimetres(f"the voxel size of {name}", float(length), smallest_mm)
     require_perpendicular(chosen, name)

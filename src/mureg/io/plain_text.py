@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
 
 
 def decoded(raw: bytes) -> str:
-    """See `read_text`."""
+    """Text of the bytes of a file; encodings and refusals as in `read_text`."""
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return _without_zeros(raw.decode(encoding), raw)

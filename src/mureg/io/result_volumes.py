@@ -92,7 +92,7 @@ class _Pose:
 
     @property
     def map_words(self) -> str:
-        """The map, for a derivation."""
+        """Description of the map for a DICOM derivation."""
         return f"the {'registered map' if self.moved else _AT_SCANNER_POSITION} ({self.how})"
 
 

@@ -32,7 +32,7 @@ class TransformFile(NamedTuple):
     Attributes:
         ct_from_spect: maps a point of the SPECT to where it lies in the CT, LPS mm.
         source: fingerprint of the file.
-        note: which form it was and how its direction was told, one sentence.
+        note: its form and how its direction was determined, one sentence.
     """
 
     ct_from_spect: RigidTransform

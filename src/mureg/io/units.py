@@ -1,4 +1,4 @@
-"""Which unit voxel values are in: detected from what tissue must look like, never assumed."""
+"""Which unit voxel values are in: detected from the values of tissue, never assumed."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
             )
         if SOFT_TISSUE_PER_CM[0] <= plateau * per_cm <= SOFT_TISSUE_PER_CM[1]:
             converted = np.clip(values.astype(np.float32) * np.float32(per_cm), 0.0, None)
-            said = f"attenuation map stored in {name} (soft tissue at {plateau:.4g}), converted to 1/cm"
-            return converted, "" if per_cm == 1.0 else said
+            note = f"attenuation map stored in {name} (soft tissue at {plateau:.4g}), converted to 1/cm"
+            return converted, "" if per_cm == 1.0 else note
     raise UnitsError(
         f"soft tissue at {plateau:.4g} in the attenuation map",
         "0.12 to 0.18 1/cm (or that in 1/mm, or times 10,000 or 100,000)",

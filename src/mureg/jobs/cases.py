@@ -35,11 +35,11 @@ class Job(Protocol):
     """What there is to do, by number; it is sent to the workers, so that it must be picklable."""
 
     def name(self, index: int) -> str:
-        """Of the case with that number."""
+        """Name of the case with that number."""
         ...
 
     def __call__(self, index: int) -> Done:
-        """Do the case."""
+        """Process the case with that number."""
         ...
 
 

@@ -38,7 +38,7 @@ def prepare_process() -> None:
 
     Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_=65536``: freed memory is returned to the system at once. A
     simulated case would then request the same pages a million times and take three times as long. The GNU C library is
-    therefore told to keep it; other C libraries are left as they are.
+    therefore configured to keep it; other C libraries are left as they are.
     """
     _set_threads(torch=1, itk=1)
     try:

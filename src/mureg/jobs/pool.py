@@ -23,7 +23,7 @@ def all_done(
     progress: Callable[[int, int], None],
     each: Callable[[Done], None] = lambda _done: None,
 ) -> list[Done]:
-    """Do what is missing in processes, or on a cluster where a scheduler is named; the results as they came.
+    """Do what is missing in processes, or on a cluster where a scheduler is named; yields results as they finish.
 
     `progress` receives how many are done and of how many, `each` receives every result before that.
     """

@@ -1,4 +1,4 @@
-"""What every reconstruction offers."""
+"""Interface of a reconstruction."""
 
 from __future__ import annotations
 

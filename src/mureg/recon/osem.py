@@ -16,11 +16,11 @@ from mureg.geometry import Quantity, Volume
 from mureg.recon import filters
 from mureg.spect import Acquisition, SystemModel
 from mureg.spect.expectation import (
-    dealt_views,
     expectation_floor,
     expected_scatter,
     inverse_sensitivity,
     measured_slices,
+    ordered_subsets,
     start_image,
     update_by_subsets,
 )
@@ -101,7 +101,7 @@ class Osem:
             raise UsageError(
                 f"{self.subsets} subsets for {n_views} views", f"at most {n_views} subsets", "ask for fewer subsets"
             )
-        subsets = dealt_views(n_views, self.subsets)
+        subsets = ordered_subsets(n_views, self.subsets)
         counts = inner_order(acquisition.photopeak_counts)
         blocks = [system.block(views, counts) for views in subsets]
         seen = measured_slices(acquisition)

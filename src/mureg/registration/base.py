@@ -27,16 +27,16 @@ class Registration:
 
     Attributes:
         ct_from_spect: maps a point in SPECT space to the place in CT space where that anatomy lies, mm, LPS+.
-        centre_mm: the point about which the six numbers are stated: the centre of the SPECT grid.
+        centre_mm: the point about which the rigid parameters are stated: the centre of the SPECT grid.
         registrar: its kind.
         decision: whether the map has to move at all.
         evidence: what the decision rests on, by name (metrics, spreads).
         covariance: 6x6 of translation (mm) and angles (degrees) about `centre_mm`; None where the registrar has none.
         calibrated_for: fingerprints of the settings of the other steps (`attenuation`, `reconstructor`) with which
-            held-out patients have shown that the covariance holds; empty where nobody measured it for these settings.
+            held-out patients have shown that the covariance holds; empty if it was not measured for these settings.
         seconds: time it took.
         notes: what was found on the way, one sentence each.
-        warnings: reasons for doubt, one sentence each.
+        warnings: reasons why the pose may be wrong, one sentence each.
         weights_sha256: fingerprint of the learned weights, "" where nothing was learned.
     """
 
@@ -93,7 +93,7 @@ class Registrar(Protocol):
 
 
 def refuse_unusable(fixed: Volume, moving: Volume) -> None:
-    """Refuse, before any work is done, images that nobody could register: blank ones, or ones of different places."""
+    """Refuse, before any work is done, images that cannot be registered: blank ones, or ones of different places."""
     refuse_blank(fixed, "SPECT")
     refuse_blank(moving, "attenuation map")
     refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
@@ -152,13 +152,13 @@ def covariance_about(
     heart_mm: Triple,
     centre_mm: Triple,
 ) -> npt.NDArray[np.float64]:
-    """Covariance of the six numbers of a pose, from that of a small motion of the SPECT before it.
+    """Covariance of the rigid parameters of a pose, from that of a small motion of the SPECT before it.
 
     Args:
         ct_from_spect: the pose.
-        covariance: of the six numbers (mm, degrees) of the small motion about `heart_mm`, which comes first.
+        covariance: of the rigid parameters (mm, degrees) of the small motion about `heart_mm`, which comes first.
         heart_mm: centre of the small motion, in SPECT space.
-        centre_mm: about which the six numbers of the pose are stated.
+        centre_mm: about which the rigid parameters of the pose are stated.
 
     Returns:
         6x6, mm and degrees, to the first order.

@@ -22,13 +22,14 @@ SixBySix = Float[np.ndarray, "6 6"]
 Points = Float[np.ndarray, "point 3"]
 
 LEVEL = 0.9
+"""Probability of the reported intervals (docs/concepts/decision.md)."""
 _STEP = 1e-3
 _SMALL = 0.02
 _LEFT_OVER, _MOST_SHARES = 1e-6, 3000
 
 
 def half_widths(covariance: SixBySix, level: float = LEVEL) -> tuple[Triple, Triple]:
-    """Half-widths of the intervals of each of the six numbers, taken alone, for normal errors.
+    """Half-widths of the intervals of each of the rigid parameters, taken alone, for normal errors.
 
     Args:
         covariance: of translation (mm) and angles (degrees), as `Registration.covariance`.
@@ -129,7 +130,7 @@ def _mixture(ratios: Float[np.ndarray, " term"]) -> Float[np.ndarray, " degree"]
 
 
 def _slopes(six: Six, centre_mm: Triple, points_mm: Points) -> Float[np.ndarray, "point 3 6"]:
-    """How the places of points change with each of the six numbers, mm per mm or degree."""
+    """How the places of points change with each of the rigid parameters, mm per mm or degree."""
 
     def places(numbers: Six) -> Points:
         moved = RigidTransform.from_six(numbers[:3], numbers[3:], centre_mm).apply(points_mm)
@@ -148,6 +149,6 @@ def _root(covariance: SixBySix) -> SixBySix:
 def _check(covariance: SixBySix, level: float) -> None:
     covariance = np.asarray(covariance)
     if covariance.shape != (6, 6) or not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
-        raise UsageError("a matrix that is no covariance of six numbers", "6x6, finite", "see Registration.covariance")
+        raise UsageError("a matrix that is no covariance of a pose", "6x6, finite", "see Registration.covariance")
     if not 0.0 < level < 1.0:
         raise UsageError(f"a level of {level:g}", "between 0 and 1", "give a probability")

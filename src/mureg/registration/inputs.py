@@ -28,7 +28,7 @@ class InputGrid:
     spacing_mm: Annotated[float, Field(gt=0)]
 
     def grid(self, spect: Grid) -> Grid:
-        """Along the patient axes, around the centre of a SPECT grid: the centre of the six numbers."""
+        """Grid along the patient axes, around the centre of a SPECT grid: the centre of the rigid parameters."""
         spacing = (self.spacing_mm, self.spacing_mm, self.spacing_mm)
         return Grid.centred(self.shape, spacing, spect.centre_mm, spect.frame_of_reference)
 
@@ -42,7 +42,7 @@ def network_inputs(
         spect: uncorrected, in any scale.
         mu: attenuation map in 1/cm on its own grid and full extent, so that moving it uncovers no black wedge.
         grid: of the network, in SPECT space.
-        mu_from_spect: pose through which the map is looked at; by the headers alone when left out.
+        mu_from_spect: pose of the map; the scanner position if left out.
 
     Returns:
         The SPECT divided by its mean over the lattice, and the map in 1/cm; 0 where nothing is known.

@@ -22,9 +22,10 @@ Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]
 
 _AGREE_MM = 3.4
+"""Starts agree up to half a pixel of a usual cardiac SPECT."""
 _SAME_MM = 1.0
 _FREE, _ACROSS = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
-"""Weights of three angles and three shifts, as ITK orders them: all, or all but the shift along the body."""
+"""Weights of three angles and three shifts, as ITK orders them: all, or all but the axial shift."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -123,9 +124,9 @@ class MutualInformation:
         )
 
     def across(self, fixed: Volume, moving: Volume, start: RigidTransform) -> RigidTransform:
-        """The best pose near a start that keeps its shift along the body, through every level.
+        """The best pose near a start with a fixed axial shift, through every level.
 
-        Mutual information slides along the body, over the ends of a scan above all; across it it does not.
+        Mutual information is unreliable in the axial direction, above all at the ends of a scan, but not transversely.
 
         Args:
             fixed, moving: see `Registrar.register`.
@@ -252,7 +253,7 @@ def _reason(problem: RuntimeError) -> str:
 
 def _note(evidence: dict[str, float]) -> str:
     return (
-        f"mutual information {evidence['mutual_information_at_identity']:.4f} by headers, "
+        f"mutual information {evidence['mutual_information_at_identity']:.4f} at the scanner position, "
         f"{evidence['mutual_information_at_optimum']:.4f} at the optimum; "
         f"{evidence['starts_that_agree']:.0f} of {evidence['starts']:.0f} starts within {_AGREE_MM:g} mm of it, "
         f"the farthest {evidence['spread_of_starts_mm']:.1f} mm away"
@@ -262,7 +263,7 @@ def _note(evidence: dict[str, float]) -> str:
 def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
     warnings = []
     if evidence["starts"] > 1 and evidence["starts_that_agree"] < 2:
-        warnings.append("no second start found the same optimum: look at the overlay before using the map")
+        warnings.append("no second start reached the same optimum: check the overlay before using the map")
     if evidence["starts_failed"] > 0:
         warnings.append(f"{evidence['starts_failed']:.0f} of {evidence['starts']:.0f} starts failed")
     if not moved:

@@ -1,8 +1,8 @@
-"""The learned prior: mutual information lays the chest across the body, networks look at the heart.
+"""The default registrar: mutual information for the transverse pose of the chest, networks for the pose of the heart.
 
-Mutual information of the whole images is good across the body, for the chest, but slides along it: lungs and liver,
-which a breath moves by more than the heart, pull it by five to ten millimetres. And a breath turns the heart in the
-chest. The networks see 22 cm around the heart of both images, as they lie after that, and say what is left.
+Mutual information of the whole images finds the transverse pose of the chest. Its axial shift is wrong by five to ten
+millimetres, because a breath moves lungs and liver by more than the heart. A breath also rotates the heart against the
+chest. The networks see crops of 22 cm around the heart of both images at that pose, and predict the residual motion.
 """
 
 from __future__ import annotations
@@ -39,11 +39,15 @@ Six = Float[np.ndarray, " 6"]
 
 SHIPPED = "shipped"
 _WAY = 3
+"""Passes of the axial correction from each start (docs/concepts/near-heart.md)."""
 _MET_MM = 6.8
+"""Results of the two starts agree up to one pixel of a usual cardiac SPECT."""
 _STEP_OFF_MM = 5.0
+"""Distance of neighbouring crops (docs/concepts/near-heart.md)."""
 _SPREAD_MM = 6.8
+"""Predictions that differ by more than one pixel lead to a warning (docs/concepts/decision.md)."""
 _TURN_MM_PER_DEG = 0.4
-"""What a degree by which the heart lies turned in its chest adds to the doubt (docs/decisions, 14)."""
+"""Contribution of each degree of rotation of the heart against the chest to the dispersion (docs/decisions, 14)."""
 _IDENTICAL_MM = 0.001
 """Answers of several networks and crops that differ by less are copies of one another."""
 _ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
@@ -62,9 +66,9 @@ def _as_text(weights: object) -> object:
 class NearHeart:
     """Mutual information of the whole images, then networks on a crop around the heart.
 
-    Two ways lead to the heart: from where mutual information ends when it is free, and from the headers' place along
-    the body, which it keeps. From each the network goes on. Where the two do not meet, the one that moves the heart
-    less is taken, and the distance is told.
+    There are two starts: mutual information with all parameters free, and with the axial shift fixed at the scanner
+    position. A network corrects the axial shift of each. If the two results differ, the one with the smaller shift of
+    the heart is used, and their distance is reported.
 
     Attributes:
         weights: weights file (.safetensors) made by mureg train near-heart; "shipped" for the networks of the package.
@@ -92,14 +96,15 @@ class NearHeart:
     kind: Literal["near-heart"] = "near-heart"
 
     def hurried(self) -> NearHeart:
-        """These settings without their last steps: one look, and across the body the coarse place."""
+        """Quick mode: one crop, one pass, and no transverse refinement."""
         return replace(self, finish=False, passes=1, looks=1)
 
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; works on images alone. Two runs give the same digits.
 
-        The covariance is what was left on patients that neither training nor choice had seen, as the card says, wider
-        where the looks disagree with each other or turn the heart against its chest; another one for a hurried look.
+        The covariance is that of the residual errors on held-out patients, from the card. It grows with the
+        dispersion: the spread of the predictions and the rotation of the heart against the chest. Quick mode has its
+        own covariance.
         """
         started = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
@@ -121,13 +126,13 @@ class NearHeart:
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
-        doubt_mm = float(np.hypot(spread_mm, _TURN_MM_PER_DEG * seen.turned_deg))
-        covariance = card.covariance(doubt_mm, hurried=not self.finish)
+        dispersion_mm = float(np.hypot(spread_mm, _TURN_MM_PER_DEG * seen.turned_deg))
+        covariance = card.covariance(dispersion_mm, hurried=not self.finish)
         evidence = {
             "disagreement_mm": apart_mm,
             "spread_of_looks_mm": spread_mm,
             "turned_deg": seen.turned_deg,
-            "doubt_mm": doubt_mm,
+            "doubt_mm": dispersion_mm,
             "heart_confidence": seen.heart.confidence,
             **dict(zip(HEART_MM, seen.heart.centre_mm, strict=True)),
         }
@@ -170,15 +175,15 @@ class NearHeart:
     def _start(
         self, study: PreparedStudy, module: nn.Module, card: Card, blanked: bool
     ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
-        """Where the last looks begin, the heart, how far the two ways there ended apart at it, and warnings."""
+        """Start of the final passes, the heart, the distance of the two results there (mm), and warnings."""
         fixed, moving = study.uncorrected, study.body
         free, warnings = started_by(self.coarse, study)
         starts = [free]
         try:
             starts.append(self.coarse.across(fixed, moving, RigidTransform.identity()))
         except RegistrationError as refusal:
-            warnings = (*warnings, f"no start at the headers' place along the body: {refusal}")
-        # one network is enough to see which way it goes
+            warnings = (*warnings, f"no start at the axial scanner position: {refusal}")
+        # one network is enough for the axial shift
         guide = module.members[0] if isinstance(module, Together) else module
         ends = [
             look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, across=False, blanked=blanked)
@@ -187,7 +192,7 @@ class NearHeart:
         moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
         nearest = ends[int(np.argmin(moves))]
         apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)
-        # where both ways end at the same place, the one that was free knows better how the body lies across
+        # where both results agree, the free one has the better transverse pose
         taken = ends[0] if apart_mm <= _MET_MM else nearest
         pose = taken.ct_from_spect
         return self.fine.across(fixed, moving, pose) if self.finish else pose, taken.heart, apart_mm, warnings
@@ -199,14 +204,14 @@ def _distance_mm(one: RigidTransform, other: RigidTransform, place_mm: Triple) -
 
 @plain_dataclass(frozen=True, eq=False)
 class Seen:
-    """What networks said of the neighbourhood of a heart.
+    """Correction of a pose by networks on crops around the heart.
 
     Attributes:
-        ct_from_spect: the pose.
-        heart: where the ventricle was found, with the map as it lay at the start.
-        spread: of the looks and networks of the last pass, standard deviations, mm and degrees.
-        turned_deg: by which the last pass turned the map against how it lay at the start.
-        answers: of networks and crops in the last pass.
+        ct_from_spect: the corrected pose.
+        heart: position of the ventricle, found with the map at the start.
+        spread: standard deviations over crops and networks of the last pass, mm and degrees.
+        turned_deg: rotation of the map by the last pass, degrees.
+        answers: number of predictions in the last pass: networks times crops.
     """
 
     ct_from_spect: RigidTransform
@@ -216,11 +221,12 @@ class Seen:
     answers: int
 
     def note(self, card: Card, apart_mm: float) -> str:
-        """In a sentence."""
+        """One sentence for the notes: networks, weights, and how far the starts and the predictions differ."""
         networks = f"{1 + len(card.others)} {card.kind} networks" if card.others else f"a {card.kind} network"
         return (
-            f"mutual information of the images, {networks} at the heart (weights {card.weights_sha256[:12]}); two ways "
-            f"there ended {apart_mm:.1f} mm apart, the last looks differ by {np.linalg.norm(self.spread[:3]):.1f} mm"
+            f"mutual information of the images, {networks} at the heart (weights {card.weights_sha256[:12]}); the "
+            f"two starts ended {apart_mm:.1f} mm apart, the last predictions differ by "
+            f"{np.linalg.norm(self.spread[:3]):.1f} mm"
         )
 
 
@@ -237,45 +243,45 @@ def look_at(
     blanked: bool = False,
     heart: HeartLocation | None = None,
 ) -> Seen:
-    """Let a network, or several together, correct a pose.
+    """Correct a pose with a network, or with the mean of several.
 
-    Every pass but the last moves it along the body alone: what the networks say across it holds for where mutual
-    information has laid the map, and a second look from elsewhere would correct the same again.
+    Every pass but the last applies the axial component only: the transverse predictions were trained at the pose of
+    mutual information, and a second pass would apply the same correction again.
 
     Args:
         fixed: uncorrected SPECT.
         moving: map of the body, 1/cm, full extent.
-        start: ``ct_from_spect`` to begin with; within a few mm across the body and a few cm along it.
-        module: gives six numbers a pair, of the small motion that comes before the pose, about the middle of what it
-            sees: ``ct_from_spect = start @ small``.
-        card: of the network; its grid is laid around the heart.
+        start: ``ct_from_spect`` to begin with; accurate to a few mm transversely and a few cm axially.
+        module: predicts the rigid parameters of a small motion about the middle of the crop, applied before the pose:
+            ``ct_from_spect = start @ small``.
+        card: card of the network; its grid is centred on the heart.
         passes, looks: see `NearHeart`.
-        across: whether the last pass moves it across the body and turns it too, as far as the card believes.
-        blanked: show ones instead of the SPECT.
-        heart: where it is in the SPECT; found with the map as it lies at the start where it is not given.
+        across: whether the last pass applies all parameters, each with its gain on the card.
+        blanked: replace the SPECT input by ones (ablation).
+        heart: its position in the SPECT; if not given, found with the map at the start.
     """
     spacing_mm = card.grid.spacing_mm
     emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
-    pose, spread, turned_deg, said = start, np.zeros(6), 0.0, list[Six]()
-    for left in reversed(range(passes)):
-        said = []
+    pose, spread, turned_deg, predictions = start, np.zeros(6), 0.0, list[Six]()
+    for remaining in reversed(range(passes)):
+        predictions = []
         for middle in _places(heart.centre_mm, looks):
             grid = Grid.centred(card.grid.shape, (spacing_mm,) * 3, middle, fixed.grid.frame_of_reference)
             spect, mu = network_inputs(emission, body, grid, pose)
             for six in _sixes(module, torch.ones_like(spect) if blanked else spect, mu):
                 # all about one point, or they could not be averaged
                 small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
-                said.append(np.concatenate(small.six(heart.centre_mm)))
-        spread = np.std(said, axis=0)
-        mean = np.mean(said, axis=0) * (card.believed if across and left == 0 else _ALONG)
+                predictions.append(np.concatenate(small.six(heart.centre_mm)))
+        spread = np.std(predictions, axis=0)
+        mean = np.mean(predictions, axis=0) * (card.believed if across and remaining == 0 else _ALONG)
         turned_deg = float(np.linalg.norm(mean[3:]))
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
-    return Seen(pose, heart, spread, turned_deg, len(said))
+    return Seen(pose, heart, spread, turned_deg, len(predictions))
 
 
 def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
-    """The heart, and places a little to all sides of it."""
+    """The centre of the heart, and points around it."""
     offsets = [(0.0, 0.0, 0.0), *(sign * _STEP_OFF_MM * axis for axis in np.eye(3)[::-1] for sign in (1, -1))]
     for offset in offsets[:n]:
         x, y, z = np.asarray(heart_mm) + offset
@@ -285,7 +291,7 @@ def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
 def _sixes(
     module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x y z"]
 ) -> Float[np.ndarray, "network 6"]:
-    """What each network says."""
+    """Predictions of each network, in network units."""
     device = next((p.device for p in module.parameters()), spect.device)
     pair = spect.to(device)[None, None], mu.to(device)[None, None]
     with torch.inference_mode():
@@ -295,16 +301,16 @@ def _sixes(
 
 
 def weights_file(weights: str) -> Path:
-    """Where the weights lie that a setting names."""
+    """Path of the weights that a setting names."""
     return shipped("near-heart") if weights == SHIPPED else Path(weights)
 
 
 @lru_cache(maxsize=2)
 def _network(weights: str) -> tuple[nn.Module, Card]:
-    """The network asked for, or the shipped one; kept for the next case.
+    """The network of a setting, kept in memory for the next case.
 
     Raises:
-        UsageError: a network that looks at the whole field.
+        UsageError: a network whose input is the whole field.
     """
     path = weights_file(weights)
     module, card = load_network(path)

@@ -44,19 +44,18 @@ class Card:
 
     Attributes:
         network: settings of the network, with its `kind`.
-        others: settings of further networks of the same kind in the file, trained apart; the mean of all counts.
+        others: settings of further networks of the same kind in the file, trained separately; all are averaged.
         grid: lattice of its input.
-        around: where the middle of its input lies: in that of the SPECT's field, or in the heart.
-        blanked: it was trained on ones instead of the SPECT, and is shown ones whenever it is used.
-        loss: what it was trained to make small, with its `kind`.
+        around: centre of its input: the centre of the SPECT's field, or the heart.
+        blanked: the SPECT input was ablated (ones) in training, and always is in use.
+        loss: settings of the training loss, with its `kind`.
         trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
-        validation: figures on patients that it was not trained on, by name, mm.
-        believed: share of each of the six numbers that is added to the start, where the network looks at the heart.
-        errors: 6x6 covariance of the six numbers (mm, degrees, about the heart) that was left on patients that neither
-            training nor the choice of weights had seen; empty where nobody measured it.
-        errors_grow_mm: doubt at which that covariance is to be four times as large, 0 for never: how far looks and
-            networks lie apart, and how far they turn the heart in its chest.
-        errors_hurried, errors_hurried_grow_mm: the same two of a hurried look.
+        validation: figures on validation patients, by name, mm.
+        believed: gain (0 to 1) applied to each predicted parameter [tx, ty, tz, rx, ry, rz] at the heart.
+        errors: 6x6 covariance of the residual errors of the rigid parameters (mm, degrees, about the heart) on patients
+            used neither for training nor for the choice of weights; empty if not measured.
+        errors_grow_mm: dispersion (mm) at which that covariance is four times as large; 0 for a constant covariance.
+        errors_hurried, errors_hurried_grow_mm: the same two for quick mode.
         calibrated_for: fingerprints of the settings that the covariances were measured with, by name: `default` and
             `quick` of the registrar without its weights, `attenuation`, `reconstructor`.
         version: of mureg.
@@ -82,18 +81,18 @@ class Card:
 
     @property
     def kind(self) -> str:
-        """Of the network."""
+        """Kind of the network, as in the catalogue; "" if the card names none."""
         return str(self.network.get("kind", ""))
 
-    def covariance(self, doubt_mm: float, hurried: bool = False) -> npt.NDArray[np.float64] | None:
-        """Of the six numbers about the heart, with so much doubt; None where nobody knows."""
+    def covariance(self, dispersion_mm: float, hurried: bool = False) -> npt.NDArray[np.float64] | None:
+        """6x6 covariance (mm, degrees) about the heart for this dispersion; None if uncalibrated."""
         errors, grow_mm = (
             (self.errors_hurried, self.errors_hurried_grow_mm) if hurried else (self.errors, self.errors_grow_mm)
         )
         if not errors:
             return None
-        grown = growth(doubt_mm, grow_mm) if grow_mm else 1.0
-        return grown * np.asarray(errors, dtype=np.float64)
+        factor = growth(dispersion_mm, grow_mm) if grow_mm else 1.0
+        return factor * np.asarray(errors, dtype=np.float64)
 
     def settings(self) -> tuple[NetworkSettings, ...]:
         """The settings of each network. Raises `UnreadableInputError` for one that this mureg does not have."""
@@ -121,13 +120,13 @@ class Card:
 _CARD = TypeAdapter(Card)
 
 
-def growth(doubt_mm: float, grow_mm: float) -> float:
-    """By which a covariance grows with doubt: 1 without any, 4 at `grow_mm`."""
-    return (1.0 + (doubt_mm / grow_mm) ** 2) ** 2
+def growth(dispersion_mm: float, grow_mm: float) -> float:
+    """Factor of the covariance for a dispersion: 1 at 0, 4 at `grow_mm`."""
+    return (1.0 + (dispersion_mm / grow_mm) ** 2) ** 2
 
 
 class Together(nn.Module):
-    """Networks that were trained apart: the mean of what they say, and what each says."""
+    """Networks that were trained separately: the mean of their predictions, and each prediction."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -136,25 +135,25 @@ class Together(nn.Module):
     def forward(
         self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
     ) -> Float[Tensor, "batch 6"]:
-        """The mean of all."""
+        """Mean of the predictions of all networks."""
         return self.each(spect, mu).mean(0)
 
     def each(
         self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
     ) -> Float[Tensor, "member batch 6"]:
-        """One after the other."""
+        """Predictions of each network, along the first axis."""
         return torch.stack([member(spect, mu) for member in self.members])
 
 
 def shipped(name: str) -> Path:
-    """Where weights lie that come with the package."""
+    """Path of weights that come with the package."""
     return Path(str(files("mureg") / "data" / "weights" / f"{name}.safetensors"))
 
 
 def refuse_around(card: Card, expected: Literal["field", "heart"], name: str) -> None:
-    """Refuse a network that looks elsewhere. Raises `UsageError`."""
+    """Refuse a network with another kind of input. Raises `UsageError`."""
     if card.around != expected:
-        sees = {"field": "looks at the whole field", "heart": "looks around the heart"}
+        sees = {"field": "takes the whole field as input", "heart": "takes a crop around the heart as input"}
         raise UsageError(
             f"{name} {sees[card.around]}", f"one that {sees[expected]}", "choose other weights or another registrar"
         )
@@ -180,10 +179,10 @@ def save_network(path: Path | str, module: nn.Module, card: Card) -> Card:
     path = Path(path)
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     content = save(tensors)
-    said = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
+    content_of_card = _CARD.dump_json(replace(card, weights_sha256=hashlib.sha256(content).hexdigest()), indent=2)
     _write(path, content)
-    _write(card_path(path), said + b"\n")
-    return _CARD.validate_json(said)
+    _write(card_path(path), content_of_card + b"\n")
+    return _CARD.validate_json(content_of_card)
 
 
 def load_network(weights: Path | str) -> tuple[nn.Module, Card]:
@@ -194,9 +193,9 @@ def load_network(weights: Path | str) -> tuple[nn.Module, Card]:
     """
     weights = Path(weights)
     content = _bytes(weights, "a .safetensors file that mureg train wrote")
-    said = _bytes(card_path(weights), "the card that mureg train wrote beside the weights")
+    content_of_card = _bytes(card_path(weights), "the card that mureg train wrote beside the weights")
     try:
-        card = _CARD.validate_json(said)
+        card = _CARD.validate_json(content_of_card)
     except ValidationError as problem:
         raise UnreadableInputError(
             f"{card_path(weights).name} is no card of a network ({problem.errors()[0]['msg']})",
@@ -233,10 +232,10 @@ class NetworkRegistrar:
     Attributes:
         weights: a .safetensors file, its JSON card beside it, as `mureg train` writes them.
         passes: number of predictions; from the second one on of the residual, with the map at the pose so far.
-        blanked: replace the SPECT by ones. What the network still predicts, it takes from the map alone (leakage). The
-            SPECT of weights that were trained so is always replaced.
-        largest_shift_mm: a result that moves the map farther is refused as implausible.
-        largest_angle_deg: a result that turns the map farther is refused as implausible.
+        blanked: replace the SPECT input by ones (ablation). The prediction then comes from the map alone
+            (leakage). Always on for weights trained that way.
+        largest_shift_mm: refuse a result that shifts the map by more (mm).
+        largest_angle_deg: refuse a result that rotates the map by more (degrees).
     """
 
     weights: Annotated[Path | str, AfterValidator(_as_path)]
@@ -256,7 +255,7 @@ class NetworkRegistrar:
         module, card = _ready(weights, _stamp(weights), device)
         refuse_around(card, "field", weights.name)
         blanked = self.blanked or card.blanked
-        ct_from_spect, steps = self._look(module, card.grid, fixed, moving, blanked)
+        ct_from_spect, steps = self._predict(module, card.grid, fixed, moving, blanked)
         centre_mm = fixed.grid.centre_mm
         refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         evidence = {
@@ -276,10 +275,10 @@ class NetworkRegistrar:
             weights_sha256=card.weights_sha256,
         )
 
-    def _look(
+    def _predict(
         self, module: nn.Module, input_grid: InputGrid, fixed: Volume, moving: Volume, blanked: bool
     ) -> tuple[RigidTransform, list[RigidTransform]]:
-        """The pose, and what each pass added: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
+        """The pose, and the motion of each pass: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
         grid, centre_mm = input_grid.grid(fixed.grid), fixed.grid.centre_mm
         device = next((p.device for p in module.parameters()), fixed.values.device)
         ct_from_spect, steps = RigidTransform.identity(), []
@@ -311,10 +310,10 @@ def _stamp(weights: Path) -> tuple[int, int]:
 
 def _notes(card: Card, blanked: bool) -> tuple[str, ...]:
     heart = card.validation.get("heart_mm")
-    figure = "" if heart is None else f"; {heart:.1f} mm off at the heart, on average, on patients it had not seen"
+    figure = "" if heart is None else f"; {heart:.1f} mm mean error at the heart on validation patients"
     return (
         f"a {card.kind} network, weights {card.weights_sha256[:12]}, trained with mureg {card.version or 'unknown'}"
-        f"{figure}{'; its SPECT was blanked' if blanked else ''}{', in training too' if card.blanked else ''}",
+        f"{figure}{'; its SPECT input was ablated' if blanked else ''}{', in training too' if card.blanked else ''}",
     )
 
 

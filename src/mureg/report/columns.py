@@ -65,7 +65,7 @@ def _advance(letter: str, bold: bool) -> float:
 
 
 class Column:
-    """Writes line under line."""
+    """A column of text on the page, written from top to bottom."""
 
     def __init__(self, canvas: Canvas, left: float, top: float, width: float, bottom: float = BOTTOM) -> None:
         self.canvas, self.left, self.y, self.width, self.bottom = canvas, left, top, width, bottom
@@ -122,7 +122,7 @@ class Column:
             self.bottom = bottom
             if not fits:
                 self.write(f"more {rest.where}", size, indent=80)
-                rest.sentences += [f"{left}: {said}" for left, said in rows[number:]]
+                rest.sentences += [f"{left}: {fact}" for left, fact in rows[number:]]
                 return
             self.canvas.text(self.left, y, name, fontsize=size, fontweight="bold")
 

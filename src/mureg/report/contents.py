@@ -1,4 +1,4 @@
-"""Everything that the report says, as plain words and numbers; how they are laid out is decided elsewhere."""
+"""Content of the report as words and numbers; other modules do the layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TERRITORY_NAMES = {"LAD": "left anterior descending", "LCX": "left circumflex", 
 _HEADLINES = {
     "aligned": ("ALIGNED", "no move needed: the map stays at its scanner position", "✓"),
     "moved": ("MOVED", "the map was moved onto the heart", "→"),
-    "review": ("REVIEW", "look at the pictures before you use this result", "!"),
+    "review": ("REVIEW", "check the pictures before you use this result", "!"),
     "by-hand": ("BY HAND", "the pose was set by a reader", "→"),
 }
 _AXES = ("left - right", "front - back", "head - foot")
@@ -113,7 +113,7 @@ class Contents:
         Args:
             assessment: of one run.
             study: that was run.
-            patient: what may be said of who it is.
+            patient: what may be shown of the patient's identity.
             occasion: study label and times.
             archived: leave out what refers to other files of the run.
         """
@@ -163,8 +163,8 @@ class Contents:
         )
         changed = ", ".join(self.changed) or "none"
         return (
-            "Four polar maps of 17 segments: uncorrected, corrected with the map by the headers, corrected with the "
-            f"{self.map_shown}, and the change. Territory means in that order: {means}. "
+            "Four polar maps of 17 segments: uncorrected, corrected with the map at the scanner position, corrected "
+            f"with the {self.map_shown}, and the change. Territory means in that order: {means}. "
             f"Segments that change by more than {self.changed_limit}: {changed}."
         )
 
@@ -254,8 +254,8 @@ def _perfusion_note(assessment: Assessment) -> str:
     if perfusion.axis_by_hand:
         return "The long axis was given by hand."
     uncertain = perfusion.axis_confidence < assessment.limits.least_axis_confidence
-    doubt = ": doubtful, check the slices" if uncertain else ""
-    return f"The long axis was found automatically, confidence {perfusion.axis_confidence:.2f} of 1{doubt}."
+    advice = ": uncertain, check the slices" if uncertain else ""
+    return f"The long axis was found automatically, confidence {perfusion.axis_confidence:.2f} of 1{advice}."
 
 
 def _provenance(assessment: Assessment, archived: bool) -> Facts:

@@ -54,7 +54,7 @@ def _motion(acquisition: Acquisition) -> str:
         return "not available from these projections"
     if jump.is_motion:
         return f"the projections jump {jump.words()}: more than one pixel"
-    return f"none above one pixel along the body (largest step {abs(jump.mm):.1f} mm)"
+    return f"none above one pixel axially (largest step {abs(jump.mm):.1f} mm)"
 
 
 def _volume(spect: Volume) -> Facts:

@@ -20,6 +20,7 @@ MOST_REASONS = 3
 
 _MOST_LINES_OF_REASON = 4
 _A4 = (827, 1169)
+"""A4 at 100 dpi, pixels."""
 _LEFT, _TOP = 39.5, 30.0
 _FAINT = "#50575f"
 _TONES = {"aligned": "#17663a", "moved": "#0b4f9e", "by-hand": "#0b4f9e", "review": "#8a4b00"}
@@ -103,14 +104,14 @@ def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     for name, caption in (
         (
             "fused",
-            "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body by the "
-            f"headers; full line: {contents.line_shown}. The bright heart should lie inside the grey heart, off the "
-            f"black lung. Dark blue: the CT says nothing. {contents.filter_words}",
+            "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body at the "
+            f"scanner position; full line: {contents.line_shown}. The bright heart should lie inside the grey heart, "
+            f"off the black lung. Dark blue: outside the CT. {contents.filter_words}",
         ),
         (
             "checkerboard",
-            "Checkerboard: squares show map and SPECT in turn; edges of the heart and body should go on from square to "
-            "square.",
+            "Checkerboard: squares show map and SPECT alternately; edges of the heart and body should continue from "
+            "square to square.",
         ),
     ):
         y = _picture(canvas, pictures, name, caption, y)
@@ -125,18 +126,18 @@ def _second(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
             canvas,
             pictures,
             "hearts",
-            f"Read the corrected images beside the uncorrected ones. {contents.filter_words}",
+            f"Read the corrected images together with the uncorrected ones. {contents.filter_words}",
             y,
         )
         caption = (
-            f"The last map is the {contents.map_shown} less the header map, in points of percent: orange more, violet "
-            "less."
+            f"The last map is the {contents.map_shown} minus the map at the scanner position, in percentage points: "
+            "orange more, violet less."
         )
         y = _picture(canvas, pictures, "polar", caption, y)
         left, right = Column(canvas, _LEFT, y, _COLUMN), Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
         left.heading("Territories, mean of their segments in percent")
         edges = (0.0, -150.0, -225.0, -300.0, -_COLUMN)
-        left.row(("Artery", "uncorrected", "by headers", contents.pose_shown, "change"), edges, bold=(True,) * 5)
+        left.row(("Artery", "uncorrected", "unregistered", contents.pose_shown, "change"), edges, bold=(True,) * 5)
         for t in contents.territories:
             left.row((t.name, t.uncorrected, t.header, t.registered, t.change), edges, bold=(False,) * 4 + (True,))
         right.heading(f"Segments that change by more than {contents.changed_limit}")

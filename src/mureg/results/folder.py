@@ -140,8 +140,8 @@ def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:
     """Which objects were written, so that they can be found in an archive."""
     if not written:
         return {}
-    said = "identifiers and times are new in every run; matrix and voxels follow from input, version and settings"
-    return {"dicom": {"note": said, "series": [asdict(one) for one in written]}}
+    note = "identifiers and times are new in every run; matrix and voxels follow from input, version and settings"
+    return {"dicom": {"note": note, "series": [asdict(one) for one in written]}}
 
 
 def settings_toml(provenance: Provenance) -> str:

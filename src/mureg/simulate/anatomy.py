@@ -38,7 +38,7 @@ class Breath:
 
 @dataclass(frozen=True, eq=False)
 class Emission:
-    """What the gamma camera looks at, on one grid.
+    """Object of the gamma camera, on one grid.
 
     Attributes:
         mu: attenuation at 140.5 keV in 1/cm of the body, 0 in air.

@@ -87,7 +87,7 @@ class GammaCamera:
 
     @property
     def rightwards(self) -> Array:
-        """Unit vectors (x, y) [view, 2] along which the columns run: the right hand of who looks from there."""
+        """Unit vectors (x, y) [view, 2] along which the columns run: to the right when viewed from there."""
         angle = np.radians(self.angles_deg)
         return np.stack([-np.cos(angle), np.sin(angle)], axis=-1)
 
@@ -153,7 +153,7 @@ class Rays:
     upper_share: Array
 
     def gather(self, volume: Float[Tensor, "cell inner"]) -> Float[Tensor, "place inner"]:
-        """What falls on each place."""
+        """Sum of what is projected onto each bin."""
         return torch.nn.functional.embedding_bag(
             self.cells, volume, self.starts, mode="sum", per_sample_weights=self.weights.to(volume.dtype)
         )
@@ -174,7 +174,7 @@ class VoxelPlaces:
     upper_share: Array
 
     def view(self, index: int) -> Rays:
-        """Those of one view."""
+        """The weights of one view."""
         first, last = int(self.first_of_view[index]), int(self.first_of_view[index + 1])
         entry, end = int(self.starts[first]), int(self.starts[last])
         counts = self.n_columns[index]

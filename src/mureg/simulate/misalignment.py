@@ -27,7 +27,7 @@ class MotionRange:
     angles_deg: Triple
 
     def draw(self, generator: np.random.Generator) -> PatientMotion:
-        """Draw one motion."""
+        """Draw a motion uniformly within plus and minus the bounds."""
         translation = generator.uniform(-1.0, 1.0, 3) * self.translation_mm
         angles = generator.uniform(-1.0, 1.0, 3) * self.angles_deg
         return PatientMotion(_triple(translation), _triple(angles))
@@ -39,7 +39,7 @@ CLINICAL = MotionRange((20.0, 20.0, 20.0), (5.0, 5.0, 5.0))
 
 @dataclass(frozen=True)
 class PatientMotion:
-    """Six numbers of a misregistration: rotate about a centre (stated on use), then translate.
+    """Rigid parameters of a misregistration: rotate about a centre (stated on use), then translate.
 
     Attributes:
         translation_mm: along x, y, z, LPS+.

@@ -124,7 +124,7 @@ class Acquisition:
 
     @property
     def n_views(self) -> int:
-        """Number of views."""
+        """Number of projection angles, over all heads and rotations."""
         return int(self.counts.shape[1])
 
     @property

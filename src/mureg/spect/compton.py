@@ -15,8 +15,11 @@ from mureg.spect.collimator import FWHM_PER_SIGMA
 Array = npt.NDArray[np.float64]
 
 ELECTRON_REST_KEV = 510.999
+"""Rest energy of the electron (CODATA)."""
 ELECTRON_RADIUS_CM = 2.8179403e-13
+"""Classical electron radius (CODATA)."""
 LINE_KEV = 140.5
+"""Gamma line of Tc-99m."""
 COMPTON_SHARE = 0.97
 """Compton part of the attenuation of water at 140.5 keV (Klein-Nishina 0.1494 of 0.1538 1/cm); the rest is
 photoelectric and coherent."""

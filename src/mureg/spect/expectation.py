@@ -31,7 +31,7 @@ def start_image(acquisition: Acquisition, grid: Grid) -> Volume:
     return Volume(values, grid, Quantity.ACTIVITY)
 
 
-def dealt_views(n_views: int, subsets: int) -> list[list[int]]:
+def ordered_subsets(n_views: int, subsets: int) -> list[list[int]]:
     """The views of each subset: every n-th view into one."""
     return [list(range(k, n_views, subsets)) for k in range(subsets)]
 

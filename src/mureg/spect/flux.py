@@ -68,7 +68,7 @@ def _swept(
 
 
 def _between(shifts: npt.NDArray[np.float64], size: int, like: Tensor) -> Float[Tensor, "direction size size"]:
-    """Linear weights that look up, for each voxel of a line, the place shifted by so many voxels; 0 beyond it."""
+    """Linear weights that give, for each voxel of a line, the place shifted by so many voxels; 0 beyond it."""
     here = np.arange(size)
     weights = np.clip(1.0 - np.abs(here[:, None] + shifts[:, None, None] - here), 0.0, None)
     return torch.from_numpy(weights).to(like)

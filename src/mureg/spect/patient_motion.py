@@ -1,4 +1,4 @@
-"""Did the patient move while the camera turned? Jumps along the body between neighbouring views."""
+"""Axial motion of the patient during the scan: jumps between neighbouring views."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Jump:
         return abs(self.rows) > 1.0
 
     def words(self) -> str:
-        """In a sentence."""
+        """The jump as text: size in mm, direction, and the view after it."""
         toward = "head" if self.mm >= 0 else "foot"
         return f"{abs(self.mm):.1f} mm to the {toward} before view {self.view}"
 
@@ -50,7 +50,7 @@ def largest_jump(acquisition: Acquisition) -> Jump | None:
 
     What a detector row counts in all is the activity of one slice of the patient, whatever the angle: without
     attenuation these sums are the same in every view (the Helgason-Ludwig condition of order zero), and with it they
-    change slowly from view to view. The mean of the two views before each gap is laid onto the mean of the two after
+    change slowly from view to view. The mean of the two views before each gap is matched to the mean of the two after
     it, with a free factor, by least squares. A slow drift, steps across the axis and breathing are not seen, nor a step
     at the first or last view.
 

@@ -144,7 +144,7 @@ class WindowScatter:
 
     @property
     def balanced(self) -> bool:
-        """Its amount is measured."""
+        """False: the energy windows measure the amount of scatter."""
         return False
 
     def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:

@@ -32,7 +32,7 @@ def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def to_viewers_right(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Unit vectors (x, y) [..., 2] along which detector columns run: the right hand of who looks from there."""
+    """Unit vectors (x, y) [..., 2] along which detector columns run: to the right when viewed from there."""
     angle = np.radians(np.asarray(angle_deg, dtype=np.float64))
     return np.stack([-np.cos(angle), np.sin(angle)], axis=-1)
 

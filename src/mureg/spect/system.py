@@ -300,7 +300,7 @@ def _require_map(mu: Volume, grid: Grid) -> None:
 
 
 def detector_order(projections: Float[Tensor, "view column z"]) -> Float[Tensor, "view row column"]:
-    """From the inner layout to the detector's: row 0 nearest the head."""
+    """Reorder from the internal layout to the detector's: row 0 nearest the head."""
     return projections.transpose(1, 2).flip(1)
 
 

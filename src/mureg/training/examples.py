@@ -35,6 +35,7 @@ HEART_POINTS, LIVER_POINTS = 64, 32
 LIVER_FROM_HEART_MM: Triple = (-75.0, 0.0, -85.0)
 """Middle of the liver from the middle of the heart, where a case does not say; in torsos within about 30 mm of it."""
 LIVER_RADIUS_MM = 65.0
+"""Radius of the ball that replaces an unknown liver (docs/how-to/train.md)."""
 
 _FORMAT = 1
 
@@ -45,7 +46,7 @@ class ExampleSource(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the case."""
+        """Name of the case."""
         ...
 
     @property
@@ -55,7 +56,7 @@ class ExampleSource(Protocol):
 
     @property
     def aligned(self) -> bool:
-        """Whether nobody knows of a motion: the two images lie on each other."""
+        """Whether the case counts as aligned: no motion between the two images is known."""
         ...
 
     def fingerprint(self) -> str:
@@ -63,7 +64,7 @@ class ExampleSource(Protocol):
         ...
 
     def read(self) -> TrainingPair:
-        """Read it."""
+        """Read the study and its true pose from disk."""
         ...
 
 
@@ -76,7 +77,7 @@ class TrainingPair:
         mu: of the body, in 1/cm, on its own grid and full extent.
         ct_from_spect: the true motion.
         heart_mm: points [n, 3] of the heart in SPECT space.
-        liver_mm: the same of the liver, None where nobody knows.
+        liver_mm: the same of the liver, None if unknown.
     """
 
     spect: Volume
@@ -98,7 +99,7 @@ class Examples:
         heart_mm: points of each heart in SPECT space, float64.
         liver_mm: points of each liver; where a case does not say where that is, of a ball where it is to be expected
             from the heart.
-        aligned: pairs in which nobody knows of a motion.
+        aligned: pairs that count as aligned because no motion is known.
         spacing_mm: of the lattice.
         sha256: of all of it that was read and how it was prepared.
     """
@@ -144,7 +145,7 @@ def prepare(
         cache: folder for prepared cases, one safetensors file each, named after all that went into it; what lies there
             is not prepared again. Several runs may share it. None keeps nothing.
         jobs: processes.
-        progress: told after every case.
+        progress: called after every case.
 
     Raises:
         UsageError: no sources; a cache that cannot be written.
@@ -216,8 +217,8 @@ def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:
 
 def _prepared(work: tuple[ExampleSource, InputGrid, Path | None]) -> tuple[str, Prepared]:
     source, grid, cache = work
-    said = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
-    key = hashlib.sha256(said.encode()).hexdigest()
+    key_text = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
+    key = hashlib.sha256(key_text.encode()).hexdigest()
     if cache is None:
         return key, _made(source, grid)
     path = cache / f"{key[:32]}.safetensors"

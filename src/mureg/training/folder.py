@@ -61,7 +61,7 @@ def begin(settings: TrainingSettings, train: Examples, validation: Examples, fol
         UsageError: the folder holds another run, or one on other cases.
     """
     refuse_another(settings, folder)
-    said = {
+    record = {
         "mureg": __version__,
         "settings_sha256": settings.sha256,
         "train": {"sha256": train.sha256, "cases": list(train.names), "patients": len(set(train.patients))},
@@ -74,14 +74,14 @@ def begin(settings: TrainingSettings, train: Examples, validation: Examples, fol
     if (folder / DATA).exists():
         found = _read(folder / DATA)
         for which in ("train", "validation"):
-            if found.get(which, {}).get("sha256") != said[which]["sha256"]:  # type: ignore[index]
+            if found.get(which, {}).get("sha256") != record[which]["sha256"]:  # type: ignore[index]
                 raise UsageError(
                     f"{folder.name} holds a run on other cases for {which}",
                     "the cases that it was begun with",
                     "choose another output",
                 )
     words = f"# Settings of a training run of mureg {__version__}; read back with mureg train.\n\n"
-    for name, text in ((DATA, json.dumps(said, indent=2) + "\n"), (SETTINGS, words + as_toml(settings))):
+    for name, text in ((DATA, json.dumps(record, indent=2) + "\n"), (SETTINGS, words + as_toml(settings))):
         with writing(folder / name) as scratch:
             scratch.write_text(text, "utf-8")
     return (folder / STATE).exists()

@@ -74,4 +74,4 @@ def read_log(folder: Path, until: int) -> list[EpochRow]:
 
 def _row(line: dict[str, str]) -> EpochRow:
     whole = ("epoch", "samples")
-    return EpochRow(**{name: int(said) if name in whole else float(said) for name, said in line.items() if said})  # type: ignore[arg-type]
+    return EpochRow(**{name: int(cell) if name in whole else float(cell) for name, cell in line.items() if cell})  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def train(
         team: the processes that share the work; each gives the same arguments.
         weights: to begin from; random ones, drawn from the seed, when left out.
         minutes: after the first epoch, begin no other that would exceed them; the next call goes on.
-        report: told how it goes, by the process that leads.
+        report: receives the progress, from the leading process.
 
     Raises:
         UsageError: the folder holds another run or is in use; a patient in both sets; nothing to learn.
@@ -177,7 +177,7 @@ class _Run:
             progress = replace(progress, best_epoch=number, best_mm=figures.heart_mm)
             if team.leads:
                 save_network(self.folder / BEST, self.module, self.card(train_set, progress, figures))
-        said = {} if figures is None else asdict(figures)
+        validation_columns = {} if figures is None else asdict(figures)
         return progress, EpochRow(
             number,
             samples,
@@ -187,8 +187,8 @@ class _Run:
             rate,
             loss,
             round(time.time(), 3),
-            said.pop("loss", None),
-            **said,
+            validation_columns.pop("loss", None),
+            **validation_columns,
         )
 
     def _steps(

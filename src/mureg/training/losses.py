@@ -15,7 +15,7 @@ from mureg.training.pose import displacement_mm, matrices, six_numbers
 
 @runtime_checkable
 class Loss(Protocol):
-    """One number a case."""
+    """Loss function of the predicted rigid parameters, one value for each case."""
 
     @property
     def kind(self) -> str:
@@ -23,18 +23,18 @@ class Loss(Protocol):
         ...
 
     def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
-        """The loss of what a network said about each case of a batch; differentiable."""
+        """The loss of the predictions for each case of a batch; differentiable."""
         ...
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SixNumbers:
-    """Mean absolute error of the six numbers, as in the paper: units of 6.8 mm and degrees in one sum."""
+    """Mean absolute error of the rigid parameters, as in the paper: units of 6.8 mm and degrees in one sum."""
 
     kind: Literal["six-numbers"] = "six-numbers"
 
     def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
-        """See `Loss.of`."""
+        """Mean absolute error of the six parameters, in network units; see `Loss.of`."""
         return (six - six_numbers(batch.ct_from_spect).to(six.dtype)).abs().mean(1)
 
 

@@ -90,9 +90,9 @@ class Team:
         dist.all_reduce(summed)
         return summed
 
-    def any(self, said: bool) -> bool:
+    def any(self, flag: bool) -> bool:
         """Whether any process says so; all get the same answer."""
-        return said if self.size == 1 else bool(self.total(torch.tensor(float(said), device=self.device)))
+        return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag), device=self.device)))
 
     def averaged_buffers(self, module: nn.Module) -> None:
         """Give every process the mean of the running statistics (batch norm), so that all hold one network."""
@@ -104,7 +104,7 @@ class Team:
                 buffer /= self.size
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Block until every process has reached this point."""
         if self.size > 1:
             dist.barrier()
 

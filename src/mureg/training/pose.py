@@ -1,6 +1,6 @@
 """Rigid motions of many cases at once, differentiable: the same conventions as `RigidTransform`, about the origin.
 
-In training every point is stated from the centre of the SPECT grid, the centre of the six numbers.
+In training every point is stated from the centre of the SPECT grid, the centre of the rigid parameters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mureg.registration.networks import UNIT_MM
 
 
 def matrices(six: Float[Tensor, "case 6"]) -> Float[Tensor, "case 4 4"]:
-    """The motions of six numbers: translations in units of 6.8 mm, angles in degrees about x, then y, then z.
+    """The motions of rigid parameters: translations in units of 6.8 mm, angles in degrees about x, then y, then z.
 
     Rotate (``R = Rz @ Ry @ Rx``), then translate, in mm; see `RigidTransform.from_six`.
     """

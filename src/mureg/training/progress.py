@@ -12,6 +12,7 @@ from mureg.training.logs import EpochRow
 from mureg.training.validation import Figures
 
 _EARLY_S, _TELL_EVERY_S = 3.0, 0.3
+"""First report of the rate, and shortest interval of the reports: a display choice, s."""
 
 
 @runtime_checkable
@@ -26,13 +27,13 @@ class Report(Protocol):
 
 
 class Silent:
-    """Discards the progress."""
+    """A `Report` that discards the progress."""
 
     def say(self, line: str) -> None:
-        """See `Report`."""
+        """Discard the line."""
 
     def at(self, done: int, of: int, loss: float) -> None:
-        """See `Report`."""
+        """Discard the position."""
 
 
 @dataclass

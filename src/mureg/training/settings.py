@@ -192,7 +192,7 @@ class TrainingSettings:
 
     @property
     def sha256(self) -> str:
-        """Of `identity`: the name under which a result can be traced."""
+        """Hash of `identity`, by which a result can be traced."""
         return hashlib.sha256(tomli_w.dumps(self.identity()).encode()).hexdigest()
 
 

@@ -26,19 +26,19 @@ HEART_RADIUS_MM = 45.0
 
 @dataclass(frozen=True)
 class CohortCase:
-    """A simulated case."""
+    """Training case from a stored cohort of virtual patients."""
 
     stored: StoredCase
     aligned: bool = False
 
     @property
     def name(self) -> str:
-        """Of the case inside its cohort."""
+        """Name of the case inside its cohort."""
         return self.stored.name
 
     @property
     def patient(self) -> str:
-        """Its pseudonym."""
+        """Pseudonym of the virtual patient."""
         return self.stored.patient
 
     def fingerprint(self) -> str:
@@ -69,7 +69,7 @@ class ListedPair:
 
     @property
     def name(self) -> str:
-        """Of the study in the list."""
+        """Name of the study in the list."""
         return self.listed.name
 
     @property

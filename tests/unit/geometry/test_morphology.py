@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mureg.geometry.morphology import deeper, grown, in_slices, within
+from mureg.geometry.morphology import dilated, eroded, in_slices, within
 
 SPACINGS = [(2.5, 2.5, 5.0), (1.3, 1.7, 0.9), (3.9, 3.9, 3.0)]
 
@@ -27,7 +27,7 @@ def test_near_is_what_the_distance_says(spacing_mm, reach_mm) -> None:
 def test_deep_is_what_the_distance_says(spacing_mm) -> None:
     mask, spacing = scattered(0.99), np.asarray(spacing_mm)
     distance = ndimage.distance_transform_edt(mask, sampling=spacing)
-    np.testing.assert_array_equal(deeper(mask, 3.6, spacing), distance > 3.6)
+    np.testing.assert_array_equal(eroded(mask, 3.6, spacing), distance > 3.6)
 
 
 def test_in_slices_no_slice_is_near_another() -> None:
@@ -37,7 +37,7 @@ def test_in_slices_no_slice_is_near_another() -> None:
         distance = ndimage.distance_transform_edt(~mask[:, :, k], sampling=spacing[:2])
         np.testing.assert_array_equal(near[:, :, k], distance <= 8.1)
     cross = ndimage.generate_binary_structure(2, 1)[:, :, None]
-    np.testing.assert_array_equal(grown(mask), ndimage.binary_dilation(mask, cross))
+    np.testing.assert_array_equal(dilated(mask), ndimage.binary_dilation(mask, cross))
 
 
 def test_nothing_is_near_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Which SPECT belongs to which CT is written in a list or told by headers; it is never guessed."""
+"""Which SPECT belongs to which CT is written in a list or follows from headers; it is never guessed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TestList:
             "A 7", "line 2", data / "a/spect.dcm", data / "a/ct", None,
         )  # fmt: skip
         assert (two.name, two.where, two.mu, two.ct, two.ct_series) == ("B é", "line 4", data / "b/mu.dcm", None, "AC")
-        assert two.said() == {"spect": "b/spect.dcm", "mu": "b/mu.dcm [AC]"}
+        assert two.inputs() == {"spect": "b/spect.dcm", "mu": "b/mu.dcm [AC]"}
 
     def test_as_spreadsheets_save_it(self, data) -> None:
         """Byte order mark, semicolons, capitals, columns in another order, cells too many or too few at the end."""
@@ -177,8 +177,8 @@ class TestFolder:
         (tmp_path / "notes" / "read.txt").write_text("nothing of ours")
         (tmp_path / ".hidden").mkdir()
         one, two = find_pairs(tmp_path)
-        assert (one.name, one.said()) == ("p1", {"spect": "p1/spect.dcm", "ct": "p1/ct"})
-        assert (two.name, two.said()) == ("p2", {"spect": "p2/deep/s2.dcm", "ct": "p2/deep/er"})
+        assert (one.name, one.inputs()) == ("p1", {"spect": "p1/spect.dcm", "ct": "p1/ct"})
+        assert (two.name, two.inputs()) == ("p2", {"spect": "p2/deep/s2.dcm", "ct": "p2/deep/er"})
         assert not one.problem + two.problem
         read = read_study(one.spect, ct=one.ct)
         assert read.spect.n_views == tiny_case(0).study.spect.n_views
@@ -187,7 +187,7 @@ class TestFolder:
         spect(tmp_path / "p1" / "s.dcm")
         spect(tmp_path / "p1" / "m.dcm", kind="RECON TOMO", source="TRANSMISSION")
         (pair,) = find_pairs(tmp_path)
-        assert pair.said() == {"spect": "p1/s.dcm", "mu": "p1/m.dcm"}
+        assert pair.inputs() == {"spect": "p1/s.dcm", "mu": "p1/m.dcm"}
 
     @pytest.mark.parametrize(
         ("what", "said"),
@@ -223,7 +223,7 @@ class TestFolder:
         spect(tmp_path / "p1" / "s.dcm")
         ct(tmp_path / "p1" / "ct", "one", patient="T2")
         (pair,) = find_pairs(tmp_path)
-        assert pair.said() == {"spect": "p1/s.dcm", "ct": "p1/ct"}
+        assert pair.inputs() == {"spect": "p1/s.dcm", "ct": "p1/ct"}
         patients = [identity_of(find_series(place)[0].files) for place in (pair.spect, pair.ct)]
         with pytest.raises(RefusedError, match="name different patients"):
             require_one_patient(*patients)

@@ -117,7 +117,7 @@ def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
     card = Card(network=as_table(settings)["network"], grid=settings.grid)
     save_network(tmp_path / "whole.safetensors", initialised(settings.network, 1), card)
     spect, mu = pair()
-    with pytest.raises(UsageError, match="looks at the whole field"):
+    with pytest.raises(UsageError, match="takes the whole field as input"):
         NearHeart(weights=str(tmp_path / "whole.safetensors")).register(prepared(spect, mu))
 
 
@@ -146,7 +146,7 @@ def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
     monkeypatch.setattr(near_heart, "started_by", lambda *_: (free, ()))
     monkeypatch.setattr(MutualInformation, "across", lambda *_: held)
     spect, mu = pair()
-    pose, _, apart_mm, _ = NearHeart(finish=False)._start(spect, mu, Says(0, 0, 0, 0, 0, 0), CARD, False)
+    pose, _, apart_mm, _ = NearHeart(finish=False)._start(prepared(spect, mu), Says(0, 0, 0, 0, 0, 0), CARD, False)
     return pose, apart_mm
 
 

@@ -114,13 +114,13 @@ def test_the_table_stays_while_the_body_moves_and_both_are_as_in_the_pipeline() 
     wide = wide_grid(maps, grid, MOTION)
     posed = PosedMaps.of(maps, None, grid, MOTION)
     by_pipeline = maps.on_spect(wide, MOTION)
-    assert torch.allclose(posed.laid(wide, Candidate(MOTION)).values, by_pipeline.values, atol=1e-4)
+    assert torch.allclose(posed.at(wide, Candidate(MOTION)).values, by_pipeline.values, atol=1e-4)
     only_table = AttenuationMaps(maps.body.with_values(maps.body.values * 0), maps.table, maps.settings)
     posed = PosedMaps.of(only_table, None, grid, MOTION)
-    at_rest = posed.laid(wide, Candidate(RigidTransform.identity())).values
+    at_rest = posed.at(wide, Candidate(RigidTransform.identity())).values
     assert float(at_rest.max()) > 0.05
-    assert torch.equal(posed.laid(wide, Candidate(MOTION)).values, at_rest)
-    assert torch.allclose(posed.laid(wide, Candidate(OTHER, table_share=0.5)).values, 1.5 * at_rest)
+    assert torch.equal(posed.at(wide, Candidate(MOTION)).values, at_rest)
+    assert torch.allclose(posed.at(wide, Candidate(OTHER, table_share=0.5)).values, 1.5 * at_rest)
 
 
 def test_air_is_found_inside_the_body_alone() -> None:

@@ -177,7 +177,7 @@ def test_an_uncertain_axis_and_an_uncalibrated_interval_are_said() -> None:
     contents = Contents.of(drawn, drawn_study(), "")
     assert [shift.interval for shift in contents.shifts] == ["± 1.0 mm", "± 2.0 mm", "± 3.0 mm"]
     assert "may be larger" in " ".join(contents.shift_notes)
-    assert "doubtful" in contents.perfusion_note
+    assert "uncertain" in contents.perfusion_note
 
 
 def test_the_shift_is_the_way_the_map_went() -> None:

@@ -87,7 +87,7 @@ def is_case(folder: Path) -> bool:
 
 
 def open_case(folder: Path | str) -> StoredCase:
-    """Read what is said of a case and leave its arrays on disk until they are asked for.
+    """Read the header of a case; its arrays stay on disk until they are needed.
 
     Raises:
         UnreadableInputError: no case there, a damaged one, or one of a newer format.
@@ -122,7 +122,7 @@ class StoredCase:
 
     @property
     def name(self) -> str:
-        """Of the case inside its cohort."""
+        """Name of the case inside its cohort."""
         return str(self.header["name"])
 
     @property
@@ -138,7 +138,7 @@ class StoredCase:
 
     @property
     def ct_from_spect(self) -> RigidTransform:
-        """The true pose."""
+        """True rigid motion of the heart, LPS+ mm."""
         with _reading(self.folder):
             return transform_from(self.header["truth"])
 
@@ -171,7 +171,7 @@ class StoredCase:
 
     @property
     def acquisition(self) -> Acquisition:
-        """The projections."""
+        """The projections with their geometry, read from disk."""
         with _reading(self.folder):
             per_view = {name: self.array(name) for name in _PER_VIEW if name in self.arrays}
             return acquisition_from(self.header["acquisition"], per_view, self._floats("counts"))
@@ -194,7 +194,7 @@ class StoredCase:
 
     @property
     def truth(self) -> Truth:
-        """All that is known."""
+        """True pose, points of heart and liver, and non-rigid residual."""
         with _reading(self.folder):
             x, y, z = self.header["truth"]["centre_mm"]
             centre_mm: Triple = (x, y, z)
@@ -211,7 +211,7 @@ class StoredCase:
             )
 
     def load(self) -> Case:
-        """The whole case."""
+        """Read all arrays of the case into memory."""
         with _reading(self.folder):
             study = Study(
                 self.acquisition,
@@ -281,7 +281,7 @@ def _opened(folder: Path) -> Iterator[Any]:
 
 @contextmanager
 def _reading(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong with the bytes of a case is said in one sentence."""
+    """Report every failure to read the bytes of a case in one sentence."""
     try:
         yield
     except MuregError:

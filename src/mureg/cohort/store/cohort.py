@@ -78,8 +78,8 @@ class Cohort:
         """Divide the cases by patient.
 
         Where a patient goes depends on the pseudonym, the shares and the seed alone: cases that are added later, or
-        another cohort with the same patient, move nobody. The shares are therefore those of many patients, and with
-        few the sets may come out uneven.
+        another cohort with the same patient, do not change the set of a patient. The shares hold for many patients;
+        with few the sets may be uneven.
 
         Args:
             shares: name of each set and its share of the patients, in order, together 1.

@@ -116,7 +116,7 @@ def damaged(folder: Path, reason: str) -> UnreadableInputError:
 
 
 def grid_from(table: Table) -> Grid:
-    """A grid from its table."""
+    """Read a grid from its JSON table."""
     x, y, z = (int(n) for n in table["shape"])
     return Grid((x, y, z), np.array(table["affine"], dtype=np.float64), table["frame_of_reference"])
 
@@ -190,8 +190,8 @@ def _acquisition_table(acquisition: Acquisition) -> Table:
 
 
 def _scanner_table(ct: Ct) -> Table:
-    said = {"manufacturer": ct.manufacturer, "model": ct.model, "notes": list(ct.notes)}
-    return said if ct.kvp is None else {**said, "kvp": float(ct.kvp)}
+    entries = {"manufacturer": ct.manufacturer, "model": ct.model, "notes": list(ct.notes)}
+    return entries if ct.kvp is None else {**entries, "kvp": float(ct.kvp)}
 
 
 def _plain(value: Any) -> float | int | str | bool:

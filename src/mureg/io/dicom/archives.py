@@ -28,6 +28,7 @@ _SMALL = 2**24  # so little may have any ratio
 _CHUNK = 2**20
 _LONGEST_NAME = 60
 _ENCRYPTED = 0x1
+"""Bit 0 of the general purpose flags of a ZIP entry (PKWARE APPNOTE, 4.4.4)."""
 
 _unpacked: dict[tuple[str, int, int], tuple[Path, int]] = {}
 """Folders in use by archive (path, size, time), with how many use them."""

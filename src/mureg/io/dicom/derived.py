@@ -107,8 +107,8 @@ def derived_notes(headers: Sequence[Dataset]) -> Notes:
     if not derived:
         return ()
     how = text(derived[0], "DerivationDescription")
-    said = f" ('{how[:80]}')" if how else ""
+    quote = f" ('{how[:80]}')" if how else ""
     return (
-        f"the CT is called DERIVED (ImageType){said}: ordinary reformats are, but so are moved, filtered or synthetic "
+        f"the CT is called DERIVED (ImageType){quote}: ordinary reformats are, but so are moved, filtered or synthetic "
         "images; make sure that it is the scan of this study",
     )

@@ -242,7 +242,7 @@ def _header(file: Path) -> Dataset | None:
             return None
         try:
             header = read_header(file)
-            for keyword in _FOUND_BY:  # damage shows here, where it can still be said
+            for keyword in _FOUND_BY:  # damage shows here, where it can still be reported
                 header.get(keyword)
         except Exception:
             if marked:

@@ -1,4 +1,4 @@
-"""What makes an NM object a doubtful input by its own words or pixels: corrected, mistyped, saturated, wrapped."""
+"""Why an NM object is unsuitable by its own words or pixels: corrected, mistyped, saturated, wrapped."""
 
 from __future__ import annotations
 

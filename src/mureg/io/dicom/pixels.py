@@ -105,7 +105,7 @@ def _decoded_by_gdcm(dataset: Dataset) -> Stored | None:
     """Pixels as GDCM reads them from a copy that holds nothing but them, so that it rescales nothing; None on failure.
 
     GDCM calls values of at most 16 bits what their representation says; what it cannot read becomes None. Fragments
-    whose lengths do not fit are not given to it: it believes them and takes the memory that they claim.
+    whose lengths do not fit are not given to it: it would allocate the memory that they claim.
     """
     if not _fragments_fit(dataset):
         return None

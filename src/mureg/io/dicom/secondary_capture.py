@@ -20,6 +20,7 @@ from mureg.io.dicom.build import fresh_uid, new_dataset, stamp
 from mureg.io.dicom.template import equipment_items, patient_and_study_of, software_version, source_item
 
 _PAGE_NUMBER_VECTOR = 0x00182001
+"""Tag of PageNumberVector (DICOM PS3.6)."""
 
 
 @dataclass(frozen=True, eq=False)

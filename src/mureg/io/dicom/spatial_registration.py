@@ -30,10 +30,10 @@ def matrix_from_registration(path: Path, frames: tuple[str, str] | None = None) 
 
     Args:
         path: of the object.
-        frames: frames of reference of SPECT and CT, by which items that name no images are told where the two differ.
+        frames: frames of reference of SPECT and CT, which identify items without image references if the two differ.
 
     With item matrices ``registered_from_spect`` and ``registered_from_ct`` it is
-    ``registered_from_ct^-1 @ registered_from_spect``. Which item is which is told by the images they name (NM or CT).
+    ``registered_from_ct^-1 @ registered_from_spect``. The items are identified by the images they name (NM or CT).
     An item of unknown origin is the other one; a frame of reference that only one object names is mapped by identity.
 
     Raises:
@@ -53,9 +53,9 @@ def matrix_from_registration(path: Path, frames: tuple[str, str] | None = None) 
         spect = [item for item in listed if _names(item, _SPECT)]
         ct = [item for item in listed if _names(item, _CT)]
         other = [item for item in listed if not items(item, "ReferencedImageSequence")]
-        told = "images"
+        named = "images"
         if not spect and not ct and frames is not None and frames[0] != frames[1]:
-            told = "frames of reference"
+            named = "frames of reference"
             spect, ct = ([item for item in listed if _is_of(item, frame)] for frame in frames)
             other = [item for item in listed if not any(_is_of(item, frame) for frame in frames)]
         if len(listed) == 1 and len(spect) + len(ct) == 1:
@@ -71,7 +71,7 @@ def matrix_from_registration(path: Path, frames: tuple[str, str] | None = None) 
                 "export a registration that names its images, or write the transform as .tfm",
             )
         registered_from_spect, registered_from_ct = _matrix(spect[0], name), _matrix(ct[0], name)
-    note = f"{name} is a DICOM Spatial Registration; told by the {told} it names, read as SPECT to CT"
+    note = f"{name} is a DICOM Spatial Registration; identified by the {named} it names, read as SPECT to CT"
     return np.linalg.inv(registered_from_ct) @ registered_from_spect, note
 
 

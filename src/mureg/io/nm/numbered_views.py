@@ -67,7 +67,7 @@ def start_angle_deg(header: Dataset, detector: int) -> float | None:
 
 
 def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Notes]:
-    """Every frame of every object, in their order, with its numbers, and a sentence on how they were told.
+    """Every frame of every object, in their order, with its numbers, and a sentence on how they were numbered.
 
     The vectors of the objects count where no two frames share their numbers. Objects of a single view that all call it
     the first are put in order by their start angles, which must be whole steps apart; where these are all the same, by
@@ -79,7 +79,7 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Not
     """
     views = [NumberedView(part, key) for part, dataset in enumerate(datasets) for key in frame_keys(dataset)]
     base = f"{len(datasets)} objects of projections joined to one acquisition"
-    told = len({view.key for view in views}) == len(views)
+    numbered = len({view.key for view in views}) == len(views)
     by_pass: dict[Key, list[NumberedView]] = defaultdict(list)
     for view in views:
         by_pass[(*view.key[:_VIEW], *view.key[_VIEW + 1 :])].append(view)
@@ -88,12 +88,12 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Not
     for members in by_pass.values():
         starts = [start_angle_deg(datasets[view.part], view.key[1]) for view in members]
         single = len({view.part for view in members}) == len(members)
-        if not told and len({view.key for view in members}) > 1:
+        if not numbered and len({view.key for view in members}) > 1:
             raise _same_view(views)  # numbered, and some of them twice
         if single and len(members) > 1 and None not in starts and _all_differ([s for s in starts if s is not None]):
-            found += _by_angle(datasets, members, [s for s in starts if s is not None], told=told)
+            found += _by_angle(datasets, members, [s for s in starts if s is not None], numbered=numbered)
             ways.add("by their start angles")
-        elif told:
+        elif numbered:
             _require_one_start(starts)
             found += members
             ways.add("by their vectors")
@@ -105,19 +105,19 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Not
             raise _same_view(views)
     if len({view.key for view in found}) < len(found):
         raise _same_view(found)
-    return found, (f"{base}; their views are told {' and '.join(sorted(ways))}",)
+    return found, (f"{base}; their views are numbered {' and '.join(sorted(ways))}",)
 
 
 def _by_angle(
-    datasets: Sequence[Dataset], members: list[NumberedView], starts: list[float], *, told: bool
+    datasets: Sequence[Dataset], members: list[NumberedView], starts: list[float], *, numbered: bool
 ) -> list[NumberedView]:
     """Views numbered from the angle of the first, which is that of the lowest view or instance number."""
-    numbers_found = [view.key[_VIEW] if told else _instance(datasets[view.part]) for view in members]
-    if None in numbers_found:
+    stated = [view.key[_VIEW] if numbered else _instance(datasets[view.part]) for view in members]
+    if None in stated:
         raise UnreadableInputError(
             "several objects of one view each without an InstanceNumber", "it in each", "export the original objects"
         )
-    lowest = int(np.argmin(np.asarray(numbers_found, dtype=np.float64)))
+    lowest = int(np.argmin(np.asarray(stated, dtype=np.float64)))
     turn = next(iter(items(datasets[members[lowest].part], "RotationInformationSequence")), Dataset())
     step = abs(number(turn, "AngularStep") or 0.0) or _smallest_step(starts)
     sign = -1.0 if text(turn, "RotationDirection") == "CW" else 1.0
@@ -130,7 +130,7 @@ def _by_angle(
             "one angle for each view",
             "export the acquisition as one object",
         )
-    if told and any(k - n != whole[lowest] - numbers_found[lowest] for k, n in zip(whole, numbers_found, strict=True)):  # type: ignore[operator]
+    if numbered and any(k - n != whole[lowest] - stated[lowest] for k, n in zip(whole, stated, strict=True)):  # type: ignore[operator]
         raise GeometryError(
             "the start angles of the objects contradict their view numbers (AngularViewVector)",
             "angles that grow with the numbers in the direction of rotation",
@@ -183,7 +183,7 @@ def _require_one_start(starts: list[float | None]) -> None:
 def _same_view(views: Sequence[NumberedView]) -> UnreadableInputError:
     return UnreadableInputError(
         f"{len(views)} frames in several objects of one series, and some are the same view",
-        "one frame for each view, told by AngularViewVector, StartAngle or InstanceNumber",
+        "one frame for each view, numbered by AngularViewVector, StartAngle or InstanceNumber",
         "export the acquisition as one object, or give the objects that belong together in a folder of their own",
     )
 

@@ -23,6 +23,7 @@ MU_UNIT_PER_CM = 1e-5
 """A stored value of an attenuation map, in 1/cm: water at 140.5 keV is 15400, and 0.65 1/cm is the largest."""
 
 _LARGEST_UNSIGNED, _LARGEST_SIGNED = 65535, 32767
+"""Limits of 16 bit integers."""
 # quantity: label of the mapping, UCUM unit, its meaning
 _UNITS = {
     Quantity.MU_PER_CM: ("mu in 1/cm", "cm-1", "per centimeter"),

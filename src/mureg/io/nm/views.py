@@ -56,7 +56,7 @@ def passes_of(dataset: Dataset, keys: set[tuple[int, ...]], n_windows: int) -> t
 
     Raises:
         UnreadableInputError: energy windows with other views, more than a quarter of a pass missing, or numbers that
-            do not fit NumberOfFramesInRotation, so that nobody can tell which views are missing.
+            do not fit NumberOfFramesInRotation, so that the missing views are unknown.
     """
     by_window = [{key[1:] for key in keys if key[0] == w} for w in range(1, n_windows + 1)]
     for w, views in enumerate(by_window[1:], start=2):
@@ -187,5 +187,5 @@ def _are(numbers: Sequence[int]) -> str:
 
 
 def _of(one: Pass, passes: list[Pass]) -> str:
-    """Which pass is meant, said only where there are several."""
+    """Label of a pass; "" if there is only one."""
     return f" (detector {one.detector}, rotation {one.rotation})" if len(passes) > 1 else ""

@@ -22,7 +22,7 @@ def pairs_in_list(path: Path) -> tuple[WorklistEntry, ...]:
 
     Args:
         path: of the list; its first line names the columns `COLUMNS` in any order. All but spect, and ct or mu, may be
-            missing; without a name a study is called line-N. Paths are told from the folder of the list.
+            missing; without a name a study is called line-N. Paths are relative to the folder of the list.
 
     Returns:
         The studies in the order of their lines.
@@ -120,20 +120,20 @@ def _as_many(cells: list[str], columns: list[str], number: int, name: str) -> li
     return cells + [""] * (len(columns) - len(cells))
 
 
-def _pair(number: int, said: dict[str, str], of: Path) -> WorklistEntry:
+def _pair(number: int, row: dict[str, str], of: Path) -> WorklistEntry:
     where = f"line {number}"
-    name = said.get("name", f"line-{number}")
+    name = row.get("name", f"line-{number}")
     require_name(name, f"{where} of {of.name}")
-    if not said["spect"]:
+    if not row["spect"]:
         raise UsageError(f"{where} of {of.name} names no spect", "a file or folder", "fill the line")
-    ct, mu = said.get("ct", ""), said.get("mu", "")
+    ct, mu = row.get("ct", ""), row.get("mu", "")
     if bool(ct) == bool(mu):
         raise UsageError(
             f"{where} of {of.name} names {'both ct and mu' if ct else 'neither ct nor mu'}",
             "one of them",
             "correct the line",
         )
-    files = {"spect": said["spect"], "ct": ct, "mu": mu, "transform": said.get("transform", "")}
+    files = {"spect": row["spect"], "ct": ct, "mu": mu, "transform": row.get("transform", "")}
     for what, place in files.items():
         if place:
             try:
@@ -145,7 +145,7 @@ def _pair(number: int, said: dict[str, str], of: Path) -> WorklistEntry:
                     "correct the line",
                 ) from problem
     paths = {what: of.parent / place if place else None for what, place in files.items()}
-    series = {what: said.get(what) or None for what in ("spect_series", "ct_series")}
-    pseudonym = said.get("patient", "")
-    patient = patient_key(pseudonym or patient_at(of.parent / said["spect"]))
+    series = {what: row.get(what) or None for what in ("spect_series", "ct_series")}
+    pseudonym = row.get("patient", "")
+    patient = patient_key(pseudonym or patient_at(of.parent / row["spect"]))
     return WorklistEntry(name, where, of.parent, **paths, **series, patient=patient, pseudonym=pseudonym)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ class WorklistEntry:
     Attributes:
         name: of the study and of the folder with its results; unique, see `require_name`.
         where: that it was found, such as "line 3" or "folder p07".
-        base: folder from which places are told, so that list and data can be moved together.
+        base: folder to which paths are relative, so that list and data can be moved together.
         spect: file or folder; None where there is a problem.
         ct, mu: one of them.
         spect_series, ct_series: which series, as `mureg.io.read_study` takes them.
@@ -51,8 +51,8 @@ class WorklistEntry:
     transform: Path | None = None
     pseudonym: str = ""
 
-    def said(self) -> dict[str, str]:
-        """SPECT, and CT or map, as people find them again: places from `base` and the choice of series."""
+    def inputs(self) -> dict[str, str]:
+        """SPECT, and CT or map, as text: paths relative to `base` and the choice of series."""
         found = {}
         for what, path, series in (
             ("spect", self.spect, self.spect_series),
@@ -82,7 +82,7 @@ class WorklistEntry:
 
     def _hashed(self, words: Callable[[Path, os.stat_result], str]) -> str:
         digest = hashlib.sha256()
-        for what, place in self.said().items():
+        for what, place in self.inputs().items():
             digest.update(f"{what} {place}\n".encode(errors="surrogateescape"))
         for path in (self.spect, self.ct, self.mu):
             for file in () if path is None else files_below(path):
@@ -106,6 +106,6 @@ def require_name(name: str, where: str) -> None:
 
 
 def _place(path: Path, base: Path) -> str:
-    """From `base` where it lies below, else the path itself."""
+    """Path relative to `base` if it is below it, else the path itself."""
     path, base = path.absolute(), base.absolute()
     return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()

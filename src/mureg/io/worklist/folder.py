@@ -1,4 +1,4 @@
-"""A folder of studies: which SPECT and which CT in it belong together, told from DICOM headers, never guessed."""
+"""A folder of studies: which SPECT and which CT in it belong together, by their DICOM headers, never guessed."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _has_results(folder: Path) -> bool:
 
 
 def _pairs_of(folder: Path, root: Path) -> Iterator[WorklistEntry]:
-    """The studies in a folder or ZIP file, which stays unpacked while it is looked through."""
+    """The studies in a folder or ZIP file, which stays unpacked while it is searched."""
     name, where = called(folder), f"{'ZIP file' if folder.is_file() else 'folder'} {called(folder)}"
     if folder.is_file():
         name = name[: -len(folder.suffix)] if folder.suffix else name
@@ -126,9 +126,9 @@ def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[WorklistE
     short = next(n for n in _UID_ENDS if n == _UID_ENDS[-1] or len({uid[-n:] for uid in parts}) == len(parts))
     pairs = []
     for uid, part in parts.items():
-        said = f"DICOM study ...{uid[-short:]}" if uid else "files without a DICOM study"
+        label = f"DICOM study ...{uid[-short:]}" if uid else "files without a DICOM study"
         end = re.sub("[^0-9A-Za-z]+", "-", uid[-short:]).strip("-") or "no-study"
-        pairs += _pairs(f"{name}-{end}", f"{where}, {printable(said)}", root, part, alone=False)
+        pairs += _pairs(f"{name}-{end}", f"{where}, {printable(label)}", root, part, alone=False)
     return pairs
 
 

@@ -58,8 +58,8 @@ def matched(spects: Sequence[DicomSeries], attenuations: Sequence[DicomSeries]) 
 
 def phase_of(spect: DicomSeries) -> str:
     """Stress or rest by the words of the description, "" where it has neither or both."""
-    said = spect.description.lower()
-    phases = [phase for phase, pattern in _PHASES if re.search(rf"(?<![a-z])(?:{pattern})", said)]
+    description = spect.description.lower()
+    phases = [phase for phase, pattern in _PHASES if re.search(rf"(?<![a-z])(?:{pattern})", description)]
     return phases[0] if len(phases) == 1 else ""
 
 

@@ -49,7 +49,7 @@ def newton_step(objective: Objective, at: Vector, differences: Vector, farthest:
     Args:
         objective: takes many points at once; larger is better.
         at: where to start.
-        differences: how far to look along each number; wide where the objective is rough, narrow near its top.
+        differences: finite difference of each parameter; wide where the objective is rough, narrow near its maximum.
         farthest: no number changes by more than so many of its differences.
     """
     n = len(at)

@@ -20,11 +20,11 @@ from mureg.geometry.rigid import Triple
 from mureg.spect import Acquisition, SystemModel, stages
 from mureg.spect.collimator import Collimator
 from mureg.spect.expectation import (
-    dealt_views,
     expectation_floor,
     expected_scatter,
     inverse_sensitivity,
     measured_slices,
+    ordered_subsets,
     start_image,
     update_by_subsets,
 )
@@ -66,7 +66,7 @@ class AtRest:
 
 @dataclass(frozen=True, eq=False)
 class PosedMaps:
-    """Body, lungs and table, averaged to the voxels of a level and lengthened, to be laid through many poses.
+    """Body, lungs and table, averaged to the voxels of a level and lengthened, to be resampled at many poses.
 
     Attributes:
         body: 1/cm.
@@ -107,7 +107,7 @@ class PosedMaps:
             None if self.radiates is None else self.radiates.resampled(grid).values > 0.5,
         )
 
-    def laid(self, grid: Grid, candidate: Candidate, at_rest: AtRest | None = None) -> Volume:
+    def at(self, grid: Grid, candidate: Candidate, at_rest: AtRest | None = None) -> Volume:
         """The map of a candidate on a grid in SPECT space, 1/cm; `at_rest` of that grid spares making it again."""
         rest = at_rest or self.at_rest(grid)
         body = self.body.resampled(grid, candidate.ct_from_spect)
@@ -201,9 +201,9 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row c
         return None
     acquisition = system.acquisition
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
-    dealt = dealt_views(acquisition.n_views, subsets)
-    blocks = [system.block(views, counts) for views in dealt]
-    measured = [(counts[views] * seen).contiguous() for views in dealt]
+    subset_views = ordered_subsets(acquisition.n_views, subsets)
+    blocks = [system.block(views, counts) for views in subset_views]
+    measured = [(counts[views] * seen).contiguous() for views in subset_views]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
     activity = start_image(acquisition, system.grid).values.clone()
     scatter: Tensor | None = None
@@ -211,7 +211,7 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row c
         if done in (*system.scatter.refresh_after, _SCATTER_PASSES):
             scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY))
         if done < _SCATTER_PASSES:
-            known = None if scatter is None else [inner_order(scatter)[views].contiguous() for views in dealt]
+            known = None if scatter is None else [inner_order(scatter)[views].contiguous() for views in subset_views]
             update_by_subsets(activity, blocks, measured, weights, known, expectation_floor(counts))
     return scatter
 
@@ -234,31 +234,33 @@ class LikelihoodProfile:
         subsets: int,
         batch: int,
     ) -> None:
-        """Prepare for the rows of `acquisition`, with maps to be laid on `grid`; `batch` candidates at a time."""
+        """Prepare for the rows of `acquisition`, with maps to be resampled on `grid`; `batch` candidates at a time."""
         self._maps, self._grid, self._passes, self._batch = maps, grid, passes, batch
         self._at_rest = maps.at_rest(grid)
         empty = Volume(torch.zeros(grid.shape), grid, Quantity.MU_PER_CM)
         self._system = SystemModel(acquisition, acquisition.grid(), empty, collimator)
         counts = inner_order(acquisition.photopeak_counts)
         self._floor, self._start = expectation_floor(counts), start_image(acquisition, self._system.grid).values
-        self._dealt = dealt_views(acquisition.n_views, subsets)
-        self._blocks = [self._system.block(views, counts) for views in self._dealt]
-        self._rotations: list[stages.SparseMatrix] = [self._system.map_rotation(views, counts) for views in self._dealt]
-        self._counts = [counts[views] for views in self._dealt]
-        self._scatter = None if scatter is None else [inner_order(scatter)[views] for views in self._dealt]
+        self._subset_views = ordered_subsets(acquisition.n_views, subsets)
+        self._blocks = [self._system.block(views, counts) for views in self._subset_views]
+        self._rotations: list[stages.SparseMatrix] = [
+            self._system.map_rotation(views, counts) for views in self._subset_views
+        ]
+        self._counts = [counts[views] for views in self._subset_views]
+        self._scatter = None if scatter is None else [inner_order(scatter)[views] for views in self._subset_views]
 
     def log_likelihoods(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
-        """Of every candidate, in their order."""
+        """Log-likelihood of every candidate, in their order."""
         parts = [self._of_some(candidates[k : k + self._batch]) for k in range(0, len(candidates), self._batch)]
         return np.concatenate(parts)
 
     def _of_some(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         n, slices = len(candidates), self._start.shape[-1]
-        laid = [self._maps.laid(self._grid, candidate, self._at_rest).values for candidate in candidates]
-        mu = torch.cat(laid, -1).to(self._start)
+        values = [self._maps.at(self._grid, candidate, self._at_rest).values for candidate in candidates]
+        mu = torch.cat(values, -1).to(self._start)
         blocks: list[ViewBlock] = [
             replace(block, attenuation=self._system.attenuation_of(mu, views, rotation))
-            for block, views, rotation in zip(self._blocks, self._dealt, self._rotations, strict=True)
+            for block, views, rotation in zip(self._blocks, self._subset_views, self._rotations, strict=True)
         ]
         counts = [y.repeat(1, 1, n) for y in self._counts]
         scatter = None if self._scatter is None else [s.repeat(1, 1, n) for s in self._scatter]

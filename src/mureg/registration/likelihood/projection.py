@@ -144,7 +144,7 @@ class ProfileLikelihood:
 
 @plain_dataclass(frozen=True, eq=False)
 class _Top:
-    """Where a climb ended."""
+    """Result of one maximisation."""
 
     candidate: Candidate
     covariance: Float[np.ndarray, "6 6"]
@@ -170,7 +170,7 @@ class _Climb:
             before, here = here, self._at(here, step.point)
             evaluations, taken = evaluations + step.evaluations, taken + 1
             moved_mm = self._heart_moved_mm(before, here)
-            # a wide look at a place that is all but right says little about the last millimetre
+            # wide differences near the optimum are inaccurate in the last millimetre
             if moved_mm < _SETTLED_MM and differences == min(self.settings.steps):
                 break
         by_headers, at_start, reached = profile.log_likelihoods(
@@ -193,7 +193,7 @@ class _Climb:
         return _Top(here, (covariance + covariance.T) / 2, evidence)
 
     def _profile(self, here: Candidate) -> tuple[LikelihoodProfile, float]:
-        """The likelihood around a place, with the scatter expected there; and the height of the rows it looks at."""
+        """The likelihood around a pose, with the scatter expected there, and the height of the rows used."""
         settings, pose = self.settings, here.ct_from_spect
         first, end = rows_to_trust(
             self.acquisition, self.maps.body.grid, pose, self.heart_mm, settings.reach_mm, settings.margin_mm
@@ -207,7 +207,7 @@ class _Climb:
             )
         grid = self.acquisition.grid()
         posed = PosedMaps.of(self.maps, self.outline, grid, pose)
-        system, _ = settings.physics.system(self.acquisition, posed.laid(wide_grid(self.maps, grid, pose), here))
+        system, _ = settings.physics.system(self.acquisition, posed.at(wide_grid(self.maps, grid, pose), here))
         scatter = scatter_with(system, self._subsets())
         seen = with_rows(system.acquisition, first, end)
         profile = LikelihoodProfile(
@@ -223,7 +223,7 @@ class _Climb:
         return profile, (end - first) * row_mm
 
     def _step(self, profile: LikelihoodProfile, here: Candidate, differences: tuple[float, float]) -> Step:
-        """One step over the six numbers of a small motion about the heart, and those of the map that are free."""
+        """One step over the rigid parameters of a small motion about the heart and the free parameters of the map."""
         free, priors = self._free(), self._priors()
         whole = np.array([*[differences[0]] * 3, *[differences[1]] * 3, _LUNG_DIFFERENCE, _TABLE_DIFFERENCE])
         origin = np.array([*[0.0] * 6, here.lung_per_cm, here.table_share])
@@ -255,7 +255,7 @@ class _Climb:
         return self.settings.lung_prior_per_cm, self.settings.table_prior if with_table else 0.0
 
     def _free(self) -> list[int]:
-        """Of the eight numbers, those that are estimated."""
+        """Which of the eight parameters are estimated."""
         return [*range(6), *(6 + k for k, prior in enumerate(self._priors()) if prior > 0)]
 
     def _subsets(self) -> int:

@@ -1,4 +1,4 @@
-"""Networks that take six numbers from a pair of images. A network is one file here and one line in the catalogue."""
+"""Networks that predict rigid parameters from two images. A network is one file here and one line in the catalogue."""
 
 from typing import Any, Literal
 

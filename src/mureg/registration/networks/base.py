@@ -36,8 +36,8 @@ class NetworkSettings(Protocol):
     """Settings of a network: frozen, comparable, storable; `build` makes the network.
 
     The module that `build` gives is called as ``network(spect, mu)`` with two tensors ``[batch 1 x y z]`` of `shape`
-    (SPECT divided by its mean; attenuation in 1/cm) and returns ``[batch 6]``: the six numbers of ``ct_from_spect``
-    about the centre of the SPECT grid, translations in units of `UNIT_MM`, angles in degrees
+    (SPECT divided by its mean; attenuation in 1/cm) and returns ``[batch 6]``: the rigid parameters of
+    ``ct_from_spect`` about the centre of the SPECT grid, translations in units of `UNIT_MM`, angles in degrees
     (`RigidTransform.from_six`).
     """
 

@@ -31,7 +31,7 @@ class Halved(nn.Module):
 
 
 def regressor(n_in: int, hidden: Sequence[int]) -> nn.Module:
-    """Linear layers, one after another, from the flattened features to six numbers: ``[batch n_in] -> [batch 6]``.
+    """Linear layers, one after another, from the flattened features to rigid parameters: ``[batch n_in] -> [batch 6]``.
 
     As in the paper's code there is no activation between them, so that whatever their widths they do together what one
     ``6 x n_in`` matrix does; the rest of their parameters changes how training goes, not what can be learnt.

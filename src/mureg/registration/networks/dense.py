@@ -84,7 +84,7 @@ class DenseNet:
 
     @classmethod
     def small(cls) -> DenseNet:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), dense=Dense.small(), weights="he")
 
     @property
@@ -155,7 +155,7 @@ class TwoStreams(nn.Module):
 
 
 class DenseRegistration(nn.Module):
-    """Two streams, the deep registration module on their concatenated features, linear layers to six numbers."""
+    """Two streams, the deep registration module on their concatenated features, linear layers to rigid parameters."""
 
     def __init__(self, shape: tuple[int, int, int], dense: Dense, exchanges: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -171,6 +171,6 @@ class DenseRegistration(nn.Module):
     def forward(
         self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
     ) -> Float[Tensor, "batch 6"]:
-        """Six numbers a pair; see `NetworkSettings`."""
+        """Rigid parameters of each pair; see `NetworkSettings`."""
         require_shape(spect, mu, self.shape)
         return self.six(self.deep(self.streams(spect, mu)).flatten(1))  # type: ignore[no-any-return]

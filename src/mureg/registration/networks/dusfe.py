@@ -28,7 +28,7 @@ class DenseNetDusfe:
     11,726,397. That number comes out if each of the three blocks also owns two 3x3x3 convolutions, with bias, from
     three times the channels to the channels (96 to 32: 82,976 parameters each, 497,856 in all), which are made but
     which nothing ever passes through. `dead_weights` makes them, for the count alone: they have no gradient, never
-    change, and the output is the same to the bit. (DistributedDataParallel must be told of parameters without
+    change, and the output is the same to the bit. (DistributedDataParallel must be informed of parameters without
     gradient.)
 
     Attributes:
@@ -49,7 +49,7 @@ class DenseNetDusfe:
 
     @classmethod
     def small(cls) -> DenseNetDusfe:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), dense=Dense.small(), weights="he")
 
     @property

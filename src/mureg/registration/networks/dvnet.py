@@ -24,12 +24,12 @@ from mureg.registration.networks.blocks import convolved
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DvNet:
-    """Two shallow convolutional streams, late fusion, and one vote a place for the six numbers.
+    """Two shallow convolutional streams, late fusion, and one prediction of the rigid parameters at each position.
 
     Of the original, made for two-dimensional patches and two numbers, we keep what both papers say: separate streams,
-    late concatenation, convolutions alone. In three dimensions and for six numbers: a 3x3x3 convolution, batch norm,
-    ReLU and 2 x 2 x 2 maximum at each of three levels; four more convolutions on the joined features; a 1x1x1
-    convolution to six maps, whose means are the six numbers. Widths are nowhere given for this task: the usual
+    late concatenation, convolutions alone. In three dimensions and for rigid parameters: a 3x3x3 convolution, batch
+    norm, ReLU and 2 x 2 x 2 maximum at each of three levels; four more convolutions on the joined features; a 1x1x1
+    convolution to six maps, whose means are the rigid parameters. Widths are nowhere given for this task: the usual
     doubling from 32 in the streams, and in the joint part the widths that come nearest to Table 1: 5,423,942
     parameters, 0.3 % below its 5,440,764.
 
@@ -51,7 +51,7 @@ class DvNet:
 
     @classmethod
     def small(cls) -> DvNet:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), channels=(8, 16, 32), joint=(64, 64, 32, 32), weights="he")
 
     @property
@@ -78,7 +78,7 @@ class LateFusion(nn.Module):
     def forward(
         self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
     ) -> Float[Tensor, "batch 6"]:
-        """Six numbers a pair; see `NetworkSettings`."""
+        """Rigid parameters of each pair; see `NetworkSettings`."""
         require_shape(spect, mu, self.shape)
         joined = torch.cat([self.streams[0](spect), self.streams[1](mu)], dim=1)
         return self.votes(self.joint(joined)).mean((2, 3, 4))  # type: ignore[no-any-return]

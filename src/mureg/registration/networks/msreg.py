@@ -125,7 +125,7 @@ class ResNeXt(nn.Module):
     def forward(
         self, spect: Float[Tensor, "batch 1 x y z"], mu: Float[Tensor, "batch 1 x y z"]
     ) -> Float[Tensor, "batch 6"]:
-        """Six numbers a pair; see `NetworkSettings`."""
+        """Rigid parameters of each pair; see `NetworkSettings`."""
         require_shape(spect, mu, self.shape)
         features = self.blocks(self.stem(torch.cat([spect, mu], dim=1)))
         return self.six(features.mean((2, 3, 4)))  # type: ignore[no-any-return]

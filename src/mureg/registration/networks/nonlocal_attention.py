@@ -1,4 +1,4 @@
-"""Densely connected streams that look at each other by non-local attention.
+"""Densely connected streams that exchange features by non-local attention.
 
 Chen et al., MICCAI 2022, section 2.4 names the method and cites Song et al., MICCAI 2021 (cross-modal attention for MR
 and ultrasound volumes), who build on Wang et al., CVPR 2018 (non-local networks, embedded Gaussian).
@@ -69,7 +69,7 @@ class DenseNetNonLocal:
 
     @classmethod
     def small(cls) -> DenseNetNonLocal:
-        """At half resolution, with fewer channels."""
+        """Small preset: input at half resolution, fewer channels."""
         return cls(shape=(32, 32, 32), dense=Dense.small(), weights="he")
 
     @property

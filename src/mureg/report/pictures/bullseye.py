@@ -44,9 +44,9 @@ def draw_bullseye(
         x, y = radius * np.cos(angle), radius * np.sin(angle)
         ink = "black" if value > 55.0 else "white"
         off = 0.0 if reference is None else value - float(reference[number])
-        said = abs(off) >= _WORTH_SAYING
-        axes.text(x, y + (0.045 if said else 0.0), f"{value:.0f}", color=ink, fontsize=9, ha="center", va="center")
-        if said:
+        marked = abs(off) >= _WORTH_SAYING
+        axes.text(x, y + (0.045 if marked else 0.0), f"{value:.0f}", color=ink, fontsize=9, ha="center", va="center")
+        if marked:
             sign = "#0b3d91" if value > 55.0 else CAUTION
             axes.text(
                 x, y - 0.065, f"{off:+.0f}", color=sign, fontsize=7.5, ha="center", va="center", fontweight="bold"

@@ -1,4 +1,4 @@
-"""Planes of a volume as a physician looks at them: what is up, what is right, and the letters."""
+"""Planes of a volume in radiological orientation: what is up, what is right, and the letters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AXIS_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))  # toward +, toward - of pa
 
 @dataclass(frozen=True)
 class PlaneView:
-    """A way of looking at the patient, radiological convention.
+    """Viewing direction, radiological convention.
 
     Attributes:
         name: for the caption.
@@ -33,7 +33,7 @@ class PlaneView:
 
     @property
     def through(self) -> int:
-        """The patient axis that is looked along."""
+        """Patient axis along the viewing direction."""
         return 3 - self.across - self.upward
 
     @property
@@ -60,7 +60,7 @@ class Plane:
     Attributes:
         values: [row, column], row 0 at the top of the image, column 0 at its left.
         known: False where the volume says nothing.
-        view: how the patient is looked at.
+        view: viewing direction.
         across_mm: patient coordinate of every column's centre along `view.across`.
         upward_mm: patient coordinate of every row's centre along `view.upward`, from the top row down.
     """
@@ -89,7 +89,7 @@ def plane(volume: Volume, view: PlaneView, centre_mm: Triple, size_mm: Triple, s
 
     Args:
         volume: any quantity.
-        view: how to look at the patient.
+        view: viewing direction.
         centre_mm: the middle of the image, and the point the plane goes through, LPS+.
         size_mm: extent of the image along patient x, y, z; the one along the line of sight is not used.
         spacing_mm: pixel size of the plane.

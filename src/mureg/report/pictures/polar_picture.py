@@ -27,7 +27,7 @@ _WALLS = (
 )
 _NAMES = (
     ("Uncorrected", "percent of its brightest segment"),
-    ("Corrected, map by headers", "percent of its brightest segment"),
+    ("Corrected, scanner position", "percent of its brightest segment"),
     ("Corrected, map registered", "percent of its brightest segment"),
     ("Change by the registration", "points; thick edge: more than 5"),
 )
@@ -49,10 +49,10 @@ def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusio
     """
     maps = [one.relative for one in (perfusion.uncorrected, perfusion.header, perfusion.registered)]
     side = (WIDTH - 3 * _GAP) / 4
-    for column, (name, said) in enumerate(_NAMES_WITHHELD if withheld else _NAMES):
+    for column, (name, caption) in enumerate(_NAMES_WITHHELD if withheld else _NAMES):
         x = left + column * (side + _GAP)
         canvas.text(x + side / 2, top + 2, name, fontsize=8, fontweight="bold", ha="center")
-        canvas.text(x + side / 2, top + 18, said, fontsize=7, ha="center")
+        canvas.text(x + side / 2, top + 18, caption, fontsize=7, ha="center")
         axes = canvas.axes((x, top + _TITLE, side, side))
         axes.set_xlim(-_LIMIT, _LIMIT)
         axes.set_ylim(-_LIMIT, _LIMIT)

@@ -23,14 +23,14 @@ _HEART_MM: Triple = (160.0, 160.0, 160.0)
 _WORDS = {
     "aligned": "the map stays at its scanner position",
     "moved": "the map was moved",
-    "review": "look at this one",
+    "review": "check this one",
     "by-hand": "the pose was set by a reader",
 }
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Pixels."""
+    """Sizes and positions of the parts of the picture, in pixels."""
 
     width: int = 1500
     height: int = 1300
@@ -44,9 +44,9 @@ class _Layout:
 
 
 def quality_picture(assessment: Assessment, path: Path) -> None:
-    """Draw what a physician looks at for five seconds.
+    """Draw the overview picture of a result.
 
-    Rows: the uncorrected SPECT in colour over the attenuation map by the headers alone, and over the registered map,
+    Rows: the uncorrected SPECT in colour over the attenuation map at the scanner position, and over the registered map,
     each with the outlines of that map's lungs and body; uncorrected against corrected SPECT; the shift in words.
     All planes go through the left ventricle.
 

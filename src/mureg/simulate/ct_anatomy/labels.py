@@ -125,8 +125,8 @@ def bright_heart(ct: Volume, body: Mask, landmarks: CtLandmarks) -> Mask:
     pieces, _ = ndimage.label(bright)
     inner = np.unique(pieces[near < _HEART_MIDDLE**2])
     joined = np.isin(pieces, inner[inner > 0])
-    grown = ndimage.binary_dilation(joined, iterations=2)
-    return np.asarray(grown & (ct.numpy() > _CONTRAST_HU) & (near < _HEART_REACH**2))
+    dilated = ndimage.binary_dilation(joined, iterations=2)
+    return np.asarray(dilated & (ct.numpy() > _CONTRAST_HU) & (near < _HEART_REACH**2))
 
 
 def _with_heart(codes: Codes, heart: Mask, smooth: Array, grid: Grid, landmarks: CtLandmarks) -> TissueMap:

@@ -70,7 +70,7 @@ class CtAnatomy:
     """A virtual patient made from a real CT (see `Anatomy`).
 
     The tissue stays that of the CT, which is rendered with one trilinear interpolation. The left ventricle that takes
-    up tracer is a parametric one, laid by hand over the heart that the CT shows. Below and above what was scanned the
+    up tracer is a parametric one, placed by hand on the heart of the CT. Below and above what was scanned the
     last slice goes on; for `hounsfield` it counts as outside there.
 
     Attributes:

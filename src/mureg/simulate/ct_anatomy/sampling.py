@@ -41,7 +41,7 @@ class SamplePlaces:
     shape: tuple[int, int, int]
 
     def spread(self, nodes: Float[Tensor, "channel u v w"]) -> Float[Tensor, "channel x y z"]:
-        """From the nodes to every voxel, linearly."""
+        """Interpolate linearly from the nodes to every voxel."""
         return torch.nn.functional.interpolate(nodes[None], self.shape, mode="trilinear", align_corners=True)[0]
 
     def read(self, values: Float[Tensor, "channel x y z"], grid: Grid) -> Float[Tensor, "channel i j k"]:

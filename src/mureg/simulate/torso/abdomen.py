@@ -28,7 +28,7 @@ class Abdomen:
     envelope: Envelope
 
     def parts(self) -> list[Part]:
-        """In the order of painting."""
+        """Organs of the abdomen, in the order of painting."""
         return [
             Part(self._loops_box, self._loops),
             *self._psoas(),
@@ -192,7 +192,7 @@ class Abdomen:
 
     @property
     def liver_box(self) -> Box:
-        """Around the undeformed liver."""
+        """Bounding box of the undeformed liver."""
         b = self.body
         low = np.array([-b.cage_x, -1.5 * b.cage_y, b.dome_right - b.liver_length - 20.0])
         return low, np.array([b.liver_left + 20.0, b.cage_y, b.dome_right + 5.0])

@@ -15,7 +15,7 @@ RIB_MM = 8.0
 
 @dataclass(frozen=True)
 class Body:
-    """Sizes of one undeformed torso at end expiration, in mm unless said otherwise.
+    """Sizes of one undeformed torso at end expiration, in mm unless stated otherwise.
 
     Attributes:
         female: sex.
@@ -96,7 +96,7 @@ class Body:
 
     @property
     def half_width(self) -> float:
-        """Of the trunk at the heart, skin to skin."""
+        """Half the width of the trunk at the heart, skin to skin, mm."""
         return self.cage_x + RIB_MM + self.muscle_side + self.fat
 
     @property

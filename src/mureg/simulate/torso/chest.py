@@ -30,7 +30,7 @@ class Chest:
     envelope: Envelope
 
     def parts(self) -> list[Part]:
-        """In the order of painting; the heart comes after them."""
+        """Organs of the chest, in the order of painting; the heart comes after them."""
         aorta = [part for shapes in self._aorta for part in each(shapes, "blood", None)]
         veins = [part for shapes in self._veins for part in each(shapes, "blood", None)]
         pulmonary = [part for shapes in self._pulmonary for part in each(shapes, "blood", None)]

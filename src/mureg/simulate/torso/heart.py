@@ -139,7 +139,7 @@ class TorsoHeart:
         return low - 2.0 * self.body.heart_fat, high + 2.0 * self.body.heart_fat
 
     def paint(self, patch: Patch) -> None:
-        """Fat, atria and right ventricle."""
+        """Paint fat, atria and right ventricle."""
         d = self.distances(*patch.viscera)
         patch.paint(torch.minimum(d.envelope + self.body.heart_fat, patch.fields["cage"] - 2.0), "heart_fat")
         for atrium in (d.right_atrium, d.left_atrium):

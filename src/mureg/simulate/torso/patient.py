@@ -67,12 +67,12 @@ class Torso:
 
     @cached_property
     def scene(self) -> Scene:
-        """What is painted."""
+        """Geometry of all organs of this patient."""
         return Scene(self.body, self.motion)
 
     @property
     def heart(self) -> TorsoHeart:
-        """The undeformed heart."""
+        """The heart before the random deformation of the body."""
         return self.scene.heart
 
     @cached_property
@@ -116,7 +116,7 @@ class Torso:
 
     @cached_property
     def back_mm(self) -> float:
-        """Where the lowest skin is along y, from a coarse look at the trunk."""
+        """Where the lowest skin is along y, from a coarse sampling of the trunk."""
         grid = Grid.centred((60, 30, 50), (10.0, 10.0, 10.0), (0.0, self.body.back - 60.0, 0.0))
         lattice = Lattice(grid, RigidTransform.identity())
         nodes = {"skin": self.scene.skin(lattice)}

@@ -67,7 +67,7 @@ class Scene:
 
     @cached_property
     def heart(self) -> TorsoHeart:
-        """The undeformed heart."""
+        """The heart before the random deformation of the body."""
         return TorsoHeart(self.body)
 
     @cached_property
@@ -77,7 +77,7 @@ class Scene:
 
     @cached_property
     def abdomen(self) -> Abdomen:
-        """What lies below the diaphragm."""
+        """Organs below the diaphragm."""
         return Abdomen(self.body, self.envelope)
 
     @cached_property

@@ -108,7 +108,7 @@ class TorsoRange:
     kind: Literal["torso"] = "torso"
 
     def draw(self, generator: np.random.Generator, patient: str) -> Torso:
-        """Draw one patient."""
+        """Draw the body and the random deformation of the patient with this pseudonym."""
         body = draw_body(self, generator)
         motion = TorsoMotion(
             seed=int(generator.integers(2**31)),

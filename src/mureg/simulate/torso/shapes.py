@@ -87,7 +87,7 @@ class Ellipsoid:
 
     @property
     def box(self) -> Box:
-        """The box that holds it."""
+        """Bounding box of the shape."""
         axes = np.eye(3) if self.axes is None else np.asarray(self.axes)
         half = np.sqrt(((axes * np.asarray(self.semi_axes)[:, None]) ** 2).sum(0))
         return np.asarray(self.centre) - half, np.asarray(self.centre) + half
@@ -116,7 +116,7 @@ class Capsule:
 
     @property
     def box(self) -> Box:
-        """The box that holds it."""
+        """Bounding box of the shape."""
         ends = np.asarray([self.start, self.end])
         radii = np.asarray([[self.start_radius], [self.end_radius]])
         return (ends - radii).min(0), (ends + radii).max(0)
@@ -136,7 +136,7 @@ def tube(points: npt.ArrayLike, radii: npt.ArrayLike, pieces: int = 2) -> tuple[
 
 
 def united_box(boxes: list[Box]) -> Box:
-    """The box around several."""
+    """Bounding box of several boxes."""
     return np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
 
 
@@ -163,7 +163,7 @@ class HeightProfile:
 
 @dataclass(frozen=True)
 class Profiles:
-    """Several curves along one axis, looked up together."""
+    """Several curves along one axis, interpolated together."""
 
     curves: tuple[HeightProfile, ...]
 

@@ -31,7 +31,7 @@ class Skeleton:
     envelope: Envelope
 
     def parts(self) -> list[Part]:
-        """In the order of painting."""
+        """Bones, in the order of painting."""
         return [
             Part(self._cage_box, self._ribs, still=True),
             *self._spine(),

@@ -97,7 +97,7 @@ class GroupCoverage:
 
     @property
     def line(self) -> str:
-        """For people."""
+        """The coverage as one line of text."""
         percent = f"{100 * self.share:.0f} %"
         return f"{self.name}: {self.n} cases, {percent} below the bound, median bound {self.median_bound_mm:.1f} mm"
 

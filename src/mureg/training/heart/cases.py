@@ -31,7 +31,7 @@ class NumberedCase:
 
     @property
     def name(self) -> str:
-        """Of the case in its cohort."""
+        """Name of the case in its cohort."""
         return case_name(self.population, self.number)
 
     def read(self) -> Case:

@@ -66,7 +66,7 @@ class ErrorBook:
         return [self.path(group.population, mode) for group in self.calibration.groups]
 
     def tasks(self, store: CaseStore, weights: Path, training_patients: frozenset[str]) -> list[ErrorTask]:
-        """What is not measured yet."""
+        """Registrations that are not measured yet."""
         tasks = []
         for group in self.calibration.groups:
             for mode in MODES:

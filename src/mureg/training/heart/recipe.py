@@ -54,7 +54,7 @@ class CropSet:
     starts: Starts = FromMutualInformation()
 
     def numbers(self, population: str) -> range:
-        """Of the cases of a population."""
+        """Numbers of the cases of a population."""
         return range(self.first, self.first + self.populations.get(population, 0))
 
 
@@ -112,7 +112,7 @@ class CaseRange:
 
     @property
     def numbers(self) -> range:
-        """Of the cases."""
+        """Numbers of the cases of this group."""
         return range(self.first, self.first + self.n * self.step, self.step)
 
 
@@ -203,7 +203,7 @@ class Recipe:
 
     @property
     def sha256(self) -> str:
-        """Of all settings, defaults included."""
+        """Hash of all settings, defaults included."""
         return hashlib.sha256(as_toml(self).encode()).hexdigest()
 
 
