@@ -59,8 +59,8 @@ def source(tmp_path_factory) -> Path:
 def reconstruct(source: Path, out: Path, *more: str) -> int:
     given = ["--projections", str(source / "spect.dcm"), "--ct", str(source / "ct"), "-o", str(out)]
     quick = ["--threads", "1"]
-    for change in ("reconstructor.iterations=1", "physics.resolution=false", "physics.scatter=none"):
-        quick += ["--set", change]
+    for setting in ("reconstructor.iterations=1", "physics.resolution=false", "physics.scatter=none"):
+        quick += ["--set", setting]
     return command_line(["reconstruct", *given, *quick, *more])
 
 
