@@ -1,7 +1,7 @@
 """The default registrar on four stored virtual patients: a check that nothing broke, and no evidence of accuracy.
 
-The truth is that of the simulator, which knows where every point of the heart went. Four others were tried first, of which
-two lay outside their bounds; these were then chosen with their rows in evidence/near-heart in sight. How good the
+The truth is that of the simulator, which knows where every point of the heart went. Four others were tried first, of
+which two lay outside their bounds; these were then chosen with their rows in evidence/near-heart in sight. How good the
 registrar is stands in docs/evidence.md.
 """
 
