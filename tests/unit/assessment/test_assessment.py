@@ -52,10 +52,10 @@ class Told:
     calibrated_for: tuple[tuple[str, str], ...] = ()
     kind: str = "told"
 
-    def register(self, fixed, moving, acquisition=None, maps=None) -> Registration:
+    def register(self, prepared) -> Registration:
         return Registration(
             self.pose,
-            fixed.grid.centre_mm,
+            prepared.uncorrected.grid.centre_mm,
             self.kind,
             "moved",
             dict(self.evidence),
@@ -177,7 +177,7 @@ def test_two_patients_are_refused_before_any_work(study) -> None:
     with pytest.raises(RefusedError, match="different patients"):
         examine(other, StudySettings(Told(MOTION), OSEM, PHYSICS), progress=lambda step: pytest.fail(step))
     with pytest.raises(RefusedError, match="different patients"):
-        reconstruct_at(other, MOTION, OSEM, PHYSICS)
+        reconstruct_at(other, MOTION, StudySettings(reconstructor=OSEM, physics=PHYSICS))
     answer = examine(other, StudySettings(Told(MOTION), OSEM, PHYSICS, limits=QUIET), allow_different_patients=True)
     assert answer.decision == "review"
 
@@ -188,13 +188,13 @@ def test_a_map_without_lungs_is_no_chest(study) -> None:
     with pytest.raises(RefusedError, match="ml of lung"):
         examine(other, StudySettings(Told(MOTION), OSEM, PHYSICS))
     with pytest.raises(RefusedError, match="ml of lung"):
-        reconstruct_at(other, MOTION, OSEM, PHYSICS)
+        reconstruct_at(other, MOTION, StudySettings(reconstructor=OSEM, physics=PHYSICS))
 
 
 def test_a_pose_without_overlap_is_refused_on_every_path(study) -> None:
     far = RigidTransform.from_six((0.0, 0.0, 700.0), (0, 0, 0), GRID.centre_mm)
     with pytest.raises(RefusedError, match="no overlap"):
-        reconstruct_at(study, far, OSEM, PHYSICS)
+        reconstruct_at(study, far, StudySettings(reconstructor=OSEM, physics=PHYSICS))
 
 
 def test_a_reconstructed_volume_is_decided_upon_without_polar_maps(study) -> None:
@@ -227,6 +227,6 @@ def test_reconstruct_at_a_pose_has_the_warnings_of_a_registration(study) -> None
     """The same pose through both doors: what is said of motion, coverage, frames and projections is the same."""
     limits = Thresholds(least_map_gain=1000.0, rotation_centre_mm=100.0)
     answer = examine(study, StudySettings(Told(MOTION), OSEM, PHYSICS, limits=limits))
-    _, notes = reconstruct_at(study, MOTION, OSEM, PHYSICS, limits=limits)
+    _, notes = reconstruct_at(study, MOTION, StudySettings(reconstructor=OSEM, physics=PHYSICS, limits=limits))
     assert any("no better than water" in note for note in notes)
     assert set(notes) == {note for note in answer.warnings if "ways to locate the heart" not in note}
