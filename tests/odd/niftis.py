@@ -149,7 +149,7 @@ NIFTIS = [
     Odd("zipped, named .dcm", "ct", _file("a.dcm", lambda: gzip.compress(image())), facts=FACTS),
     Odd("not zipped, named .nii.gz", "ct", _made(name="a.nii.gz"), facts=FACTS),
     Odd("4-D with one volume", "ct", _made(CHEST[..., None]), facts=FACTS),
-    Odd("bytes left over at the end", "ct", _file("a.nii", lambda: image() + b"x" * 999), facts=FACTS),
+    Odd("surplus bytes at the end", "ct", _file("a.nii", lambda: image() + b"x" * 999), facts=FACTS),
     Odd("zipped, with a gigabyte behind the image", "ct", _file("a.nii.gz", bomb), facts=FACTS),
     Odd(
         "sform of the scanner beside a qform of another image",

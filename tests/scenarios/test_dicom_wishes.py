@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from mureg.cli import main as command_line
-from mureg.io import inputs as dicom_inputs
+from mureg.io import dicom_inputs
 from mureg.io.dicom.secondary_capture import Pages
 from mureg.io.results import require_ct
 from mureg.report.pictures.chest import smoothed

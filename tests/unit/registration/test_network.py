@@ -156,7 +156,7 @@ class TestContract:
         assert one.decision == "moved"
         assert one.seconds > 0
         assert "tiny" in one.notes[0]
-        assert "4.5 mm off at the heart" in one.notes[0]
+        assert "4.5 mm mean error at the heart" in one.notes[0]
         assert all(np.isfinite(value) for value in one.evidence.values())
 
     @pytest.mark.parametrize("which", ["SPECT", "attenuation map"])
