@@ -33,6 +33,7 @@ from mureg.files.places import refuse_overlap
 from mureg.files.settings import Table
 from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.folder import BATCH
+from mureg.jobs.cases import require_fit_worker
 from mureg.jobs.pool import Done, all_done
 
 Progress = Callable[[int, int], None]
@@ -193,7 +194,7 @@ class StudyJob:
     def __call__(self, index: int) -> Done:
         """Register the study and write its folder, or remember why that failed."""
         started = time.perf_counter()
-        self._check_place()
+        require_fit_worker(self.version, self.output / BATCH, self.output.name)
         pair, stamp, fingerprint = self.pairs[index], self.stamps[index], ""
         folder = self.output / STUDIES / pair.name
         try:
@@ -216,18 +217,6 @@ class StudyJob:
             with suppress(MuregError, OSError):
                 fingerprint = self.pairs[done.index].fingerprint()
             write_failure(self.output, done.name, Failure(done.problem, 1, self.stamps[done.index], fingerprint))
-
-    def _check_place(self) -> None:
-        if self.version != __version__:
-            raise UsageError(
-                f"a worker with mureg {__version__}", f"mureg {self.version}", "install the same everywhere"
-            )
-        if not (self.output / BATCH).is_file():
-            raise UsageError(
-                f"a worker that sees no {BATCH} in {self.output.name}",
-                "an output folder that all workers share",
-                "choose a folder on a shared disk",
-            )
 
 
 def as_settings(table: Table) -> Table:

@@ -14,7 +14,7 @@ from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
 from mureg.cohort.store.cohort import CASES, is_case, read_case, write_case
 from mureg.errors import MuregError, UsageError
-from mureg.jobs.cases import Done
+from mureg.jobs.cases import Done, require_fit_worker
 from mureg.study import Case
 
 Simulate = Callable[[CohortSettings, int, Path | None], Case]
@@ -54,7 +54,7 @@ class CaseJob:
         """
         started = time.perf_counter()
         try:
-            self._check_place()
+            require_fit_worker(self.version, self.output / SETTINGS, str(self.output))
             self._make(index)
         except MuregError as problem:
             if isinstance(problem.__cause__, OSError):
@@ -83,15 +83,3 @@ class CaseJob:
         except UsageError:
             if not (is_case(folder) or (folder.parent.name == DICOM and folder.is_dir())):
                 raise
-
-    def _check_place(self) -> None:
-        if self.version != __version__:
-            raise UsageError(
-                f"a worker with mureg {__version__}", f"mureg {self.version}", "install the same everywhere"
-            )
-        if not (self.output / SETTINGS).is_file():
-            raise UsageError(
-                f"a worker that sees no {SETTINGS} in {self.output}",
-                "an output folder that all workers share",
-                "choose a folder on a shared disk",
-            )

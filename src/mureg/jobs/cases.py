@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from mureg.errors import MuregError
+from mureg import __version__
+from mureg.errors import MuregError, UsageError
 
 AHEAD = 2
 """Cases submitted for each worker: one at work, one waiting, so that no worker is idle between two cases."""
@@ -41,6 +43,24 @@ class Job(Protocol):
     def __call__(self, index: int) -> Done:
         """Process the case with that number."""
         ...
+
+
+def require_fit_worker(version: str, marker: Path, folder: str) -> None:
+    """Refuse to work with another mureg than the run was begun with, or where its output folder is not seen.
+
+    Args:
+        version: of the mureg that began the run.
+        marker: file in the output folder that each worker must see.
+        folder: the output folder, for the sentence.
+    """
+    if version != __version__:
+        raise UsageError(f"a worker with mureg {__version__}", f"mureg {version}", "install the same everywhere")
+    if not marker.is_file():
+        raise UsageError(
+            f"a worker that sees no {marker.name} in {folder}",
+            "an output folder that all workers share",
+            "choose a folder on a shared disk",
+        )
 
 
 def windowed(

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import dask
 import pytest
-from distributed import LocalCluster
 
 from mureg.batch.page import CSV, HTML
 from mureg.batch.run import plan, run_batch
+from support.cluster import two_workers
 from support.small_batch import Pretend, pairs
 
 pytestmark = pytest.mark.slow
 
-QUIET = {"distributed.logging.distributed": "error", "distributed.worker.daemon": False}
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with (
-        dask.config.set(QUIET),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-    ):
-        yield cluster.scheduler_address
+    with two_workers() as scheduler_address:
+        yield scheduler_address
 
 
 def test_two_workers_say_what_one_process_says(address, tmp_path) -> None:

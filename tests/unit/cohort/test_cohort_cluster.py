@@ -9,12 +9,12 @@ from contextlib import closing
 
 import dask
 import pytest
-from distributed import LocalCluster
 
 from mureg.cohort.run import simulate_cohort
 from mureg.cohort.store.cohort import write_case
 from mureg.errors import UsageError
 from support import small_cases
+from support.cluster import QUIET, two_workers
 from support.small_cases import files_of, small_case, small_settings
 
 pytestmark = pytest.mark.slow
@@ -22,19 +22,11 @@ pytestmark = pytest.mark.slow
 SETTINGS = small_settings()
 N = 6
 
-# Dask reports on standard error each worker that it loses, which a test here makes it do
-QUIET = {"distributed.logging.distributed": "error", "distributed.worker.daemon": False}
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with (
-        dask.config.set(QUIET),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-    ):
-        yield cluster.scheduler_address
+    with two_workers() as scheduler_address:
+        yield scheduler_address
 
 
 def test_two_workers_give_the_bytes_of_one_process(address, tmp_path) -> None:
