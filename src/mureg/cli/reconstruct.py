@@ -21,7 +21,7 @@ from mureg.notes import Note, Rank, by_rank
 from mureg.pipeline import StudySettings, reconstruct_at, versions
 from mureg.recon.images import reconstruct_and_say
 from mureg.spect import Acquisition
-from mureg.study import Source, Study
+from mureg.study import Ct, Source, Study
 
 _SECTIONS = ("reconstructor", "physics", "attenuation", "decision")
 """Tables of settings that a reconstruction uses."""
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
             image, notes = reconstruct_and_say(acquisition, None, algorithms.reconstructor, algorithms.physics)
             warnings = by_rank((*acquisition.notes, *notes))
         else:
-            ct_from_spect, transform_sources, transform_notes = _transform(options)
+            ct_from_spect, transform_sources, transform_notes = _transform(options, study)
             sources = (*sources, *transform_sources)
             image, warnings = reconstruct_at(
                 study,
@@ -164,9 +164,12 @@ def _gate(options: Reconstruct) -> Acquisition:
     return gates[options.gate - 1]
 
 
-def _transform(options: Reconstruct) -> tuple[RigidTransform, tuple[Source, ...], tuple[Note, ...]]:
+def _transform(options: Reconstruct, study: Study) -> tuple[RigidTransform, tuple[Source, ...], tuple[Note, ...]]:
     """Where the map belongs: the transform given, with a note on its form, else the scanner position."""
     if options.transform is None:
         return RigidTransform.identity(), (), ()
-    transform = read_transform(options.transform)
+    assert isinstance(study.spect, Acquisition)
+    attenuation = study.attenuation.volume if isinstance(study.attenuation, Ct) else study.attenuation
+    frames = study.spect.frame_of_reference, attenuation.grid.frame_of_reference
+    transform = read_transform(options.transform, frames)
     return transform.ct_from_spect, (transform.source,), (Note(transform.note, Rank.RECORD),)

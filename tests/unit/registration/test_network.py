@@ -126,7 +126,7 @@ def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spec
     )
     assert always.ct_from_spect == blanked.ct_from_spect
     assert "was ablated" in always.warnings[0]
-    assert "blanked, in training too" in always.notes[0]
+    assert "its SPECT input was ablated, in training too" in always.notes[0]
 
 
 class TestContract:
