@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid
+from mureg.geometry.interpolation import Array
 
 
-def rebinned(values: Float[Tensor, "x y z"], grid: Grid, onto: Grid) -> Float[Tensor, "u v w"]:
+def rebinned(values: Float[Array, "x y z"], grid: Grid, onto: Grid) -> Float[Array, "u v w"]:
     """The mean over each voxel of `onto`; what lies beyond `grid` counts as 0. Both run along the patient axes."""
     if not (grid.along_patient_axes and onto.along_patient_axes):
         raise GeometryError("a turned lattice", "lattices along the patient axes", "use Volume.resampled")
-    u, v, w = (_shared(grid, onto, axis).to(values) for axis in range(3))
+    u, v, w = (_shared(grid, onto, axis).astype(values.dtype) for axis in range(3))
     along_z = values @ w.T
     along_y = v @ along_z
-    return (u @ along_y.flatten(1)).view(len(u), len(v), len(w))
+    return np.asarray((u @ along_y.reshape(len(along_y), -1)).reshape(len(u), len(v), len(w)))
 
 
-def _shared(grid: Grid, onto: Grid, axis: int) -> Float[Tensor, "new old"]:
+def _shared(grid: Grid, onto: Grid, axis: int) -> Float[Array, "new old"]:
     """Share of each new voxel's length that each old voxel covers."""
     old, new = (g.affine[axis, 3] + (np.arange(g.shape[axis] + 1) - 0.5) * g.spacing_mm[axis] for g in (grid, onto))
     low = np.maximum(new[:-1, None], old[None, :-1])
     high = np.minimum(new[1:, None], old[None, 1:])
-    return torch.from_numpy(np.clip(high - low, 0.0, None) / onto.spacing_mm[axis])
+    return np.asarray(np.clip(high - low, 0.0, None) / onto.spacing_mm[axis])

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from scipy import ndimage
 
 from mureg.errors import GeometryError
 from mureg.geometry.grid import Grid
+from mureg.geometry.interpolation import Array, interpolate
 from mureg.geometry.picture import as_png, grey_pictures, slice_grids
 from mureg.geometry.rigid import RigidTransform
-
-_SLAB_POINTS = 250_000
-"""Few enough that what is made of them stays in the processor's own memory."""
 
 
 class Quantity(Enum):
@@ -37,67 +34,22 @@ class Quantity(Enum):
         self.unit, self.window_low, self.window_high = unit, window_low, window_high
 
 
-def interpolate(
-    values: Float[Tensor, "*image x y z"],
-    source_from_target: Float[Tensor, "4 4"],
-    shape: tuple[int, int, int],
-    *,
-    nearest: bool = False,
-) -> tuple[Float[Tensor, "*image u v w"], Bool[Tensor, "u v w"]]:
-    """Sample an image, or several on one lattice, once on another lattice.
-
-    Args:
-        values: the source, index order x, y, z.
-        source_from_target: maps target voxel indices to source voxel indices (fractional). The result can be
-            differentiated with respect to it and to `values`.
-        shape: the target lattice.
-        nearest: take the nearest voxel (labels) instead of trilinear weights.
-
-    Returns:
-        The sampled values, 0 outside, and which target voxels lay outside the source. A voxel reaches half a spacing
-        around its centre, so the source ends half a voxel beyond its outermost centres (as in ITK).
-    """
-    device, nx = values.device, shape[0]
-    matrix = source_from_target.to(device=device, dtype=torch.float64)
-    v, w = (torch.arange(n, device=device, dtype=torch.float64) for n in shape[1:])
-    rows_at_once = max(1, _SLAB_POINTS // (shape[1] * shape[2]))
-    sampled, outside = [], []
-    for start in range(0, nx, rows_at_once):
-        u = torch.arange(start, min(start + rows_at_once, nx), device=device, dtype=torch.float64)
-        beyond, normalised = torch.zeros((), device=device, dtype=torch.bool), []
-        for (a, b, c, d), size in zip(matrix[:3], values.shape[-3:], strict=True):
-            index = (u * a)[:, None, None] + (v * b)[:, None] + w * c + d
-            # 1e-6 of a voxel forgives rounding when two lattices share their edge
-            beyond = beyond | (index < -0.5 - 1e-6) | (index > size - 0.5 + 1e-6)
-            normalised.append(((2 * index + 1) / size - 1).to(values.dtype))
-        picked = torch.nn.functional.grid_sample(
-            values.reshape(1, -1, *values.shape[-3:]),
-            torch.stack(normalised[::-1], -1)[None],
-            mode="nearest" if nearest else "bilinear",
-            padding_mode="border",
-            align_corners=False,
-        )[0]
-        sampled.append(picked.masked_fill(beyond, 0.0))
-        outside.append(beyond)
-    return torch.cat(sampled, 1).reshape(*values.shape[:-3], *shape), torch.cat(outside)
-
-
 @dataclass(frozen=True, eq=False)
 class Volume:
     """Voxel values on a grid.
 
     Attributes:
-        values: floating-point tensor [x, y, z] in the unit of `quantity`, finite everywhere.
+        values: floating-point array [x, y, z] in the unit of `quantity`, finite everywhere.
         grid: where the voxels lie.
         quantity: what the values mean.
         outside: voxels about which nothing is known (beyond the scan, padding); their value is a filler, not air.
             None when every voxel is known.
     """
 
-    values: Float[Tensor, "x y z"]
+    values: Float[Array, "x y z"]
     grid: Grid
     quantity: Quantity
-    outside: Bool[Tensor, "x y z"] | None = None
+    outside: Bool[Array, "x y z"] | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.values.shape) != self.grid.shape:
@@ -113,7 +65,7 @@ class Volume:
                 "make the mask on the same grid",
             )
         # a finite sum has only finite terms, and takes a tenth of the time; any other sum needs the full test
-        if not math.isfinite(float(self.values.sum())) and not bool(torch.isfinite(self.values).all()):
+        if not math.isfinite(float(self.values.sum())) and not bool(np.isfinite(self.values).all()):
             raise GeometryError("NaN or infinite voxel values", "finite numbers", "replace or mask them before use")
 
     @classmethod
@@ -125,22 +77,17 @@ class Volume:
         outside: npt.NDArray[np.bool_] | None = None,
     ) -> Volume:
         """A volume with its own float32 copy of an array [x, y, z]."""
-        mask = None if outside is None or not outside.any() else torch.tensor(outside)
-        return cls(torch.tensor(np.asarray(values, dtype=np.float32)), grid, quantity, mask)
-
-    def numpy(self) -> npt.NDArray[Any]:
-        """The values as an array [x, y, z] in main memory."""
-        array: npt.NDArray[Any] = self.values.detach().cpu().numpy()
-        return array
+        mask = None if outside is None or not outside.any() else np.array(outside, dtype=bool)
+        return cls(np.array(values, dtype=np.float32, order="C"), grid, quantity, mask)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """For ``np.asarray(volume)``: the values [x, y, z], read-only where they are not copied."""
-        shared = self.numpy()
+        shared = self.values.view()
         shared.flags.writeable = False
-        moved = self.values.device.type != "cpu" or (dtype is not None and np.dtype(dtype) != shared.dtype)
-        if moved and copy is False:
-            raise ValueError("the values cannot be given without a copy: another type or the memory of a device")
-        return np.array(shared, dtype=dtype) if moved or copy else shared
+        converted = dtype is not None and np.dtype(dtype) != shared.dtype
+        if converted and copy is False:
+            raise ValueError("values of another type cannot be given without a copy")
+        return np.array(shared, dtype=dtype) if converted or copy else shared
 
     @classmethod
     def from_nibabel(cls, image: Any, quantity: Quantity) -> Volume:
@@ -187,7 +134,7 @@ class Volume:
     def __repr__(self) -> str:
         known = self.values if self.outside is None else self.values[~self.outside]
         unit, unknown = self.quantity.unit, 1.0 - self.known_share
-        extent = f"{float(known.min()):.4g} to {float(known.max()):.4g} {unit}" if known.numel() else "nothing known"
+        extent = f"{float(known.min()):.4g} to {float(known.max()):.4g} {unit}" if known.size else "nothing known"
         name = "" if self.quantity.name.lower() == unit.lower() else f"{self.quantity.name} "
         share = f", {100.0 * unknown:.2g} % unknown" if unknown else ""
         return f"Volume({self.grid.size_in_words()}, {name}{extent}{share})"
@@ -196,8 +143,8 @@ class Volume:
         """Three slices through the middle, for notebooks; unknown voxels are black."""
         black, white = self.quantity.window_low, self.quantity.window_high
         sampled = [self.resampled(grid) for grid in slice_grids(self.grid)]
-        planes = [v.values if v.outside is None else v.values.masked_fill(v.outside, black) for v in sampled]
-        pictures = grey_pictures([plane.detach().cpu().numpy() for plane in planes], black, white)
+        planes = [v.values if v.outside is None else np.where(v.outside, black, v.values) for v in sampled]
+        pictures = grey_pictures(planes, black, white)
         picture = base64.b64encode(as_png(pictures)).decode()
         caption = "transverse, coronal and sagittal slice through the middle; the patient's right is on the left"
         return (
@@ -205,19 +152,14 @@ class Volume:
             f"<figcaption>{html.escape(repr(self))}<br>{caption}</figcaption></figure>"
         )
 
-    def with_values(self, values: Float[Tensor, "x y z"], quantity: Quantity | None = None) -> Volume:
+    def with_values(self, values: Float[Array, "x y z"], quantity: Quantity | None = None) -> Volume:
         """The same grid and mask with other values."""
         return replace(self, values=values, quantity=quantity or self.quantity)
-
-    def to(self, device: torch.device | str) -> Volume:
-        """The same volume in the memory of a device."""
-        mask = None if self.outside is None else self.outside.to(device)
-        return replace(self, values=self.values.to(device), outside=mask)
 
     @property
     def known_share(self) -> float:
         """Share of voxels about which something is known, 0 to 1."""
-        return 1.0 if self.outside is None else 1.0 - float(self.outside.float().mean())
+        return 1.0 if self.outside is None else 1.0 - float(self.outside.mean())
 
     def resampled(self, onto: Grid, through: RigidTransform | None = None) -> Volume:
         """Sample this volume on another grid with one trilinear interpolation (nearest for labels).
@@ -232,15 +174,16 @@ class Volume:
             `outside` and hold 0.
         """
         self_from_onto = (through or RigidTransform.identity()).matrix
-        index_matrix = torch.from_numpy(np.linalg.inv(self.grid.affine) @ self_from_onto @ onto.affine)
+        index_matrix = np.linalg.inv(self.grid.affine) @ self_from_onto @ onto.affine
         nearest = self.quantity is Quantity.LABEL
         if self.outside is None:
             values, outside = interpolate(self.values, index_matrix, onto.shape, nearest=nearest)
         else:
-            both = torch.stack((self.values.masked_fill(self.outside, 0.0), self.outside.to(self.values.dtype)))
-            (values, touched), beyond = interpolate(both, index_matrix, onto.shape, nearest=nearest)
+            known = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
+            values, beyond = interpolate(known, index_matrix, onto.shape, nearest=nearest)
+            touched, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
             outside = beyond | (touched > 1e-4)
-            values = values.masked_fill(outside, 0.0)
+            values[outside] = 0.0
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
 
     def coarsened(self, spacing_mm: float) -> Volume:
@@ -259,13 +202,13 @@ class Volume:
         affine[:3, 3] = self.grid.points((np.asarray(factors) - 1) / 2)
         affine[:3, :3] *= factors
         grid = Grid((shape[0], shape[1], shape[2]), affine, self.grid.frame_of_reference)
-        padding = [p for n, f in zip(self.grid.shape[::-1], factors[::-1], strict=True) for p in (0, -n % f)]
 
-        def mean(values: Tensor) -> Tensor:
-            padded = torch.nn.functional.pad(values[None, None], padding, mode="replicate")
-            return torch.nn.functional.avg_pool3d(padded, factors)[0, 0]
+        def mean(values: Array) -> Array:
+            padded = np.pad(values, [(0, -n % f) for n, f in zip(values.shape, factors, strict=True)], mode="edge")
+            blocks = padded.reshape(*(part for n, f in zip(shape, factors, strict=True) for part in (n, f)))
+            return np.asarray(blocks.mean((1, 3, 5)))
 
-        outside = None if self.outside is None else mean(self.outside.to(self.values.dtype)) > 0
+        outside = None if self.outside is None else mean(self.outside.astype(np.float32)) > 0
         return Volume(mean(self.values), grid, self.quantity, outside)
 
     def averaged(self, width_mm: float) -> Volume:
@@ -282,18 +225,19 @@ class Volume:
         window = [max(1, round(width_mm / s)) for s in self.grid.spacing_mm]
         if window == [1, 1, 1]:
             return self
-        padding = [p for n in window[::-1] for p in ((n - 1) // 2, n // 2)]
         affine = self.grid.affine.copy()
         affine[:3, 3] = self.grid.points([(n - 1) / 2 - (n - 1) // 2 for n in window])
         grid = Grid(self.grid.shape, affine, self.grid.frame_of_reference)
 
-        def mean(values: Tensor) -> Tensor:
-            padded = torch.nn.functional.pad(values[None, None], padding, mode="replicate")
-            return torch.nn.functional.avg_pool3d(padded, window, stride=1)[0, 0]
+        def mean(values: Array) -> Array:
+            # the window of an even number of voxels reaches one further up than down, as `grid` says
+            shifts = [-(1 - n % 2) for n in window]
+            return np.asarray(ndimage.uniform_filter(values, window, mode="nearest", origin=shifts))
 
         if self.outside is None:
             return Volume(mean(self.values), grid, self.quantity)
-        known = mean((~self.outside).to(self.values.dtype))
+        known = mean((~self.outside).astype(self.values.dtype))
         outside = known < 0.5 - 1e-4
-        values = mean(self.values.masked_fill(self.outside, 0.0)) / known.clamp_min(1e-6)
-        return Volume(values.masked_fill(outside, 0.0), grid, self.quantity, outside if bool(outside.any()) else None)
+        filled = mean(np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False))
+        values = np.where(outside, 0.0, filled / np.maximum(known, 1e-6)).astype(self.values.dtype, copy=False)
+        return Volume(values, grid, self.quantity, outside if bool(outside.any()) else None)

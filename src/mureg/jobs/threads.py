@@ -1,0 +1,50 @@
+"""Threads within one study: how many, and a plain loop that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from mureg.jobs.cores import usable_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_state: dict[str, int | None] = {"threads": None}
+
+
+def thread_count() -> int:
+    """Threads that one study may use: as set, or the cores that the system lets this process use."""
+    return _state["threads"] or usable_cores()
+
+
+def set_thread_count(threads: int | None) -> None:
+    """Let one study use so many threads from now on; None for as many as there are usable cores."""
+    _state["threads"] = threads
+
+
+@contextmanager
+def threads_set_to(threads: int) -> Iterator[None]:
+    """As `set_thread_count`, while the block lasts."""
+    before = _state["threads"]
+    set_thread_count(threads)
+    try:
+        yield
+    finally:
+        set_thread_count(before)
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The results in the order of the items, whatever the number of threads.
+
+    Pays where `work` spends its time in NumPy or SciPy functions that release the interpreter; each item's result must
+    not depend on another item.
+    """
+    listed = list(items)
+    threads = min(thread_count(), len(listed))
+    if threads <= 1:
+        return [work(item) for item in listed]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, listed))
