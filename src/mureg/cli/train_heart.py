@@ -35,7 +35,7 @@ class TrainHeart:
     The same command continues a run that was stopped. Research use only.
 
     Attributes:
-        output: folder of the run; near-heart.safetensors in it is the result.
+        output: folder of the run; near-heart.onnx in it is the result.
         recipe: near-heart, which made the shipped networks, or a TOML file.
         cohort: folders of stored cohorts; their cases are read, all others are simulated.
         ct_folder: folder of real CTs, for populations that are made from them and are not stored.
