@@ -83,7 +83,7 @@ __all__ = ["RESEARCH_USE_ONLY", "__version__", *_PUBLIC]
 if not TYPE_CHECKING:  # a type checker refuses names that are not public
 
     def __getattr__(name: str) -> Any:
-        """Load a public name when it is first used, so that the command line answers before torch is loaded."""
+        """Load a public name when it is first used, so that the command line answers at once."""
         if name not in _PUBLIC:
             raise AttributeError(f"module 'mureg' has no attribute {name!r}")
         return getattr(import_module(_PUBLIC[name]), name)

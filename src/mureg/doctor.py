@@ -14,17 +14,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from mureg.errors import MuregError
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
-from mureg.jobs.cores import machine_cores, usable_cores
+from mureg.jobs.cores import machine_cores, thread_count, usable_cores
 from mureg.pipeline import examine
 from mureg.registration.network import load_network
 from mureg.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
 
+_WRONG_GPU = "GPU results are wrong: use --device cpu"
 _MOST_MM = 4.0
 """The default leaves 2.0 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
 
@@ -52,15 +51,10 @@ class Check:
         return asdict(self)
 
 
-def checks(device: str) -> Iterator[Check]:
-    """Every check in turn, the quick ones first; none of them raises and none writes anything.
-
-    Args:
-        device: on which the sample study is run.
-    """
+def checks() -> Iterator[Check]:
+    """Every check in turn, the quick ones first; none of them raises and none writes anything."""
     yield from (_guarded(name, check) for name, check in _QUICK.items())
-    yield _guarded("device", lambda: _device(device))
-    yield from _sample_offline(device)
+    yield from _sample_offline()
 
 
 @contextmanager
@@ -118,7 +112,7 @@ def _libraries() -> Check:
 
 
 def _threads() -> Check:
-    allowed, there, used = usable_cores(), machine_cores(), torch.get_num_threads()
+    allowed, there, used = usable_cores(), machine_cores(), thread_count()
     found = f"{used} used of {allowed} allowed, {there} in this machine"
     if used > allowed:
         return Check("threads", "warn", found, f"give --threads {allowed}, or fewer")
@@ -143,20 +137,37 @@ def _weights() -> Check:
     return Check("weights", "ok", f"{len(shipped)} file(s), hashes as on their cards")
 
 
-def _device(device: str) -> Check:
-    if device == "cpu":
-        reason = "not asked for" if torch.cuda.is_available() else "no usable GPU"
-        return Check("device", "ok", f"CPU ({reason}; every command works on it)")
-    values = torch.arange(64.0, device=device).reshape(8, 8)
-    exact = torch.equal((values @ values).cpu(), values.cpu() @ values.cpu())
-    found = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    return Check("device", "ok" if exact else "fail", found, "" if exact else "GPU results are wrong: use --device cpu")
+def _networks() -> Check:
+    """Whether the runtime of the networks loads; the sample study is registered with them."""
+    import onnxruntime
+
+    return Check("networks", "ok", f"onnxruntime {onnxruntime.__version__}, on the CPU")
 
 
-def _sample_offline(device: str) -> Iterator[Check]:
+def _training() -> Check:
+    """PyTorch, which research needs and the clinic does not; where it finds a GPU, one product with a known result."""
+    try:
+        installed = version("torch")
+    except PackageNotFoundError:
+        return Check("training", "ok", 'PyTorch is not installed; only research needs it: pip install "mureg[train]"')
+    try:
+        import torch
+    except (ImportError, OSError) as problem:
+        message = " ".join(str(problem).split())[:120]
+        remedy = 'only research needs it; install it again with pip install "mureg[train]"'
+        return Check("training", "warn", f"PyTorch {installed} cannot be loaded ({message})", remedy)
+    if not torch.cuda.is_available():
+        return Check("training", "ok", f"PyTorch {installed}, on the CPU (no usable GPU)")
+    values = torch.arange(64.0).reshape(8, 8)
+    exact = torch.equal((values.cuda() @ values.cuda()).cpu(), values @ values)
+    found = f"PyTorch {installed}, {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    return Check("training", "ok", found) if exact else Check("training", "warn", found, _WRONG_GPU)
+
+
+def _sample_offline() -> Iterator[Check]:
     """Register the sample study as `mureg register` does, with the network closed: two lines."""
     with closed_network() as attempts:
-        yield _guarded("sample", lambda: _sample(device))
+        yield _guarded("sample", _sample)
     if attempts:
         found = f"{len(attempts)} attempt(s) to open a connection"
         yield Check("offline", "fail", found, "report this: mureg must never use a network")
@@ -164,12 +175,12 @@ def _sample_offline(device: str) -> Iterator[Check]:
         yield Check("offline", "ok", "the sample study was run with the network closed; nothing asked for it")
 
 
-def _sample(device: str) -> Check:
+def _sample() -> Check:
     truth, begun = load_truth(), time.perf_counter()
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
     assert isinstance(study.spect, Acquisition)
     counts = float(study.spect.photopeak_counts.sum())
-    assessment = examine(study, correct=False, seek_axis=False, device=device)
+    assessment = examine(study, correct=False, seek_axis=False)
     error_mm = target_registration_error_mm(
         assessment.registration.ct_from_spect, truth.ct_from_spect, truth.heart_points_mm
     )
@@ -194,4 +205,6 @@ _QUICK: dict[str, Callable[[], Check]] = {
     "threads": _threads,
     "data": _data,
     "weights": _weights,
+    "networks": _networks,
+    "training": _training,
 }

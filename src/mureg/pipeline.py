@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
+import scipy
 
 import mureg
 from mureg.assessment.assess import assess
@@ -39,6 +40,7 @@ Notes = tuple[str, ...]
 _NO_PROJECTIONS = Note(
     "no corrected reconstruction: it needs projections, and a reconstructed SPECT volume was given", Rank.RECORD
 )
+_WHERE_USED = ("SimpleITK", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,6 @@ def prepare(
     *,
     uncorrected: Volume | None = None,
     allow_different_patients: bool = False,
-    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> PreparedStudy:
     """Make what registration and assessment need of a study: uncorrected SPECT, attenuation maps, emission outline.
@@ -76,7 +77,6 @@ def prepare(
         settings: the reconstructor, the attenuation map and the limits are used.
         uncorrected: the projections reconstructed without a map, where that is done already.
         allow_different_patients: let a SPECT and a CT through whose headers name two patients (phantoms).
-        device: where reconstructions run.
         progress: receives the name of each step as it begins.
 
     Raises:
@@ -86,7 +86,7 @@ def prepare(
     identity_notes = require_one_patient(
         study.spect_patient, study.attenuation_patient, allow_different=allow_different_patients
     )
-    acquisition = study.spect.to(device) if isinstance(study.spect, Acquisition) else None
+    acquisition = study.spect if isinstance(study.spect, Acquisition) else None
     begin("uncorrected SPECT")
     image = uncorrected or _uncorrected(study.spect, acquisition, settings.reconstructor)
     begin("attenuation map")
@@ -104,7 +104,6 @@ def examine(
     axis: HandAxis | None = None,
     seek_axis: bool = True,
     allow_different_patients: bool = False,
-    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Assessment:
     """Register the attenuation map of a study to its SPECT, reconstruct, and decide: the one answer to a study.
@@ -116,15 +115,13 @@ def examine(
         axis: long axis of the left ventricle by hand: a point near its middle (mm) and the direction from base to apex,
             LPS+ in SPECT space.
         seek_axis: find the axis if it is not given; without one there are no polar maps.
-        allow_different_patients, device, progress: see `prepare`.
+        allow_different_patients, progress: see `prepare`.
 
     Raises:
         RefusedError: two patients, no counts, a map that is not of a chest, no overlap, or no pose that can be trusted.
     """
     clock = _Clock(progress)
-    prepared = prepare(
-        study, settings, allow_different_patients=allow_different_patients, device=device, progress=clock.begin
-    )
+    prepared = prepare(study, settings, allow_different_patients=allow_different_patients, progress=clock.begin)
     clock.begin("registration")
     registration = settings.registrar.register(prepared)
     notes = prepared.notes if prepared.acquisition is not None or not correct else (*prepared.notes, _NO_PROJECTIONS)
@@ -150,7 +147,6 @@ def examine(
         },
         study.sources,
         clock.seconds,
-        str(device),
         registration.weights_sha256,
     )
     examination = Examination(study, prepared, registration, header, found, tuple(dict.fromkeys(notes)), provenance)
@@ -184,13 +180,13 @@ def reconstruct_at(
     """Reconstruct a study with its map at a pose that is known, under the safety checks and warnings of `examine`.
 
     Args:
-        study: with projections; their device is used.
+        study: with projections.
         ct_from_spect: where the map belongs; identity for the scanner position.
         settings: the registrar is not used.
         allow_different_patients: see `prepare`.
 
     Returns:
-        Activity in main memory, and notes by rank.
+        Activity, and notes by rank.
 
     Raises:
         UsageError: a study without projections.
@@ -198,8 +194,7 @@ def reconstruct_at(
     """
     if not isinstance(study.spect, Acquisition):
         raise UsageError("a reconstructed SPECT volume", "projections", "give the acquisition")
-    device = study.spect.counts.device
-    prepared = prepare(study, settings, allow_different_patients=allow_different_patients, device=device)
+    prepared = prepare(study, settings, allow_different_patients=allow_different_patients)
     refuse_overlap(prepared.uncorrected, prepared.body, ct_from_spect, "at the pose given")
     image, physics_notes = _corrected(prepared, ct_from_spect, settings)
     mu = prepared.maps.on_spect(prepared.uncorrected.grid, ct_from_spect, prepared.outline)
@@ -217,12 +212,14 @@ def _corrected(prepared: PreparedStudy, pose: RigidTransform, settings: StudySet
 
 
 def versions() -> dict[str, str]:
-    """Versions of what takes part in every result."""
+    """Versions of what took part in a result: the libraries that every one needs, and others where they are loaded."""
+    loaded = {name: sys.modules[name] for name in _WHERE_USED if name in sys.modules}
     return {
         "mureg": mureg.__version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
         "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        **{name: str(module.__version__) for name, module in loaded.items()},
     }
 
 

@@ -9,16 +9,14 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg.attenuation.body import emission_outline
 from mureg.attenuation.hu_scale import require_hu_scale
 from mureg.attenuation.hu_to_mu import HuToMu, choose_conversion
 from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
 from mureg.errors import UsageError
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.spect.acquisition import Acquisition
 
@@ -163,11 +161,6 @@ class PreparedStudy:
         """The map of the body without the table."""
         return self.maps.body
 
-    def to(self, device: torch.device | str) -> PreparedStudy:
-        """Copy of the study on a device."""
-        acquisition = None if self.acquisition is None else self.acquisition.to(device)
-        return PreparedStudy(self.uncorrected.to(device), self.maps.to(device), acquisition, self.notes)
-
     @cached_property
     def outline(self) -> Volume:
         """Label of where the emission comes from, on the grid of `uncorrected`."""
@@ -219,7 +212,7 @@ class Truth:
     mu: Volume
     activity: Volume
     lv_wall: Volume
-    scatter: Float[Tensor, "window view row column"]
+    scatter: Float[Array, "window view row column"]
     liver_points_mm: npt.NDArray[np.float64] | None = None
     liver_points_in_ct_mm: npt.NDArray[np.float64] | None = None
 

@@ -59,7 +59,7 @@ def disagreement(ct: sitk.Image, spect: sitk.Image, ct_from_spect: np.ndarray) -
     """
     laid = sitk.Resample(ct, spect, transform_of(ct_from_spect), sitk.sitkLinear, -1000.0, sitk.sitkFloat32)
     mu = np.clip(0.154 * (1 + sitk.GetArrayFromImage(laid).astype(float) / 1000), 0, 0.25)
-    true = tiny_case(0).truth.mu.numpy().transpose(2, 1, 0)
+    true = tiny_case(0).truth.mu.values.transpose(2, 1, 0)
     middle = np.s_[6:-6, 6:-6, 6:-6]
     return float(np.abs(mu - true)[middle].mean())
 
@@ -134,7 +134,7 @@ def test_the_moved_ct_lies_on_the_spect_without_any_transform(source, folder) ->
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_mirrored_map_would_be_noticed(folder, axis) -> None:
-    true = tiny_case(0).truth.mu.numpy().transpose(2, 1, 0)
+    true = tiny_case(0).truth.mu.values.transpose(2, 1, 0)
     written = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "mu.dcm"))) / 100_000
     middle = np.s_[6:-6, 6:-6, 6:-6]
     upright = np.abs(written - true)[middle].mean()

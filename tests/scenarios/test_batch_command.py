@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg.cli import main
+from mureg.jobs.cores import set_thread_count
 from support.dicom_study import study
 
 QUICK = [
@@ -28,7 +28,7 @@ QUICK = [
 @pytest.fixture(autouse=True)
 def threads_as_before():
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

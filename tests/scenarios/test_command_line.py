@@ -23,6 +23,7 @@ from mureg.cli import main as command_line
 from mureg.cli.algorithms import algorithms_from
 from mureg.comparison import target_registration_error_mm
 from mureg.io import read_nifti
+from mureg.jobs.cores import set_thread_count
 from mureg.results import as_json
 from mureg.sample import load_truth, sample_folder
 from support import dicom
@@ -49,7 +50,7 @@ def main(arguments: list[str] | tuple[str, ...]) -> int:
 def threads_as_before():
     """The command line sets thread counts for the process; later tests want theirs back."""
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
@@ -103,7 +104,7 @@ def test_python_gives_the_same_answer(results) -> None:
     ):
         assert json.loads(json.dumps(again[key])) == written[key], key
     image = read_nifti(results / "spect_ac.nii.gz", "spect")
-    np.testing.assert_array_equal(answer.spect_corrected.numpy(), image.numpy())
+    np.testing.assert_array_equal(answer.spect_corrected.values, image.values)
     np.testing.assert_allclose(answer.spect_corrected.grid.affine, image.grid.affine, atol=1e-4)
 
 
@@ -392,8 +393,13 @@ class TestRefusals:
     def test_cuda_where_there_is_none(self, tmp_path, capsys) -> None:
         if torch.cuda.is_available():
             pytest.skip("this machine has a GPU")
-        code, _ = refusal(capsys, "demo", "--device", "cuda", "-o", str(tmp_path / "o"))
+        code, sentence = refusal(capsys, "train", "small", "--device", "cuda", "-o", str(tmp_path / "o"))
         assert code == 2
+        assert "--device cuda on a machine without a usable GPU" in sentence
+
+    def test_the_clinical_verbs_have_no_device(self, tmp_path, capsys) -> None:
+        code, sentence = refusal(capsys, "demo", "--device", "cpu", "-o", str(tmp_path / "o"))
+        assert (code, "no option --device" in sentence) == (2, True)
 
     def test_unknown_verb(self, capsys) -> None:
         assert refusal(capsys, "align")[0] == 2

@@ -88,7 +88,7 @@ def test_a_turned_patient_is_turned_about_the_heart_in_the_stated_sense() -> Non
     straight, turned = (bodies.turned_ct("torso-a", pose).volume for pose in (RigidTransform.identity(), turn))
     images = []
     for volume in (straight, turned):
-        image = sitk.GetImageFromArray(volume.numpy().transpose(2, 1, 0))
+        image = sitk.GetImageFromArray(volume.values.transpose(2, 1, 0))
         image.SetSpacing(volume.grid.spacing_mm)
         image.SetOrigin(volume.grid.affine[:3, 3].tolist())
         images.append(image)

@@ -10,13 +10,13 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg.cli import main as command_line
 from mureg.comparison import target_registration_error_mm
 from mureg.errors import RefusedError
 from mureg.geometry import RigidTransform
 from mureg.io import read_spect, read_study, write_nifti
+from mureg.jobs.cores import set_thread_count
 from mureg.sample import load_truth, sample_folder
 
 SPECT, CT = sample_folder() / "spect.dcm", sample_folder() / "ct"
@@ -27,7 +27,7 @@ QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iteration
 def threads_as_before():
     """The command line sets thread counts for the process; later tests want theirs back."""
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg import doctor as health
 from mureg.cli import main
 from mureg.doctor import Check, closed_network
 from mureg.errors import UnreadableInputError
 from mureg.geometry import RigidTransform
+from mureg.jobs.cores import set_thread_count
 
 
 @pytest.fixture(autouse=True)
 def threads_as_before():
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
@@ -30,13 +32,35 @@ def told(capsys) -> dict[str, dict[str, str]]:
 
 def test_all_is_well_here(capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["doctor", "--json", "--threads", "1", "--device", "cpu"]) == 0
+    assert main(["doctor", "--json", "--threads", "1"]) == 0
     found = told(capsys)
-    assert list(found) == ["installation", "libraries", "threads", "data", "weights", "device", "sample", "offline"]
+    quick = ["installation", "libraries", "threads", "data", "weights", "networks", "training"]
+    assert list(found) == [*quick, "sample", "offline"]
     assert {check["state"] for check in found.values()} == {"ok"}
     assert "numpy" in found["libraries"]["found"]
     assert "hashes as on their cards" in found["weights"]["found"]
+    assert found["networks"]["found"].startswith("onnxruntime ")
+    assert found["training"]["found"].startswith("PyTorch ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pytorch_is_no_part_of_the_clinic(monkeypatch) -> None:
+    """Where it is not installed all is well; where it is and does not load, that is a warning, not a failure."""
+
+    def without(name: str) -> str:
+        if name == "torch":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(health, "version", without)
+        check = health._training()
+    assert (check.state, "not installed" in check.found) == ("ok", True)
+    assert 'pip install "mureg[train]"' in check.found
+    monkeypatch.setitem(sys.modules, "torch", None)  # its import raises ImportError
+    check = health._training()
+    assert (check.state, "cannot be loaded" in check.found) == ("warn", True)
+    assert 'pip install "mureg[train]"' in check.remedy
 
 
 def test_a_default_registrar_that_is_more_than_4_mm_off_fails(monkeypatch) -> None:
@@ -46,7 +70,7 @@ def test_a_default_registrar_that_is_more_than_4_mm_off_fails(monkeypatch) -> No
         shifted = truth.ct_from_spect @ RigidTransform.from_six((0.0, 0.0, off_mm), (0, 0, 0), (0, 0, 0))
         answer = SimpleNamespace(registration=SimpleNamespace(ct_from_spect=shifted))
         monkeypatch.setattr(health, "examine", lambda *_, answer=answer, **__: answer)
-        check = health._sample("cpu")
+        check = health._sample()
         assert check.state == state
         assert f"{off_mm} mm off at the heart" in check.found
 
@@ -57,7 +81,7 @@ def test_what_is_broken_is_said_with_a_remedy(capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(health, "load_truth", no_sample)
     monkeypatch.setattr(health, "requires", lambda _: ["numpy>=999", "no-such-library>=1", 'dask; extra == "cluster"'])
-    assert main(["doctor", "--threads", "1", "--device", "cpu"]) == 3
+    assert main(["doctor", "--threads", "1"]) == 3
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("fail libraries     missing no-such-library; old numpy ") for line in lines)
     assert "fail sample        no sample study in this installation; install it again" in lines
@@ -66,12 +90,12 @@ def test_what_is_broken_is_said_with_a_remedy(capsys, monkeypatch) -> None:
 
 
 def test_use_of_a_network_is_found(monkeypatch) -> None:
-    def talkative(_: str) -> Check:
+    def talkative() -> Check:
         socket.create_connection(("127.0.0.1", 9))
         raise AssertionError("not reached")
 
     monkeypatch.setattr(health, "_sample", talkative)
-    sample, offline = health._sample_offline("cpu")
+    sample, offline = health._sample_offline()
     assert (sample.state, offline.state) == ("fail", "fail")
     assert "attempt(s) to open a connection" in offline.found
 

@@ -101,7 +101,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a word for a number": (("register", *STUDY, "--threads", "two"), "a whole number"),
     "too few numbers": (("register", *STUDY, "--axis", "1", "2"), "--axis with 2 values; expected 6 values"),
     "a word among numbers": (("register", *STUDY, "--axis", *"12345", "x"), "a number"),
-    "no such choice": (("register", *STUDY, "--device", "tpu"), "auto, cpu, cuda"),
+    "no such choice": (("train", "small", "-o", "x", "--device", "tpu"), "auto, cpu, cuda"),
     "a stray word": (("register", *STUDY, "word"), "word"),
     "no such registrar": (("register", *STUDY, "--registrar", "near-hart"), "near-heart"),
     "no such verb": (("regster",), "register"),
@@ -206,7 +206,7 @@ def test_bash_completes_verbs_options_and_values(capsys) -> None:
     assert completed(capsys, ["mureg", "register", "--allow"]) == [
         "--allow-different-patients", "--allow-corrected-spect", "--allow-derived",
     ]  # fmt: skip
-    assert completed(capsys, ["mureg", "register", "--device", "c"]) == ["cpu", "cuda"]
+    assert completed(capsys, ["mureg", "train", "--device", "c"]) == ["cpu", "cuda"]
     assert completed(capsys, ["mureg", "register", "--ct", "x"]) == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from mureg.assessment.move import Move
 from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPose, Perfusion, Provenance
@@ -61,7 +60,7 @@ def drawn_assessment(wall: str = "lateral", corrected: bool = True, **changes) -
 
 def drawn_study() -> Study:
     """A study with facts to state, of nobody."""
-    counts = torch.full((1, 20, 24, 24), 3.0)
+    counts = np.full((1, 20, 24, 24), 3.0, dtype=np.float32)
     window = EnergyWindow(126.5, 154.5, "Tc99m")
     acquisition = Acquisition(counts, (window,), 0, 225.0 - 9.0 * np.arange(20), (6.8, 6.8), seconds_per_view=20.0)
     scan = Volume.from_numpy(np.zeros((8, 8, 8)), Grid.centred((8, 8, 8), (2.5, 2.5, 5.0)), Quantity.HU)

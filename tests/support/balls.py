@@ -139,7 +139,7 @@ def place_of(volume: Volume, near, background: float) -> np.ndarray:
     """Centre of mass (mm) of what exceeds the background within 25 mm of a place."""
     points = volume.grid.points(np.moveaxis(np.indices(volume.grid.shape), 0, -1))
     close = np.linalg.norm(points - near, axis=-1) < 25.0
-    weights = np.clip(volume.numpy() - background, 0, None) * close
+    weights = np.clip(volume.values - background, 0, None) * close
     return (points * weights[..., None]).sum((0, 1, 2)) / max(weights.sum(), 1e-12)
 
 

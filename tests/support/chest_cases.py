@@ -32,7 +32,7 @@ def write_chest_cohort(folder: Path, n: int, first: int = 0) -> Path:
     for k in range(first, first + n):
         case, moved = small_case(small_settings(), k), motion(k)
         mu = mu_volume(CT_GRID, moved)
-        hounsfield = np.where(mu.numpy() < 0.15, (mu.numpy() - 0.15) / 1.5e-4, (mu.numpy() - 0.15) / 1.1e-4)
+        hounsfield = np.where(mu.values < 0.15, (mu.values - 0.15) / 1.5e-4, (mu.values - 0.15) / 1.1e-4)
         ct = Ct(Volume.from_numpy(hounsfield, CT_GRID, Quantity.HU), "GE MEDICAL SYSTEMS", "Infinia", 140.0)
         points = np.random.default_rng(1).normal((38.0, -32.0, 12.0), 20.0, (80, 3))
         truth = replace(

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.io import inspect, read_ct, read_gates, read_mu, read_spect
 from mureg.io.worklist.entry import WorklistEntry, require_name
 from mureg.io.worklist.find import find_pairs
+from mureg.jobs.threads import set_thread_count
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
 from support.mutations import seeds, spoiled
@@ -115,7 +115,7 @@ def fuzz(minutes: float, seed: int, keep: Path, scratch: Path, limits: Limits = 
 
 
 def _batch(seed: int, number: int, size: int, scratch: Path, keep: Path, until: float, limits: Limits) -> None:
-    torch.set_num_threads(1)
+    set_thread_count(1)
     rng = np.random.default_rng([seed, number])
     tally = Tally()
     base = scratch / "seeds"
@@ -197,7 +197,7 @@ def _wrong(result: Any) -> str:
     for value in values:
         volume = value.volume if isinstance(value, Ct) else value
         if isinstance(volume, Volume):
-            if not bool(torch.isfinite(volume.values).all()):
+            if not np.isfinite(volume.values).all():
                 return "a volume with values that are not finite"
             if not np.isfinite(volume.grid.affine).all():
                 return "a grid that is not finite"

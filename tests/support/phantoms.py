@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
@@ -88,13 +89,13 @@ def camera(
     columns: int = 16,
     pixel_mm: tuple[float, float] = (6.8, 6.8),
     centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    counts: torch.Tensor | None = None,
-    dtype: torch.dtype = torch.float64,
+    counts: npt.NDArray[Any] | None = None,
+    dtype: npt.DTypeLike = np.float64,
 ) -> Acquisition:
     """A single-window acquisition, empty unless counts [view, row, column] are given."""
     angles = np.asarray(angles_deg, dtype=np.float64)
     if counts is None:
-        counts = torch.zeros(len(angles), rows, columns, dtype=dtype)
+        counts = np.zeros((len(angles), rows, columns), dtype=dtype)
     return Acquisition(counts[None], (PHOTOPEAK,), 0, angles, pixel_mm, centre_mm)
 
 
@@ -104,7 +105,7 @@ def orbit(n_views: int, arc_deg: float, start_deg: float = 135.0, clockwise: boo
     return (start_deg - steps if clockwise else start_deg + steps) % 360.0
 
 
-def measured(activity: torch.Tensor, acquisition: Acquisition, mu: Volume | None = None) -> Acquisition:
+def measured(activity: npt.NDArray[Any], acquisition: Acquisition, mu: Volume | None = None) -> Acquisition:
     """The noise-free acquisition of an activity on `acquisition.grid()`."""
     counts = SystemModel(acquisition, acquisition.grid(), mu).project(activity)
     return camera(

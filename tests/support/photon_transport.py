@@ -98,7 +98,7 @@ def main() -> None:
     from support.second_camera.lidc import chest
 
     patient, chance = chest(Path(sys.argv[1])).patient, np.random.default_rng(7)
-    mu, activity = (volume.numpy().astype(float) for volume in (patient.mu, patient.activity))
+    mu, activity = (volume.values.astype(float) for volume in (patient.mu, patient.activity))
     padded = np.pad(mu, 1) * 1.0
     # 1.2 times the largest attenuation leaves room for slower photons
     padded[0, 0, 0] = 1.2 * mu.max()

@@ -8,7 +8,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mureg.attenuation.body import in_patient_order
 from mureg.geometry import Grid, Quantity, Volume
@@ -17,11 +16,11 @@ from mureg.geometry import Grid, Quantity, Volume
 def read_ct(path: Path, quantity: Quantity = Quantity.HU) -> Volume:
     image = nib.load(path)
     grid = Grid(image.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine)
-    return in_patient_order(Volume(torch.from_numpy(np.asarray(image.dataobj, dtype=np.float32)), grid, quantity))
+    return in_patient_order(Volume.from_numpy(np.asarray(image.dataobj), grid, quantity))
 
 
 def read_labels(path: Path) -> npt.NDArray[np.int16]:
-    return read_ct(path, Quantity.LABEL).numpy().astype(np.int16)
+    return read_ct(path, Quantity.LABEL).values.astype(np.int16)
 
 
 def label_names(path: Path) -> dict[int, str]:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import case_name
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.jobs.threads import thread_count
 from mureg.spect import Acquisition, EnergyWindow
 from mureg.study import Case, Ct, Source, Study, Truth
 
@@ -28,7 +28,7 @@ def small_case(settings: CohortSettings, index: int, ct_folder: Path | None = No
     centre_mm = (3.0, -2.0, 11.0)
     counts = chance.poisson(40.0, (2, N_VIEWS, N, N)).astype(np.float32)
     acquisition = Acquisition(
-        torch.from_numpy(counts),
+        counts,
         (EnergyWindow(126.5, 154.5, "Tc99m"), EnergyWindow(114.0, 126.0, "scatter")),
         0,
         (225.0 - 15.0 * np.arange(N_VIEWS)) % 360.0,
@@ -57,20 +57,20 @@ def small_case(settings: CohortSettings, index: int, ct_folder: Path | None = No
     )
     ct_from_spect = RigidTransform.from_six(chance.uniform(-20, 20, 3), chance.uniform(-5, 5, 3), centre_mm)
     points = chance.normal(0.0, 30.0, (25, 3))
-    images = (Volume(torch.from_numpy(chance.random(grid.shape)).float() * size, grid, q) for size, q in _TRUE)
+    images = (Volume.from_numpy(chance.random(grid.shape).astype(np.float32) * np.float32(size), grid, q) for size, q in _TRUE)
     truth = Truth(
         ct_from_spect,
         centre_mm,
         points,
         ct_from_spect.apply(points) + chance.normal(0.0, 1.0, (25, 3)),
         *images,
-        torch.from_numpy(chance.random(counts.shape)).float() * 30.0,
+        chance.random(counts.shape).astype(np.float32) * 30.0,
     )
     sources = (Source("ct", 3, "ab" * 32),)
     return Case(
         case_name(settings, index),
         Study(acquisition, ct, f"patient-{index // 2:04d}", sources, ("of the study",)),
-        Volume(torch.from_numpy(chance.random(grid.shape)).float(), grid, Quantity.ACTIVITY),
+        Volume.from_numpy(chance.random(grid.shape), grid, Quantity.ACTIVITY),
         truth,
         {
             "shift_mm": float(chance.normal()),
@@ -119,7 +119,7 @@ def case_that_kills_once(settings: CohortSettings, index: int, ct_folder: Path |
 
 def one_thread_case(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Case:
     """`small_case` that insists on one thread."""
-    assert torch.get_num_threads() == 1
+    assert thread_count() == 1
     assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
     return small_case(settings, index)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from mureg.errors import GeometryError
+from mureg.jobs.cores import thread_count
 from mureg.jobs.tasks import shared_out
 
 
@@ -26,6 +27,11 @@ def threads(_number: int) -> tuple[int, int, str, bool]:
     leaves = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     itk = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     return torch.get_num_threads(), itk, os.environ["OMP_NUM_THREADS"], leaves
+
+
+def threads_of_a_study(_number: int) -> int:
+    """How many threads a study may use in this process."""
+    return thread_count()
 
 
 def refused(number: int) -> int:

@@ -59,7 +59,7 @@ def load(path: Path) -> Small:
 
 
 def store(case: StoredCase, path: Path) -> None:
-    spect, whole = case.uncorrected.numpy()[MIDDLE], case.uncorrected.grid
+    spect, whole = case.uncorrected.values[MIDDLE], case.uncorrected.grid
     affine = whole.affine.copy()
     affine[:3, 3] = whole.points([part.start for part in MIDDLE])
     body = attenuation_maps(case.ct, whole)[0].body.coarsened(min(whole.spacing_mm))
@@ -67,8 +67,8 @@ def store(case: StoredCase, path: Path) -> None:
         "spect": np.rint(SPECT_LEVELS * np.sqrt(np.clip(spect, 0, None) / spect.max())).astype(np.uint8),
         "spect_most": spect.max(),
         "spect_affine": affine,
-        "body": np.rint(BODY_LEVELS * body.numpy() / body.numpy().max()).astype(np.uint8),
-        "body_most": body.numpy().max(),
+        "body": np.rint(BODY_LEVELS * body.values / body.values.max()).astype(np.uint8),
+        "body_most": body.values.max(),
         "body_affine": body.grid.affine,
         "ct_from_spect": case.ct_from_spect.matrix,
         "heart_mm": case.array("truth.heart_points_mm")[::8],

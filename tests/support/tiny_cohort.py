@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mureg.attenuation.hu_to_mu import mu_map
 from mureg.cohort.store.cohort import CASES, write_case
@@ -25,26 +24,26 @@ MOTIONS = (((14.0, -9.0, 11.0), (3.0, -2.0, 4.0)), ((-10.0, 6.0, 8.0), (-2.0, 3.
 @cache
 def tiny_case(index: int) -> Case:
     """Cases 0 and 1 are of one patient, 2 and 3 of another, and so on."""
-    acquisition = camera(orbit(N_VIEWS, 360.0), N, N, (PIXEL_MM, PIXEL_MM), dtype=torch.float32)
+    acquisition = camera(orbit(N_VIEWS, 360.0), N, N, (PIXEL_MM, PIXEL_MM), dtype=np.float32)
     grid = acquisition.grid()
     activity, mu = (
         Volume.from_numpy(values, grid, q)
         for values, q in zip(chest(voxel_points(grid), 14.0), (Quantity.ACTIVITY, Quantity.MU_PER_CM), strict=True)
     )
     counts = measured(activity.values, acquisition, mu).counts
-    counts = torch.poisson(counts * (2e6 / counts.sum()), generator=torch.Generator().manual_seed(index)).float()
+    counts = np.random.default_rng(index).poisson(counts * (2e6 / counts.sum())).astype(np.float32)
     windows = (EnergyWindow(126.5, 154.5, "photopeak"), EnergyWindow(114.0, 126.0, "scatter"))
     spect = Acquisition(
-        torch.cat([counts, torch.zeros_like(counts)]), windows, 0, acquisition.angles_deg, (PIXEL_MM, PIXEL_MM),
+        np.concatenate([counts, np.zeros_like(counts)]), windows, 0, acquisition.angles_deg, (PIXEL_MM, PIXEL_MM),
         (0.0, 0.0, 0.0), np.full(N_VIEWS, 240.0), seconds_per_view=20.0, collimator="LEHR", nuclide="Tc-99m",
         patient_position="HFS", manufacturer="SIEMENS",
     )  # fmt: skip
     pose = RigidTransform.from_six(*MOTIONS[index % len(MOTIONS)], grid.centre_mm)
     heart = np.random.default_rng(7).normal((38.0, -32.0, 12.0), 18.0, (60, 3))
-    wall = (activity.numpy() > 0.6).astype(np.float32)
+    wall = (activity.values > 0.6).astype(np.float32)
     truth = Truth(
         pose, grid.centre_mm, heart, pose.apply(heart), mu, activity, Volume.from_numpy(wall, grid, Quantity.ACTIVITY),
-        torch.zeros(2, N_VIEWS, N, N),
+        np.zeros((2, N_VIEWS, N, N), dtype=np.float32),
     )  # fmt: skip
     study = Study(spect, _ct(pose), f"patient-{index // 2}")
     uncorrected = reconstruct(spect, None, Osem(iterations=2, subsets=4), WITHOUT)
@@ -64,6 +63,6 @@ def _ct(ct_from_spect: RigidTransform) -> Ct:
     mu = chest(ct_from_spect.inverse().apply(voxel_points(grid)), 8.0)[1]
     tried = np.array([-1000.0, 0.0, 1500.0], dtype=np.float32).reshape(3, 1, 1)
     ct = Ct(Volume.from_numpy(tried, Grid.centred((3, 1, 1), (1, 1, 1)), Quantity.HU), "SIEMENS", "Symbia", 130.0)
-    known = mu_map(ct.volume, ct.conversion()[0]).numpy().ravel()
+    known = mu_map(ct.volume, ct.conversion()[0]).values.ravel()
     hounsfield = np.interp(mu, known, tried.ravel())
     return Ct(Volume.from_numpy(hounsfield.round(), grid, Quantity.HU), "SIEMENS", "Symbia", 130.0)

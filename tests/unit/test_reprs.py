@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from mureg import Acquisition, Ct, Grid, PreparedStudy, Quantity, Registration, RigidTransform, Study, Volume
 from mureg.assessment.result import Confidence
@@ -18,7 +17,7 @@ POSE = RigidTransform.from_six((9.0, -7.0, 10.0), (1.5, -2.0, 3.0), (5.0, -10.0,
 
 def acquisition() -> Acquisition:
     windows = (EnergyWindow(126.5, 154.5), EnergyWindow(114.0, 126.0))
-    counts = torch.full((2, 60, 4, 5), 2.0)
+    counts = np.full((2, 60, 4, 5), 2.0)
     return Acquisition(counts, windows, 0, np.arange(60) * 3.0, (6.8, 6.4), nuclide="Tc-99m")
 
 

@@ -59,7 +59,7 @@ def test_the_heart_is_soft_tissue_and_blood_in_the_ct() -> None:
 
     def soft_share(points_mm: np.ndarray) -> float:
         i, j, k = np.round(ct.grid.indices(points_mm)).astype(int).T
-        return float((ct.numpy()[i, j, k] > 0.0).mean())
+        return float((ct.values[i, j, k] > 0.0).mean())
 
     assert soft_share(truth.heart_points_in_ct_mm) > 0.9
     assert soft_share(truth.heart_points_mm) < soft_share(truth.heart_points_in_ct_mm) - 0.1
@@ -82,7 +82,7 @@ def test_the_table_runs_along_the_scanner_though_the_patient_is_turned() -> None
     """Were it turned with the patient, its lower edge would rise by 5 mm from the first slice to the last."""
     truth, ct = load_truth(), read_ct(sample_folder() / "ct")[0].volume
     _, step_mm, slice_mm = ct.grid.spacing_mm
-    hu = ct.numpy()
+    hu = ct.values
     middle, n_slices = hu.shape[0] // 2, hu.shape[2]
     turned_mm = abs(truth.ct_from_spect.matrix[1, 2]) * n_slices * slice_mm
     assert turned_mm > 1.5 * step_mm, "the turn would be seen"

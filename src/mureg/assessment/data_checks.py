@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float
-from torch import Tensor
 
 from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
@@ -14,7 +13,7 @@ from mureg.assessment.result import HeartPlace, MapAtPose
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RefusedError
-from mureg.geometry import Volume
+from mureg.geometry import Array, Volume
 from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
@@ -98,9 +97,9 @@ def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Threshol
     )
 
 
-def _outside_percent(values: Float[Tensor, "x y z"], outside: Bool[Tensor, "x y z"]) -> float:
+def _outside_percent(values: Float[Array, "x y z"], outside: Bool[Array, "x y z"]) -> float:
     """Share of a sum that lies outside what the CT covers."""
-    return 100.0 * float(values[outside].sum() / values.sum().clamp_min(1e-30))
+    return 100.0 * float(values[outside].sum()) / max(float(values.sum()), 1e-30)
 
 
 def _heart_slices(mu: Volume, heart_mm: Triple) -> slice:

@@ -29,7 +29,7 @@ def myocardium(spect: Volume, ventricle: LeftVentricle) -> npt.NDArray[np.bool_]
     along_mm = (places - np.asarray(ventricle.centre_mm)) @ np.asarray(ventricle.apex_direction)
     candidates: npt.NDArray[np.bool_] = near_mm <= ventricle.wall_mm / 2 + _BESIDE_MM
     candidates &= along_mm >= -ventricle.length_mm / 2
-    values = spect.numpy()
+    values = spect.values
     if not candidates.any():
         return candidates
     level = _UPTAKE * float(np.quantile(values[candidates], 0.95))
@@ -50,7 +50,7 @@ def mismatch_percent(wall: npt.NDArray[np.bool_], mu: Volume) -> float | None:
     Returns:
         None where the map covers too little of the myocardium to tell.
     """
-    known = wall if mu.outside is None else wall & ~mu.outside.numpy()
+    known = wall if mu.outside is None else wall & ~mu.outside
     if known.sum() < _FEWEST_VOXELS or known.sum() < 0.5 * wall.sum():
         return None
-    return float(100.0 * (mu.numpy()[known] < _LUNG_BELOW_PER_CM).mean())
+    return float(100.0 * (mu.values[known] < _LUNG_BELOW_PER_CM).mean())

@@ -69,7 +69,7 @@ class ProjectionEvidence:
 def projection_evidence(
     acquisition: Acquisition, maps: AttenuationMaps, outline: Volume, ct_from_spect: RigidTransform, heart_mm: Triple
 ) -> ProjectionEvidence:
-    """Compare the alternatives; in main memory.
+    """Compare the alternatives.
 
     Args:
         acquisition: the projections.
@@ -78,7 +78,6 @@ def projection_evidence(
         ct_from_spect: the pose found.
         heart_mm: centre of the heart in SPECT space.
     """
-    acquisition = acquisition.to("cpu")
     coarse = rebinned(acquisition, max(1, round(_PIXEL_MM / acquisition.pixel_mm[0])), 1)
     body = AttenuationMaps(maps.body, None, maps.settings)
     stretched = {factor: _stretched(body, ct_from_spect, heart_mm, factor) for factor in _STRETCHES}
@@ -163,14 +162,14 @@ def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
     subsets = ordered_subsets(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
     blocks = [system.block(views, counts) for views in subsets]
-    measured = [(counts[views] * seen).contiguous() for views in subsets]
+    measured = [counts[views] * seen for views in subsets]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
-    activity = start_image(acquisition, system.grid).values.clone()
+    activity = start_image(acquisition, system.grid).values.copy()
     floor = expectation_floor(counts)
     for _ in range(_PASSES):
         update_by_subsets(activity, blocks, measured, weights, None, floor)
-    expected = [block.project(activity).clamp_min(floor) for block in blocks]
-    return sum(float((y * e.log() - e).double().sum()) for y, e in zip(measured, expected, strict=True))
+    expected = [np.maximum(block.project(activity), floor) for block in blocks]
+    return sum(float((y * np.log(e) - e).sum(dtype=np.float64)) for y, e in zip(measured, expected, strict=True))
 
 
 def _stretched(
@@ -183,7 +182,7 @@ def _stretched(
 
 def _mirrored(maps: AttenuationMaps) -> AttenuationMaps:
     """The body with left and right exchanged about the middle of what attenuates."""
-    values = maps.body.numpy()
+    values = maps.body.values
     inside = np.argwhere(values > _WATER_PER_CM / 2)
     middle_mm = float(maps.body.grid.points(inside)[:, 0].mean()) if len(inside) else maps.body.grid.centre_mm[0]
     return _scaled(maps, 0, -1.0, middle_mm)

@@ -32,7 +32,6 @@ class Provenance:
     settings: dict[str, Settings]
     sources: tuple[Source, ...]
     seconds: dict[str, float]
-    device: str
     weights_sha256: str = ""
 
 

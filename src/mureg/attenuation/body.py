@@ -7,12 +7,12 @@ from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from mureg.errors import UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
+from mureg.geometry.blocks import block_means
 from mureg.geometry.morphology import Mask, dilated, eroded, in_slices, within
 
 Array = npt.NDArray[np.float32]
@@ -56,9 +56,10 @@ def separate_table(volume: Volume, body: Mask | None = None) -> tuple[Volume, Vo
         volume: with the patient lying on any side.
         body: the mask of `find_body`, where it is known already.
     """
-    mask = torch.from_numpy(find_body(volume) if body is None else body).to(volume.values.device)
-    air = volume.values.new_tensor(_NOTHING[volume.quantity])
-    return volume.with_values(volume.values.where(mask, air)), volume.with_values(air.where(mask, volume.values))
+    mask = find_body(volume) if body is None else body
+    air = volume.values.dtype.type(_NOTHING[volume.quantity])
+    inside, beyond = np.where(mask, volume.values, air), np.where(mask, air, volume.values)
+    return volume.with_values(inside), volume.with_values(beyond)
 
 
 def find_body(volume: Volume) -> Mask:
@@ -149,7 +150,7 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
     known = np.ones((nx + 2, ny + 2, nz), dtype=np.bool_)
     known[[0, -1]] = known[:, [0, -1]] = False
     if volume.outside is not None:
-        known[1:-1, 1:-1] &= ~volume.outside.cpu().numpy()
+        known[1:-1, 1:-1] &= ~volume.outside
     x, y = (np.arange(nx) - (nx - 1) / 2) * dx, (np.arange(ny) - (ny - 1) / 2) * dy
     beyond = np.hypot(x[:, None], y[None, :]) > min(nx * dx, ny * dy) / 2
     within_circle = body[ndimage.binary_erosion(beyond, iterations=reach, border_value=1)].mean() < 1e-3
@@ -180,7 +181,7 @@ def emission_outline(spect: Volume) -> Volume:
         A label volume on the grid of `spect`: 1 inside, 0 outside.
     """
     spacing = np.asarray(spect.grid.spacing_mm)
-    image = ndimage.gaussian_filter(np.maximum(spect.numpy().astype(np.float64), 0.0), 15.0 / 2.355 / spacing)
+    image = ndimage.gaussian_filter(np.maximum(spect.values.astype(np.float64), 0.0), 15.0 / 2.355 / spacing)
     inside = np.zeros(spect.grid.shape, dtype=np.bool_)
     if image.max() > 0.0:
         inside = image > 0.04 * np.percentile(image[image > 1e-4 * image.max()], 98)
@@ -221,25 +222,26 @@ def in_patient_order(volume: Volume) -> Volume:
         affine[:3, 3] += affine[:3, row] * (shape[row] - 1)
         affine[:3, row] *= -1.0
     grid = Grid((shape[0], shape[1], shape[2]), affine, volume.grid.frame_of_reference)
-    mask = None if volume.outside is None else volume.outside.permute(order).flip(backwards).contiguous()
-    return Volume(volume.values.permute(order).flip(backwards).contiguous(), grid, volume.quantity, mask)
+    values, mask = (
+        None if array is None else np.ascontiguousarray(np.flip(array.transpose(order), tuple(backwards)))
+        for array in (volume.values, volume.outside)
+    )
+    assert values is not None
+    return Volume(values, grid, volume.quantity, mask)
 
 
 def known_values(volume: Volume) -> Array:
     """The values as an array, with air where nothing is known."""
-    values: Array = volume.numpy()
+    values: Array = volume.values
     if volume.outside is None:
         return values
-    return np.where(volume.outside.cpu().numpy(), np.float32(_NOTHING[volume.quantity]), values)
+    return np.where(volume.outside, np.float32(_NOTHING[volume.quantity]), values)
 
 
 def shrunk(values: Array, grid: Grid, spacing_mm: float) -> tuple[tuple[int, int, int], Array]:
     """Means over whole blocks of at most `spacing_mm`, and how many voxels a block has along each axis."""
     fx, fy, fz = (max(1, int(spacing_mm / s + 1e-6)) for s in grid.spacing_mm)
-    tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
-    padding = [p for n, f in zip(values.shape[::-1], (fz, fy, fx), strict=True) for p in (0, -n % f)]
-    blocks = torch.nn.functional.avg_pool3d(torch.nn.functional.pad(tensor, padding, mode="replicate"), (fx, fy, fz))
-    return (fx, fy, fz), blocks[0, 0].numpy()
+    return (fx, fy, fz), block_means(values, (fx, fy, fz))
 
 
 def repeated(mask: Mask, factors: tuple[int, int, int], shape: tuple[int, ...]) -> Mask:

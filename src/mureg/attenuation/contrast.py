@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import ndimage
 
 from mureg.attenuation.body import Array, convex_hull, find_body, known_values, opened, repeated, shrunk
@@ -54,10 +53,10 @@ def without_contrast_and_metal(ct: Volume, body: Mask | None = None) -> tuple[Vo
     """
     body = find_body(ct) if body is None else body
     contrast = find_contrast(ct, body)
-    values = ct.values.masked_fill(torch.from_numpy(contrast).to(ct.values.device), SOFT_TISSUE_HU)
+    values = np.where(contrast, ct.values.dtype.type(SOFT_TISSUE_HU), ct.values)
     voxel_ml = ct.grid.voxel_volume_mm3 / 1000.0
     metal_ml = float((values > METAL_HU).sum()) * voxel_ml
-    return ct.with_values(values.clamp_max(METAL_HU)), Clipped(float(contrast.sum()) * voxel_ml, metal_ml)
+    return ct.with_values(np.minimum(values, METAL_HU)), Clipped(float(contrast.sum()) * voxel_ml, metal_ml)
 
 
 def find_contrast(ct: Volume, body: Mask) -> Mask:

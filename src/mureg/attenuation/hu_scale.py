@@ -87,8 +87,8 @@ def hu_scale(volume: Volume) -> HuScale:
 
     Raises `UnitsError` where no voxel is known.
     """
-    values = volume.numpy()
-    known = values[~volume.outside.cpu().numpy()] if volume.outside is not None else values.ravel()
+    values = volume.values
+    known = values[~volume.outside] if volume.outside is not None else values.ravel()
     known = known[:: max(1, known.size // _SAMPLES)]
     known = known[(known >= _LOWEST) & (known <= _HIGHEST)]
     if not known.size:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from mureg.errors import UnitsError
 from mureg.geometry import Quantity, Volume
 
@@ -87,5 +89,7 @@ def mu_map(ct: Volume, conversion: HuToMu) -> Volume:
     """
     if ct.quantity is not Quantity.HU:
         raise UnitsError(f"a volume in {ct.quantity.unit}", "a CT in HU", "pass the CT itself, or use the map as it is")
-    slope = ct.values.new_tensor(conversion.below).where(ct.values < 0, ct.values.new_tensor(conversion.above))
-    return ct.with_values((MU_WATER_PER_CM + slope * ct.values).clamp_min(0.0), Quantity.MU_PER_CM)
+    below, above = (ct.values.dtype.type(slope) for slope in (conversion.below, conversion.above))
+    mu = ct.values * np.where(ct.values < 0, below, above)
+    mu += MU_WATER_PER_CM
+    return ct.with_values(np.maximum(mu, 0.0, out=mu), Quantity.MU_PER_CM)

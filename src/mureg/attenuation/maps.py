@@ -8,21 +8,20 @@ from dataclasses import field
 from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from mureg.attenuation.body import find_body, find_truncation, in_patient_order, separate_table
 from mureg.attenuation.contrast import Clipped, without_contrast_and_metal
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, HuToMu, mu_map
 from mureg.errors import GeometryError, UnitsError, UsageError
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
 
 _ABSORBS_PER_CM = 0.01
 _OFTEN_KNOWN = 0.25
+_NOTHING = np.float32(0.0)
 _SAID_TRUNCATION, _SAID_ML = 0.01, 1.0
 _SERIOUS_TRUNCATION = 0.25
 """Share of the body's outline along the edge of the CT above which the study has to be checked: a quarter. The sample
@@ -92,7 +91,7 @@ class AttenuationMap:
             attenuation = mu_map(attenuation, conversion.to_air() if self.below_water == "to-air" else conversion)
         body, table = separate_table(attenuation, mask)
         return AttenuationMaps(
-            body if self.body == "keep" else body.with_values(torch.zeros_like(body.values)),
+            body if self.body == "keep" else body.with_values(np.zeros_like(body.values)),
             table if self.table == "keep" else None,
             self,
             tuple(notes),
@@ -126,11 +125,6 @@ class AttenuationMaps:
         table = None if self.table is None else self.table.coarsened(spacing_mm)
         return AttenuationMaps(self.body.coarsened(spacing_mm), table, self.settings, self.notes)
 
-    def to(self, device: torch.device | str) -> AttenuationMaps:
-        """The same maps in the memory of a device."""
-        table = None if self.table is None else self.table.to(device)
-        return AttenuationMaps(self.body.to(device), table, self.settings, self.notes)
-
     def attenuation_grid(self, emission: Grid, ct_from_spect: RigidTransform | None = None) -> Grid:
         """The emission grid, widened in x and y to hold all that absorbs; see `attenuation_grid`."""
         through = ct_from_spect or RigidTransform.identity()
@@ -161,17 +155,17 @@ class AttenuationMaps:
         at_points = sharp.resampled(onto=grid, through=ct_from_spect)
         unknown, values = at_points.outside, _averages(smooth.resampled(grid, ct_from_spect), at_points)
         if unknown is not None:
-            values = values.masked_fill(unknown, 0.0)
+            values = np.where(unknown, _NOTHING, values)
         if unknown is not None and self.settings.body == "keep" and self.settings.beyond != "none":
             filled, still_unknown = values, unknown
             if self.settings.beyond == "slices":
                 longer = self._longer("body", smooth, grid, ct_from_spect).resampled(grid, ct_from_spect)
                 filled = longer.values
-                still_unknown = torch.zeros_like(unknown) if longer.outside is None else longer.outside
+                still_unknown = np.zeros_like(unknown) if longer.outside is None else longer.outside
             if outline is not None:
                 radiates = outline.resampled(onto=grid).values > 0.5
-                filled = filled.masked_fill(still_unknown & radiates, MU_WATER_PER_CM)
-            values = values.where(~unknown, filled)
+                filled = np.where(still_unknown & radiates, np.float32(MU_WATER_PER_CM), filled)
+            values = np.where(unknown, filled, values)
         if self.table is not None:
             values = values + self._table_on(grid, self.table, voxel_mm).values
         return Volume(values, grid, Quantity.MU_PER_CM, unknown)
@@ -225,7 +219,7 @@ def extended_share(mu: Volume) -> float:
     """Of all that absorbs in a map made by `on_spect`, the share that the CT did not cover, 0 to 1."""
     if mu.outside is None:
         return 0.0
-    return float(mu.values[mu.outside].sum() / mu.values.sum().clamp_min(1e-12))
+    return float(mu.values[mu.outside].sum()) / max(float(mu.values.sum()), 1e-12)
 
 
 def _widened(emission: Grid, corners_mm: Float[np.ndarray, "corner 3"]) -> Grid:
@@ -249,16 +243,15 @@ def _reach_mm(mu: Volume) -> Float[np.ndarray, "corner 3"]:
         return np.empty((0, 3))
     ends = []
     for axis in range(3):
-        others = [a for a in range(3) if a != axis]
-        inside = torch.nonzero(absorbs.any(others[1]).any(others[0])).flatten()
+        inside = np.flatnonzero(absorbs.any(tuple(a for a in range(3) if a != axis)))
         ends.append((float(inside[0]) - 0.5, float(inside[-1]) + 0.5))
     corners: Float[np.ndarray, "corner 3"] = mu.grid.points(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
     return corners
 
 
-def _averages(smooth: Volume, sharp: Volume) -> Float[Tensor, "x y z"]:
+def _averages(smooth: Volume, sharp: Volume) -> Float[Array, "x y z"]:
     """The averaged map on a grid; at its rim, half a voxel narrower than the scan, the map as it was."""
-    return smooth.values if smooth.outside is None else smooth.values.where(~smooth.outside, sharp.values)
+    return smooth.values if smooth.outside is None else np.where(smooth.outside, sharp.values, smooth.values)
 
 
 def with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
@@ -282,24 +275,25 @@ def with_more_slices(mu: Volume, before: int, after: int) -> Volume:
     affine = mu.grid.affine.copy()
     affine[:3, 3] = mu.grid.points((0, 0, -before))
     grid = Grid((*mu.grid.shape[:2], n_slices + before + after), affine, mu.grid.frame_of_reference)
-    wanted = torch.arange(-before, n_slices + after, device=mu.values.device)
+    wanted = np.arange(-before, n_slices + after)
     if mu.outside is None:
-        return Volume(mu.values[:, :, wanted.clamp(0, n_slices - 1)], grid, mu.quantity)
+        return Volume(mu.values.take(wanted.clip(0, n_slices - 1), 2), grid, mu.quantity)
     source, known = _nearest_known(~mu.outside, wanted)
     unknown = ~known
-    values = mu.values.gather(2, source).masked_fill(unknown, 0.0)
+    values = np.where(unknown, _NOTHING, np.take_along_axis(mu.values, source, 2))
     return Volume(values, grid, mu.quantity, unknown if bool(unknown.any()) else None)
 
 
-def _nearest_known(known: Bool[Tensor, "x y z"], wanted: Tensor) -> tuple[Tensor, Bool[Tensor, "x y wide"]]:
+def _nearest_known(
+    known: Bool[Array, "x y z"], wanted: Int[Array, " wide"]
+) -> tuple[Int[Array, "x y wide"], Bool[Array, "x y wide"]]:
     """For each wanted slice the slice to take it from in each column, and whether that voxel is known."""
     n_slices = known.shape[2]
-    as_numbers = known.to(torch.uint8)
-    first = as_numbers.argmax(2, keepdim=True)
-    last = n_slices - 1 - as_numbers.flip(2).argmax(2, keepdim=True)
-    source = torch.clamp(wanted, first, last)
-    often = known.sum(2, keepdim=True) >= _OFTEN_KNOWN * n_slices
-    return source, known.gather(2, source) & often
+    first = known.argmax(2, keepdims=True)
+    last = n_slices - 1 - known[:, :, ::-1].argmax(2, keepdims=True)
+    source = np.clip(wanted, first, last)
+    often = known.sum(2, keepdims=True) >= _OFTEN_KNOWN * n_slices
+    return source, np.take_along_axis(known, source, 2) & often
 
 
 def _clipping_notes(clipped: Clipped) -> list[str]:

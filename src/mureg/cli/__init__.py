@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.cli import logs
-from mureg.errors import MuregError, RefusedError
+from mureg.errors import MuregError, RefusedError, UsageError
 from mureg.files.temporary import own_temporary_folder
 
 VERBS = {
@@ -29,7 +30,7 @@ VERBS = {
     "evaluate": "compare registrars on virtual patients: errors, images, tables, figures",
     "train": "train a registration network on a cohort or a list of pairs",
     "finetune": "continue training weights on your own patients",
-    "doctor": "check the installation: libraries, device, weights, sample study",
+    "doctor": "check the installation: libraries, networks, sample study",
     "export": "write a virtual patient as DICOM",
 }
 
@@ -39,6 +40,9 @@ _SHOW_FAULTS = "MUREG_TRACEBACK"
 _stopped_by: list[int] = []
 
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
+
+_NEED_TORCH = ("simulate", "evaluate", "train", "finetune", "export")
+"""Verbs of research. Their options can be shown without PyTorch; their work cannot be done without it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     code = _BY_HAND
     try:
+        if verb in _NEED_TORCH and not {"-h", "--help"} & set(rest):
+            require_torch(f"mureg {verb}")
         code = _loaded(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
         refused = "decision refused: " if isinstance(problem, RefusedError) else ""
@@ -75,6 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def require_torch(what: str) -> None:
+    """Refuse what needs PyTorch where it is not installed; the only place that says so."""
+    try:
+        there = find_spec("torch") is not None
+    except ImportError:  # an import hook forbids it
+        there = False
+    if not there:
+        raise UsageError(
+            f"{what} without PyTorch",
+            "the packages for research",
+            'run pip install "mureg[train]" (on an offline PC with --no-index --find-links FOLDER)',
+        )
+
+
 def _print_completion(words: Sequence[str]) -> int:
     """Print the completion script for a shell; see `mureg.cli.completion`."""
     from mureg.cli.completion import SHELLS, script
@@ -89,7 +109,7 @@ def _print_completion(words: Sequence[str]) -> int:
 
 
 def _loaded(name: str) -> ModuleType:
-    """A module, imported without garbage collection, which takes time and frees nothing that torch sets up."""
+    """A module, imported without garbage collection, which takes time and frees nothing that libraries set up."""
     if name not in sys.modules:
         gc.disable()
         try:

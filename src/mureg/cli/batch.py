@@ -15,7 +15,7 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.batch.run import BatchRun, Plan, as_settings, plan, run_batch
 from mureg.batch.states import State
 from mureg.cli.algorithms import Algorithms
-from mureg.cli.common import Common, Device, Output, parse
+from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
@@ -48,7 +48,6 @@ class BatchOptions:
         retry: repeat studies that failed or whose input files changed.
         jobs: number of processes on this machine, each with one thread.
         scheduler: address of a Dask scheduler to use instead, such as tcp://host:8786 (default: none).
-        device: processor for reconstructions and networks; auto takes a GPU where there is one.
 
     Example:
         mureg batch studies/ -o results --jobs 4
@@ -60,7 +59,6 @@ class BatchOptions:
     retry: bool = False
     jobs: int = 1
     scheduler: str | None = None
-    device: Device = "auto"
     messages: Annotated[Messages, Flat] = field(default_factory=Messages)
     manner: Annotated[Manner, Flat] = field(default_factory=Manner)
 
@@ -71,12 +69,11 @@ class RegisterPair:
 
     manner: Manner
     algorithms: Algorithms
-    device: Device = "auto"
 
     def __call__(self, pair: WorklistEntry, folder: Path) -> None:
         """Read, run, write into `folder`, all in one thread."""
         assert pair.spect is not None
-        common = Common(device=self.device, threads=1)
+        common = Common(threads=1)
         options = Register(
             pair.spect,
             folder,
@@ -88,7 +85,8 @@ class RegisterPair:
             common=common,
             manner=self.manner,
         )
-        carried_out(options, self.algorithms, common.prepare(), lambda _step: None)
+        common.prepare()
+        carried_out(options, self.algorithms, lambda _step: None)
 
 
 OPTIONS = BatchOptions
@@ -113,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         with counting(messages, "registering") as report:
             batch = run_batch(
                 planned,
-                RegisterPair(options.manner, algorithms, options.device),
+                RegisterPair(options.manner, algorithms),
                 jobs=options.jobs,
                 scheduler=options.scheduler,
                 retry=options.retry,

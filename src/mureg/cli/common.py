@@ -1,4 +1,4 @@
-"""What most verbs share: options, the parser, the device."""
+"""What most verbs share: options, the parser."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-import SimpleITK as sitk
-import torch
 import tyro
 
 from mureg.cli.help import Flat, help_text
 from mureg.cli.messages import Messages, messages_of
 from mureg.cli.mistakes import mistake_in
 from mureg.errors import UsageError
-from mureg.jobs.cores import usable_cores
+from mureg.jobs.cores import set_thread_count
 
 T = TypeVar("T")
 
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -30,28 +27,19 @@ class Common:
     """Options of most verbs.
 
     Attributes:
-        device: processor for reconstructions and networks; auto takes a GPU where there is one.
         threads: number of CPU threads; 0 for all that this process may use.
         overwrite: replace an earlier result of mureg in the output.
     """
 
-    device: Device = "auto"
     threads: int = 0
     overwrite: bool = False
     messages: Annotated[Messages, Flat] = field(default_factory=Messages)
 
-    def prepare(self) -> str:
-        """Set the thread count and return the device's name."""
+    def prepare(self) -> None:
+        """Set the number of threads."""
         if self.threads < 0:
             raise UsageError(f"--threads {self.threads}", "0 or more", "leave it out to use every core")
-        threads = self.threads or usable_cores()
-        torch.set_num_threads(threads)
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("--device cuda on a machine without a usable GPU", "a CUDA device", "use --device cpu")
-        return self.device
+        set_thread_count(self.threads or None)
 
 
 def parse(verb: str, arguments: Sequence[str], options: type[T]) -> T:

@@ -47,7 +47,7 @@ OPTIONS = Demo
 def main(arguments: Sequence[str]) -> int:
     """Read the sample as any study, run, write, compare."""
     options = parse("demo", arguments, Demo)
-    device = options.common.prepare()
+    options.common.prepare()
     overwrite, spect, ct = options.common.overwrite, sample_folder() / "spect.dcm", sample_folder() / "ct"
     with claimed(options.output, [sample_folder()]), progress(options.common.messages) as report:
         check_folder(options.output, overwrite)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         truth = load_truth()
         report("reading")
         study = read_study(spect, ct=ct)
-        assessment = examine(study, device=device, progress=report)
+        assessment = examine(study, progress=report)
         report("writing")
         made_at = None if dicom is None else dicom.made_at
         document = options.document.of(study, StudyPlace(spect, ct), "sample", made_at)

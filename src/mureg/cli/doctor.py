@@ -15,7 +15,7 @@ from mureg.doctor import Check, checks
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check libraries, device, threads, data, weights, the sample study, and that no network is used.
+    """Check libraries, threads, data, networks, training, the sample study, and that no network connection is used.
 
     Writes nothing. Exit code 0 if no check failed, 3 otherwise. Research use only.
 
@@ -32,10 +32,10 @@ OPTIONS = Doctor
 def main(arguments: Sequence[str]) -> int:
     """Run the checks, print one line for each."""
     options = parse("doctor", arguments, Doctor)
-    device = options.common.prepare()
+    options.common.prepare()
     found: list[Check] = []
     with progress(options.common.messages) as report:
-        for check in checks(device):
+        for check in checks():
             found.append(check)
             report(f"after {check.name}")
     healthy = all(check.state != "fail" for check in found)

@@ -12,7 +12,7 @@ import tyro
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.algorithms import Changes
-from mureg.cli.common import Common, Device, Output, parse
+from mureg.cli.common import Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
@@ -24,6 +24,7 @@ from mureg.comparison.protocol import FIGURES, FOLDER, Comparison, compare
 from mureg.comparison.settings import Selection, Settings, Split, changed, read_settings
 from mureg.comparison.summary import MethodSummary
 from mureg.errors import UsageError
+from mureg.jobs.cores import set_thread_count
 
 SOME_FAILED = 5
 """Exit code, as listed by ``mureg --help``."""
@@ -50,7 +51,6 @@ class Evaluate:
         settings: TOML file from an earlier run or from mureg settings evaluate (default: none).
         changes: change one setting, such as near_heart.passes=3; repeatable; takes precedence over --settings.
         jobs: number of processes on this machine, each with one thread.
-        device: processor for networks, maps and images; auto takes a GPU where there is one.
 
     Example:
         mureg evaluate --cohort clinical --registrars headers,mutual-information,near-heart -o comparison
@@ -70,7 +70,6 @@ class Evaluate:
     settings: Path | None = None
     changes: Changes = ()
     jobs: int = 1
-    device: Device = "auto"
     messages: Annotated[Messages, Flat] = field(default_factory=Messages)
 
 
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     selection = _selection(options)
     names = [name.strip() for name in options.registrars.split(",") if name.strip()]
     methods = choose(names, settings.registrars)
-    device = Common(device=options.device).prepare()
+    set_thread_count(None)
     try:
         weights = [Path(name) for name in names if Path(name).is_file()]
         with FOLDER.claimed(options.output, [*options.cohorts, *weights]):
@@ -101,7 +100,6 @@ def main(arguments: Sequence[str]) -> int:
                     python=options.peers or Path(sys.executable),
                     against=options.against,
                     jobs=options.jobs,
-                    device=device,
                     progress=progress,
                 )
             summaries = write_summaries(comparison, options.output, settings)

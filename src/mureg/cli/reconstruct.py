@@ -76,13 +76,13 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--transform without a map", "--ct or --mu beside it", "give the map that the transform moves")
     if not options.output.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"output {options.output.name}", "a name that ends in .nii or .nii.gz", "change the name")
-    device = options.common.prepare()
+    options.common.prepare()
     corrected = options.ct is not None or options.mu is not None
     inputs = (options.projections, options.mu, options.ct, options.transform)
     with claimed(options.output, inputs) as output, progress(messages) as report:
         refuse_foreign_file(output, overwrite=options.common.overwrite)
         report("reading")
-        acquisition, study, sources = _inputs(options, device)
+        acquisition, study, sources = _inputs(options)
         report("reconstruction")
         if study is None:
             image, notes = reconstruct_and_say(acquisition, None, algorithms.reconstructor, algorithms.physics)
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _inputs(options: Reconstruct, device: str) -> tuple[Acquisition, Study | None, tuple[Source, ...]]:
+def _inputs(options: Reconstruct) -> tuple[Acquisition, Study | None, tuple[Source, ...]]:
     """The projections, summed over gates or of one gate; with a map also the study that both make."""
     study = None
     if options.ct is None and options.mu is None:
@@ -151,7 +151,7 @@ def _inputs(options: Reconstruct, device: str) -> tuple[Acquisition, Study | Non
         raise UnreadableInputError(
             "a reconstructed volume", "projections (NM TOMO)", "give the acquisition, not its reconstruction"
         )
-    acquisition = (spect if options.gate is None else _gate(options)).to(device)
+    acquisition = spect if options.gate is None else _gate(options)
     return acquisition, None if study is None else replace(study, spect=acquisition), sources
 
 

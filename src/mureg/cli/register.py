@@ -111,26 +111,23 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _register(options: Register, algorithms: Algorithms) -> int:
-    device, messages = options.common.prepare(), options.common.messages
+    messages = options.common.messages
+    options.common.prepare()
     with progress(messages) as report:
-        assessment, files = carried_out(options, algorithms, device, report)
+        assessment, files = carried_out(options, algorithms, report)
     written = {"files": [file.name for file in files]}
     messages.emit(as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
     return 0
 
 
-def carried_out(
-    options: Register, algorithms: Algorithms, device: str, report: Progress
-) -> tuple[Assessment, list[Path]]:
+def carried_out(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return the assessment and the files. A batch calls it for each study."""
     inputs = (options.spect, options.ct, options.mu)
     with claimed(options.output, inputs), kept_unpacked(*inputs):
-        return _carried_out(options, algorithms, device, report)
+        return _carried_out(options, algorithms, report)
 
 
-def _carried_out(
-    options: Register, algorithms: Algorithms, device: str, report: Progress
-) -> tuple[Assessment, list[Path]]:
+def _carried_out(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
     manner, overwrite = options.manner, options.common.overwrite
     check_folder(options.output, overwrite)
     report("reading")
@@ -158,7 +155,6 @@ def _carried_out(
         axis=_by_hand(options),
         seek_axis=not options.fast,
         allow_different_patients=manner.allow_different_patients,
-        device=device,
         progress=report,
     )
     report("writing")

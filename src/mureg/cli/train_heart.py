@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mureg.cli.common import Common, Output, parse
+from mureg.cli.device import Device, chosen_device
 from mureg.cli.help import Flat
 from mureg.errors import UsageError, printable
 from mureg.registration.near_heart import SHIPPED as SHIPPED_WEIGHTS
@@ -42,6 +43,7 @@ class TrainHeart:
         weights: networks to calibrate instead of training some, with the steps errors and card: a file, or shipped.
         jobs: number of processes for crops and errors.
         minutes: time limit (min): no case or epoch begins after it; 0 for no limit.
+        device: processor for the networks; auto takes a GPU where there is one.
 
     Example:
         mureg train near-heart --cohort runs/easy runs/clinical -o runs/near-heart --jobs 2
@@ -55,6 +57,7 @@ class TrainHeart:
     weights: str | None = None
     jobs: int = 1
     minutes: float = 0.0
+    device: Device = "auto"
     common: Annotated[Common, Flat] = field(default_factory=Common)
 
 
@@ -66,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(f"train {NAME}", arguments, TrainHeart)
     if options.minutes < 0:
         raise UsageError(f"--minutes {options.minutes:g}", "0 or more", "correct it")
-    device = options.common.prepare()
+    options.common.prepare()
+    device = chosen_device(options.device)
     weights = None if options.weights is None else weights_file(options.weights)
     recipe = load_recipe(options.recipe)
     recipe_file = None if options.recipe == SHIPPED else Path(options.recipe)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from torch import Tensor
 
 from mureg.cli.common import Common
+from mureg.cli.device import Device, chosen_device
 from mureg.cli.messages import Messages
 from mureg.cli.progress import Ticker, watched
 from mureg.errors import UsageError
@@ -40,11 +41,13 @@ class Sitting:
         cache: folder for prepared cases, which several runs may share (default: inside the run's folder).
         jobs: number of processes that prepare cases.
         minutes: time limit (min): no epoch begins that would exceed it; 0 for no limit.
+        device: processor for the networks; auto takes a GPU where there is one.
     """
 
     cache: Path | None = None
     jobs: int = 1
     minutes: float = 0.0
+    device: Device = "auto"
 
 
 def fit(
@@ -62,7 +65,8 @@ def fit(
         )
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     threads = common.threads or max(1, usable_cores() // n_local)
-    device = replace(common, threads=threads).prepare()
+    replace(common, threads=threads).prepare()
+    device = chosen_device(sitting.device)
     _refuse(output, settings.data, sitting, inputs)
     refuse_another(settings, output)
     sets = _sources(settings.data)

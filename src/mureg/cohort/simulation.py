@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg import __version__
 from mureg.cohort.anatomies import patient_name
 from mureg.cohort.exposure import CENTRE_MM, CaseDraw, Exposure, case_name, draw, exposure, generator
 from mureg.cohort.settings import CohortSettings, as_toml
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rebin import rebinned
 from mureg.recon import Osem
 from mureg.recon.images import reconstruct
@@ -64,7 +63,7 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
     """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth."""
     drawn, orbit = seen.drawn, seen.orbit
     counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
-    acquisition = _acquisition(settings, drawn, orbit, torch.from_numpy(counts))
+    acquisition = _acquisition(settings, drawn, orbit, counts)
     chances = (generator(settings, stream, index) for stream in ("points", "liver"))
     truth = _truth(seen, acquisition.grid(), *chances)
     facts = {
@@ -86,7 +85,7 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
 
 
 def _acquisition(
-    settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, counts: Float[Tensor, "window view row column"]
+    settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, counts: Float[Array, "window view row column"]
 ) -> Acquisition:
     return Acquisition(
         counts,
@@ -111,7 +110,7 @@ def _scan(drawn: CaseDraw) -> Ct:
     bodies = drawn.anatomy.hounsfields(scan.grid, patient_from_ct, breaths, scan.contrast_hu)
     body = bodies[0]
     if len(bodies) > 1:
-        mean = torch.stack([one.values for one in bodies]).mean(0)
+        mean = np.mean([one.values for one in bodies], axis=0)
         body = replace(body, values=mean)
     return Ct(scan.acquire(body, drawn.table), scan.manufacturer, scan.model, scan.kvp)
 
@@ -120,15 +119,16 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np
     """What is known about the average over the acquisition, and about the heart in the CT."""
     drawn, shares = seen.drawn, seen.shares.mean(0)
     anatomy = drawn.anatomy
-    lv_wall = torch.zeros(grid.shape)
+    lv_wall = np.zeros(grid.shape, dtype=np.float32)
     for pose, share in zip(seen.poses, shares, strict=True):
         patient_from_spect = shifted(drawn.patient_from_spect, pose.shift_mm)
-        lv_wall += float(share) * anatomy.heart_masks(grid, patient_from_spect, pose.breath)[0]
+        lv_wall += float(share) * anatomy.heart_masks(grid, patient_from_spect, pose.breath)[0].numpy()
     in_spect, in_ct = as_seen(seen, anatomy.heart_points_mm(_HEART_POINTS, chance))
     liver = anatomy.liver_points_mm(_LIVER_POINTS, of_liver)
     liver_in_spect, liver_in_ct = as_seen(seen, liver) if len(liver) else (None, None)
     weights = torch.from_numpy(shares).float()[:, None, None, None]
-    mu, activity = (rebinned((values * weights).sum(0), seen.grid, grid) for values in (seen.mu, seen.activity))
+    means = ((values * weights).sum(0).numpy() for values in (seen.mu, seen.activity))
+    mu, activity = (rebinned(mean, seen.grid, grid) for mean in means)
     return Truth(
         RigidTransform.best_fit(in_spect, in_ct),
         CENTRE_MM,
@@ -137,7 +137,7 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np
         Volume(mu, grid, Quantity.MU_PER_CM),
         Volume(activity, grid, Quantity.ACTIVITY),
         Volume(lv_wall, grid, Quantity.ACTIVITY),
-        seen.scatter,
+        seen.scatter.numpy(),
         liver_in_spect,
         liver_in_ct,
     )

@@ -87,7 +87,7 @@ def _draw(case_folder: Path, rows: tuple[MethodRow, ...], measurement: Measureme
     except MuregError:  # a case without a map has nothing to show
         return
     wall = case.truth.lv_wall
-    weights = wall.numpy().astype(np.float64)
+    weights = wall.values.astype(np.float64)
     x, y, z = case.truth.heart_points_mm.mean(0)
     if weights.sum() > 0:
         x, y, z = np.average(wall.grid.points(np.argwhere(weights > 0)), axis=0, weights=weights[weights > 0])
@@ -236,4 +236,4 @@ def _brightest(spect: Volume, heart_mm: Triple) -> float:
     """The brightest value near the left ventricle, what lies well below it left out; 1 where all is dark."""
     offset = spect.grid.points(np.indices(spect.grid.shape).transpose(1, 2, 3, 0)) - np.asarray(heart_mm)
     near = (np.linalg.norm(offset, axis=-1) < 45.0) & (offset[..., 2] > -30.0)
-    return float(spect.numpy()[near].max(initial=0.0)) or 1.0
+    return float(spect.values[near].max(initial=0.0)) or 1.0

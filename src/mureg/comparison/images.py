@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import StudySettings, prepare
 from mureg.recon import Osem, Reconstructor
 from mureg.recon.images import corrected_at, reconstruct_and_say
 from mureg.spect import Acquisition, Physics
 from mureg.study import Case, PreparedStudy
 
-Voxels = Float[Tensor, "x y z"]
+Voxels = Float[Array, "x y z"]
 
 
 def nmse_percent(image: Voxels, reference: Voxels) -> float:
@@ -27,8 +27,8 @@ def nmse_percent(image: Voxels, reference: Voxels) -> float:
     Raises:
         UsageError: a reference that is 0 everywhere.
     """
-    one, other = image.double(), reference.double()
-    return 100.0 * float((one - other).square().sum()) / _positive(float(other.square().sum()))
+    one, other = image.astype(np.float64), reference.astype(np.float64)
+    return 100.0 * float(np.square(one - other).sum()) / _positive(float(np.square(other).sum()))
 
 
 def nmae_percent(image: Voxels, reference: Voxels) -> float:
@@ -36,8 +36,8 @@ def nmae_percent(image: Voxels, reference: Voxels) -> float:
 
     See `nmse_percent`.
     """
-    one, other = image.double(), reference.double()
-    return 100.0 * float((one - other).abs().sum()) / _positive(float(other.abs().sum()))
+    one, other = image.astype(np.float64), reference.astype(np.float64)
+    return 100.0 * float(np.abs(one - other).sum()) / _positive(float(np.abs(other).sum()))
 
 
 @dataclass(eq=False)
@@ -49,16 +49,14 @@ class Images:
 
     Attributes:
         case: with projections and a CT.
-        prepared: uncorrected SPECT, attenuation maps and outline, on `device`.
+        prepared: uncorrected SPECT, attenuation maps and outline.
         reconstructor, physics: of the corrected images.
-        device: on which they are made; what is given out lies in main memory.
     """
 
     case: Case
     prepared: PreparedStudy
     reconstructor: Reconstructor
     physics: Physics
-    device: str = "cpu"
     _maps: dict[RigidTransform, Volume] = field(default_factory=dict)
     _corrected: dict[RigidTransform, Volume] = field(default_factory=dict)
     _reference: list[Volume] = field(default_factory=list)
@@ -70,7 +68,6 @@ class Images:
         attenuation: AttenuationMap = AttenuationMap(),  # noqa: B008 (frozen settings)
         reconstructor: Reconstructor = Osem(),  # noqa: B008
         physics: Physics = Physics(),  # noqa: B008
-        device: str = "cpu",
     ) -> Images:
         """Prepare the maps of a case.
 
@@ -78,8 +75,8 @@ class Images:
             UnreadableInputError: a CT that gives no map.
         """
         settings = StudySettings(reconstructor=reconstructor, physics=physics, attenuation=attenuation)
-        prepared = prepare(case.study, settings, uncorrected=case.uncorrected).to(device)
-        return cls(case, prepared, reconstructor, physics, device)
+        prepared = prepare(case.study, settings, uncorrected=case.uncorrected)
+        return cls(case, prepared, reconstructor, physics)
 
     @property
     def grid(self) -> Grid:
@@ -89,9 +86,7 @@ class Images:
     def map_at(self, ct_from_spect: RigidTransform) -> Volume:
         """The attenuation map on the SPECT grid for a pose, 1/cm."""
         if ct_from_spect not in self._maps:
-            self._maps[ct_from_spect] = self.prepared.maps.on_spect(self.grid, ct_from_spect, self.prepared.outline).to(
-                "cpu"
-            )
+            self._maps[ct_from_spect] = self.prepared.maps.on_spect(self.grid, ct_from_spect, self.prepared.outline)
         return self._maps[ct_from_spect]
 
     def corrected_at(self, ct_from_spect: RigidTransform) -> Volume:
@@ -121,21 +116,21 @@ class Images:
         acquisition = self.case.study.spect
         if not isinstance(acquisition, Acquisition):
             raise UsageError("a case without projections", "projections to correct", "pass --images 0")
-        return acquisition.to(self.device)
+        return acquisition
 
 
 def _with_middle(wide: Volume, middle: Volume) -> Volume:
     """A map whose part on a smaller grid of the same voxels is that of another."""
     start = wide.grid.indices(middle.grid.points((0.0, 0.0, 0.0))).round().astype(int)
     where = tuple(slice(int(a), int(a) + n) for a, n in zip(start, middle.grid.shape, strict=True))
-    values = wide.values.clone()
-    values[where] = middle.values.to(values)
+    values = wide.values.copy()
+    values[where] = middle.values
     return Volume(values, wide.grid, Quantity.MU_PER_CM)
 
 
 def mean_normalised(image: Voxels) -> Voxels:
     """An image over its own mean, as the paper shows it."""
-    return image / _positive(float(image.double().mean()))
+    return image / _positive(float(image.mean(dtype=np.float64)))
 
 
 def _positive(total: float) -> float:

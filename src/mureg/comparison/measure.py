@@ -20,7 +20,6 @@ from mureg.geometry.target_error import target_registration_error_mm
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.heart.ventricle import LeftVentricle
-from mureg.registration.network import NetworkRegistrar
 from mureg.spect import Acquisition
 from mureg.study import Case, PreparedStudy
 
@@ -38,7 +37,6 @@ class Task:
         measurement: settings.
         measured_with: beginning of their hash.
         python: that has the outside programs.
-        device: on which networks, maps and images are computed.
     """
 
     folder: Path
@@ -49,7 +47,6 @@ class Task:
     measurement: Measurement
     measured_with: str
     python: Path
-    device: str = "cpu"
 
     @property
     def open(self) -> bool:
@@ -66,7 +63,7 @@ def measure(task: Task) -> list[MethodRow]:
     images: Images | None = None
     problem = ""
     try:
-        images = Images.of(case, settings.attenuation, settings.osem, settings.physics, task.device)
+        images = Images.of(case, settings.attenuation, settings.osem, settings.physics)
     except MuregError as refusal:
         problem = str(refusal)
     rows = []
@@ -102,10 +99,8 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
         )
     if images is None:
         return MethodPose(None, 0.0, f"mureg {mureg.__version__}", "refused", problem)
-    if isinstance(method.registrar, NetworkRegistrar):
-        return register(method, PreparedStudy(case.uncorrected.to(images.device), images.prepared.maps), python)
     projections = case.study.spect if isinstance(case.study.spect, Acquisition) else None
-    return register(method, PreparedStudy(case.uncorrected, images.prepared.maps.to("cpu"), projections), python)
+    return register(method, PreparedStudy(case.uncorrected, images.prepared.maps, projections), python)
 
 
 def _posed(task: Task, case: Case, method: Method, found: MethodPose) -> MethodRow:

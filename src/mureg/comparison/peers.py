@@ -161,7 +161,7 @@ class PeerProcess:
         np.savez(
             packed,
             allow_pickle=False,
-            **{name: volume.numpy() for name, volume in images.items()},
+            **{name: volume.values for name, volume in images.items()},
             **{f"{name}_affine": volume.grid.affine for name, volume in images.items()},
         )
         question = {"program": program, "settings": settings, "bytes": packed.tell()}

@@ -61,7 +61,6 @@ def compare(
     python: Path,
     against: str = "",
     jobs: int = 1,
-    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Comparison:
     """Measure what is missing in ``cases.csv`` of the output folder, and write its ``settings.toml``.
@@ -75,7 +74,6 @@ def compare(
         python: that has elastix or ANTs, where they are asked for.
         against: see `against_of`.
         jobs: processes, each on one thread.
-        device: on which networks, maps and images are computed; no part of what is measured.
         progress: called with the number of finished cases and of all cases.
 
     Raises:
@@ -104,7 +102,6 @@ def compare(
                 settings.measurement,
                 settings.measured_with,
                 python,
-                device,
             )
             tasks += [task] if task.open else []
         measured = 0

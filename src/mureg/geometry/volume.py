@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from mureg.errors import GeometryError
+from mureg.geometry.blocks import block_means
 from mureg.geometry.grid import Grid
 from mureg.geometry.interpolation import Array, interpolate
 from mureg.geometry.picture import as_png, grey_pictures, slice_grids
@@ -203,13 +204,8 @@ class Volume:
         affine[:3, :3] *= factors
         grid = Grid((shape[0], shape[1], shape[2]), affine, self.grid.frame_of_reference)
 
-        def mean(values: Array) -> Array:
-            padded = np.pad(values, [(0, -n % f) for n, f in zip(values.shape, factors, strict=True)], mode="edge")
-            blocks = padded.reshape(*(part for n, f in zip(shape, factors, strict=True) for part in (n, f)))
-            return np.asarray(blocks.mean((1, 3, 5)))
-
-        outside = None if self.outside is None else mean(self.outside.astype(np.float32)) > 0
-        return Volume(mean(self.values), grid, self.quantity, outside)
+        outside = None if self.outside is None else block_means(self.outside.astype(np.float32), factors) > 0
+        return Volume(block_means(self.values, factors), grid, self.quantity, outside)
 
     def averaged(self, width_mm: float) -> Volume:
         """The moving average over about `width_mm` along every axis, at the same spacing.

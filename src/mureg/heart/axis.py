@@ -43,7 +43,7 @@ def axis_from_wall(wall: Volume) -> LeftVentricle:
     Raises:
         RefusedError: too few voxels to hold a wall.
     """
-    values = wall.numpy().astype(np.float64)
+    values = wall.values.astype(np.float64)
     inside = values > 0.1
     return _fitted(wall.grid.points(np.argwhere(inside)), values[inside])
 

@@ -145,7 +145,7 @@ class Sampled:
     @classmethod
     def of(cls, spect: Volume) -> Sampled:
         """Image of a volume in float64, with negative values set to 0."""
-        return cls(spect, np.maximum(spect.numpy().astype(np.float64), 0.0))
+        return cls(spect, np.maximum(spect.values.astype(np.float64), 0.0))
 
     def at(self, places_mm: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
         """Trilinear; 0 outside the image."""

@@ -115,7 +115,7 @@ def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] |
     Cached for the next use of the same pair, by the axis and each picture: not to be changed.
     """
     grid = _search_grid(spect.grid)
-    image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).numpy().astype(np.float64)
+    image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).values.astype(np.float64)
     image = ndimage.gaussian_filter(np.maximum(image, 0.0), _SMOOTHING_MM / _SPACING_MM)
     if image.max() <= 0.0 or min(image.shape) < 2:
         return None
@@ -158,7 +158,7 @@ def _left_front(image: Array, grid: Grid, mu: Volume | None) -> tuple[Mask, Arra
     weights = np.minimum(image, np.quantile(image, 0.9))
     penalty = np.zeros(image.shape)
     if mu is not None:
-        map_values = mu.coarsened(_SPACING_MM / 2).resampled(onto=grid).numpy().astype(np.float64)
+        map_values = mu.coarsened(_SPACING_MM / 2).resampled(onto=grid).values.astype(np.float64)
         inside = ndimage.binary_fill_holes(ndimage.binary_opening(map_values > _LUNG_PER_CM[1]), structure=_IN_PLANE)
         lung = inside & (map_values > _LUNG_PER_CM[0]) & (map_values < _LUNG_PER_CM[1])
         if lung.mean() > 0.005:

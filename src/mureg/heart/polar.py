@@ -148,6 +148,6 @@ def _apex(spect: Volume, ventricle: LeftVentricle) -> float:
 def _sampled(spect: Volume, places_mm: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
     """Trilinear values at places; 0 outside the image."""
     indices = np.moveaxis(spect.grid.indices(places_mm), -1, 0)
-    values = spect.numpy().astype(np.float64)
+    values = spect.values.astype(np.float64)
     sampled: Float[np.ndarray, "*place"] = ndimage.map_coordinates(values, indices, order=1, mode="constant")
     return sampled

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from scipy.special import expit
 
 from mureg.errors import UsageError
+from mureg.geometry import Array
 from mureg.geometry.rigid import Triple
 
 SEGMENTS = (
@@ -77,14 +77,14 @@ class LeftVentricle:
             lateral = -lateral
         return np.stack([anterior, lateral, apex])
 
-    def coordinates(self, points_mm: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
+    def coordinates(self, points_mm: Float[Array, "*point 3"]) -> Float[Array, "*point 3"]:
         """Distances (mm) from the centre along anterior, lateral and apex."""
-        axes = torch.from_numpy(self.axes).to(points_mm)
-        return (points_mm - torch.tensor(self.centre_mm).to(points_mm)) @ axes.T
+        centre, axes = (np.asarray(of, dtype=points_mm.dtype) for of in (self.centre_mm, self.axes))
+        return np.asarray((points_mm - centre) @ axes.T)
 
     def perfusion(
-        self, points_mm: Float[Tensor, "*point 3"], segments: Sequence[float], blur_mm: float = 4.0
-    ) -> Float[Tensor, "*point"]:
+        self, points_mm: Float[Array, "*point 3"], segments: Sequence[float], blur_mm: float = 4.0
+    ) -> Float[Array, "*point"]:
         """Relative uptake at points of the wall, from one value for each of the 17 segments.
 
         Segments go over into each other smoothly over about `blur_mm` on either side of their edges.
@@ -92,28 +92,25 @@ class LeftVentricle:
         if len(segments) != len(SEGMENTS):
             raise UsageError(f"{len(segments)} segment values", "17", "give one for each segment of the standard")
         place = self.coordinates(points_mm)
-        values = torch.tensor(segments).to(place)
+        values = np.asarray(segments, dtype=place.dtype)
         along = place[..., 2] + self.length_mm / 2  # from the base plane
         # base, middle and apical third of the cavity's length, then the cap beyond the cavity
         cavity = self.length_mm - self.wall_mm
-        angle = torch.atan2(place[..., 1], place[..., 0])  # 0 anterior, + lateral
+        angle = np.arctan2(place[..., 1], place[..., 0])  # 0 anterior, + lateral
         soft = blur_mm / self.radius_mm
         six = _around(-angle, (0.0, 60.0, 120.0, 180.0, 240.0, 300.0), soft)  # anterior, anteroseptal, ...
         four = _around(-angle, (0.0, 90.0, 180.0, 270.0), soft)
-        edges = [torch.sigmoid((along - share * cavity) / (blur_mm / 2)) for share in (1 / 3, 2 / 3, 1.0)]
-        rings = (six @ values[0:6], six @ values[6:12], four @ values[12:16], values[16].expand(angle.shape))
-        result = rings[0]
-        for edge, ring in zip(edges, rings[1:], strict=True):
+        edges = [expit((along - share * cavity) / (blur_mm / 2)) for share in (1 / 3, 2 / 3, 1.0)]
+        result = six @ values[0:6]
+        for edge, ring in zip(edges, (six @ values[6:12], four @ values[12:16], values[16]), strict=True):
             result = result + edge * (ring - result)
-        return result
+        return np.asarray(result)
 
 
-def _around(
-    angle: Float[Tensor, "*point"], centres_deg: Sequence[float], soft: float
-) -> Float[Tensor, "*point sector"]:
+def _around(angle: Float[Array, "*point"], centres_deg: Sequence[float], soft: float) -> Float[Array, "*point sector"]:
     """Weights of equal sectors around these centres, adding up to 1, with edges `soft` radians wide."""
     half = np.pi / len(centres_deg)
-    offset = angle[..., None] - torch.tensor(np.radians(centres_deg)).to(angle)
-    distance = torch.atan2(torch.sin(offset), torch.cos(offset)).abs()
-    weights = torch.sigmoid((half - distance) / (soft / 2))
-    return weights / weights.sum(-1, keepdim=True)
+    offset = angle[..., None] - np.radians(centres_deg).astype(angle.dtype)
+    distance = np.abs(np.arctan2(np.sin(offset), np.cos(offset)))
+    weights = expit((half - distance) / (soft / 2))
+    return np.asarray(weights / weights.sum(-1, keepdims=True))

@@ -28,7 +28,7 @@ def volume_from_nibabel(image: Any, quantity: Quantity) -> Volume:
 
 def nibabel_from_volume(volume: Volume) -> Any:
     """A float32 `nibabel.Nifti1Image` in mm; sform and qform hold the same scanner-based orientation (code 1)."""
-    image = nib.Nifti1Image(volume.numpy().astype(np.float32), LPS_FROM_RAS @ volume.grid.affine)
+    image = nib.Nifti1Image(volume.values.astype(np.float32), LPS_FROM_RAS @ volume.grid.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
@@ -55,7 +55,7 @@ def volume_from_sitk(image: sitk.Image, quantity: Quantity) -> Volume:
 
 def sitk_from_volume(volume: Volume) -> sitk.Image:
     """A float32 `SimpleITK.Image` in LPS+ mm."""
-    image = sitk.GetImageFromArray(volume.numpy().astype(np.float32).transpose(2, 1, 0))
+    image = sitk.GetImageFromArray(volume.values.astype(np.float32).transpose(2, 1, 0))
     affine, spacing_mm = volume.grid.affine, volume.grid.spacing_mm
     image.SetSpacing(spacing_mm)
     image.SetOrigin(affine[:3, 3].tolist())

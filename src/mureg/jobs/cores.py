@@ -1,4 +1,4 @@
-"""Processor cores: how many this process may use, and how a worker process is set to use one."""
+"""Processor cores: how many this process may use, how many threads one study uses, and how a worker is set to one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
 _KEPT_BYTES, _LARGEST_KEPT_BYTES = 1 << 30, 32 << 20
 
 
+_threads: dict[str, int | None] = {"of a study": None}
+
+
 def usable_cores() -> int:
     """Cores that the system lets this process use; where it does not say (macOS, Windows), those of the machine."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -31,6 +34,26 @@ def machine_cores() -> int:
     return os.cpu_count() or 1
 
 
+def thread_count() -> int:
+    """Threads that one study may use: as set, or the cores that the system lets this process use."""
+    return _threads["of a study"] or usable_cores()
+
+
+def chosen_thread_count() -> int | None:
+    """The number that `set_thread_count` was given last."""
+    return _threads["of a study"]
+
+
+def set_thread_count(threads: int | None) -> None:
+    """Let one study use so many threads from now on; None for as many as there are usable cores.
+
+    ITK takes the number when it is loaded, or now where it is loaded already; so does PyTorch, now.
+    """
+    _threads["of a study"] = threads
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(thread_count())
+    _set_threads(torch=thread_count(), itk=thread_count())
+
+
 def prepare_process() -> None:
     """Set this process to one thread and let it keep freed memory for the next array.
 
@@ -40,7 +63,7 @@ def prepare_process() -> None:
     simulated case would then request the same pages a million times and take three times as long. The GNU C library is
     therefore configured to keep it; other C libraries are left as they are.
     """
-    _set_threads(torch=1, itk=1)
+    set_thread_count(1)
     try:
         set_option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS; Windows knows no library without a name
@@ -52,13 +75,15 @@ def prepare_process() -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let the libraries loaded in this process use one thread while the block lasts."""
-    torch, sitk = sys.modules.get("torch"), sys.modules.get("SimpleITK")
+    torch, sitk, before = sys.modules.get("torch"), sys.modules.get("SimpleITK"), _threads["of a study"]
     before_torch = None if torch is None else torch.get_num_threads()
     before_itk = None if sitk is None else sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    _threads["of a study"] = 1
     _set_threads(torch=1, itk=1)
     try:
         yield
     finally:
+        _threads["of a study"] = before
         _set_threads(torch=before_torch, itk=before_itk)
 
 

@@ -8,29 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mureg.jobs.cores import usable_cores
+from mureg.jobs.cores import chosen_thread_count, set_thread_count, thread_count
+
+__all__ = ["in_threads", "set_thread_count", "thread_count", "threads_set_to"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_state: dict[str, int | None] = {"threads": None}
 _place = threading.local()
-
-
-def thread_count() -> int:
-    """Threads that one study may use: as set, or the cores that the system lets this process use."""
-    return _state["threads"] or usable_cores()
-
-
-def set_thread_count(threads: int | None) -> None:
-    """Let one study use so many threads from now on; None for as many as there are usable cores."""
-    _state["threads"] = threads
 
 
 @contextmanager
 def threads_set_to(threads: int) -> Iterator[None]:
     """As `set_thread_count`, while the block lasts."""
-    before = _state["threads"]
+    before = chosen_thread_count()
     set_thread_count(threads)
     try:
         yield

@@ -263,7 +263,7 @@ def _provenance(assessment: Assessment, archived: bool) -> Facts:
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
     seconds = ", ".join(f"{step} {time:.1f}" for step, time in provenance.seconds.items())
     return (
-        ("Made by", f"{versions}; on {provenance.device}"),
+        ("Made by", versions),
         ("Registrar", f"{registration.registrar}, {registration.seconds:.1f} s"),
         (
             "Pose",

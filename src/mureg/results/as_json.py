@@ -39,7 +39,6 @@ def as_json(assessment: Assessment) -> dict[str, Any]:
             "settings": provenance.settings,
             "sources": [vars(source) for source in provenance.sources],
             "seconds": provenance.seconds,
-            "device": provenance.device,
             "weights_sha256": provenance.weights_sha256,
         },
         "use": RESEARCH_USE_ONLY,

@@ -64,15 +64,15 @@ class CtScan:
 
     def acquire(self, body: Volume, table: PatientTable | None) -> Volume:
         """Turn the body in HU on this scan's grid into what the scanner writes: whole HU, unknown corners marked."""
-        hu = body.values
+        hu = torch.from_numpy(body.values)
         if table is not None:
             hu = torch.maximum(hu, table.hounsfield(body.grid).to(hu))
         hu = self._noise(hu).add_(hu)
         outside = self._beyond_field(body.grid)
         if body.outside is not None:
-            outside = outside | body.outside
+            outside |= torch.from_numpy(body.outside)
         hu = hu.round_().clamp_(-1024.0, 3071.0).masked_fill_(outside, AIR_HU)
-        return Volume(hu, body.grid, Quantity.HU, outside if bool(outside.any()) else None)
+        return Volume(hu.numpy(), body.grid, Quantity.HU, outside.numpy() if bool(outside.any()) else None)
 
     def _beyond_field(self, grid: Grid) -> Bool[Tensor, "x y z"]:
         x, y = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as settings
 
@@ -79,10 +78,9 @@ def moved(
     shape = np.asarray(onto.shape) * factors
     finer = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine, onto.frame_of_reference)
     fine = original.resampled(onto=finer, through=ct_from_spect.inverse())
-    values = torch.nn.functional.avg_pool3d(fine.values[None, None], oversampling)[0, 0]
-    outside = None
-    if fine.outside is not None:
-        outside = torch.nn.functional.max_pool3d(fine.outside.float()[None, None], oversampling)[0, 0] > 0
+    blocks = [part for n, factor in zip(onto.shape, oversampling, strict=True) for part in (n, factor)]
+    values = fine.values.reshape(blocks).mean((1, 3, 5))
+    outside = None if fine.outside is None else fine.outside.reshape(blocks).any((1, 3, 5))
     return Volume(values, onto, original.quantity, outside)
 
 

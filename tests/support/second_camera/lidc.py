@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import torch
 
 from mureg.geometry import Grid, Quantity, Volume
 from support.second_camera.patient import HeartLandmarks, Patient, patient_from_ct
@@ -46,7 +45,7 @@ def read_nifti(path: Path, quantity: Quantity) -> Volume:
             affine[:3, axis] *= -1.0
             values = np.flip(values, axis)
     affine[:3, 3] += AXIS_FROM_CT_FIELD_MM
-    return Volume(torch.from_numpy(values.copy()), Grid(values.shape, np.round(affine, 4) + 0.0), quantity)
+    return Volume(values.copy(), Grid(values.shape, np.round(affine, 4) + 0.0), quantity)
 
 
 def chest(ct_file: Path) -> Chest:

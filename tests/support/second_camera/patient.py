@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import ndimage
 
 from mureg.errors import GeometryError, UsageError
@@ -128,7 +127,7 @@ def left_ventricle(ct: Volume, heart: Mask, landmarks: HeartLandmarks) -> LeftVe
     inside = heart[box]
     where = np.stack(np.meshgrid(*[np.arange(n) for n in inside.shape], indexing="ij"), -1) + lowest
     beyond_valve = (ct.grid.points(where) - valve) @ axis > 0
-    smooth = ndimage.gaussian_filter(ct.numpy()[box], [1.5 / s for s in spacing])
+    smooth = ndimage.gaussian_filter(ct.values[box], [1.5 / s for s in spacing])
     blood = (smooth > _BLOOD_HU) & inside
 
     def distance(mask: Mask) -> npt.NDArray[np.float64]:
@@ -163,13 +162,13 @@ def left_ventricle(ct: Volume, heart: Mask, landmarks: HeartLandmarks) -> LeftVe
 def body_mask(ct: Volume) -> Mask:
     """The patient without table and blankets: the largest piece above -300 HU after an 8 mm opening, holes filled."""
     ball = _ball(8.0, ct.grid)
-    opened = ndimage.binary_opening(ct.numpy() > -300.0, ball)
+    opened = ndimage.binary_opening(ct.values > -300.0, ball)
     pieces, n = ndimage.label(opened)
     if not n:
         raise GeometryError("a CT without any body", "tissue above -300 HU", "check the rescale values")
     body = pieces == 1 + int(np.argmax(ndimage.sum_labels(opened, pieces, range(1, n + 1))))
     filled = np.stack([ndimage.binary_fill_holes(body[:, :, k]) for k in range(body.shape[2])], axis=2)
-    return np.asarray(ndimage.binary_dilation(filled, _ball(3.0, ct.grid)) & (ct.numpy() > -950.0) | filled)
+    return np.asarray(ndimage.binary_dilation(filled, _ball(3.0, ct.grid)) & (ct.values > -950.0) | filled)
 
 
 def without_contrast(ct: Volume, labels: npt.NDArray[np.int16], names: Mapping[int, str], body: Mask) -> Volume:
@@ -180,16 +179,16 @@ def without_contrast(ct: Volume, labels: npt.NDArray[np.int16], names: Mapping[i
     """
     bone = np.isin(labels, [k for k, name in names.items() if name.startswith(_BONES)])
     near_bone = bone | (ndimage.binary_dilation(bone, _ball(3.0, ct.grid)) & (labels == 0))
-    bright = body & ~near_bone & (ct.numpy() > CONTRAST_HU)
-    return ct.with_values(torch.from_numpy(np.where(bright, np.float32(SOFT_TISSUE_HU), ct.numpy())))
+    bright = body & ~near_bone & (ct.values > CONTRAST_HU)
+    return ct.with_values(np.where(bright, np.float32(SOFT_TISSUE_HU), ct.values))
 
 
 def attenuation(ct: Volume) -> Volume:
     """Attenuation at 140.5 keV in 1/cm of a CT in HU: two lines that meet at water, never below 0."""
     below, above = MU_PER_HU
     hu = ct.values
-    mu = MU_WATER_PER_CM + torch.where(hu < 0, below * hu, above * hu)
-    return ct.with_values(mu.clamp_min(0.0), Quantity.MU_PER_CM)
+    mu = MU_WATER_PER_CM + np.where(hu < 0, below * hu, above * hu)
+    return ct.with_values(np.maximum(mu, 0.0), Quantity.MU_PER_CM)
 
 
 def patient_from_ct(
@@ -218,19 +217,19 @@ def patient_from_ct(
     heart_values = [k for k, name in names.items() if name == "heart"]
     if not heart_values:
         raise UsageError("no label named heart", "organ labels with a heart", "pass TotalSegmentator labels and names")
-    label_array = labels.numpy().astype(np.int16)
+    label_array = labels.values.astype(np.int16)
     heart = label_array == heart_values[0]
     body = body_mask(ct)
     ventricle = left_ventricle(ct, heart, landmarks)
     mu = attenuation(without_contrast(ct, label_array, names, body))
-    uptake = _uptake(ct.numpy(), label_array, names, body, ventricle)
+    uptake = _uptake(ct.values, label_array, names, body, ventricle)
     noise = ndimage.gaussian_filter(generator.standard_normal(ct.grid.shape), [5.0 / s for s in ct.grid.spacing_mm])
     uptake *= np.clip(1.0 + texture * noise / noise.std(), 0.5, 1.5).astype(np.float32)
 
     def label(mask: Mask) -> Volume:
-        return Volume(torch.from_numpy(mask.astype(np.float32)), ct.grid, Quantity.LABEL)
+        return Volume(mask.astype(np.float32), ct.grid, Quantity.LABEL)
 
-    activity = Volume(torch.from_numpy(uptake), ct.grid, Quantity.ACTIVITY)
+    activity = Volume(uptake, ct.grid, Quantity.ACTIVITY)
     return Patient(mu, activity, label(ventricle.wall), label(heart))
 
 
@@ -244,8 +243,9 @@ def on_grid(volume: Volume, grid: Grid, oversampling: int = 2) -> Volume:
     affine[:3, :3] /= n
     affine[:3, 3] = grid.points(np.full(3, (1 / n - 1) / 2))
     finer = Grid((grid.shape[0] * n, grid.shape[1] * n, grid.shape[2] * n), affine, grid.frame_of_reference)
-    fine = Volume(volume.values.float(), volume.grid, Quantity.ACTIVITY).resampled(onto=finer)
-    return Volume(torch.nn.functional.avg_pool3d(fine.values[None, None], n)[0, 0], grid, volume.quantity)
+    fine = Volume(volume.values.astype(np.float32), volume.grid, Quantity.ACTIVITY).resampled(onto=finer)
+    blocks = fine.values.reshape([part for size in grid.shape for part in (size, n)])
+    return Volume(blocks.mean((1, 3, 5)), grid, volume.quantity)
 
 
 def _uptake(

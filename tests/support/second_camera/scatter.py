@@ -65,7 +65,7 @@ class SingleScatter:
         directions = sphere(self.n_directions)
         point_grid = _coarse(mu.grid, self.point_mm)
         index = np.round(point_grid.indices(points_mm)).astype(int)
-        mu_camera = on_grid(mu, camera.grid, 1).values
+        mu_camera = torch.from_numpy(on_grid(mu, camera.grid, 1).values)
         views = torch.zeros(len(windows), len(camera.angles_deg), camera.grid.shape[2], camera.grid.shape[0])
         for view, theta in enumerate(np.radians(camera.angles_deg)):
             cosine = -directions @ np.array([math.sin(theta), math.cos(theta), 0.0])  # rays point at the source
@@ -73,13 +73,13 @@ class SingleScatter:
                 strength = compton_per_cm * (flux @ into_window(cosine, window, self.crystal)) * self.multiple[w]
                 sources = np.zeros(point_grid.shape, dtype=np.float32)
                 sources[tuple(index.T)] = strength * (camera.grid.spacing_mm[0] / 10.0) ** 3
-                spread = on_grid(Volume(torch.from_numpy(sources), point_grid, activity.quantity), camera.grid, 1)
-                views[w, view] = camera.view(view, spread.values, mu_camera * self.mu_scale[w])
+                spread = on_grid(Volume(sources, point_grid, activity.quantity), camera.grid, 1)
+                views[w, view] = camera.view(view, torch.from_numpy(spread.values), mu_camera * self.mu_scale[w])
         return views
 
     def scatter_points(self, mu: Volume) -> tuple[Array, Array]:
         """Centres [point, 3] (mm) of coarse voxels that hold matter, and their Compton scattering in 1/cm."""
-        coarse = on_grid(mu, _coarse(mu.grid, self.point_mm), 6).numpy()
+        coarse = on_grid(mu, _coarse(mu.grid, self.point_mm), 6).values
         where = np.argwhere(coarse > 0.01)
         return _coarse(mu.grid, self.point_mm).points(where), COMPTON_SHARE * coarse[tuple(where.T)].astype(np.float64)
 
@@ -91,7 +91,7 @@ class SingleScatter:
         """
         grid = _coarse(mu.grid, self.source_mm)
         per_cm3 = on_grid(activity, grid, 4).values / (activity.grid.voxel_volume_mm3 / 1000.0)
-        both = torch.stack([per_cm3, on_grid(mu, grid, 4).values])[None]
+        both = torch.from_numpy(np.stack([per_cm3, on_grid(mu, grid, 4).values]))[None]
         step_mm = self.source_mm / 2.0
         reach = np.arange(0.5, math.ceil(max(grid.extent_mm) / step_mm)) * step_mm
         offsets = sphere(self.n_directions)[:, None, :] * reach[:, None]

@@ -48,7 +48,7 @@ def test_the_components_are_what_resampling_does_to_the_anatomy() -> None:
     before = Volume.from_numpy(spot, grid, Quantity.MU_PER_CM)
     after = before.resampled(grid, pose)
     centroids = [
-        np.average(places.reshape(-1, 3), axis=0, weights=volume.numpy().ravel().astype(float))
+        np.average(places.reshape(-1, 3), axis=0, weights=volume.values.ravel().astype(float))
         for volume in (before, after)
     ]
     np.testing.assert_allclose(Move.of(pose, HEART).mean_mm, centroids[1] - centroids[0], atol=0.15)

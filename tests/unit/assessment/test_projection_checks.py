@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.thresholds import Thresholds
@@ -28,9 +27,9 @@ CT_GRID = Grid.centred((56, 46, 46), (9.0, 9.0, 9.0))
 def acquisition():
     grid = CAMERA.grid()
     activity, mu = chest(voxel_points(grid), edge_mm=14.0)
-    exact = measured(torch.from_numpy(20 * activity), CAMERA, Volume(torch.from_numpy(mu), grid, Quantity.MU_PER_CM))
-    counts = np.random.default_rng(1).poisson(exact.counts.double().numpy())
-    return replace(exact, counts=torch.from_numpy(counts).float())
+    exact = measured(20 * activity, CAMERA, Volume(mu, grid, Quantity.MU_PER_CM))
+    counts = np.random.default_rng(1).poisson(exact.counts.astype(np.float64))
+    return replace(exact, counts=counts.astype(np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ KINDS = {
 def chest() -> np.ndarray:
     """A trunk with lungs in closed form, noise of a low-dose scan, a cylinder of padding around the field."""
     grid = supine.ct_grid()
-    values = supine.ct(grid).numpy() + np.random.default_rng(1).normal(0, 20, grid.shape)
+    values = supine.ct(grid).values + np.random.default_rng(1).normal(0, 20, grid.shape)
     x, y = np.meshgrid(*(np.linspace(-1, 1, n) for n in grid.shape[:2]), indexing="ij")
     return np.where((x**2 + y**2 > 1.0)[..., None], -1024.0, np.clip(values, -1024, 3071))
 

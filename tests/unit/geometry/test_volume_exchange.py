@@ -48,14 +48,14 @@ class TestNibabel:
         affine = nib.affines.from_matvec(np.diag([-2.0, 3.0, 4.0]), (10.0, -20.0, 30.0))  # "LAS"
         volume = Volume.from_nibabel(nib.Nifti1Image(data[..., None], affine), Quantity.COUNTS)
         x, y, z = nib.affines.apply_affine(affine, (1, 2, 3))
-        brightest = np.unravel_index(np.argmax(volume.numpy()), volume.grid.shape)
+        brightest = np.unravel_index(np.argmax(volume.values), volume.grid.shape)
         np.testing.assert_allclose(volume.grid.points(brightest), (-x, -y, z))
         assert volume.quantity is Quantity.COUNTS
 
     def test_there_and_back(self) -> None:
         volume = one_bright_voxel()
         again = Volume.from_nibabel(volume.to_nibabel(), Quantity.ACTIVITY)
-        np.testing.assert_array_equal(again.numpy(), volume.numpy())
+        np.testing.assert_array_equal(again.values, volume.values)
         np.testing.assert_allclose(again.grid.affine, volume.grid.affine, atol=1e-5)
 
     def test_nibabel_resamples_it_as_we_do(self) -> None:
@@ -64,16 +64,16 @@ class TestNibabel:
         ours = volume.resampled(onto)
         target = Volume.from_numpy(np.zeros(onto.shape), onto, Quantity.ACTIVITY).to_nibabel()
         theirs = resample_from_to(volume.to_nibabel(), target, order=1, mode="nearest").get_fdata()
-        inside = ~ours.outside.numpy() if ours.outside is not None else np.ones(onto.shape, dtype=bool)
+        inside = ~ours.outside if ours.outside is not None else np.ones(onto.shape, dtype=bool)
         assert inside.sum() > 50
-        np.testing.assert_allclose(ours.numpy()[inside], theirs[inside], atol=1e-3)
+        np.testing.assert_allclose(ours.values[inside], theirs[inside], atol=1e-3)
 
     def test_a_file_that_mureg_wrote_loads_as_the_same_image(self, tmp_path) -> None:
         volume = one_bright_voxel()
         path = str(tmp_path / "a.nii.gz")
         mureg.write_nifti(volume, path)
         loaded = Volume.from_nibabel(nib.load(path), Quantity.ACTIVITY)
-        np.testing.assert_array_equal(loaded.numpy(), volume.numpy())
+        np.testing.assert_array_equal(loaded.values, volume.values)
         np.testing.assert_allclose(loaded.grid.affine, volume.grid.affine, atol=1e-5)
 
     def test_two_orientations_that_contradict_each_other(self) -> None:
@@ -119,13 +119,13 @@ class TestSimpleItk:
         image.SetDirection((0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
         image.SetPixel(4, 1, 2, -700)
         volume = Volume.from_sitk(image, Quantity.HU)
-        assert volume.numpy()[4, 1, 2] == -700.0
+        assert volume.values[4, 1, 2] == -700.0
         np.testing.assert_allclose(volume.grid.points((4, 1, 2)), image.TransformIndexToPhysicalPoint((4, 1, 2)))
 
     def test_there_and_back(self) -> None:
         volume = one_bright_voxel()
         again = Volume.from_sitk(volume.to_sitk(), Quantity.ACTIVITY)
-        np.testing.assert_array_equal(again.numpy(), volume.numpy())
+        np.testing.assert_array_equal(again.values, volume.values)
         np.testing.assert_allclose(again.grid.affine, volume.grid.affine, atol=1e-12)
 
     def test_simpleitk_and_nibabel_agree_on_what_we_write(self, tmp_path) -> None:
@@ -147,7 +147,7 @@ class TestNumpy:
         volume = one_bright_voxel()
         array = np.asarray(volume)
         assert array[2, 7, 1] == 9.0
-        assert np.shares_memory(array, volume.numpy())
+        assert np.shares_memory(array, volume.values)
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0, 0] = 1.0
 
@@ -155,7 +155,7 @@ class TestNumpy:
         volume = one_bright_voxel()
         copy = np.array(volume)
         copy[2, 7, 1] = 0.0
-        assert volume.numpy()[2, 7, 1] == 9.0
+        assert volume.values[2, 7, 1] == 9.0
         assert np.asarray(volume, dtype=np.float64).dtype == np.float64
         assert np.asarray(volume, dtype=np.float32) is not None
         assert np.max(volume) == 9.0

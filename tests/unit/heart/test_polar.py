@@ -7,7 +7,6 @@ import contextlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from scipy import ndimage
 
 from mureg.errors import RefusedError, UsageError
@@ -65,8 +64,8 @@ def test_an_even_wall_gives_an_even_map() -> None:
 
 def test_the_17_values_that_were_painted_come_back() -> None:
     segments = np.random.default_rng(4).uniform(0.3, 1.0, 17)
-    points = torch.from_numpy(GRID.points(np.moveaxis(np.indices(GRID.shape), 0, -1)))
-    uptake = VENTRICLE.perfusion(points, segments.tolist(), blur_mm=1.0).numpy()
+    points = GRID.points(np.moveaxis(np.indices(GRID.shape), 0, -1))
+    uptake = VENTRICLE.perfusion(points, segments.tolist(), blur_mm=1.0)
     found = polar_map(Volume.from_numpy(wall_share() * uptake, GRID, Quantity.ACTIVITY), VENTRICLE)
     # edges of segments are shared out over voxels of 3.4 mm
     np.testing.assert_allclose(found.relative, 100 * segments / segments.max(), atol=5.0)
@@ -114,7 +113,7 @@ def test_the_short_axis_is_the_image_that_others_reorient() -> None:
     """SimpleITK resamples onto the same oblique slices; rows go to the inferior wall, columns to the lateral one."""
     spect = with_defect("lateral")
     grid = short_axis_grid(VENTRICLE)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(spect.numpy().transpose(2, 1, 0)))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(spect.values.transpose(2, 1, 0)))
     image.SetSpacing(spect.grid.spacing_mm)
     image.SetOrigin(spect.grid.affine[:3, 3].tolist())
     onto = sitk.Image(*map(int, grid.shape), sitk.sitkFloat32)
@@ -122,11 +121,11 @@ def test_the_short_axis_is_the_image_that_others_reorient() -> None:
     onto.SetOrigin(grid.affine[:3, 3].tolist())
     onto.SetDirection((grid.affine[:3, :3] / np.asarray(grid.spacing_mm)).ravel().tolist())
     theirs = sitk.GetArrayFromImage(sitk.Resample(image, onto, sitk.Transform(), sitk.sitkLinear)).transpose(2, 1, 0)
-    np.testing.assert_allclose(short_axis(spect, VENTRICLE).numpy(), theirs, atol=2e-4)
+    np.testing.assert_allclose(short_axis(spect, VENTRICLE).values, theirs, atol=2e-4)
 
 
 def test_the_short_axis_shows_a_ring_with_the_lateral_wall_at_the_right() -> None:
-    ours = short_axis(with_defect("lateral", uptake=0.0), VENTRICLE).numpy()
+    ours = short_axis(with_defect("lateral", uptake=0.0), VENTRICLE).values
     middle = ours[:, :, ours.shape[2] // 2]
     n = middle.shape[0]
     right, left = middle[n // 2 + 3 :].max(axis=0)[n // 2 - 2 : n // 2 + 3], middle[: n // 2 - 3].max(axis=0)
@@ -156,7 +155,7 @@ def test_the_axis_of_virtual_patients_is_found_within_5_degrees(seed) -> None:
     # as an image would show it: blurred, over a background, one wall at half its uptake
     places = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))
     beside = places @ torso.ventricle.axes[1] > np.asarray(torso.ventricle.centre_mm) @ torso.ventricle.axes[1] + 12.0
-    blurred = ndimage.gaussian_filter(wall.numpy() * np.where(beside, 0.6, 1.0), 12.0 / 2.355 / 6.8) + 0.03
+    blurred = ndimage.gaussian_filter(wall.values * np.where(beside, 0.6, 1.0), 12.0 / 2.355 / 6.8) + 0.03
     image = Volume.from_numpy(blurred, grid, Quantity.ACTIVITY)
     estimated = axis_from_image(image)
     assert angle_deg(estimated.ventricle.apex_direction, torso.ventricle.apex_direction) < 5.0
@@ -182,7 +181,7 @@ def test_an_axis_by_hand_points_to_the_left(direction) -> None:
 
 
 def test_what_holds_no_heart_is_refused() -> None:
-    nothing = Volume(torch.zeros(GRID.shape), GRID, Quantity.ACTIVITY)
+    nothing = Volume(np.zeros(GRID.shape), GRID, Quantity.ACTIVITY)
     with pytest.raises(RefusedError, match="0 voxels of a left-ventricular wall"):
         axis_from_wall(nothing)
     with pytest.raises(UsageError, match="no uptake in the left-ventricular wall"):

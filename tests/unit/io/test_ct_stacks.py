@@ -19,7 +19,7 @@ MARK = (-10 + 3 * 1.5, -20 + 2 * 2.0, -30 + 1 * 2.5)
 
 
 def marked(volume) -> np.ndarray:
-    values = volume.numpy()
+    values = volume.values
     return volume.grid.points(np.unravel_index(values.argmax(), values.shape))
 
 
@@ -77,7 +77,7 @@ class TestManyFrames:
         )
         ct = read_ct(tmp_path)[0]
         assert marked(ct.volume) == pytest.approx(MARK)
-        np.testing.assert_array_equal(ct.volume.numpy(), chest_like().transpose(2, 1, 0))
+        np.testing.assert_array_equal(ct.volume.values, chest_like().transpose(2, 1, 0))
         assert (ct.kvp, ct.model) == (120.0, "Optima CT540")
         (found,) = inspect(tmp_path).found
         assert (found.kind, found.facts["slices"], found.facts["matrix"]) == ("CT", 6, [10, 8, 6])
@@ -85,7 +85,7 @@ class TestManyFrames:
     def test_simpleitk_reads_the_same(self, tmp_path) -> None:
         path = write_enhanced(tmp_path / "a.dcm", chest_like())
         theirs, ours = sitk.ReadImage(str(path)), read_ct(path)[0].volume
-        np.testing.assert_allclose(sitk.GetArrayFromImage(theirs).transpose(2, 1, 0), ours.numpy())
+        np.testing.assert_allclose(sitk.GetArrayFromImage(theirs).transpose(2, 1, 0), ours.values)
         assert theirs.GetSpacing() == pytest.approx(ours.grid.spacing_mm)
         assert theirs.GetOrigin() == pytest.approx(ours.grid.affine[:3, 3])
 

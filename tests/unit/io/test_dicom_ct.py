@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def marked_position(ct) -> np.ndarray:
-    values = ct.volume.numpy()
+    values = ct.volume.values
     return ct.volume.grid.points(np.unravel_index(values.argmax(), values.shape))
 
 

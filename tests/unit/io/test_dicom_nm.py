@@ -24,7 +24,7 @@ def assert_sees_point(acquisition: Acquisition, point=POINT) -> None:
     s = acquisition.pixel_mm[0]
     rows, columns = acquisition.counts.shape[2:]
     offset = np.asarray(point) - np.asarray(acquisition.centre_mm)
-    for frame, angle in zip(acquisition.photopeak_counts.numpy(), acquisition.angles_deg, strict=True):
+    for frame, angle in zip(acquisition.photopeak_counts, acquisition.angles_deg, strict=True):
         t = math.radians(angle)
         row, column = np.unravel_index(frame.argmax(), frame.shape)
         assert abs(row - ((rows - 1) / 2 - offset[2] / s)) <= 0.51
@@ -203,7 +203,7 @@ def test_orientation_against_the_angle_is_noted_with_both(tmp_path, feet_up):
     assert ("315.0" in note) != feet_up
     frames = project_point(POINT, angles(225, -6))
     turned = frames[:, ::-1, ::-1] if feet_up else frames
-    assert np.array_equal(acquisition.photopeak_counts.numpy(), turned)
+    assert np.array_equal(acquisition.photopeak_counts, turned)
 
 
 def test_position_as_corner_of_the_cube(tmp_path):

@@ -175,7 +175,7 @@ def test_the_moved_ct_keeps_its_pixels_and_lies_where_the_registration_says(sour
     there, here = read_ct(source / "ct")[0].volume, read_ct(folder / "ct_moved")[0].volume
     for index in ((0, 0, 0), (63, 0, 0), (0, 47, 0), (0, 0, 59), (20, 30, 40)):
         np.testing.assert_allclose(POSE.apply(here.grid.points(index)), there.grid.points(index), atol=1e-6)
-    np.testing.assert_array_equal(here.numpy(), there.numpy())
+    np.testing.assert_array_equal(here.values, there.values)
 
 
 def test_compressed_slices_stay_compressed_and_private_elements_stay_behind(copy, tmp_path) -> None:
@@ -212,7 +212,7 @@ def test_pixel_bytes_are_those_of_the_file_in_any_byte_order(copy, tmp_path, syn
         assert new.file_meta.TransferSyntaxUID == syntax
         assert new.PixelData == pydicom.dcmread(copy / "ct" / name).PixelData
     there, here = (read_ct(where)[0].volume for where in (copy / "ct", tmp_path / "dicom" / "ct_moved"))
-    np.testing.assert_array_equal(here.numpy(), there.numpy())
+    np.testing.assert_array_equal(here.values, there.values)
 
 
 def test_sources_that_break_rules_are_copied_as_they_are(copy, tmp_path) -> None:

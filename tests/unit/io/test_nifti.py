@@ -37,7 +37,7 @@ def test_ras_on_disk_becomes_lps_inside(tmp_path):
     values[1, 2, 3] = 8
     volume = read_nifti(save(tmp_path / "s.nii.gz", values), "spect")
     # RAS (30-2, -40+6, 50+12) is LPS with x and y negated
-    hot = volume.grid.points(np.unravel_index(volume.numpy().argmax(), (5, 6, 7)))
+    hot = volume.grid.points(np.unravel_index(volume.values.argmax(), (5, 6, 7)))
     assert np.allclose(hot, (-28, 34, 62))
     assert volume.quantity is Quantity.COUNTS
 
@@ -54,12 +54,12 @@ def test_written_files_come_back_and_are_the_same_each_time(tmp_path):
     assert first.read_bytes() == again.read_bytes()
     back = read_nifti(first, "spect")
     assert np.allclose(back.grid.affine, affine, atol=1e-4)
-    assert np.array_equal(back.numpy(), volume.numpy())
+    assert np.array_equal(back.values, volume.values)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.nii.gz", "new"]
     plain = write_nifti(volume, tmp_path / "c.nii")
     assert is_nifti(plain)
     assert is_nifti(first)
-    assert np.array_equal(read_nifti(plain, "spect").numpy(), volume.numpy())
+    assert np.array_equal(read_nifti(plain, "spect").values, volume.values)
 
 
 @pytest.mark.parametrize(("factor", "said"), [(1.0, ""), (0.1, "1/mm"), (1e4, "10,000"), (1e5, "100,000")])
@@ -67,7 +67,7 @@ def test_mu_units_are_found_by_soft_tissue(tmp_path, factor, said):
     path = save(tmp_path / "mu.nii", MU * factor, dtype=np.int32 if factor > 1 else np.float32)
     volume, notes = read_nifti_with_notes(path, "mu")
     assert volume.quantity is Quantity.MU_PER_CM
-    assert np.allclose(volume.numpy(), MU, atol=1e-6)
+    assert np.allclose(volume.values, MU, atol=1e-6)
     assert (said in " ".join(notes)) if said else not notes
 
 

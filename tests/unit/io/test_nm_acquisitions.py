@@ -24,7 +24,7 @@ ANGLES = 225 + STEP * np.arange(N)
 def assert_sees_point(acquisition, point=POINT) -> None:
     """In every view the hot pixel is where the point must be seen from the stated angle and offset."""
     offsets = acquisition.column_offsets_mm
-    for v, (frame, angle) in enumerate(zip(acquisition.photopeak_counts.numpy(), acquisition.angles_deg, strict=True)):
+    for v, (frame, angle) in enumerate(zip(acquisition.photopeak_counts, acquisition.angles_deg, strict=True)):
         _, right = view_directions(angle)
         row, column = np.unravel_index(frame.argmax(), frame.shape)
         across = (np.asarray(point) - acquisition.centre_mm) @ right + (0 if offsets is None else offsets[v])
@@ -244,7 +244,7 @@ def test_each_gate_on_request(tmp_path):
     gates = read_gates(path)
     assert [int(gate.counts[0, 0].sum()) for gate in gates] == [80, 70, 60, 50, 40, 30, 20, 10]
     summed, _ = read_spect(path)
-    assert np.array_equal(sum(gate.counts.numpy() for gate in gates), summed.counts.numpy())
+    assert np.array_equal(sum(gate.counts for gate in gates), summed.counts)
     for k, gate in enumerate(gates, start=1):
         assert f"gate {k} of 8; the gates share the time of each view" in gate.notes
         assert np.array_equal(gate.angles_deg, summed.angles_deg)

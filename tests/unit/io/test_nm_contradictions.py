@@ -80,8 +80,8 @@ def amounts(acquisition) -> dict[str, float]:
     for name, (place, brightness) in BALLS.items():
         near = np.linalg.norm(points - place, axis=-1) < 32.0
         put = 20000 * brightness * 2 * np.pi * SIGMA_MM**2 / PIXEL_MM**2
-        shares[name] = float(image.numpy()[near].sum() / put)
-        assert np.linalg.norm(place_of(image, place, 0.02 * image.numpy().max()) - place) < 0.5 * PIXEL_MM
+        shares[name] = float(image.values[near].sum() / put)
+        assert np.linalg.norm(place_of(image, place, 0.02 * image.values.max()) - place) < 0.5 * PIXEL_MM
     return shares
 
 

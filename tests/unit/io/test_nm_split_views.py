@@ -48,7 +48,7 @@ def view_object(folder: Path, k: int, *, number: int, start: float, planned: int
 def assert_every_view_sees_the_point(acquisition, views=range(N)) -> None:
     """The hottest pixel is where the point is seen from the angle by the geometry of PS3.3, with its own counts."""
     assert acquisition.n_views == len(views)
-    for frame, angle, k in zip(acquisition.photopeak_counts.numpy(), acquisition.angles_deg, views, strict=True):
+    for frame, angle, k in zip(acquisition.photopeak_counts, acquisition.angles_deg, views, strict=True):
         assert float(angle - ANGLES[k]) % 360 == pytest.approx(0, abs=1e-6)
         row, column = np.unravel_index(frame.argmax(), frame.shape)
         _, right = view_directions(float(angle))
@@ -137,7 +137,7 @@ def test_a_real_acquisition_taken_apart_is_the_one_it_was(shared_data, tmp_path)
             setattr(ds, keyword, [list(ds[keyword].value)[k]])
         ds.save_as(tmp_path / f"{(7 * k) % 97:02d}.dcm")
     joined, source = read_spect(tmp_path)
-    np.testing.assert_array_equal(joined.counts.numpy(), whole.counts.numpy())
+    np.testing.assert_array_equal(joined.counts, whole.counts)
     np.testing.assert_allclose(joined.angles_deg, whole.angles_deg)
     np.testing.assert_allclose(joined.centre_mm, whole.centre_mm)
     np.testing.assert_allclose(joined.radii_mm, whole.radii_mm)
@@ -160,7 +160,7 @@ def test_an_object_for_each_of_two_heads(own_start, tmp_path) -> None:
         )
     acquisition = read_spect(tmp_path)[0]
     np.testing.assert_allclose(acquisition.angles_deg, [*(225 - 15.0 * np.arange(6)), *(135 - 15.0 * np.arange(6))])
-    for frame, angle in zip(acquisition.photopeak_counts.numpy(), acquisition.angles_deg, strict=True):
+    for frame, angle in zip(acquisition.photopeak_counts, acquisition.angles_deg, strict=True):
         column = np.unravel_index(frame.argmax(), frame.shape)[1]
         assert abs(column - (5.5 + np.asarray(POINT) @ view_directions(float(angle))[1] / 5)) <= 0.51
 

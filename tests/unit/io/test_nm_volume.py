@@ -43,7 +43,7 @@ def blob(shape=(6, 5, 7)):
 def test_sign_of_spacing_stacks_behind_or_in_front(tmp_path, spacing):
     # axial rows to the left, columns to the back: row x column points to the head, "behind" for the viewer
     volume = read_nm(recon(tmp_path, blob(), spacing=spacing, order=[3, 1, 0, 5, 2, 4]))
-    values = volume.numpy()
+    values = volume.values
     hot = volume.grid.points(np.unravel_index(values.argmax(), values.shape))
     assert np.allclose(hot, np.add(ORIGIN, (2 * 3, 1 * 3, 4 * spacing)))
     assert volume.quantity is Quantity.COUNTS
@@ -52,7 +52,7 @@ def test_sign_of_spacing_stacks_behind_or_in_front(tmp_path, spacing):
 def test_coronal_slices_stack_to_the_back(tmp_path):
     # rows to the left, columns to the feet: row x column = (0, 1, 0), to the back
     volume = read_nm(recon(tmp_path, blob(), detectors=[place((1, 0, 0, 0, 0, -1))]))
-    values = volume.numpy()
+    values = volume.values
     hot = volume.grid.points(np.unravel_index(values.argmax(), values.shape))
     assert np.allclose(hot, np.add(ORIGIN, (2 * 3, 4 * 4.0, -1 * 3)))
 

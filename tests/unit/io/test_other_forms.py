@@ -61,7 +61,7 @@ def test_energy_windows_that_are_counted_as_rotations(windows_too, tmp_path) -> 
     if not windows_too:
         vectors["EnergyWindowVector"] = [1] * 16
     odd = read_spect(tomo(tmp_path / "b.dcm", windows=2, vectors=vectors))[0]
-    np.testing.assert_array_equal(odd.counts.numpy(), plain.counts.numpy())
+    np.testing.assert_array_equal(odd.counts, plain.counts)
     np.testing.assert_array_equal(odd.angles_deg, plain.angles_deg)
     assert any("RotationVector counts the 2 energy windows" in note for note in odd.notes)
 
@@ -75,7 +75,7 @@ class TestArchives:
         packed = shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "in")
         study = read_study(packed, ct=packed)
         plain = read_ct(tmp_path / "in")[0].volume
-        np.testing.assert_array_equal(study.attenuation.volume.numpy(), plain.numpy())
+        np.testing.assert_array_equal(study.attenuation.volume.values, plain.values)
         assert list(scratch.iterdir()) == []
         shutil.rmtree(tmp_path / "in")
         (pair,) = find_pairs(tmp_path)
@@ -116,7 +116,7 @@ class TestArchives:
         fileset._stage["t"].cleanup()
         write_ct(tmp_path / "disk" / "other", chest_like(), series="unlisted")
         volume = read_ct(tmp_path / "disk" / "DICOMDIR")[0].volume
-        np.testing.assert_array_equal(volume.numpy(), chest_like().transpose(2, 1, 0))
+        np.testing.assert_array_equal(volume.values, chest_like().transpose(2, 1, 0))
 
     @pytest.mark.skipif(shutil.which("dcmmkdir") is None, reason="dcmtk (dcmmkdir) is not installed")
     @pytest.mark.parametrize("given", ["DICOMDIR", "."])
@@ -135,7 +135,7 @@ class TestArchives:
         index = pydicom.dcmread(disk / "DICOMDIR")
         assert sum(record.DirectoryRecordType == "IMAGE" for record in index.DirectoryRecordSequence) == 7
         volume = read_ct(disk / given)[0].volume
-        np.testing.assert_array_equal(volume.numpy(), chest_like().transpose(2, 1, 0))
+        np.testing.assert_array_equal(volume.values, chest_like().transpose(2, 1, 0))
         assert read_spect(disk / given)[0].n_views == 8
 
     def for_media(self, file: Path) -> None:

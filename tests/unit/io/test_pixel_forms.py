@@ -81,7 +81,7 @@ class TestCompressed:
             compressed(file, program, *options)
             assert pydicom.dcmread(file).file_meta.TransferSyntaxUID.is_compressed
         expected = values if signed else (values.astype(int) + 1024) // 2 * 2 - 1024
-        np.testing.assert_array_equal(read_ct(tmp_path)[0].volume.numpy(), expected.transpose(2, 1, 0))
+        np.testing.assert_array_equal(read_ct(tmp_path)[0].volume.values, expected.transpose(2, 1, 0))
 
     @DCMTK
     def test_projections_of_many_frames(self, tmp_path) -> None:
@@ -100,7 +100,7 @@ class TestCompressed:
         plain = read_spect(path)[0]
         compressed(path, "dcmcjpeg", "+e1")
         packed = read_spect(path)[0]
-        np.testing.assert_array_equal(packed.counts.numpy(), plain.counts.numpy())
+        np.testing.assert_array_equal(packed.counts, plain.counts)
         assert float(packed.counts.max()) == 300
 
     def test_jpeg_2000_by_gdcm(self, tmp_path) -> None:
@@ -137,7 +137,7 @@ class TestFloats:
         values = chest_like().astype(float) + 0.25
         for file, plane in zip(write_ct(tmp_path, chest_like()), values, strict=True):
             self.as_floats(file, plane, keyword, bits, dtype)
-        np.testing.assert_array_equal(read_ct(tmp_path)[0].volume.numpy(), values.transpose(2, 1, 0))
+        np.testing.assert_array_equal(read_ct(tmp_path)[0].volume.values, values.transpose(2, 1, 0))
 
     def test_projections_of_floats(self, tmp_path) -> None:
         frames = project_point((20, -10, 15), [225 - 6 * k for k in range(8)]) * 0.5
@@ -150,7 +150,7 @@ class TestFloats:
         )
         plain = read_spect(path)[0]
         self.as_floats(path, frames, "Float", 32, "<f4")
-        np.testing.assert_array_equal(read_spect(path)[0].counts.numpy(), plain.counts.numpy())
+        np.testing.assert_array_equal(read_spect(path)[0].counts, plain.counts)
 
     @pytest.mark.parametrize(("keyword", "bits", "dtype"), [("Float", 32, "<f4"), ("DoubleFloat", 64, "<f8")])
     def test_a_reconstructed_map_of_floats(self, keyword, bits, dtype, tmp_path) -> None:
@@ -170,8 +170,8 @@ class TestFloats:
         )
         self.as_floats(path, values, keyword, bits, dtype)
         mu = read_mu(path)[0]
-        np.testing.assert_allclose(mu.numpy(), values.transpose(2, 1, 0), rtol=1e-6)
-        hot = np.unravel_index(mu.numpy().argmax(), mu.grid.shape)
+        np.testing.assert_allclose(mu.values, values.transpose(2, 1, 0), rtol=1e-6)
+        hot = np.unravel_index(mu.values.argmax(), mu.grid.shape)
         np.testing.assert_allclose(mu.grid.points(np.asarray(hot)), (-7 + 3 * 5, -9 + 2 * 5, 30 - 5))
 
     def test_floats_cut_short(self, tmp_path) -> None:
@@ -215,8 +215,8 @@ class TestParametricMaps:
     def test_one_of_attenuation_is_read_as_a_map(self, keyword, modality, tmp_path) -> None:
         values = self.written(tmp_path / "map.dcm", modality, keyword)
         mu = read_mu(tmp_path / "map.dcm")[0]
-        np.testing.assert_allclose(mu.numpy(), values.transpose(2, 1, 0), rtol=1e-6)
-        hot = np.asarray(np.unravel_index(mu.numpy().argmax(), mu.grid.shape))
+        np.testing.assert_allclose(mu.values, values.transpose(2, 1, 0), rtol=1e-6)
+        hot = np.asarray(np.unravel_index(mu.values.argmax(), mu.grid.shape))
         np.testing.assert_allclose(mu.grid.points(hot), (-10 + 3 * 1.5, -20 + 2 * 2.0, -30 + 2.5))
         (found,) = inspect(tmp_path).found
         assert (found.kind, found.refusal) == ("attenuation map", "")

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from mureg.errors import GeometryError, MuregError
+from mureg.jobs.cores import thread_count
 from mureg.jobs.tasks import shared_out
+from mureg.jobs.threads import in_threads, threads_set_to
 from support import small_tasks
 
 
@@ -30,12 +32,29 @@ def test_each_process_has_one_thread_and_leaves_ctrl_c_to_the_run() -> None:
 
 
 def test_one_job_works_in_this_process_with_one_thread_and_gives_the_threads_back() -> None:
-    torch.set_num_threads(2)
-    try:
+    with threads_set_to(2):
         assert [found[:2] for found in shared_out(small_tasks.threads, [0], 1)] == [(1, 1)]
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
+        assert list(shared_out(small_tasks.threads_of_a_study, [0], 1)) == [1]
+        assert (torch.get_num_threads(), thread_count()) == (2, 2)
+
+
+def test_each_process_takes_a_study_with_one_thread() -> None:
+    assert set(shared_out(small_tasks.threads_of_a_study, range(3), 2)) == {1}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_give_their_results_in_the_order_of_the_items(threads) -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.1 if number == 0 else 0.0)
+        return number**2
+
+    with threads_set_to(threads):
+        assert in_threads(slow_first, range(7)) == [0, 1, 4, 9, 16, 25, 36]
+
+
+def test_an_exception_in_a_thread_is_raised() -> None:
+    with threads_set_to(2), pytest.raises(ZeroDivisionError):
+        in_threads(lambda number: 1 // number, [2, 1, 0])
 
 
 def test_the_refusal_of_the_first_task_is_raised_where_the_order_counts() -> None:

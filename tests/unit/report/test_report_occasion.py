@@ -188,7 +188,7 @@ def test_the_display_filter_has_the_width_that_is_stated() -> None:
     grid = Grid.centred((41, 41, 41), (6.8, 6.8, 6.8))
     point = np.zeros((41, 41, 41))
     point[20, 20, 20] = 1.0
-    shown = smoothed(Volume.from_numpy(point, grid, Quantity.ACTIVITY)).numpy().astype(float)
+    shown = smoothed(Volume.from_numpy(point, grid, Quantity.ACTIVITY)).values.astype(float)
     offset_mm = (np.arange(41) - 20) * 6.8
     for axis in range(3):
         profile = shown.sum(axis=tuple(a for a in range(3) if a != axis))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from mureg.errors import GeometryError, UsageError
 from mureg.geometry import Grid, Quantity, Volume
@@ -33,10 +32,7 @@ def drawn() -> tuple[Volume, Volume]:
     for name, box, value in ((5, (x < -50) & (x > -90), 70.0), (35, (np.abs(x) < 9) & (y > 45), 400.0)):
         chosen = box & (np.abs(y) < 60)
         labels[chosen], hu[chosen] = name, value
-    return tuple(
-        Volume(torch.from_numpy(a.astype(np.float32)), GRID, q)
-        for a, q in ((hu, Quantity.HU), (labels, Quantity.LABEL))
-    )  # type: ignore[return-value]
+    return tuple(Volume(a.astype(np.float32), GRID, q) for a, q in ((hu, Quantity.HU), (labels, Quantity.LABEL)))  # type: ignore[return-value]
 
 
 def build() -> tuple[Volume, Volume, object]:
@@ -51,10 +47,10 @@ def at(volume: Volume, *point_mm: float) -> float:
 
 def test_wall_is_a_shell_open_at_the_base() -> None:
     ct, labels = drawn()
-    ventricle = left_ventricle(ct, labels.numpy() == 51, LANDMARKS)
+    ventricle = left_ventricle(ct, labels.values == 51, LANDMARKS)
     points = [GRID.points(np.argwhere(mask)) for mask in (ventricle.wall, ventricle.cavity)]
     assert min(points[0][:, 0].min(), points[1][:, 0].min()) > 25.0 - 1e-6
-    wall = Volume(torch.from_numpy(ventricle.wall.astype(np.float32)), GRID, Quantity.LABEL)
+    wall = Volume(ventricle.wall.astype(np.float32), GRID, Quantity.LABEL)
     for shell in ((30, 0, 28), (30, 28, 0), (30, 0, -28), (69, 0, 0)):
         assert at(wall, *shell) == 1
     for hollow in ((30, 0, 0), (26, 0, 0), (20, 0, 28)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.spect import compton as closed_form
@@ -37,8 +36,8 @@ def test_first_scatter_of_a_water_sphere_agrees_with_monte_carlo() -> None:
     distance = np.sqrt(sum(axis**2 for axis in np.meshgrid(steps, steps, steps, indexing="ij")))
     mu = np.where(distance < 90.0, 0.1538, 0.0).astype(np.float32)
     inside = (distance < 30.0).astype(np.float32)
-    activity = Volume(torch.from_numpy(inside), grid, Quantity.ACTIVITY)
-    mu_volume = Volume(torch.from_numpy(mu), grid, Quantity.MU_PER_CM)
+    activity = Volume(inside, grid, Quantity.ACTIVITY)
+    mu_volume = Volume(mu, grid, Quantity.MU_PER_CM)
     camera = Camera(grid, np.array([180.0]), 250.0, None)
     simulation = SingleScatter(point_mm=18.0, n_directions=400, multiple=(1.0, 1.0))
     scattered = simulation.project(activity, mu_volume, (PHOTOPEAK, LOWER), camera).sum((1, 2, 3))

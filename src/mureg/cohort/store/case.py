@@ -28,11 +28,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tomli_w
-import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import Tensor
 
 from mureg.cohort.store.header import (
     ARRAYS,
@@ -166,7 +164,7 @@ class StoredCase:
             grid, outside = grid_from(table), None
             if f"{name}.outside" in self.arrays:
                 bits = np.unpackbits(self.array(f"{name}.outside"), count=int(np.prod(grid.shape)))
-                outside = torch.from_numpy(bits.reshape(grid.shape).astype(np.bool_))
+                outside = bits.reshape(grid.shape).astype(np.bool_)
             return Volume(self._floats(name), grid, quantity_from(table), outside)
 
     @property
@@ -188,7 +186,7 @@ class StoredCase:
         return self.volume("uncorrected")
 
     @property
-    def scatter(self) -> Float[Tensor, "window view row column"]:
+    def scatter(self) -> Float[Array, "window view row column"]:
         """Expected scattered counts of every window."""
         return self._floats("truth.scatter")
 
@@ -222,8 +220,8 @@ class StoredCase:
             )
             return Case(self.name, study, self.uncorrected, self.truth, self.facts, dict(self.header["sources"]))
 
-    def _floats(self, name: str) -> Tensor:
-        return torch.from_numpy(self.array(name).astype(np.float32))
+    def _floats(self, name: str) -> Array:
+        return self.array(name).astype(np.float32)
 
 
 def _arrays_of(case: Case) -> dict[str, Array]:
@@ -232,8 +230,8 @@ def _arrays_of(case: Case) -> dict[str, Array]:
     truth = case.truth
     arrays = {
         "counts": _counts(acquisition.counts),
-        "ct": np.clip(np.rint(ct.volume.numpy()), -32768, 32767).astype(np.int16),
-        "uncorrected": case.uncorrected.numpy().astype(np.float32),
+        "ct": np.clip(np.rint(ct.volume.values), -32768, 32767).astype(np.int16),
+        "uncorrected": case.uncorrected.values.astype(np.float32),
         "truth.mu": _half(truth.mu.values),
         "truth.activity": _half(truth.activity.values),
         "truth.lv_wall": _half(truth.lv_wall.values),
@@ -252,19 +250,17 @@ def _arrays_of(case: Case) -> dict[str, Array]:
     volumes |= {"truth.mu": truth.mu, "truth.activity": truth.activity, "truth.lv_wall": truth.lv_wall}
     for name, volume in volumes.items():
         if volume.outside is not None:
-            arrays[f"{name}.outside"] = np.packbits(volume.outside.cpu().numpy())
+            arrays[f"{name}.outside"] = np.packbits(volume.outside)
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _counts(counts: Tensor) -> Array:
-    values = counts.detach().cpu().numpy()
+def _counts(values: Array) -> Array:
     whole = bool((values == np.rint(values)).all()) and float(values.max()) <= 65535
     return values.astype(np.uint16 if whole else np.float32)
 
 
-def _half(values: Tensor) -> Array:
-    array = values.detach().cpu().numpy()
-    return array.astype(np.float16 if float(np.abs(array).max()) <= _LARGEST_HALF else np.float32)
+def _half(values: Array) -> Array:
+    return values.astype(np.float16 if float(np.abs(values).max()) <= _LARGEST_HALF else np.float32)
 
 
 def _sha256(path: Path) -> str:

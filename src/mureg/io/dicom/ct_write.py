@@ -108,8 +108,8 @@ def write_ct_series(
 
 def _stored_ct_values(ct: Ct) -> npt.NDArray[np.int16]:
     """Stored values [row, column, slice]; HU minus the intercept, padding where nothing is known."""
-    hounsfield = np.clip(np.rint(ct.volume.numpy()), PADDING_HU + 1, 30000)
+    hounsfield = np.clip(np.rint(ct.volume.values), PADDING_HU + 1, 30000)
     if ct.volume.outside is not None:
-        hounsfield = np.where(ct.volume.outside.cpu().numpy(), PADDING_HU, hounsfield)
+        hounsfield = np.where(ct.volume.outside, PADDING_HU, hounsfield)
     stored: npt.NDArray[np.int16] = (hounsfield - _INTERCEPT_HU).transpose(1, 0, 2).astype(np.int16)
     return stored

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydicom.dataset import Dataset
 
 from mureg.errors import UnreadableInputError
@@ -56,7 +55,7 @@ def summed_projections(dataset: Dataset, name: str) -> Acquisition:
     acquisitions = _projections(dataset, name)
     if len(acquisitions) == 1:
         return acquisitions[0]
-    counts = torch.stack([one.counts for one in acquisitions]).sum(0)
+    counts = np.sum([one.counts for one in acquisitions], axis=0)
     return replace(
         acquisitions[0],
         counts=counts,
@@ -112,7 +111,7 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
     notes = (*label_notes, *nuclide_notes, *window_notes, *view_notes, *empty_notes, *orbit.notes)
     weights = None if orbit.weights is None else orbit.weights[use]
     first = Acquisition(
-        counts=torch.from_numpy(gates[0][:, use]),
+        counts=gates[0].take(use, 1),
         windows=windows,
         photopeak=photopeak_of(windows, nuclide, lines_kev),
         angles_deg=orbit.angles_deg[use],
@@ -129,7 +128,7 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
         frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         notes=tuple(dict.fromkeys(notes)),
     )
-    return (first, *(replace(first, counts=torch.from_numpy(counts[:, use])) for counts in gates[1:]))
+    return (first, *(replace(first, counts=counts.take(use, 1)) for counts in gates[1:]))
 
 
 def _orbit(

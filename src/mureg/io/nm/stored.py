@@ -62,7 +62,7 @@ class StoredUnit:
         """
         if any(volume.quantity is Quantity.MU_PER_CM for volume in volumes):
             return cls(MU_UNIT_PER_CM)
-        largest = max((float(volume.values.abs().max()) for volume in volumes), default=0.0)
+        largest = max((float(np.abs(volume.values).max()) for volume in volumes), default=0.0)
         if largest <= 0.0:
             return cls(1.0)
         exponent = math.ceil(math.log10(largest / _LARGEST_SIGNED) - 1e-12)
@@ -82,7 +82,7 @@ def set_voxels(nm: Dataset, volume: Volume, unit: StoredUnit) -> tuple[str, ...]
     Returns:
         Sentences for the derivation: the meaning of stored values, and how many were cut.
     """
-    values = volume.numpy().astype(np.float64).transpose(2, 1, 0)
+    values = volume.values.astype(np.float64).transpose(2, 1, 0)
     signed = bool(np.rint(values.min() / unit.value) < 0)
     largest = _LARGEST_SIGNED if signed else _LARGEST_UNSIGNED
     smallest = -_LARGEST_SIGNED if signed else 0

@@ -119,7 +119,7 @@ def write_nm_tomo(
 
 
 def _stored_counts(acquisition: Acquisition) -> npt.NDArray[np.uint16]:
-    counts = acquisition.counts.detach().cpu().numpy()
+    counts = acquisition.counts
     whole = np.rint(counts)
     if np.abs(counts - whole).max() > 1e-3 or whole.max() > 65535:
         raise UnitsError(

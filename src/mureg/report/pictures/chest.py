@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from scipy import ndimage
 
@@ -25,7 +24,7 @@ _SQUARE_MM = 32.0
 
 def smoothed(spect: Volume) -> Volume:
     """The emission as it is shown: after the display filter, which takes the grain of single voxels away."""
-    return spect.with_values(torch.from_numpy(ndimage.gaussian_filter(spect.numpy(), _SMOOTHING_VOXELS)))
+    return spect.with_values(ndimage.gaussian_filter(spect.values, _SMOOTHING_VOXELS))
 
 
 def display_filter(grid: Grid) -> str:
@@ -41,7 +40,7 @@ def brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:
     indices = np.indices(spect.grid.shape).transpose(1, 2, 3, 0)
     offsets = spect.grid.points(indices) - np.asarray(heart.centre_mm)
     near = (np.linalg.norm(offsets, axis=-1) < 42.0) & (offsets[..., 2] > -28.0)
-    values = spect.numpy()
+    values = spect.values
     brightest = float(values[near].max(initial=0.0)) or float(values.max())
     return brightest if brightest > 0.0 else 1.0
 

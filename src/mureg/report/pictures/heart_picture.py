@@ -49,7 +49,7 @@ class HeartPanels:
             brightest = float(polar_map(shown, ventricle).rings.max())
         except MuregError:  # a blank image has no wall
             brightest = 0.0
-        values = short_axis(shown, ventricle, _SPACING_MM).numpy().astype(np.float32)
+        values = short_axis(shown, ventricle, _SPACING_MM).values.astype(np.float32)
         scale = np.float32(100.0 / brightest if brightest > 0 else 1.0)
         return cls(values * scale, ventricle.length_mm, ventricle.radius_mm)
 

@@ -102,11 +102,11 @@ def plane(volume: Volume, view: PlaneView, centre_mm: Triple, size_mm: Triple, s
         shape[axis] = max(2, round(size_mm[axis] / spacing_mm))
     grid = Grid.centred((shape[0], shape[1], shape[2]), (spacing[0], spacing[1], spacing[2]), centre_mm)
     cut = volume.resampled(onto=grid)
-    known = np.ones(grid.shape, dtype=bool) if cut.outside is None else ~cut.outside.cpu().numpy()
+    known = np.ones(grid.shape, dtype=bool) if cut.outside is None else ~cut.outside
     x, y, z = (grid.affine[a, 3] + spacing_mm * np.arange(n) for a, n in enumerate(grid.shape))
     upward_mm = (x, y, z)[view.upward]
     return Plane(
-        _as_image(cut.numpy(), view),
+        _as_image(cut.values, view),
         _as_image(known, view),
         view,
         (x, y, z)[view.across],

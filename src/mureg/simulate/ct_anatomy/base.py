@@ -117,7 +117,7 @@ class CtBase:
         else:
             tissues = tissues_from_labels(ct, body, landmarks, in_patient_order(labels), names)
             near_bone = ndimage.binary_dilation(tissues.mask("bone"), iterations=2)
-            contrast = body & (ct.numpy() > _BRIGHT_HU) & ~tissues.mask("bone")
+            contrast = body & (ct.values > _BRIGHT_HU) & ~tissues.mask("bone")
             contrast &= ~(near_bone & tissues.mask("soft_tissue", "fat"))
         hu = _native(ct, body, tissues, contrast)
         return _assembled(name, ct.grid, landmarks, hu, tissues)
@@ -125,7 +125,7 @@ class CtBase:
 
 def _native(ct: Volume, body: Mask, tissues: TissueMap, contrast: Mask) -> Array:
     """HU of the body alone in air, as they would be without contrast medium, table and noise."""
-    hu = ct.numpy().astype(np.float32)
+    hu = ct.values.astype(np.float32)
     for name, typical in _NATIVE_HU.items():
         organ = tissues.mask(name)
         if organ.any():
@@ -181,7 +181,7 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
     affine = grid.affine.copy()
     affine[:3, 3] = grid.points(start)
     own = Grid((codes.shape[0], codes.shape[1], codes.shape[2]), affine)
-    mu = Volume(mu_from_hu(values), own, Quantity.MU_PER_CM).coarsened(LATTICE_MM)
+    mu = Volume(mu_from_hu(values).numpy(), own, Quantity.MU_PER_CM).coarsened(LATTICE_MM)
     heart = Volume.from_numpy(continued(tissues.heart, 0.0), own, Quantity.ACTIVITY).coarsened(LATTICE_MM)
     origin, sizes = _middle_and_sizes(grid, landmarks, tissues, body)
     places = np.argwhere(tissues.heart)
@@ -194,8 +194,8 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
         hu=values,
         codes=torch.from_numpy(np.ascontiguousarray(codes)).to(torch.uint8),
         lattice=mu.grid,
-        mu=mu.values,
-        heart=heart.values,
+        mu=torch.from_numpy(mu.values),
+        heart=torch.from_numpy(heart.values),
         motions=motion_weights(grid, tissues, landmarks),
         heart_points_mm=grid.points(places[:: max(1, len(places) // 20000)]),
         back_points_mm=_lowest_skin(grid, body),

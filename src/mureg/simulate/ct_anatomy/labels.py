@@ -66,7 +66,7 @@ def tissues_from_labels(
     """Tissues of a CT with TotalSegmentator labels on the same grid; unlabelled voxels by their HU."""
     if labels.grid != ct.grid:
         raise UsageError("labels on another grid than the CT", "the same grid", "resample the labels first")
-    values = labels.numpy().astype(np.int16)
+    values = labels.values.astype(np.int16)
     smooth = _smooth(ct)
     codes = _by_hu(smooth, body, _bone(smooth, body))
     # what is bright and unlabelled may be contrast medium: bone is what the labels and their margin say
@@ -126,7 +126,7 @@ def bright_heart(ct: Volume, body: Mask, landmarks: CtLandmarks) -> Mask:
     inner = np.unique(pieces[near < _HEART_MIDDLE**2])
     joined = np.isin(pieces, inner[inner > 0])
     dilated = ndimage.binary_dilation(joined, iterations=2)
-    return np.asarray(dilated & (ct.numpy() > _CONTRAST_HU) & (near < _HEART_REACH**2))
+    return np.asarray(dilated & (ct.values > _CONTRAST_HU) & (near < _HEART_REACH**2))
 
 
 def _with_heart(codes: Codes, heart: Mask, smooth: Array, grid: Grid, landmarks: CtLandmarks) -> TissueMap:
@@ -166,7 +166,7 @@ def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mas
     box = _box_around(grid, ventricle.centre_mm, 2.5 * ventricle.length_mm)
     depth = ndimage.distance_transform_edt(beside[box], sampling=grid.spacing_mm)
     points = torch.from_numpy(_points(grid, box)).float()
-    anterior, lateral, apical = ventricle.coordinates(points).movedim(-1, 0).numpy()
+    anterior, lateral, apical = np.moveaxis(ventricle.coordinates(points.numpy()), -1, 0)
     ahead = apical > -ventricle.length_mm / 2 - 5.0
     free = (lateral > -0.5 * ventricle.radius_mm) & (outer_distance_mm(ventricle, points).numpy() < 10.0)
     free |= lateral > 0
@@ -179,7 +179,7 @@ def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mas
 
 def _smooth(ct: Volume) -> Array:
     """The CT with less noise (about 3 mm), to tell tissues apart."""
-    smooth: Array = ndimage.gaussian_filter(ct.numpy(), [1.4 / s for s in ct.grid.spacing_mm], truncate=2.5)
+    smooth: Array = ndimage.gaussian_filter(ct.values, [1.4 / s for s in ct.grid.spacing_mm], truncate=2.5)
     return smooth
 
 

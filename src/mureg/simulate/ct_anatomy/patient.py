@@ -139,7 +139,8 @@ class CtAnatomy:
         density = places.read(values[None], self.base.grid)[0].sub_(AIR_HU)
         values = denser(density, places, 500.0, 850.0).add_(AIR_HU)
         outside = self._unknown(grid, patient_from_grid)
-        return Volume(values.masked_fill_(outside, 0.0), grid, Quantity.HU, outside if bool(outside.any()) else None)
+        values = values.masked_fill_(outside, 0.0)
+        return Volume(values.numpy(), grid, Quantity.HU, outside.numpy() if bool(outside.any()) else None)
 
     def hounsfields(
         self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], contrast_hu: float = 0.0
@@ -155,16 +156,17 @@ class CtAnatomy:
         """
         edges, places = self._places(grid, patient_from_grid, breath)
         lattice, voxel_mm = self.base.lattice, self._voxel_mm(edges)
-        fine = Volume(uptake_of_codes(tracer)[self.base.codes.int()], self.base.grid, Quantity.ACTIVITY)
-        activity = fine.coarsened(LATTICE_MM).values
+        uptake = uptake_of_codes(tracer)[self.base.codes.int()].numpy()
+        fine = Volume(uptake, self.base.grid, Quantity.ACTIVITY)
+        activity = torch.from_numpy(fine.coarsened(LATTICE_MM).values)
         if tracer.texture:
             activity = activity * texture(lattice, tracer)
         pair = [averaged(values, lattice.spacing_mm, voxel_mm) for values in (self.base.mu, activity)]
         mu, activity = places.read(torch.stack(pair), lattice)
         box, points = self._near_ventricle(grid, patient_from_grid, places)
         share = share_inside(wall_distance_mm, self.ventricle, points, edges)
-        perfusion = self.ventricle.perfusion(points, tracer.segments) * tracer.uptake["lv_wall"]
-        activity[box] = activity[box] * (1.0 - share) + share * perfusion
+        perfusion = torch.from_numpy(self.ventricle.perfusion(points.numpy(), tracer.segments)).to(points)
+        activity[box] = activity[box] * (1.0 - share) + share * perfusion * tracer.uptake["lv_wall"]
         return Emission(denser(mu, places, 0.075, 0.13), activity)
 
     def emissions(

@@ -34,7 +34,7 @@ def _distances(
     ventricle: LeftVentricle, points_mm: Float[Tensor, "*point 3"]
 ) -> tuple[Float[Tensor, "*point"], Float[Tensor, "*point"], Float[Tensor, "*point"]]:
     """From the outer surface, from the inner surface (below 0 towards the cavity), and from the base plane."""
-    place = ventricle.coordinates(points_mm)
+    place = torch.from_numpy(ventricle.coordinates(points_mm.numpy())).to(points_mm)
     across = torch.hypot(place[..., 0], place[..., 1])
     along = place[..., 2] + ventricle.length_mm / 2
     from_widest = along - _WIDEST * ventricle.length_mm

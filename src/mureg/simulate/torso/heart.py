@@ -151,7 +151,8 @@ class TorsoHeart:
         wall, cavity = self.lv_shares(patch, self.distances(*patch.viscera))
         factor = None
         if segments is not None:
-            factor = self.body.ventricle.perfusion(torch.stack(patch.viscera, -1), segments)
+            places = torch.stack(patch.viscera, -1)
+            factor = torch.from_numpy(self.body.ventricle.perfusion(places.numpy(), segments)).to(places)
         patch.lay(1.0 - wall - cavity, (wall, "lv_wall"), (cavity, "blood"), factor=factor)
 
     def lv_shares(self, patch: Patch, d: HeartDistances) -> tuple[Tensor, Tensor]:

@@ -179,7 +179,7 @@ class Torso:
         """The body in HU in several states of breathing."""
         palettes = [[self._hu(breath, contrast_hu)] for breath in breaths]
         painted = self.scene.render(grid, patient_from_grid, breaths, palettes)
-        return [Volume(values, grid, Quantity.HU) for (values,) in painted]
+        return [Volume(values.numpy(), grid, Quantity.HU) for (values,) in painted]
 
     def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
         """Attenuation and activity for the camera, hot spots left out."""
