@@ -34,17 +34,8 @@ def test_all_is_well_here(capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["doctor", "--json", "--threads", "1"]) == 0
     found = told(capsys)
-    assert list(found) == [
-        "installation",
-        "libraries",
-        "threads",
-        "data",
-        "weights",
-        "networks",
-        "training",
-        "sample",
-        "offline",
-    ]
+    quick = ["installation", "libraries", "threads", "data", "weights", "networks", "training"]
+    assert list(found) == [*quick, "sample", "offline"]
     assert {check["state"] for check in found.values()} == {"ok"}
     assert "numpy" in found["libraries"]["found"]
     assert "hashes as on their cards" in found["weights"]["found"]
@@ -64,11 +55,8 @@ def test_pytorch_is_no_part_of_the_clinic(monkeypatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(health, "version", without)
         check = health._training()
-    assert (check.state, "not installed" in check.found, 'pip install "mureg[train]"' in check.found) == (
-        "ok",
-        True,
-        True,
-    )
+    assert (check.state, "not installed" in check.found) == ("ok", True)
+    assert 'pip install "mureg[train]"' in check.found
     monkeypatch.setitem(sys.modules, "torch", None)  # its import raises ImportError
     check = health._training()
     assert (check.state, "cannot be loaded" in check.found) == ("warn", True)

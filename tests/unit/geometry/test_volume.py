@@ -163,6 +163,7 @@ class TestOutside:
 
 
 class TestInterpolate:
+    OFFSET = np.outer([0.3, -0.9, 0.2, 0.0], [0, 0, 0, 1])
     MATRIX = RigidTransform.from_six((0.63, 0.57, 0.71), (4, -5, 6), (0, 0, 0)).matrix.copy()
 
     @pytest.mark.parametrize("threads", [1, 3])
@@ -170,9 +171,7 @@ class TestInterpolate:
         "matrix",
         [
             pytest.param(MATRIX, id="turned"),
-            pytest.param(
-                np.diag([0.61, 1.7, 0.93, 1.0]) + np.outer([0.3, -0.9, 0.2, 0.0], [0, 0, 0, 1]), id="along axes"
-            ),
+            pytest.param(np.diag([0.61, 1.7, 0.93, 1.0]) + OFFSET, id="along axes"),
         ],
     )
     def test_values_are_those_of_eight_neighbours_by_their_distance(self, monkeypatch, matrix, threads) -> None:
@@ -238,7 +237,7 @@ class TestCoarsened:
         coarse = Volume(np.ones((6, 5, 4)), CUBE, Quantity.HU, mask).coarsened(4.0)
         assert coarse.grid.shape == (3, 5, 4)
         assert coarse.outside is not None
-        assert coarse.outside.nonzero().tolist() == [[2, 0, 0]]
+        assert np.argwhere(coarse.outside).tolist() == [[2, 0, 0]]
 
     def test_a_grid_as_coarse_as_asked_stays(self) -> None:
         volume = random_volume(CUBE)

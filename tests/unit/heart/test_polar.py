@@ -65,7 +65,7 @@ def test_an_even_wall_gives_an_even_map() -> None:
 def test_the_17_values_that_were_painted_come_back() -> None:
     segments = np.random.default_rng(4).uniform(0.3, 1.0, 17)
     points = GRID.points(np.moveaxis(np.indices(GRID.shape), 0, -1))
-    uptake = VENTRICLE.perfusion(points, segments.tolist(), blur_mm=1.0).values
+    uptake = VENTRICLE.perfusion(points, segments.tolist(), blur_mm=1.0)
     found = polar_map(Volume.from_numpy(wall_share() * uptake, GRID, Quantity.ACTIVITY), VENTRICLE)
     # edges of segments are shared out over voxels of 3.4 mm
     np.testing.assert_allclose(found.relative, 100 * segments / segments.max(), atol=5.0)

@@ -27,7 +27,7 @@ def test_real_projections(shared_data):
     assert not any("turned" in note for note in acquisition.notes)
     # the heart is the hottest in the chest: left of the middle from in front, in front from the left side
     for view, side in ((7, 1), (25, -1)):  # 183 degrees, 75 degrees
-        chest = uniform_filter(acquisition.photopeak_counts[view].values[20:45], 3)
+        chest = uniform_filter(acquisition.photopeak_counts[view][20:45], 3)
         assert side * (np.unravel_index(chest.argmax(), chest.shape)[1] - 31.5) > 2
 
 
