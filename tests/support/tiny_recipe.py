@@ -18,7 +18,7 @@ TABLE = {
         {
             "name": "two-stages",
             "changes": NORMED,
-            "stages": [{**STAGE, "crops": "far"}, {**STAGE, "seed": 4, "half_precision_start": True}],
+            "stages": [{**STAGE, "crops": "far"}, {**STAGE, "seed": 4}],
         },
         {"name": "one-stage", "changes": PLAIN, "stages": [STAGE]},
     ],

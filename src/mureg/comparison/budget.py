@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from mureg.registration.network import Card
+from mureg.registration.card import Card
 
 LOG = "log.csv"
 """Of a run of `mureg train`: a line for each epoch."""

@@ -19,8 +19,10 @@ from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
+from mureg.registration.card import SUFFIX, Card, read_weights
 from mureg.registration.near_heart import weights_file
-from mureg.registration.network import Card, NetworkRegistrar, load_network
+from mureg.registration.network import NetworkRegistrar
+from mureg.registration.onnx_networks import load_network
 from mureg.study import PreparedStudy
 
 HEADERS, ORACLE = "headers", "oracle"
@@ -30,7 +32,8 @@ TRAINED_BLANKED = " (trained blanked)"
 BLIND = (BLANKED, TRAINED_BLANKED)
 """How the names of rows end that never saw a SPECT."""
 
-_WEIGHTS = ".safetensors"
+_WEIGHTS = (SUFFIX, ".safetensors")
+"""Endings of weights; those of mureg 0.1.0 are refused with what to do."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in settings_of(registrar).items()}
         if isinstance(registrar, NearHeart):
-            settings["weights"] = _plain(weights_file(registrar.weights))
+            settings["weights"] = f"sha256:{read_weights(weights_file(registrar.weights))[1].weights_sha256}"
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
 
 
@@ -145,7 +148,7 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
     """The methods of a comparison, every network that was trained with the SPECT followed by itself without it.
 
     Args:
-        names: ``headers``, ``oracle``, a key of `registrars`, the path of a network's weights (.safetensors), or a
+        names: ``headers``, ``oracle``, a key of `registrars`, the path of a network's weights (.onnx), or a
             registrar of another package with its own settings (see `registrar_named`).
         registrars: those without weights, by name.
 
@@ -164,7 +167,7 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
             methods.append(Method.of(name, REGISTRAR_CATALOGUE.made({"kind": name})))
         else:
             known = ", ".join((*KNOWN, *registrars))
-            raise UsageError(f"no registrar {name!r}", f"one of {known}, or a path to .safetensors", "correct the name")
+            raise UsageError(f"no registrar {name!r}", f"one of {known}, or a path to {SUFFIX}", "correct the name")
     taken = [method.name for method in methods]
     if twice := next((name for name in taken if taken.count(name) > 1), None):
         raise UsageError(f"two rows named {twice}", "a name for each", "give the folders of the weights other names")
@@ -188,8 +191,8 @@ def _learned(weights: Path) -> list[Method]:
 
 def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
     """The registrar that uses a network, how many parameters that has, and its card."""
-    network, card = load_network(weights)
-    return NetworkRegistrar(weights=weights, blanked=blanked), sum(p.numel() for p in network.parameters()), card
+    _, card = load_network(weights)
+    return NetworkRegistrar(weights=weights, blanked=blanked), card.parameters, card
 
 
 def _seen(data: Path) -> frozenset[str]:

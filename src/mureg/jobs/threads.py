@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ __all__ = ["in_threads", "set_thread_count", "thread_count", "threads_set_to"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_place = threading.local()
 
 
 @contextmanager
@@ -30,11 +33,15 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
     """The results in the order of the items, whatever the number of threads.
 
     Pays where `work` spends its time in NumPy or SciPy functions that release the interpreter; each item's result must
-    not depend on another item.
+    not depend on another item. Called from one of these threads it starts no further ones.
     """
     listed = list(items)
     threads = min(thread_count(), len(listed))
-    if threads <= 1:
+    if threads <= 1 or getattr(_place, "within", False):
         return [work(item) for item in listed]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=_enter) as pool:
         return list(pool.map(work, listed))
+
+
+def _enter() -> None:
+    _place.within = True

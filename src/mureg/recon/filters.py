@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from collections.abc import Callable
 
-from mureg.geometry import Volume
+import numpy as np
+import scipy.fft
+from jaxtyping import Float
+
+from mureg.geometry import Array, Volume
+from mureg.jobs.threads import thread_count
 from mureg.spect.collimator import FWHM_PER_SIGMA
 
 
 def gaussian(volume: Volume, fwhm_mm: float) -> Volume:
     """Smooth with a Gaussian of this full width at half maximum, mirrored at the edges."""
     sigma_mm = fwhm_mm / FWHM_PER_SIGMA
-    return _filtered(volume, lambda cycles_per_mm: torch.exp(-2.0 * (np.pi * sigma_mm * cycles_per_mm) ** 2))
+    return _filtered(volume, lambda cycles_per_mm: np.exp(-2.0 * (np.pi * sigma_mm * cycles_per_mm) ** 2))
 
 
 def butterworth(volume: Volume, cutoff_per_cm: float, order: float) -> Volume:
@@ -28,26 +30,20 @@ def butterworth(volume: Volume, cutoff_per_cm: float, order: float) -> Volume:
     Returns:
         The smoothed volume; negative overshoot is set to 0.
     """
-    smooth = _filtered(volume, lambda f: (1.0 + (f * 10.0 / cutoff_per_cm) ** (2.0 * order)).rsqrt())
-    return smooth.with_values(smooth.values.clamp_min(0.0))
+    smooth = _filtered(volume, lambda f: 1.0 / np.sqrt(1.0 + (f * 10.0 / cutoff_per_cm) ** (2.0 * order)))
+    return smooth.with_values(np.maximum(smooth.values, 0.0))
 
 
-def _filtered(volume: Volume, response) -> Volume:  # type: ignore[no-untyped-def]
-    """Multiply the spectrum of the mirrored volume by a response to the radial frequency (cycles per mm)."""
-    mirrored = volume.values
-    for axis in range(3):
-        mirrored = torch.cat([mirrored, mirrored.flip(axis)], dim=axis)
-    frequencies = [
-        torch.fft.fftfreq(n, d, device=mirrored.device, dtype=mirrored.dtype)
-        for n, d in zip(mirrored.shape, volume.grid.spacing_mm, strict=True)
-    ]
+def _filtered(volume: Volume, response: Callable[[Array], Array]) -> Volume:
+    """Multiply the spectrum of the mirrored volume by a response to the radial frequency (cycles per mm).
+
+    The cosine transform of an image is the Fourier transform of the image mirrored at its edges.
+    """
     fx, fy, fz = (
-        frequencies[0][:, None, None],
-        frequencies[1][:, None],
-        frequencies[2][: mirrored.shape[2] // 2 + 1].abs(),
+        np.arange(n) / (2.0 * n * mm) for n, mm in zip(volume.grid.shape, volume.grid.spacing_mm, strict=True)
     )
-    radial: Float[Tensor, "x y z"] = torch.sqrt(fx**2 + fy**2 + fz**2)
-    spectrum = torch.fft.rfftn(mirrored) * response(radial)
-    nx, ny, nz = volume.grid.shape
-    smooth = torch.fft.irfftn(spectrum, s=tuple(mirrored.shape))[:nx, :ny, :nz].contiguous()
+    radial: Float[Array, "x y z"] = np.sqrt(fx[:, None, None] ** 2 + fy[:, None] ** 2 + fz**2)
+    spectrum = scipy.fft.dctn(volume.values, workers=thread_count())
+    spectrum *= response(radial).astype(spectrum.dtype)
+    smooth: Array = scipy.fft.idctn(spectrum, overwrite_x=True, workers=thread_count())
     return volume.with_values(smooth)

@@ -20,13 +20,13 @@ def reconstruct(
     """Reconstruct projections, with attenuation correction where a map is given.
 
     Args:
-        acquisition: the projections; their device is used.
+        acquisition: the projections.
         mu: attenuation map in 1/cm on any grid in SPECT space, already registered.
         reconstructor: OSEM, 12 iterations of 10 subsets, by default.
         physics: which other effects to model.
 
     Returns:
-        Activity on `acquisition.grid()`, in main memory.
+        Activity on `acquisition.grid()`.
     """
     return reconstruct_and_say(acquisition, mu, reconstructor, physics)[0]
 
@@ -38,7 +38,7 @@ def reconstruct_and_say(
     grid = acquisition.grid()
     on_grid = None if mu is None else mu if _fits(mu.grid, grid) else finer_than(mu, grid).resampled(onto=grid)
     system, notes = physics.system(acquisition, on_grid)
-    return reconstructor.reconstruct(acquisition, system).to("cpu"), notes
+    return reconstructor.reconstruct(acquisition, system), notes
 
 
 def corrected_at(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from jaxtyping import Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from mureg.errors import UsageError
-from mureg.geometry import Quantity, Volume
+from mureg.geometry import Array, Quantity, Volume
 from mureg.recon import filters
 from mureg.spect import Acquisition, SystemModel
 from mureg.spect.expectation import (
@@ -41,7 +41,7 @@ class OsemState:
 
     activity: Volume
     iteration: int = 0
-    scatter: Float[Tensor, "view row column"] | None = None
+    scatter: Float[Array, "view row column"] | None = None
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -71,7 +71,7 @@ class Osem:
         """Estimate the activity from the photopeak counts, starting from a uniform cylinder.
 
         Args:
-            acquisition: the measured counts; its device and precision are used throughout.
+            acquisition: the measured counts; its precision is used throughout.
             system: the model of the same acquisition.
             progress: called after each iteration with the number done.
 
@@ -105,23 +105,23 @@ class Osem:
         counts = inner_order(acquisition.photopeak_counts)
         blocks = [system.block(views, counts) for views in subsets]
         seen = measured_slices(acquisition)
-        measured = [(counts[views] * seen).contiguous() for views in subsets]
+        measured = [counts[views] * seen for views in subsets]
         weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
-        activity = state.activity.values.to(counts, copy=True)
+        activity = np.array(state.activity.values, dtype=counts.dtype, order="C")
         scatter, iteration = state.scatter, state.iteration
         by_subset = _by_subset(scatter, subsets)
         floor = expectation_floor(counts)
         while iteration < self.iterations:
             if _due(system, iteration):
                 image = Volume(activity, system.grid, Quantity.ACTIVITY)
-                scatter = expected_scatter(acquisition, system, image)
+                scatter = expected_scatter(acquisition, system, image, blocks)
                 by_subset = _by_subset(scatter, subsets)
-            before = activity.clone() if self.stop_below > 0 else None
+            before = activity.copy() if self.stop_below > 0 else None
             update_by_subsets(activity, blocks, measured, weights, by_subset, floor)
             iteration += 1
             if progress is not None:
                 progress(iteration)
-            if before is not None and float((activity - before).norm()) < self.stop_below * float(activity.norm()):
+            if before is not None and _norm(activity - before) < self.stop_below * _norm(activity):
                 break
         return OsemState(Volume(activity, system.grid, Quantity.ACTIVITY), iteration, scatter)
 
@@ -140,8 +140,12 @@ def _due(system: SystemModel, iteration: int) -> bool:
     return system.scatter is not None and iteration in system.scatter.refresh_after
 
 
-def _by_subset(scatter: Tensor | None, subsets: Sequence[Sequence[int]]) -> list[Tensor] | None:
+def _by_subset(scatter: Array | None, subsets: Sequence[Sequence[int]]) -> list[Array] | None:
     if scatter is None:
         return None
     inner = inner_order(scatter)
-    return [inner[list(views)].contiguous() for views in subsets]
+    return [inner[list(views)] for views in subsets]
+
+
+def _norm(image: Array) -> float:
+    return float(np.linalg.norm(image.ravel().astype(np.float64)))

@@ -7,10 +7,9 @@ from typing import Annotated
 from jaxtyping import Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from mureg.errors import RegistrationError, UsageError
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -35,7 +34,7 @@ class InputGrid:
 
 def network_inputs(
     spect: Volume, mu: Volume, grid: Grid, mu_from_spect: RigidTransform | None = None
-) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
+) -> tuple[Float[Array, "x y z"], Float[Array, "x y z"]]:
     """Both images on the lattice of a network, each averaged down first and then interpolated once.
 
     Args:

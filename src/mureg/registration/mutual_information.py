@@ -223,8 +223,8 @@ class MutualInformation:
 
 def without_hot_spots(spect: Volume, brightest: float) -> Volume:
     """The SPECT with everything above a quantile of its values set to it; as it is where that would leave nothing."""
-    limit = float(np.quantile(spect.numpy(), brightest))
-    return spect if limit <= float(spect.values.min()) else spect.with_values(spect.values.clamp_max(limit))
+    limit = float(np.quantile(spect.values, brightest))
+    return spect if limit <= float(spect.values.min()) else spect.with_values(np.minimum(spect.values, limit))
 
 
 def _start_shifts(size_mm: float) -> Iterator[Triple]:
@@ -273,7 +273,7 @@ def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
 
 def _to_itk(volume: Volume) -> Image:
     """An ITK image in the same patient space: ITK, like DICOM, is LPS."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.numpy().transpose(2, 1, 0)))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.values.transpose(2, 1, 0)))
     image.SetSpacing(volume.grid.spacing_mm)
     image.SetOrigin(volume.grid.affine[:3, 3].tolist())
     image.SetDirection((volume.grid.affine[:3, :3] / np.asarray(volume.grid.spacing_mm)).ravel().tolist())

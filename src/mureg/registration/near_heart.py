@@ -11,16 +11,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
 
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
@@ -28,11 +25,12 @@ from mureg.geometry.rigid import Triple
 from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
+from mureg.registration.card import UNIT_MM, Card, refuse_around, shipped
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import network_inputs
 from mureg.registration.mutual_information import MutualInformation, started_by
-from mureg.registration.network import ABLATED, Card, Together, load_network, refuse_around, shipped
-from mureg.registration.networks import UNIT_MM
+from mureg.registration.network import ABLATED
+from mureg.registration.onnx_networks import Images, Networks, kept_network
 from mureg.study import PreparedStudy
 
 Six = Float[np.ndarray, " 6"]
@@ -71,7 +69,7 @@ class NearHeart:
     the heart is used, and their distance is reported.
 
     Attributes:
-        weights: weights file (.safetensors) made by mureg train near-heart; "shipped" for the networks of the package.
+        weights: weights file (.onnx) made by mureg train near-heart; "shipped" for the networks of the package.
         coarse: mutual information before the networks.
         fine: mutual information for the transverse refinement.
         finish: refine the transverse pose with fine mutual information before the final network passes.
@@ -109,14 +107,14 @@ class NearHeart:
         started = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
-        module, card = _network(self.weights)
+        networks, card = _networks(self.weights)
         blanked = self.blanked or card.blanked
-        start, heart, apart_mm, warnings = self._start(study, module, card, blanked)
+        start, heart, apart_mm, warnings = self._start(study, networks, card, blanked)
         seen = look_at(
             fixed,
             moving,
             start,
-            module,
+            networks,
             card,
             passes=self.passes,
             looks=self.looks,
@@ -173,7 +171,7 @@ class NearHeart:
         return {name: sha256 for name, sha256 in card.calibrated_for.items() if name not in ("default", "quick")}
 
     def _start(
-        self, study: PreparedStudy, module: nn.Module, card: Card, blanked: bool
+        self, study: PreparedStudy, networks: Networks, card: Card, blanked: bool
     ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
         """Start of the final passes, the heart, the distance of the two results there (mm), and warnings."""
         fixed, moving = study.uncorrected, study.body
@@ -183,10 +181,8 @@ class NearHeart:
             starts.append(self.coarse.across(fixed, moving, RigidTransform.identity()))
         except RegistrationError as refusal:
             warnings = (*warnings, f"no start at the axial scanner position: {refusal}")
-        # one network is enough for the axial shift
-        guide = module.members[0] if isinstance(module, Together) else module
         ends = [
-            look_at(fixed, moving, start, guide, card, passes=_WAY, looks=1, across=False, blanked=blanked)
+            look_at(fixed, moving, start, networks, card, passes=_WAY, looks=1, axial_alone=True, blanked=blanked)
             for start in starts
         ]
         moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
@@ -234,12 +230,12 @@ def look_at(
     fixed: Volume,
     moving: Volume,
     start: RigidTransform,
-    module: nn.Module,
+    networks: Networks,
     card: Card,
     *,
     passes: int,
     looks: int,
-    across: bool = True,
+    axial_alone: bool = False,
     blanked: bool = False,
     heart: HeartLocation | None = None,
 ) -> Seen:
@@ -252,11 +248,12 @@ def look_at(
         fixed: uncorrected SPECT.
         moving: map of the body, 1/cm, full extent.
         start: ``ct_from_spect`` to begin with; accurate to a few mm transversely and a few cm axially.
-        module: predicts the rigid parameters of a small motion about the middle of the crop, applied before the pose:
+        networks: predict the rigid parameters of a small motion about the middle of the crop, applied before the pose:
             ``ct_from_spect = start @ small``.
         card: card of the network; its grid is centred on the heart.
         passes, looks: see `NearHeart`.
-        across: whether the last pass applies all parameters, each with its gain on the card.
+        axial_alone: apply the axial component in the last pass, too, for which one network is enough; otherwise that
+            pass applies all parameters, each with its gain on the card.
         blanked: replace the SPECT input by ones (ablation).
         heart: its position in the SPECT; if not given, found with the map at the start.
     """
@@ -265,16 +262,16 @@ def look_at(
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
     pose, spread, turned_deg, predictions = start, np.zeros(6), 0.0, list[Six]()
     for remaining in reversed(range(passes)):
-        predictions = []
-        for middle in _places(heart.centre_mm, looks):
-            grid = Grid.centred(card.grid.shape, (spacing_mm,) * 3, middle, fixed.grid.frame_of_reference)
-            spect, mu = network_inputs(emission, body, grid, pose)
-            for six in _sixes(module, torch.ones_like(spect) if blanked else spect, mu):
-                # all about one point, or they could not be averaged
-                small = RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle)
-                predictions.append(np.concatenate(small.six(heart.centre_mm)))
+        middles = list(_places(heart.centre_mm, looks))
+        crops = [_crop(emission, body, pose, card, middle, blanked) for middle in middles]
+        predictions = [
+            # all about one point, or they could not be averaged
+            np.concatenate(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle).six(heart.centre_mm))
+            for middle, sixes in zip(middles, networks.predicted(crops, first_alone=axial_alone), strict=True)
+            for six in sixes
+        ]
         spread = np.std(predictions, axis=0)
-        mean = np.mean(predictions, axis=0) * (card.believed if across and remaining == 0 else _ALONG)
+        mean = np.mean(predictions, axis=0) * (_ALONG if axial_alone or remaining else card.believed)
         turned_deg = float(np.linalg.norm(mean[3:]))
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
     return Seen(pose, heart, spread, turned_deg, len(predictions))
@@ -288,16 +285,11 @@ def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
         yield float(x), float(y), float(z)
 
 
-def _sixes(
-    module: nn.Module, spect: Float[Tensor, "x y z"], mu: Float[Tensor, "x y z"]
-) -> Float[np.ndarray, "network 6"]:
-    """Predictions of each network, in network units."""
-    device = next((p.device for p in module.parameters()), spect.device)
-    pair = spect.to(device)[None, None], mu.to(device)[None, None]
-    with torch.inference_mode():
-        answers = module.each(*pair)[:, 0] if isinstance(module, Together) else module(*pair)
-    sixes: Float[np.ndarray, "network 6"] = answers.double().cpu().numpy()
-    return sixes
+def _crop(emission: Volume, body: Volume, pose: RigidTransform, card: Card, middle: Triple, blanked: bool) -> Images:
+    """Both images around a place, the map at a pose."""
+    grid = Grid.centred(card.grid.shape, (card.grid.spacing_mm,) * 3, middle, emission.grid.frame_of_reference)
+    spect, mu = network_inputs(emission, body, grid, pose)
+    return np.ones_like(spect) if blanked else spect, mu
 
 
 def weights_file(weights: str) -> Path:
@@ -305,14 +297,13 @@ def weights_file(weights: str) -> Path:
     return shipped("near-heart") if weights == SHIPPED else Path(weights)
 
 
-@lru_cache(maxsize=2)
-def _network(weights: str) -> tuple[nn.Module, Card]:
-    """The network of a setting, kept in memory for the next case.
+def _networks(weights: str) -> tuple[Networks, Card]:
+    """The networks of a setting, kept in memory for the next case.
 
     Raises:
-        UsageError: a network whose input is the whole field.
+        UsageError: networks whose input is the whole field.
     """
     path = weights_file(weights)
-    module, card = load_network(path)
+    networks, card = kept_network(path)
     refuse_around(card, "heart", path.name)
-    return module, card
+    return networks, card

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg.errors import GeometryError, UnreadableInputError
-from mureg.geometry import Grid
+from mureg.geometry import Array, Grid
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Acquisition:
         manufacturer: of the camera, "" where unknown.
     """
 
-    counts: Float[Tensor, "window view row column"]
+    counts: Float[Array, "window view row column"]
     windows: tuple[EnergyWindow, ...]
     photopeak: int
     angles_deg: npt.NDArray[np.float64]
@@ -107,7 +105,7 @@ class Acquisition:
             raise GeometryError("view weights of 0 or less", "positive weights", "leave out views that were not taken")
         if min(self.pixel_mm) <= 0:
             raise GeometryError(f"pixel spacing {self.pixel_mm} mm", "positive spacings", "check PixelSpacing")
-        if not bool(torch.isfinite(self.counts).all()) or float(self.counts.min()) < 0:
+        if not bool(np.isfinite(self.counts).all()) or float(self.counts.min()) < 0:
             raise UnreadableInputError(
                 "negative or non-finite counts", "counts of at least 0", "check the rescale values"
             )
@@ -137,13 +135,9 @@ class Acquisition:
         return float(min(360.0, 360.0 - gaps.max() + np.median(gaps)))
 
     @property
-    def photopeak_counts(self) -> Float[Tensor, "view row column"]:
+    def photopeak_counts(self) -> Float[Array, "view row column"]:
         """Counts of the photopeak window."""
         return self.counts[self.photopeak]
-
-    def to(self, device: torch.device | str) -> Acquisition:
-        """The same acquisition with its counts in the memory of a device."""
-        return replace(self, counts=self.counts.to(device))
 
     def grid(self) -> Grid:
         """The reconstruction grid: voxels as large as the detector's pixels, centred on the axis of rotation."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
-from mureg.geometry import Grid, Quantity, Volume
+from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.spect.acquisition import Acquisition
-from mureg.spect.system import SystemModel, ViewBlock
+from mureg.spect.system import SystemModel
+from mureg.spect.views import ViewBlock
 
 _FULL = 0.3
 """Share of the usual counts of a row above which the row is inside the patient."""
@@ -27,7 +26,7 @@ _NEVER_BELOW = 1e-6
 
 def start_image(acquisition: Acquisition, grid: Grid) -> Volume:
     """A uniform cylinder, as wide as every view sees; any level will do, the first update sets the scale."""
-    values = _field_of_view(grid, acquisition).to(acquisition.counts)
+    values = _field_of_view(grid, acquisition).astype(acquisition.counts.dtype)
     return Volume(values, grid, Quantity.ACTIVITY)
 
 
@@ -36,17 +35,17 @@ def ordered_subsets(n_views: int, subsets: int) -> list[list[int]]:
     return [list(range(k, n_views, subsets)) for k in range(subsets)]
 
 
-def expectation_floor(counts: Tensor) -> float:
+def expectation_floor(counts: Array) -> float:
     """Expected counts below which nothing is divided: keeps the ratio finite where nothing is expected."""
     return max(float(counts.mean()), 1e-20) * _NEVER_BELOW
 
 
 def update_by_subsets(
-    activity: Float[Tensor, "x y z"],
+    activity: Float[Array, "x y z"],
     blocks: Sequence[ViewBlock],
-    measured: Sequence[Float[Tensor, "_ column z"]],
-    weights: Sequence[Float[Tensor, "x y z"]],
-    scatter: Sequence[Float[Tensor, "_ column z"]] | None,
+    measured: Sequence[Float[Array, "_ column z"]],
+    weights: Sequence[Float[Array, "x y z"]],
+    scatter: Sequence[Float[Array, "_ column z"]] | None,
     floor: float,
 ) -> None:
     """One pass, in place: every subset corrects the image by what it measured over what it expects.
@@ -60,14 +59,11 @@ def update_by_subsets(
         floor: see `expectation_floor`.
     """
     for k, (block, y, weight) in enumerate(zip(blocks, measured, weights, strict=True)):
-        expected = block.project(activity)
-        if scatter is not None:
-            expected.add_(scatter[k])
-        ratio = torch.div(y, expected.clamp_min_(floor), out=expected)
-        activity.mul_(block.backproject(ratio)).mul_(weight)
+        activity *= block.backprojected_ratio(activity, y, None if scatter is None else scatter[k], floor)
+        activity *= weight
 
 
-def inverse_sensitivity(block: ViewBlock, like: Tensor, seen: Float[Tensor, " z"]) -> Float[Tensor, "x y z"]:
+def inverse_sensitivity(block: ViewBlock, like: Array, seen: Float[Array, " z"]) -> Float[Array, "x y z"]:
     """1 / sensitivity of a subset, and 0 where a voxel is hardly seen by it.
 
     Args:
@@ -75,28 +71,32 @@ def inverse_sensitivity(block: ViewBlock, like: Tensor, seen: Float[Tensor, " z"
         like: projections of that shape.
         seen: 1 for slices whose detector rows count, else 0; see `measured_slices`.
     """
-    full = block.backproject(torch.ones_like(like))
+    full = block.backproject(np.ones_like(like))
     usable = full > 1e-6 * full.max()
     if bool((seen == 0).any()):
-        measured = block.backproject(seen.expand_as(like).contiguous())
+        measured = block.backproject(np.ones_like(like) * seen)
         usable &= measured > _LEAST_SEEN * full
         full = measured
-    return torch.where(usable, 1.0 / full.clamp_min(1e-30), 0.0)
+    np.maximum(full, 1e-30, out=full)
+    np.divide(1.0, full, out=full)
+    full[~usable] = 0.0
+    return full
 
 
-def measured_slices(acquisition: Acquisition) -> Float[Tensor, " z"]:
+def measured_slices(acquisition: Acquisition) -> Float[Array, " z"]:
     """1 for slices whose detector rows took all their counts, 0 for those at the mask of the camera's useful field.
 
     At an end where rows that hold nothing in any view meet rows full of counts, with at most one partly masked row
     between, the empty ones say nothing. Taken for measured zeros they would draw bright edges once resolution is
     modelled. Rows that fade to nothing are kept.
     """
-    rows = acquisition.photopeak_counts.sum((0, 2)).flip(0)  # row 0 is at the head, slice 0 at the feet
-    seen = torch.ones_like(rows)
-    taken = torch.nonzero(rows)[:, 0]
+    counts = acquisition.photopeak_counts
+    rows = counts.sum((0, 2), dtype=np.float64)[::-1]  # row 0 is at the head, slice 0 at the feet
+    seen = np.ones(len(rows), dtype=counts.dtype)
+    taken = np.flatnonzero(rows)
     if len(taken) == 0:
         return seen
-    full = torch.nonzero(rows > _FULL * rows[taken].median())[:, 0]
+    full = np.flatnonzero(rows > _FULL * np.quantile(rows[taken], 0.5, method="lower"))
     if taken[0] > 0 and full[0] - taken[0] <= 1:
         seen[: full[0]] = 0.0
     if taken[-1] < len(rows) - 1 and taken[-1] - full[-1] <= 1:
@@ -105,22 +105,28 @@ def measured_slices(acquisition: Acquisition) -> Float[Tensor, " z"]:
 
 
 def expected_scatter(
-    acquisition: Acquisition, system: SystemModel, activity: Volume
-) -> Float[Tensor, "view row column"]:
-    """The scatter that the model of a system expects from an activity, in balance with the counts where it asks so."""
+    acquisition: Acquisition, system: SystemModel, activity: Volume, blocks: Sequence[ViewBlock] | None = None
+) -> Float[Array, "view row column"]:
+    """The scatter that the model of a system expects from an activity, in balance with the counts where it asks so.
+
+    `blocks` that hold every view of the system spare making them again.
+    """
     assert system.scatter is not None
     scatter = system.scatter.estimate(system, activity)
     if not system.scatter.balanced:
         return scatter
-    expected = system.project(activity.values).sum() + scatter.sum()
-    return scatter * (acquisition.photopeak_counts.sum() / expected.clamp_min(1e-20))
+    made = system.blocks(activity.values) if blocks is None else blocks
+    primary = sum(float(block.project(activity.values).sum(dtype=np.float64)) for block in made)
+    expected = primary + float(scatter.sum(dtype=np.float64))
+    measured = float(acquisition.photopeak_counts.sum(dtype=np.float64))
+    return scatter * (measured / max(expected, 1e-20))
 
 
-def _field_of_view(grid: Grid, acquisition: Acquisition) -> Bool[Tensor, "x y z"]:
+def _field_of_view(grid: Grid, acquisition: Acquisition) -> Bool[Array, "x y z"]:
     """Voxels inside the cylinder around the axis of rotation that every view sees."""
     nx, ny, nz = grid.shape
     spacing = grid.spacing_mm[0]
     x = grid.affine[0, 3] + np.arange(nx) * spacing - acquisition.centre_mm[0]
     y = grid.affine[1, 3] + np.arange(ny) * spacing - acquisition.centre_mm[1]
     inside = np.hypot(x[:, None], y[None, :]) <= acquisition.counts.shape[3] * spacing / 2
-    return torch.from_numpy(inside)[:, :, None].expand(nx, ny, nz).contiguous()
+    return np.repeat(inside[:, :, None], nz, axis=2)

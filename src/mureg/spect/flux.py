@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
-from torch import Tensor
+
+from mureg.geometry import Array
+from mureg.jobs.threads import in_threads
 
 
 def incoming_flux(
-    activity: Float[Tensor, "x y z"],
-    mu_per_cm: Float[Tensor, "x y z"],
+    activity: Float[Array, "x y z"],
+    mu_per_cm: Float[Array, "x y z"],
     spacing_cm: npt.ArrayLike,
     directions: npt.NDArray[np.float64],
-) -> Float[Tensor, "direction x y z"]:
+) -> Float[Array, "direction x y z"]:
     """The integral of ``activity exp(-integral of mu) ds`` from each voxel along each direction.
 
     Swept plane by plane from the far side, so that the rays of all voxels cost one step each: what reaches a voxel is
@@ -31,44 +32,51 @@ def incoming_flux(
         For directions spread evenly over the sphere, photons per cm^2 are this over their number.
     """
     spacing = np.asarray(spacing_cm, dtype=np.float64)
-    flux = activity.new_empty(len(directions), *activity.shape)
+    flux = np.empty((len(directions), *activity.shape), dtype=activity.dtype)
     steepest = np.abs(directions).argmax(1)
-    for axis in range(3):
-        for sign in (1, -1):
-            chosen = np.flatnonzero((steepest == axis) & (np.sign(directions[:, axis]) == sign))
-            if len(chosen):
-                swept = _swept(activity, mu_per_cm, spacing, directions[chosen], axis)
-                flux[torch.from_numpy(chosen).to(flux.device)] = swept
+    groups = [
+        (axis, np.flatnonzero((steepest == axis) & (np.sign(directions[:, axis]) == sign)))
+        for axis in range(3)
+        for sign in (1, -1)
+    ]
+
+    def sweep(group: tuple[int, npt.NDArray[np.intp]]) -> None:
+        axis, chosen = group
+        flux[chosen] = _swept(activity, mu_per_cm, spacing, directions[chosen], axis)
+
+    in_threads(sweep, [group for group in groups if len(group[1])])
     return flux
 
 
 def _swept(
-    activity: Float[Tensor, "x y z"],
-    mu_per_cm: Float[Tensor, "x y z"],
+    activity: Float[Array, "x y z"],
+    mu_per_cm: Float[Array, "x y z"],
     spacing: npt.NDArray[np.float64],
     directions: npt.NDArray[np.float64],
     axis: int,
-) -> Float[Tensor, "direction x y z"]:
+) -> Float[Array, "direction x y z"]:
     """The flux for directions that all cross the planes of one axis, from the same side."""
     b, c = (k for k in range(3) if k != axis)
-    sources, mu = activity.movedim(axis, 0), mu_per_cm.movedim(axis, 0)
+    dtype = activity.dtype
+    sources, mu = (np.ascontiguousarray(np.moveaxis(values, axis, 0)) for values in (activity, mu_per_cm))
     step = spacing[axis] / np.abs(directions[:, axis])
-    along_b = _between(directions[:, b] * step / spacing[b], sources.shape[1], activity)
-    along_c = _between(directions[:, c] * step / spacing[c], sources.shape[2], activity).mT
-    half = torch.from_numpy(step / 2).to(activity)[:, None, None]
-    flux = activity.new_empty(len(directions), *sources.shape)
+    along_b = _between(directions[:, b] * step / spacing[b], sources.shape[1]).astype(dtype)
+    along_c = np.ascontiguousarray(
+        _between(directions[:, c] * step / spacing[c], sources.shape[2]).transpose(0, 2, 1), dtype=dtype
+    )
+    half = (step / 2).astype(dtype)[:, None, None]
+    flux = np.empty((len(directions), *sources.shape), dtype=dtype)
     planes = range(len(sources))
-    before: Tensor | None = None
+    before: Array | None = None
     for plane in reversed(planes) if directions[0, axis] > 0 else planes:
-        weakened, own = torch.exp(-mu[plane] * half), sources[plane] * half
+        weakened, own = np.exp(-mu[plane] * half), sources[plane] * half
         here = own if before is None else own + weakened * (along_b @ before @ along_c)
         flux[:, plane] = here
         before = weakened * (here + own)
-    return flux.movedim(1, axis + 1)
+    return np.moveaxis(flux, 1, axis + 1)
 
 
-def _between(shifts: npt.NDArray[np.float64], size: int, like: Tensor) -> Float[Tensor, "direction size size"]:
+def _between(shifts: npt.NDArray[np.float64], size: int) -> Float[np.ndarray, "direction size size"]:
     """Linear weights that give, for each voxel of a line, the place shifted by so many voxels; 0 beyond it."""
     here = np.arange(size)
-    weights = np.clip(1.0 - np.abs(here[:, None] + shifts[:, None, None] - here), 0.0, None)
-    return torch.from_numpy(weights).to(like)
+    return np.asarray(np.clip(1.0 - np.abs(here[:, None] + shifts[:, None, None] - here), 0.0, None))

@@ -58,7 +58,7 @@ def largest_jump(acquisition: Acquisition) -> Jump | None:
         The largest step of up to five rows either way; None for too few views, rows, counts or
         differences between the rows to tell.
     """
-    counts = acquisition.photopeak_counts.cpu().numpy().astype(np.float64)
+    counts = acquisition.photopeak_counts.astype(np.float64)
     profiles = counts.sum(axis=2)
     if acquisition.view_weights is not None:
         profiles = profiles / acquisition.view_weights[:, None]

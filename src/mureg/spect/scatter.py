@@ -11,14 +11,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from mureg.errors import UsageError
-from mureg.geometry import Volume
+from mureg.geometry import Array, Volume
+from mureg.jobs.threads import in_threads
 from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.spect.collimator import FWHM_PER_SIGMA
 from mureg.spect.compton import COMPTON_SHARE, LINE_KEV, Crystal, into_window, sphere
@@ -27,6 +26,8 @@ from mureg.spect.stages import band_matrix, gaussian_kernel, toward_detector
 from mureg.spect.system import SystemModel, detector_order
 
 _COARSE_MM = 13.6
+_SLOPE = -0.75
+"""Of the cubic kernel at a distance of one sample."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -68,7 +69,7 @@ class SimulatedScatter:
         """Whether a reconstruction should scale it so that primary and scatter make up what was measured."""
         return self.amount == "model"
 
-    def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
+    def estimate(self, system: SystemModel, activity: Volume) -> Float[Array, "view row column"]:
         """See `mureg.spect.system.ScatterModel.estimate`.
 
         Raises:
@@ -92,11 +93,11 @@ class SimulatedScatter:
     def _expected(
         self,
         coarse: SystemModel,
-        passing: Float[Tensor, "direction x y z"],
+        passing: Float[Array, "direction x y z"],
         window: EnergyWindow,
         orders: tuple[float, float],
         system: SystemModel,
-    ) -> Float[Tensor, "view row column"]:
+    ) -> Float[Array, "view row column"]:
         assert coarse.mu is not None
         multiple, buildup = orders
         crystal, angles = Crystal(self.resolution), coarse.acquisition.angles_deg
@@ -104,24 +105,29 @@ class SimulatedScatter:
         cosine = -sphere(self.directions) @ to_detector.T  # directions point at where the light comes from
         # activity is in photopeak counts, of which the window takes a little less than all
         share = COMPTON_SHARE * multiple / float(crystal.accepted(LINE_KEV, coarse.acquisition.windows[0]))
-        weights = torch.from_numpy(share * into_window(cosine, window, crystal)).to(passing)
-        towards = (weights.T @ passing.flatten(1)).view(-1, *passing.shape[1:]) * coarse.mu.values.to(passing)
+        weights = (share * into_window(cosine, window, crystal)).astype(passing.dtype)
+        towards = (weights.T @ passing.reshape(len(passing), -1)).reshape(-1, *passing.shape[1:])
+        towards *= coarse.mu.values
         leaving = replace(coarse, mu=coarse.mu.with_values(coarse.mu.values * (1.0 - buildup)))
-        views = [leaving.block([view], source).project(source) for view, source in enumerate(towards)]
-        return _on_detector(detector_order(torch.cat(views)), coarse.acquisition, system.acquisition)
+
+        def leave(view: int) -> Array:
+            return leaving.block([view], towards).project(towards[view])
+
+        views = in_threads(leave, range(len(towards)))
+        return _on_detector(detector_order(np.concatenate(views)), coarse.acquisition, system.acquisition)
 
     def _window_scale(
-        self, system: SystemModel, coarse: SystemModel, passing: Float[Tensor, "direction x y z"], activity: Volume
+        self, system: SystemModel, coarse: SystemModel, passing: Float[Array, "direction x y z"], activity: Volume
     ) -> float:
         """Counts measured in the nearest lower window over those expected there."""
         acquisition, crystal = system.acquisition, Crystal(self.resolution)
         lower_index = lower_window(acquisition)
         window, photopeak = acquisition.windows[lower_index], acquisition.windows[acquisition.photopeak]
         orders = (self.multiple_lower, self.buildup_lower)
-        scattered = float(self._expected(coarse, passing, window, orders, system).sum())
-        primary = float(system.project(activity.values).sum())
+        scattered = float(self._expected(coarse, passing, window, orders, system).sum(dtype=np.float64))
+        primary = float(system.project(activity.values).sum(dtype=np.float64))
         spill = float(crystal.accepted(LINE_KEV, window) / crystal.accepted(LINE_KEV, photopeak))
-        measured = float(acquisition.counts[lower_index].sum())
+        measured = float(acquisition.counts[lower_index].sum(dtype=np.float64))
         return max(0.0, measured - spill * primary) / max(scattered, 1e-12)
 
 
@@ -147,25 +153,24 @@ class WindowScatter:
         """False: the energy windows measure the amount of scatter."""
         return False
 
-    def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
+    def estimate(self, system: SystemModel, activity: Volume) -> Float[Array, "view row column"]:
         """See `mureg.spect.system.ScatterModel.estimate`; the activity and the map are not used."""
         acquisition = system.acquisition
         photopeak = acquisition.windows[acquisition.photopeak]
         sides = [lower_window(acquisition)]
         if self.method == "triple":
             sides.append(upper_window(acquisition))
-        per_kev = torch.stack([acquisition.counts[side] / _width_kev(acquisition.windows[side]) for side in sides]).sum(
-            0
-        )
-        estimate = per_kev * (_width_kev(photopeak) / 2.0)
+        per_kev = [acquisition.counts[side] / _width_kev(acquisition.windows[side]) for side in sides]
+        estimate: Array = np.sum(per_kev, axis=0) * (_width_kev(photopeak) / 2.0)
         if self.fwhm_mm == 0:
             return estimate
         rows, columns = (
-            torch.from_numpy(band_matrix(gaussian_kernel((self.fwhm_mm / FWHM_PER_SIGMA / mm) ** 2), n)).to(estimate)
+            band_matrix(gaussian_kernel((self.fwhm_mm / FWHM_PER_SIGMA / mm) ** 2), n).astype(estimate.dtype)
             for mm, n in zip(acquisition.pixel_mm, estimate.shape[1:], strict=True)
         )
         # near the edges part of the kernel leaves the detector: divide by what stays
-        return (rows @ estimate @ columns) / (rows.sum(1)[:, None] * columns.sum(0))
+        smooth: Array = (rows @ estimate @ columns) / (rows.sum(1)[:, None] * columns.sum(0))
+        return smooth
 
 
 def lower_window(acquisition: Acquisition) -> int:
@@ -202,15 +207,16 @@ def _width_kev(window: EnergyWindow) -> float:
 
 def _passing(
     coarse: SystemModel, activity: Volume, directions: npt.NDArray[np.float64]
-) -> Float[Tensor, "direction x y z"]:
+) -> Float[Array, "direction x y z"]:
     """Photons that pass the voxels of a coarse system from each direction, for each 1/cm of attenuation met."""
     assert coarse.mu is not None
     volume_cm3 = coarse.grid.voxel_volume_mm3 / 1000.0
     spread = activity.coarsened(coarse.grid.spacing_mm[0]).resampled(coarse.grid).values
     per_cm3 = spread / (activity.grid.voxel_volume_mm3 / 1000.0)
     spacing_cm = np.asarray(coarse.grid.spacing_mm) / 10.0
-    flux = incoming_flux(per_cm3, coarse.mu.values.to(per_cm3), spacing_cm, directions)
-    return flux.mul_(volume_cm3 / len(directions))
+    flux = incoming_flux(per_cm3, coarse.mu.values.astype(per_cm3.dtype, copy=False), spacing_cm, directions)
+    flux *= volume_cm3 / len(directions)
+    return flux
 
 
 def _coarsened(system: SystemModel) -> SystemModel:
@@ -220,7 +226,7 @@ def _coarsened(system: SystemModel) -> SystemModel:
     row_mm, column_mm = acquisition.pixel_mm
     by_row, by_column = (max(1, round(_COARSE_MM / mm)) for mm in (row_mm, column_mm))
     rows, columns = (-(-n // by) for n, by in zip(acquisition.counts.shape[2:], (by_row, by_column), strict=True))
-    counts = torch.zeros(1, acquisition.n_views, rows, columns, device=acquisition.counts.device)
+    counts = np.zeros((1, acquisition.n_views, rows, columns), dtype=np.float32)
     coarse = replace(
         acquisition,
         counts=counts,
@@ -236,18 +242,33 @@ def _coarsened(system: SystemModel) -> SystemModel:
 
 
 def _on_detector(
-    coarse_views: Float[Tensor, "view row column"], coarse: Acquisition, fine: Acquisition
-) -> Float[Tensor, "view fine_row fine_column"]:
+    coarse_views: Float[Array, "view row column"], coarse: Acquisition, fine: Acquisition
+) -> Float[Array, "view fine_row fine_column"]:
     """Spread counts from coarse pixels onto the fine ones around the same middle, smoothly, keeping density."""
-    rows, columns = fine.counts.shape[2:]
-    scale = [f / c for f, c in zip(fine.pixel_mm, coarse.pixel_mm, strict=True)]
-    axes = [
-        ((torch.arange(n, device=coarse_views.device) - (n - 1) / 2) * s * 2 / m).to(coarse_views.dtype)
-        for n, s, m in zip((rows, columns), scale, coarse_views.shape[1:], strict=True)
-    ]
-    y, x = torch.meshgrid(*axes, indexing="ij")
-    where = torch.stack([x, y], -1).expand(len(coarse_views), -1, -1, -1)
-    spread = torch.nn.functional.grid_sample(
-        coarse_views[:, None], where, mode="bicubic", align_corners=False, padding_mode="border"
-    )
-    return spread[:, 0].clamp_min(0.0) * (scale[0] * scale[1])
+    sizes = zip(fine.counts.shape[2:], coarse_views.shape[1:], fine.pixel_mm, coarse.pixel_mm, strict=True)
+    rows, columns = (cubic_weights(n, m, f / c).astype(coarse_views.dtype) for n, m, f, c in sizes)
+    spread: Array = rows @ coarse_views @ columns.T
+    np.maximum(spread, 0.0, out=spread)
+    spread *= fine.pixel_mm[0] / coarse.pixel_mm[0] * (fine.pixel_mm[1] / coarse.pixel_mm[1])
+    return spread
+
+
+def cubic_weights(n_fine: int, n_coarse: int, scale: float) -> Float[np.ndarray, "fine coarse"]:
+    """Cubic convolution from coarse samples to fine ones around the same middle (Keys, IEEE Trans ASSP 1981).
+
+    Beyond the ends the last sample is repeated. The kernel's slope at 1 is -0.75, as in PyTorch and OpenCV.
+
+    Args:
+        n_fine, n_coarse: number of samples.
+        scale: spacing of the fine samples over that of the coarse ones.
+    """
+    index = (np.arange(n_fine) - (n_fine - 1) / 2) * scale + (n_coarse - 1) / 2
+    low = np.floor(index).astype(int)
+    weights = np.zeros((n_fine, n_coarse))
+    for step in range(-1, 3):
+        distance = np.abs(index - (low + step))
+        near = ((_SLOPE + 2.0) * distance - (_SLOPE + 3.0)) * distance**2 + 1.0
+        far = _SLOPE * (((distance - 5.0) * distance + 8.0) * distance - 4.0)
+        columns = np.clip(low + step, 0, n_coarse - 1)
+        np.add.at(weights, (np.arange(n_fine), columns), np.where(distance <= 1.0, near, far))
+    return weights

@@ -1,6 +1,6 @@
 """The steps between activity and counts, each a function to read beside its equation.
 
-Inside this module a projection is laid out as [view, column, z] and a view's rotated frame as [view, depth, column, z]:
+Inside this module a projection is laid out as [view, column, z] and a view's rotated frame as [depth, column, z]:
 depth 0 is the plane nearest the detector, columns run to the viewer's right, z runs to the head. z stays innermost, so
 that one in-plane weight serves a whole contiguous line of slices.
 """
@@ -13,16 +13,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
-import scipy.sparse
 import scipy.special
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
-from mureg.geometry import Grid
+from mureg.geometry import Array, Grid
+from mureg.spect.sparse import SparseMatrix
 
 _REACH_SIGMAS = 3.5
-_VIEWS_KEPT, _BLURS_KEPT, _ORBITS_KEPT = 128, 64, 8
+_VIEWS_KEPT, _BLURS_KEPT, _ORBITS_KEPT = 256, 128, 8
 
 
 def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -35,40 +33,6 @@ def to_viewers_right(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Unit vectors (x, y) [..., 2] along which detector columns run: to the right when viewed from there."""
     angle = np.radians(np.asarray(angle_deg, dtype=np.float64))
     return np.stack([-np.cos(angle), np.sin(angle)], axis=-1)
-
-
-@dataclass(frozen=True, eq=False)
-class SparseMatrix:
-    """A sparse matrix in compressed rows that is applied to every slice at once.
-
-    Attributes:
-        columns: column of each stored weight, row after row.
-        starts: where each row begins in `columns`.
-        weights: the stored weights.
-        n_rows, n_columns: size of the matrix.
-    """
-
-    columns: Int[Tensor, " entry"]
-    starts: Int[Tensor, " row"]
-    weights: Float[Tensor, " entry"]
-    n_rows: int
-    n_columns: int
-
-    @classmethod
-    def from_scipy(cls, matrix: scipy.sparse.csr_matrix, like: Tensor) -> SparseMatrix:
-        """Take over a scipy matrix, in the precision and on the device of `like`."""
-        return cls(
-            torch.from_numpy(matrix.indices.astype(np.int32)).to(like.device),
-            torch.from_numpy(matrix.indptr[:-1].astype(np.int32)).to(like.device),
-            torch.from_numpy(matrix.data).to(device=like.device, dtype=like.dtype),
-            *matrix.shape,
-        )
-
-    def __matmul__(self, dense: Float[Tensor, "column z"]) -> Float[Tensor, "row z"]:
-        # a weighted sum of rows is what an embedding bag computes: on a CPU many times faster than torch's CSR product
-        return torch.nn.functional.embedding_bag(
-            self.columns, dense, self.starts, mode="sum", per_sample_weights=self.weights
-        )
 
 
 @dataclass(frozen=True)
@@ -101,8 +65,8 @@ class Frame:
 
 @lru_cache(maxsize=_VIEWS_KEPT)
 def rotation_matrix(
-    grid: Grid, frame: Frame, angle_deg: float, column_offset_mm: float = 0.0
-) -> scipy.sparse.csr_matrix:
+    grid: Grid, frame: Frame, angle_deg: float, column_offset_mm: float = 0.0, dtype: str = "float64"
+) -> SparseMatrix:
     """Bilinear weights that turn a transaxial slice into one view's frame.
 
     Args:
@@ -110,6 +74,7 @@ def rotation_matrix(
         frame: where the frame samples.
         angle_deg: where the detector stands.
         column_offset_mm: how far to the right of the middle column the axis is seen.
+        dtype: precision of the weights.
 
     Returns:
         Sparse [depth * column, x * y]; places outside the grid have no weight. Its transpose is the exact adjoint. It
@@ -124,31 +89,36 @@ def rotation_matrix(
     index = (places - grid.affine[:2, 3]) / grid.spacing_mm[0]
     low = np.floor(index).astype(np.int64)
     high_share = index - low
-    rows = np.arange(len(places))
-    entries: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
-    for step_x, weight_x in ((0, 1 - high_share[:, 0]), (1, high_share[:, 0])):
-        for step_y, weight_y in ((0, 1 - high_share[:, 1]), (1, high_share[:, 1])):
-            x, y, weight = low[:, 0] + step_x, low[:, 1] + step_y, weight_x * weight_y
-            inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny) & (weight > 0)
-            entries.append((rows[inside], (x * ny + y)[inside], weight[inside]))
-    row, cell, weight = (np.concatenate(part) for part in zip(*entries, strict=True))
-    return scipy.sparse.csr_matrix((weight, (row, cell)), shape=(len(places), nx * ny))
+    corners = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    x, y = (low[:, None, :] + corners).transpose(2, 0, 1)
+    weights = np.where(corners == 1, high_share[:, None, :], 1.0 - high_share[:, None, :]).prod(2)
+    inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny) & (weights > 0)
+    return SparseMatrix.from_rows(x * ny + y, weights, inside, nx * ny, dtype)
 
 
 def attenuation_factors(
-    mu_per_cm: Float[Tensor, "view depth column z"], step_cm: float
-) -> Float[Tensor, "view depth column z"]:
+    mu_per_cm: Float[Array, "*views depth column z"], step_cm: float, first: int = 0
+) -> Float[Array, "*views kept column z"]:
     """Share of photons that reach the detector from each voxel: ``exp(-integral of mu)`` along the ray.
 
-    Every voxel is crossed by half on the way out of itself. `mu_per_cm` is in the rotated frame, depth 0 nearest the
-    detector; `step_cm` is the distance between depths.
+    Every voxel is crossed by half on the way out of itself.
+
+    Args:
+        mu_per_cm: in the rotated frame, depth 0 nearest the detector.
+        step_cm: distance between depths.
+        first: the first depth whose factors are needed; those before it still absorb.
     """
-    # plane by plane: a cumulative sum across strided planes takes several times as long
-    path, paths = torch.zeros_like(mu_per_cm[:, 0]), []
-    for plane in mu_per_cm.unbind(1):
-        paths.append(path + 0.5 * plane)
-        path = path + plane
-    return torch.stack(paths, dim=1).mul_(-step_cm).exp_()
+    factors = np.empty_like(mu_per_cm[..., first:, :, :])
+    path = np.zeros_like(mu_per_cm[..., 0, :, :])
+    for depth in range(mu_per_cm.shape[-3]):
+        plane = mu_per_cm[..., depth, :, :]
+        if depth >= first:
+            here = factors[..., depth - first, :, :]
+            np.multiply(plane, 0.5, out=here)
+            here += path
+        path += plane
+    factors *= -step_cm
+    return np.exp(factors, out=factors)
 
 
 def gaussian_kernel(variance: float) -> npt.NDArray[np.float64]:
@@ -171,12 +141,12 @@ def band_matrix(kernel: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.fl
 
 
 @lru_cache(maxsize=_ORBITS_KEPT)
-def gaussian_bands(variances: tuple[float, ...], size: int) -> npt.NDArray[np.float64]:
-    """A `band_matrix` [variance * size, size] for each Gaussian of a variance in samples squared, stacked.
+def gaussian_bands(variances: tuple[float, ...], size: int, dtype: str = "float64") -> Float[Array, "variance z z"]:
+    """A `band_matrix` for each Gaussian of a variance in samples squared.
 
-    Kept for the next block of the same camera: not to be changed.
+    Kept for the next view of the same camera: not to be changed.
     """
-    return np.concatenate([band_matrix(gaussian_kernel(variance), size) for variance in variances])
+    return np.stack([band_matrix(gaussian_kernel(variance), size) for variance in variances]).astype(dtype)
 
 
 def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> npt.NDArray[np.float64]:
@@ -187,38 +157,50 @@ def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> n
 
 
 @lru_cache(maxsize=_BLURS_KEPT)
-def blur_of_view(
-    frame: Frame, variances_mm2: tuple[float, ...], nodes_mm2: tuple[float, ...]
-) -> scipy.sparse.csr_matrix:
-    """Blur along the columns and sum along the depth, for one view.
-
-    The blur along columns is exact at every depth. The blur along z is shared between depths: each depth's kernel is
-    taken as a mix of the kernels of two neighbouring nodes, with weights that keep its variance, so that planes are
-    summed first and only one band per node remains to be applied along z.
+def column_blur(frame: Frame, variances_mm2: tuple[float, ...], dtype: str = "float64") -> SparseMatrix:
+    """Blur of every plane of a view along the detector columns, exact at every depth; symmetric.
 
     Args:
         frame: of the view; only its planes with activity take part.
         variances_mm2: of the Gaussian at each depth [depth].
-        nodes_mm2: increasing, spanning `variances_mm2`.
+        dtype: precision of the weights.
 
     Returns:
-        Sparse [column * node, depth * column]. It is kept for the next view or study like it: not to be changed.
+        Sparse [depth * column, depth * column]. It is kept for the next view or study like it: not to be changed.
     """
-    n_columns, n_nodes = frame.n_columns, len(nodes_mm2)
+    n = frame.n_columns
+    kernels = [gaussian_kernel(variance / frame.spacing_mm**2) for variance in variances_mm2]
+    widest = max(len(kernel) for kernel in kernels)
+    taps = np.stack([np.pad(kernel, (widest - len(kernel)) // 2) for kernel in kernels])[:, None, :]
+    source = np.arange(n)[:, None] + np.arange(widest) - widest // 2
+    first_of_plane = np.arange(len(kernels))[:, None, None] * n
+    used = (source >= 0) & (source < n) & (taps > 0.0)
+    columns, weights = np.broadcast_arrays(first_of_plane + source, taps)
+    columns, weights, used = (part.reshape(-1, widest) for part in (columns, weights, used))
+    return SparseMatrix.from_rows(columns, weights, used, len(kernels) * n, dtype)
+
+
+@lru_cache(maxsize=_BLURS_KEPT)
+def node_shares(variances_mm2: tuple[float, ...], nodes_mm2: tuple[float, ...], dtype: str = "float64") -> SparseMatrix:
+    """Planes of a view added up by the width of their blur along z.
+
+    The blur along z is shared between depths: each depth's kernel is taken as a mix of the kernels of two neighbouring
+    nodes, with weights that keep its variance, so that planes are summed first and only one band per node remains to be
+    applied along z.
+
+    Args:
+        variances_mm2: of the Gaussian at each depth [depth].
+        nodes_mm2: increasing, spanning `variances_mm2`.
+        dtype: precision of the weights.
+
+    Returns:
+        Sparse [node, depth]. It is kept for the next view or study like it: not to be changed.
+    """
     variances, nodes = np.asarray(variances_mm2), np.asarray(nodes_mm2)
-    upper = np.clip(np.searchsorted(nodes, variances), 1, n_nodes - 1)
+    upper = np.clip(np.searchsorted(nodes, variances), 1, len(nodes) - 1)
     share = (variances - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
-    row, column, weight = [], [], []
-    here = np.arange(n_columns)
-    for depth, variance in enumerate(variances / frame.spacing_mm**2):
-        kernel = gaussian_kernel(variance)
-        for step, tap in enumerate(kernel, start=-(len(kernel) // 2)):
-            source = here + step
-            inside = (source >= 0) & (source < n_columns)
-            for node, part in ((upper[depth] - 1, 1.0 - share[depth]), (upper[depth], share[depth])):
-                row.append(here[inside] * n_nodes + node)
-                column.append(depth * n_columns + source[inside])
-                weight.append(np.full(int(inside.sum()), tap * part))
-    shape = (n_columns * n_nodes, frame.n_depths * n_columns)
-    entries = (np.concatenate(weight), (np.concatenate(row), np.concatenate(column)))
-    return scipy.sparse.csr_matrix(entries, shape=shape)
+    shares = np.zeros((len(nodes), len(variances)))
+    depths = np.arange(len(variances))
+    shares[upper - 1, depths], shares[upper, depths] = 1.0 - share, share
+    columns = np.broadcast_to(depths, shares.shape)
+    return SparseMatrix.from_rows(columns, shares, shares != 0.0, len(variances), dtype)

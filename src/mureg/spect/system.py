@@ -2,92 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import scipy.sparse
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg.errors import GeometryError, UnitsError, UsageError
-from mureg.geometry import Grid, Quantity, Volume
+from mureg.geometry import Array, Grid, Quantity, Volume
+from mureg.jobs.threads import in_threads
 from mureg.spect import stages
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.collimator import Collimator
+from mureg.spect.sparse import SparseMatrix, work_array
+from mureg.spect.views import Blur, View, ViewBlock
 
 _VIEWS_AT_ONCE = 6
-_BLURS_KEPT = 3
-
-
-@dataclass(frozen=True, eq=False)
-class BlurBlock:
-    """Depth-dependent resolution of a few views; see `stages.blur_of_view`.
-
-    Attributes:
-        collect: [view * column * node, view * depth * column] and its transpose.
-        bands: [node * z, z], one symmetric band for each node, stacked. Several studies may lie one after another
-            along z; each is blurred for itself.
-    """
-
-    collect: stages.SparseMatrix
-    collect_transposed: stages.SparseMatrix
-    bands: Float[Tensor, "node_z z"]
-
-    def project(self, frames: Float[Tensor, "view depth column z"]) -> Float[Tensor, "view column z"]:
-        """Blur every plane by its distance to the detector and add them up."""
-        views, _, columns, slices = frames.shape
-        nodes, z = self.bands.shape[0] // self.bands.shape[1], self.bands.shape[1]
-        collected = (self.collect @ frames.view(-1, slices)).view(views * columns, nodes, -1, z)
-        return (collected.transpose(1, 2).reshape(-1, nodes * z) @ self.bands).view(views, columns, slices)
-
-    def backproject(
-        self, projections: Float[Tensor, "view column z"], depths: int
-    ) -> Float[Tensor, "view depth column z"]:
-        """The transpose of `project`."""
-        views, columns, slices = projections.shape
-        nodes, z = self.bands.shape[0] // self.bands.shape[1], self.bands.shape[1]
-        spread = (projections.reshape(-1, z) @ self.bands.T).view(views * columns, -1, nodes, z)
-        rows = spread.transpose(1, 2).reshape(-1, slices)
-        return (self.collect_transposed @ rows).view(views, depths, columns, slices)
-
-
-@dataclass(frozen=True, eq=False)
-class ViewBlock:
-    """The model of a few views, ready to be applied many times.
-
-    Works in the layout of `mureg.spect.stages`: activity [x, y, z], projections [view, column, z]. Several studies of
-    one geometry may lie one after another along z; see `mureg.spect.batch`.
-    """
-
-    rotation: stages.SparseMatrix
-    rotation_transposed: stages.SparseMatrix
-    attenuation: Float[Tensor, "view depth column z"] | None
-    blur: BlurBlock | None
-    plane_shape: tuple[int, int]
-    frame_shape: tuple[int, int, int]
-
-    def project(self, activity: Float[Tensor, "x y z"]) -> Float[Tensor, "view column z"]:
-        """Expected counts: rotate, attenuate, blur, add up along the depth."""
-        frames = (self.rotation @ activity.reshape(-1, activity.shape[-1])).view(*self.frame_shape, -1)
-        if self.attenuation is not None:
-            frames = frames.mul_(self.attenuation)
-        return frames.sum(1) if self.blur is None else self.blur.project(frames)
-
-    def backproject(self, projections: Float[Tensor, "view column z"]) -> Float[Tensor, "x y z"]:
-        """The transpose of `project`, step by step in reverse order."""
-        depths = self.frame_shape[1]
-        if self.blur is not None:
-            frames = self.blur.backproject(projections, depths)
-            if self.attenuation is not None:
-                frames = frames.mul_(self.attenuation)
-        elif self.attenuation is not None:
-            frames = projections[:, None] * self.attenuation
-        else:
-            frames = projections[:, None].expand(-1, depths, -1, -1).contiguous()
-        return (self.rotation_transposed @ frames.view(-1, frames.shape[-1])).view(*self.plane_shape, -1)
 
 
 @runtime_checkable
@@ -113,7 +44,7 @@ class ScatterModel(Protocol):
         """
         ...
 
-    def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
+    def estimate(self, system: SystemModel, activity: Volume) -> Float[Array, "view row column"]:
         """Expected scattered counts in the photopeak window of every view; always added, never subtracted."""
         ...
 
@@ -176,114 +107,102 @@ class SystemModel:
             n_beyond = max(0, int(np.ceil((reach_mm - n_depths / 2 * spacing) / spacing)))
         return stages.Frame(axis_mm, self.acquisition.counts.shape[3], n_depths, spacing, n_beyond)
 
-    def block(self, views: list[int], like: Tensor) -> ViewBlock:
-        """Prepare some views, in the precision and on the device of `like`."""
+    def block(self, views: Sequence[int], like: Array) -> ViewBlock:
+        """Prepare some views, in the precision of `like`."""
+        dtype = like.dtype.name
         frame = self.frame
         with_activity = stages.Frame(frame.axis_mm, frame.n_columns, frame.n_depths, frame.spacing_mm)
-        rotation = self._rotation(self.grid, with_activity, views)
-        forward = stages.SparseMatrix.from_scipy(rotation, like)
-        attenuation = self.attenuation(views, like, forward)
-        if self.acquisition.view_weights is not None:
-            # each view counts its own share of the decays
-            per_row = np.repeat(self.acquisition.view_weights[views], frame.n_depths * frame.n_columns)
-            rotation = scipy.sparse.csr_matrix(scipy.sparse.diags(per_row) @ rotation)
-            forward = stages.SparseMatrix.from_scipy(rotation, like)
-        return ViewBlock(
-            forward,
-            stages.SparseMatrix.from_scipy(rotation.T.tocsr(), like),
-            attenuation,
-            None if self.collimator is None else self._blur(self.collimator, with_activity, views, like),
-            self.grid.shape[:2],
-            (len(views), frame.n_depths, frame.n_columns),
+        rotations = self._rotations(self.grid, with_activity, views, dtype)
+        attenuation = self.attenuation(views, like) or [None] * len(views)
+        blurs = (
+            [None] * len(views)
+            if self.collimator is None
+            else self._blurs(self.collimator, with_activity, views, dtype)
         )
+        # each view counts its own share of the decays
+        weights = (
+            np.ones(self.acquisition.n_views)
+            if self.acquisition.view_weights is None
+            else self.acquisition.view_weights
+        )
+        made = (
+            View(rotation, (frame.n_depths, frame.n_columns), attenuated, blur, float(weight))
+            for rotation, attenuated, blur, weight in zip(
+                rotations, attenuation, blurs, weights[list(views)], strict=True
+            )
+        )
+        return ViewBlock(tuple(made), self.grid.shape[:2])
 
-    def attenuation(
-        self, views: list[int], like: Tensor, rotation: stages.SparseMatrix | None = None
-    ) -> Float[Tensor, "view depth column z"] | None:
-        """Share of photons that gets out from every place of some views' frames; None without a map.
-
-        `rotation`, of these views on the grid of the activity, spares making it again where the map lies on that grid.
-        """
+    def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "depth column z"]] | None:
+        """Share of photons that gets out from every place of each view's frame; None without a map."""
         if self.mu is None:
             return None
-        if rotation is None or self.mu.grid != self.grid:
-            rotation = self.map_rotation(views, like)
-        return self.attenuation_of(self.mu.values.to(device=like.device, dtype=like.dtype), views, rotation)
+        return self.attenuation_of(self.mu.values.astype(like.dtype, copy=False), views)
 
-    def map_rotation(self, views: list[int], like: Tensor) -> stages.SparseMatrix:
-        """Into some views' frames from the grid of the map; made once, it serves every map on that grid."""
-        grid = self.grid if self.mu is None else self.mu.grid
-        return stages.SparseMatrix.from_scipy(self._rotation(grid, self.frame, views), like)
-
-    def attenuation_of(
-        self, mu: Float[Tensor, "x y z"], views: list[int], rotation: stages.SparseMatrix
-    ) -> Float[Tensor, "view depth column z"]:
+    def attenuation_of(self, mu: Float[Array, "x y z"], views: Sequence[int]) -> list[Float[Array, "depth column z"]]:
         """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z."""
         frame = self.frame
-        shape = (len(views), frame.n_depths + frame.n_beyond, frame.n_columns)
-        frames = (rotation @ mu.reshape(-1, mu.shape[-1])).view(*shape, -1)
-        return stages.attenuation_factors(frames, frame.spacing_mm / 10.0)[:, frame.n_beyond :].contiguous()
+        rotations = self._rotations(self.grid if self.mu is None else self.mu.grid, frame, views, mu.dtype.name)
+        slices = mu.shape[-1]
+        flat = np.ascontiguousarray(mu).reshape(-1, slices)
 
-    def project(self, activity: Float[Tensor, "x y z"]) -> Float[Tensor, "view row column"]:
+        def of_view(rotation: SparseMatrix) -> Array:
+            with work_array((frame.n_depths + frame.n_beyond, frame.n_columns, slices), mu.dtype) as rotated:
+                rotation.apply(flat, rotated.reshape(-1, slices))
+                return stages.attenuation_factors(rotated, frame.spacing_mm / 10.0, frame.n_beyond)
+
+        return in_threads(of_view, rotations)
+
+    def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view row column"]:
         """Expected counts of every view."""
-        parts = [self.block(views, activity).project(activity) for views in self.view_chunks()]
-        return detector_order(torch.cat(parts))
+        return detector_order(np.concatenate([block.project(activity) for block in self.blocks(activity)]))
 
-    def backproject(self, projections: Float[Tensor, "view row column"]) -> Float[Tensor, "x y z"]:
+    def backproject(self, projections: Float[Array, "view row column"]) -> Float[Array, "x y z"]:
         """The exact transpose of `project`."""
         inner = inner_order(projections)
-        parts = [self.block(views, inner).backproject(inner[views]) for views in self.view_chunks()]
-        return torch.stack(parts).sum(0)
+        image = np.zeros(self.grid.shape, dtype=inner.dtype)
+        for views in self.view_chunks():
+            image += self.block(views, inner).backproject(inner[views])
+        return image
 
-    def _rotation(self, grid: Grid, frame: stages.Frame, views: list[int]) -> scipy.sparse.csr_matrix:
+    def _rotations(self, grid: Grid, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[SparseMatrix]:
         offsets = self.acquisition.column_offsets_mm
-        matrices = [
+        return [
             stages.rotation_matrix(
-                grid, frame, float(self.acquisition.angles_deg[view]), 0.0 if offsets is None else float(offsets[view])
+                grid,
+                frame,
+                float(self.acquisition.angles_deg[view]),
+                0.0 if offsets is None else float(offsets[view]),
+                dtype,
             )
             for view in views
         ]
-        return scipy.sparse.vstack(matrices, format="csr")
 
-    def _blur(self, collimator: Collimator, frame: stages.Frame, views: list[int], like: Tensor) -> BlurBlock:
+    def _blurs(self, collimator: Collimator, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur]:
         radii = self.acquisition.radii_mm
         assert radii is not None
         all_variances = collimator.sigma_mm(np.asarray(radii)[:, None] - frame.depths_mm()) ** 2
-        nodes = stages.variance_nodes(all_variances)
-        variances = tuple(tuple(all_variances[view]) for view in views)
-        # on a circular orbit every view has the same matrix, and so has every block of so many views
-        make = _blur_block if len(set(variances)) == 1 else _blur_block.__wrapped__
-        grid = self.grid.shape[2], self.grid.spacing_mm[2]
-        block: BlurBlock = make(frame, variances, tuple(nodes), grid, like.device, like.dtype)
-        return block
+        nodes = tuple(stages.variance_nodes(all_variances))
+        bands = stages.gaussian_bands(
+            tuple(np.asarray(nodes) / self.grid.spacing_mm[2] ** 2), self.grid.shape[2], dtype
+        )
+        return [
+            Blur(
+                stages.column_blur(frame, tuple(all_variances[view]), dtype),
+                stages.node_shares(tuple(all_variances[view]), nodes, dtype),
+                bands,
+            )
+            for view in views
+        ]
+
+    def blocks(self, like: Array) -> Iterator[ViewBlock]:
+        """All views, a few at a time, in the precision of `like`."""
+        return (self.block(views, like) for views in self.view_chunks())
 
     def view_chunks(self) -> list[list[int]]:
         """All views, a few at a time."""
         n_views = self.acquisition.n_views
         return [list(range(k, min(k + _VIEWS_AT_ONCE, n_views))) for k in range(0, n_views, _VIEWS_AT_ONCE)]
-
-
-@lru_cache(maxsize=_BLURS_KEPT)
-def _blur_block(
-    frame: stages.Frame,
-    variances_mm2: tuple[tuple[float, ...], ...],
-    nodes_mm2: tuple[float, ...],
-    slices: tuple[int, float],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> BlurBlock:
-    """The blur of views with these variances at each depth; `slices` are their number and spacing in mm."""
-    n_slices, spacing_mm = slices
-    like = torch.empty(0, device=device, dtype=dtype)
-    collect = scipy.sparse.block_diag(
-        [stages.blur_of_view(frame, of_view, nodes_mm2) for of_view in variances_mm2], format="csr"
-    )
-    bands = stages.gaussian_bands(tuple(np.asarray(nodes_mm2) / spacing_mm**2), n_slices)
-    return BlurBlock(
-        stages.SparseMatrix.from_scipy(collect, like),
-        stages.SparseMatrix.from_scipy(collect.T.tocsr(), like),
-        torch.tensor(bands).to(like),
-    )
 
 
 def _require_map(mu: Volume, grid: Grid) -> None:
@@ -299,11 +218,11 @@ def _require_map(mu: Volume, grid: Grid) -> None:
         )
 
 
-def detector_order(projections: Float[Tensor, "view column z"]) -> Float[Tensor, "view row column"]:
+def detector_order(projections: Float[Array, "view column z"]) -> Float[Array, "view row column"]:
     """Reorder from the internal layout to the detector's: row 0 nearest the head."""
-    return projections.transpose(1, 2).flip(1)
+    return projections.transpose(0, 2, 1)[:, ::-1]
 
 
-def inner_order(projections: Float[Tensor, "view row column"]) -> Float[Tensor, "view column z"]:
+def inner_order(projections: Float[Array, "view row column"]) -> Float[Array, "view column z"]:
     """From the detector's layout to the inner one: z innermost, running to the head."""
-    return projections.flip(1).transpose(1, 2).contiguous()
+    return np.ascontiguousarray(projections[:, ::-1].transpose(0, 2, 1))

@@ -189,8 +189,8 @@ def prepared_pair(pair: TrainingPair, grid: InputGrid) -> Prepared:
     else:
         liver_mm = _some(pair.liver_mm - centre_mm, LIVER_POINTS)
     return {
-        "spect": spect.float().contiguous(),
-        "mu": mu.float().contiguous(),
+        "spect": torch.from_numpy(spect.astype(np.float32)),
+        "mu": torch.from_numpy(mu.astype(np.float32)),
         "ct_from_spect": torch.tensor(about_origin.matrix),
         "heart_mm": torch.from_numpy(_some(heart_mm, HEART_POINTS)),
         "liver_mm": torch.from_numpy(liver_mm),

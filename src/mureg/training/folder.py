@@ -17,7 +17,7 @@ from mureg.training.settings import TrainingSettings, as_toml, settings_from
 
 SETTINGS, DATA = "settings.toml", "data.json"
 EXAMPLES = "examples"
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, LAST = "best.onnx", "last.onnx"
 
 
 def _is_run(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from mureg import __version__
 from mureg.errors import RefusedError, UsageError
-from mureg.registration.network import Card, save_network
+from mureg.registration.card import Card
 from mureg.registration.networks import initialised
 from mureg.training.batches import Batch, batches, order_of
 from mureg.training.checkpoints import STATE, Progress, load_state, save_state
@@ -26,6 +26,7 @@ from mureg.training.parallel import Team
 from mureg.training.progress import Pace, Report, Silent, epoch_line
 from mureg.training.settings import TrainingSettings, as_table
 from mureg.training.validation import Figures, predicted, validate
+from mureg.training.weights import require_exportable, save_network
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Trained:
     """What a run came to.
 
     Attributes:
-        folder: of the run; ``best.safetensors`` is the network to use.
+        folder: of the run; ``best.onnx`` is the network to use.
         progress: epochs, samples, seconds in all sittings, the best epoch and its error over the heart in mm.
         by_headers: figures on the validation set without any registration.
         finished: whether it went as far as the settings ask; otherwise the time given was over.
@@ -70,10 +71,12 @@ def train(
         report: receives the progress, from the leading process.
 
     Raises:
-        UsageError: the folder holds another run or is in use; a patient in both sets; nothing to learn.
+        UsageError: the folder holds another run or is in use; a patient in both sets; nothing to learn; a network
+            that cannot be exported as ONNX.
         RefusedError: the loss is no longer a number.
     """
     _check(settings, train_set, validation_set)
+    require_exportable(settings.network, as_table(settings)["network"], settings.grid.shape)
     report = report if report is not None and team.leads else Silent()
     if not team.leads:
         return _run(settings, train_set, validation_set, folder, team, weights, minutes, report)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mureg.registration.networks import UNIT_MM
+from mureg.registration.card import UNIT_MM
 
 
 def matrices(six: Float[Tensor, "case 6"]) -> Float[Tensor, "case 4 4"]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mureg.registration.networks import UNIT_MM
+from mureg.registration.card import UNIT_MM
 from mureg.training.batches import Batch, as_they_are
 from mureg.training.examples import Examples
 from mureg.training.losses import Loss

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Bool, Float
 from scipy import ndimage
-from torch import Tensor
 
 from mureg.attenuation.body import filled
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM
 from mureg.attenuation.maps import AttenuationMaps, with_repeated_slices
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.spect import Acquisition, SystemModel, stages
+from mureg.jobs.threads import in_threads
+from mureg.spect import Acquisition, SystemModel
 from mureg.spect.collimator import Collimator
 from mureg.spect.expectation import (
     expectation_floor,
@@ -28,7 +27,7 @@ from mureg.spect.expectation import (
     start_image,
     update_by_subsets,
 )
-from mureg.spect.system import ViewBlock, inner_order
+from mureg.spect.system import inner_order
 
 _WIDER = 1.6
 _BESIDE_MM = 30.0
@@ -60,8 +59,8 @@ class AtRest:
         radiates: where water is taken beyond the CT; None for no such water.
     """
 
-    table: Float[Tensor, "x y z"] | None
-    radiates: Bool[Tensor, "x y z"] | None
+    table: Float[Array, "x y z"] | None
+    radiates: Bool[Array, "x y z"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,21 +112,21 @@ class PosedMaps:
         body = self.body.resampled(grid, candidate.ct_from_spect)
         values = body.values
         if body.outside is not None and rest.radiates is not None:
-            values = values.masked_fill(body.outside & rest.radiates, MU_WATER_PER_CM)
+            values = np.where(body.outside & rest.radiates, values.dtype.type(MU_WATER_PER_CM), values)
         if candidate.lung_per_cm != 0.0:
             values = values + candidate.lung_per_cm * self.lung.resampled(grid, candidate.ct_from_spect).values
         if rest.table is not None:
             values = values + (1.0 + candidate.table_share) * rest.table
-        return Volume(values.clamp_min(0.0), grid, Quantity.MU_PER_CM)
+        return Volume(np.maximum(values, 0.0), grid, Quantity.MU_PER_CM)
 
 
 def air_inside(body: Volume) -> Volume:
     """How much less than water lung attenuates, as a share: 1 for air, 0 outside the lungs."""
-    mu = body.numpy()
+    mu = body.values
     tissue = mu > _TISSUE_PER_CM
     lung = ndimage.binary_erosion(filled(tissue), iterations=2) & (mu < _LUNG_BELOW_PER_CM)
     share = np.where(lung, 1.0 - mu / MU_WATER_PER_CM, 0.0).astype(mu.dtype)
-    return body.with_values(torch.from_numpy(share).to(body.values.device))
+    return body.with_values(share)
 
 
 def rebinned(acquisition: Acquisition, factor: int, view_step: int) -> Acquisition:
@@ -135,7 +134,8 @@ def rebinned(acquisition: Acquisition, factor: int, view_step: int) -> Acquisiti
     counts = acquisition.counts[:, ::view_step]
     rows, columns = (n // factor * factor for n in counts.shape[2:])
     over = counts.shape[2] - rows, counts.shape[3] - columns
-    counts = torch.nn.functional.avg_pool2d(counts[:, :, :rows, :columns], factor) * factor**2
+    blocks = counts[:, :, :rows, :columns].reshape(*counts.shape[:2], rows // factor, factor, columns // factor, factor)
+    counts = blocks.sum((3, 5))
     x, y, z = acquisition.centre_mm
     row_mm, column_mm = acquisition.pixel_mm
     offsets = _every(acquisition.column_offsets_mm, view_step)
@@ -173,7 +173,7 @@ def rows_to_trust(
     slices, thickness_mm = ct.indices(ct_from_spect.apply(places))[:, 2], ct.spacing_mm[2]
     trusted = (slices * thickness_mm > margin_mm) & ((ct.shape[2] - 1 - slices) * thickness_mm > margin_mm)
     trusted &= np.abs(places[:, 2] - heart_mm[2]) <= reach_mm
-    trusted &= measured_slices(acquisition).cpu().numpy() > 0
+    trusted &= measured_slices(acquisition) > 0
     inside = np.flatnonzero(trusted)
     return (0, 0) if len(inside) == 0 else (n - 1 - int(inside[-1]), n - int(inside[0]))
 
@@ -195,7 +195,7 @@ def wide_grid(maps: AttenuationMaps, emission: Grid, ct_from_spect: RigidTransfo
     return Grid((wide.shape[0] + 2 * n, wide.shape[1] + 2 * n, wide.shape[2]), affine, wide.frame_of_reference)
 
 
-def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row column"] | None:
+def scatter_with(system: SystemModel, subsets: int) -> Float[Array, "view row column"] | None:
     """Scatter expected with the map of a system, from a short reconstruction; None where the system models none."""
     if system.scatter is None:
         return None
@@ -203,15 +203,15 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Tensor, "view row c
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
     subset_views = ordered_subsets(acquisition.n_views, subsets)
     blocks = [system.block(views, counts) for views in subset_views]
-    measured = [(counts[views] * seen).contiguous() for views in subset_views]
+    measured = [counts[views] * seen for views in subset_views]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
-    activity = start_image(acquisition, system.grid).values.clone()
-    scatter: Tensor | None = None
+    activity = start_image(acquisition, system.grid).values
+    scatter: Array | None = None
     for done in range(_SCATTER_PASSES + 1):
         if done in (*system.scatter.refresh_after, _SCATTER_PASSES):
-            scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY))
+            scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY), blocks)
         if done < _SCATTER_PASSES:
-            known = None if scatter is None else [inner_order(scatter)[views].contiguous() for views in subset_views]
+            known = None if scatter is None else [inner_order(scatter)[views] for views in subset_views]
             update_by_subsets(activity, blocks, measured, weights, known, expectation_floor(counts))
     return scatter
 
@@ -225,7 +225,7 @@ class LikelihoodProfile:
     def __init__(
         self,
         acquisition: Acquisition,
-        scatter: Float[Tensor, "view row column"] | None,
+        scatter: Float[Array, "view row column"] | None,
         maps: PosedMaps,
         grid: Grid,
         collimator: Collimator | None,
@@ -237,48 +237,44 @@ class LikelihoodProfile:
         """Prepare for the rows of `acquisition`, with maps to be resampled on `grid`; `batch` candidates at a time."""
         self._maps, self._grid, self._passes, self._batch = maps, grid, passes, batch
         self._at_rest = maps.at_rest(grid)
-        empty = Volume(torch.zeros(grid.shape), grid, Quantity.MU_PER_CM)
+        empty = Volume(np.zeros(grid.shape, dtype=np.float32), grid, Quantity.MU_PER_CM)
         self._system = SystemModel(acquisition, acquisition.grid(), empty, collimator)
         counts = inner_order(acquisition.photopeak_counts)
         self._floor, self._start = expectation_floor(counts), start_image(acquisition, self._system.grid).values
         self._subset_views = ordered_subsets(acquisition.n_views, subsets)
         self._blocks = [self._system.block(views, counts) for views in self._subset_views]
-        self._rotations: list[stages.SparseMatrix] = [
-            self._system.map_rotation(views, counts) for views in self._subset_views
-        ]
         self._counts = [counts[views] for views in self._subset_views]
         self._scatter = None if scatter is None else [inner_order(scatter)[views] for views in self._subset_views]
 
     def log_likelihoods(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         """Log-likelihood of every candidate, in their order."""
-        parts = [self._of_some(candidates[k : k + self._batch]) for k in range(0, len(candidates), self._batch)]
-        return np.concatenate(parts)
+        parts = [candidates[k : k + self._batch] for k in range(0, len(candidates), self._batch)]
+        return np.concatenate(in_threads(self._of_some, parts))
 
     def _of_some(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         n, slices = len(candidates), self._start.shape[-1]
-        values = [self._maps.at(self._grid, candidate, self._at_rest).values for candidate in candidates]
-        mu = torch.cat(values, -1).to(self._start)
-        blocks: list[ViewBlock] = [
-            replace(block, attenuation=self._system.attenuation_of(mu, views, rotation))
-            for block, views, rotation in zip(self._blocks, self._subset_views, self._rotations, strict=True)
+        mu = np.concatenate([self._maps.at(self._grid, one, self._at_rest).values for one in candidates], axis=-1)
+        mu = mu.astype(self._start.dtype, copy=False)
+        blocks = [
+            block.with_attenuation(self._system.attenuation_of(mu, views))
+            for block, views in zip(self._blocks, self._subset_views, strict=True)
         ]
-        counts = [y.repeat(1, 1, n) for y in self._counts]
-        scatter = None if self._scatter is None else [s.repeat(1, 1, n) for s in self._scatter]
-        seen = torch.ones(n * slices).to(self._start)
+        counts = [np.tile(y, n) for y in self._counts]
+        scatter = None if self._scatter is None else [np.tile(s, n) for s in self._scatter]
+        seen = np.ones(n * slices, dtype=self._start.dtype)
         weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, counts, strict=True)]
-        activity = self._start.repeat(1, 1, n)
+        activity = np.tile(self._start, n)
         for _ in range(self._passes):
             update_by_subsets(activity, blocks, counts, weights, scatter, self._floor)
-        reached = torch.zeros(n, dtype=torch.float64)
+        reached = np.zeros(n)
         for k, block in enumerate(blocks):
             expected = block.project(activity)
             if scatter is not None:
-                expected = expected + scatter[k]
-            expected = expected.clamp_min(self._floor)
-            terms = counts[k] * expected.log() - expected
-            reached += terms.double().sum((0, 1)).view(n, slices).sum(1).cpu()
-        result: npt.NDArray[np.float64] = reached.numpy()
-        return result
+                expected += scatter[k]
+            np.maximum(expected, self._floor, out=expected)
+            terms = counts[k] * np.log(expected) - expected
+            reached += terms.sum((0, 1), dtype=np.float64).reshape(n, slices).sum(1)
+        return reached
 
 
 def _every(values: npt.NDArray[np.float64] | None, step: int) -> npt.NDArray[np.float64] | None:

@@ -91,9 +91,7 @@ class ProfileLikelihood:
     kind: Literal["projection"] = "projection"
 
     def register(self, study: PreparedStudy) -> Registration:
-        """See `Registrar.register`; needs the projections, and computes where they lie.
-
-        Two runs give the same numbers on a processor.
+        """See `Registrar.register`; needs the projections. Two runs give the same numbers.
 
         The covariance is the inverse curvature of the log-likelihood with its priors. It tells of noise in the counts
         alone, and not of what the model of camera and patient lacks, which is most of the error.
@@ -113,12 +111,11 @@ class ProfileLikelihood:
             )
         start, warnings = self._start(study)
         heart = find_left_ventricle(fixed, moving.resampled(fixed.grid, start))
-        device = acquisition.counts.device
         climb = _Climb(
             self,
             rebinned(acquisition, self.rebin, self.view_step if acquisition.n_views >= _MANY_VIEWS else 1),
-            study.maps.to(device),
-            study.outline.to(device),
+            study.maps,
+            study.outline,
             heart.centre_mm,
         )
         top = climb.run(start)

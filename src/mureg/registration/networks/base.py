@@ -11,9 +11,22 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mureg.errors import UsageError
+from mureg.registration.card import UNIT_MM
 
-UNIT_MM = 6.8
-"""Unit of the three translations that a network gives, in mm: the paper's voxel, whatever the voxel of the input."""
+__all__ = [
+    "NORMAL_DEVIATION",
+    "UNIT_MM",
+    "Count",
+    "NetworkSettings",
+    "Shape",
+    "Weights",
+    "drawn",
+    "halved",
+    "initialised",
+    "n_parameters",
+    "require_room",
+    "require_shape",
+]
 
 Shape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Count = Annotated[int, Field(ge=1)]

@@ -126,7 +126,7 @@ def crops_of(case: Case, number: int, settings: CropSet, grid: InputGrid) -> Arr
         lattice = Grid.centred(grid.shape, (grid.spacing_mm,) * 3, middle)
         emission, mu = network_inputs(spect, body, lattice, start)
         motion, heart_mm = _target(start, true, points, middle)
-        for name, values in zip(arrays, (emission.numpy(), mu.numpy(), motion, heart_mm), strict=True):
+        for name, values in zip(arrays, (emission, mu, motion, heart_mm), strict=True):
             arrays[name].append(values)
     return arrays
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mureg.errors import UsageError
-from mureg.registration.network import Card, Together, load_network, save_network
+from mureg.registration.card import Card, read_card
+from mureg.registration.networks.together import Together
 from mureg.training.examples import Examples
 from mureg.training.folder import BEST, LAST
 from mureg.training.heart.crops import crop_files, divide_by_patient, read_crops
 from mureg.training.heart.limit import TimeLimit
+from mureg.training.weights import read_network, save_network
 from mureg.training.heart.recipe import NetworkRecipe, Recipe
 from mureg.training.loop import train
 from mureg.training.parallel import Team
@@ -74,24 +76,22 @@ def train_networks(recipe: Recipe, crops: Path, folder: Path, team: Team, limit:
 
 
 def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
-    """All networks of a recipe, in half precision, with a card that states no covariance.
-
-    Half precision keeps three decimals of every weight and halves the file.
+    """All networks of a recipe, with a card that states no covariance.
 
     Raises:
         UnreadableInputError: a network is missing or damaged.
     """
     last = [stage_folder(folder, network, len(network.stages) - 1) / BEST for network in recipe.networks]
-    networks, cards = zip(*map(load_network, last), strict=True)
+    networks, cards = zip(*map(read_network, last), strict=True)
     trained_on = {**cards[0].trained_on, "recipe_sha256": recipe.sha256}
     card = replace(cards[0], around="heart", believed=recipe.calibration.gains, trained_on=trained_on)
     if len(networks) == 1:
-        return networks[0].half(), card
+        return networks[0], card
     validation = {f"heart_mm_{number}": one.validation["heart_mm"] for number, one in enumerate(cards, 1)}
     trained_on = {"networks": [one.trained_on for one in cards], "recipe_sha256": recipe.sha256}
     others = tuple(one.network for one in cards[1:])
     card = replace(card, others=others, trained_on=trained_on, validation=validation)
-    return Together(networks).half(), card
+    return Together(networks), card
 
 
 def save_networks(recipe: Recipe, networks: Path, weights: Path) -> None:
@@ -104,14 +104,8 @@ def _start(folder: Path, network: NetworkRecipe, number: int) -> tuple[Mapping[s
     """The weights from which a stage begins, and the SHA-256 of their file; None and "" for random ones."""
     if number == 0:
         return None, ""
-    module, card = load_network(stage_folder(folder, network, number - 1) / BEST)
-    rounded = network.stages[number].half_precision_start
-    weights = {name: _rounded(value) if rounded else value for name, value in module.state_dict().items()}
-    return weights, card.weights_sha256
-
-
-def _rounded(value: Tensor) -> Tensor:
-    return value.half().float() if value.is_floating_point() else value
+    module, card = read_network(stage_folder(folder, network, number - 1) / BEST)
+    return module.state_dict(), card.weights_sha256
 
 
 def _is_finished(place: Path, settings: TrainingSettings) -> bool:
@@ -123,7 +117,7 @@ def _is_finished(place: Path, settings: TrainingSettings) -> bool:
     """
     if not (place / LAST).exists():
         return False
-    _, card = load_network(place / LAST)
+    card = read_card(place / LAST)
     if card.trained_on.get("settings_sha256") != settings.sha256:
         raise UsageError(
             f"{place.parent.name}/{place.name} holds a run with other settings, or one begun from other weights",

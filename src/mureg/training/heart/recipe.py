@@ -68,7 +68,6 @@ class Stage:
         learning_rate: of the first epoch.
         decay: factor on the learning rate from each epoch to the next.
         seed: of the weights and of all that is drawn.
-        half_precision_start: round the weights that it begins from to half precision.
     """
 
     crops: str
@@ -76,7 +75,6 @@ class Stage:
     learning_rate: Width
     decay: Annotated[float, Field(gt=0, le=1)]
     seed: Number
-    half_precision_start: bool = False
 
 
 @dataclass(frozen=True, config=_SETTINGS)

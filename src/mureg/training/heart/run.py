@@ -16,7 +16,7 @@ from mureg.files.atomic import writing
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import differences, read_toml
 from mureg.jobs.tasks import check_jobs, shared_out
-from mureg.registration.network import load_network, refuse_around, save_network
+from mureg.registration.card import read_card, refuse_around
 from mureg.training.heart.calibration import GroupCoverage, StatedCovariance, stated_covariance
 from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.crops import CropTask, crop_tasks, draw_crops, patients_in
@@ -27,11 +27,12 @@ from mureg.training.heart.limit import TimeLimit
 from mureg.training.heart.recipe import CropSet, Recipe, as_table, as_toml
 from mureg.training.parallel import Team
 from mureg.training.progress import Report
+from mureg.training.weights import read_network, save_network
 
 STEPS = ("crops", "networks", "errors", "card")
 RECIPE = "recipe.toml"
 CROPS, NETWORKS, UNCALIBRATED, ERRORS = "crops", "networks", "uncalibrated", "errors"
-WEIGHTS_FILE = "near-heart.safetensors"
+WEIGHTS_FILE = "near-heart.onnx"
 
 _REPORT_EVERY_S = 60.0
 
@@ -172,7 +173,7 @@ class HeartRun:
             raise _step_missing("the networks are not trained", "networks")
         if limit.over:
             return False
-        _, card = load_network(self._uncalibrated)
+        card = read_card(self._uncalibrated)
         book = self._book()
         book.begin({WEIGHTS: card.weights_sha256, **settings_fingerprints()})
         patients = frozenset().union(*(patients_in(self.folder / CROPS / crops.name) for crops in self.recipe.crops))
@@ -190,7 +191,7 @@ class HeartRun:
         missing = len(book.tasks(self.store, self._uncalibrated, frozenset()))
         if missing:
             raise _step_missing(f"{missing} registrations are not measured", "errors")
-        module, card = load_network(self._uncalibrated)
+        module, card = read_network(self._uncalibrated)
         fingerprints = book.fingerprints
         if fingerprints.pop(WEIGHTS) != card.weights_sha256:
             raise _step_missing("the errors were measured with other networks", "errors")
@@ -205,7 +206,7 @@ class HeartRun:
             errors_hurried_grow_mm=calibration.quick_dispersion_mm,
             calibrated_for=fingerprints,
         )
-        save_network(self.folder / WEIGHTS_FILE, module.half(), card)
+        save_network(self.folder / WEIGHTS_FILE, module, card)
         return True
 
     def _covariance(self, mode: str) -> StatedCovariance:
@@ -219,16 +220,16 @@ class HeartRun:
         Raises:
             UsageError: the run has other networks.
         """
-        module, card = load_network(weights)
+        module, card = read_network(weights)
         refuse_around(card, "heart", weights.name)
-        if self._uncalibrated.exists() and load_network(self._uncalibrated)[1].weights_sha256 != card.weights_sha256:
+        if self._uncalibrated.exists() and read_card(self._uncalibrated).weights_sha256 != card.weights_sha256:
             raise UsageError(
                 f"{self.folder.name} has other networks than {weights.name}",
                 "one set of networks",
                 "choose another output",
             )
         card = replace(card, believed=self.recipe.calibration.gains, errors=(), errors_hurried=(), calibrated_for={})
-        save_network(self._uncalibrated, module.half(), card)
+        save_network(self._uncalibrated, module, card)
 
     def _book(self) -> ErrorBook:
         return ErrorBook(self.folder / ERRORS, self.recipe.calibration)

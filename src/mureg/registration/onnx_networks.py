@@ -1,0 +1,161 @@
+"""Networks in onnxruntime: two images in, rigid parameters out; the same digits whatever the number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.geometry import Array
+from mureg.jobs.threads import in_threads
+from mureg.registration.card import SUFFIX, Card, read_weights
+
+INPUTS, OUTPUT = ("spect", "mu"), "rigid_parameters"
+"""Names of the inputs [1, 1, x, y, z] and of the output [1, 6] in the ONNX graph of every network."""
+
+Images = tuple[Float[Array, "x y z"], Float[Array, "x y z"]]
+"""SPECT divided by its mean, attenuation in 1/cm."""
+
+_KEPT = 16
+"""Sets of networks that a process keeps ready."""
+
+
+@runtime_checkable
+class Networks(Protocol):
+    """One network or several that are averaged."""
+
+    def predicted(self, images: Sequence[Images], first_alone: bool = False) -> Float[Array, "image network 6"]:
+        """Rigid parameters for each pair of images by each network, or by the first one alone.
+
+        Translations are in units of `UNIT_MM`, angles in degrees (`RigidTransform.from_six`); float64.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNetworks:
+    """The sessions of a set of networks; see `Networks`.
+
+    Each session works on one thread. Pairs of images and networks are divided among the threads instead, so that the
+    digits do not depend on how many there are.
+
+    Attributes:
+        sessions: one `onnxruntime.InferenceSession` for each network.
+        shape: voxels of either input.
+    """
+
+    sessions: tuple[Any, ...]
+    shape: tuple[int, int, int]
+
+    def predicted(self, images: Sequence[Images], first_alone: bool = False) -> Float[Array, "image network 6"]:
+        """See `Networks.predicted`. Raises `UsageError` for images of another shape."""
+        for pair in images:
+            for name, image in zip(("SPECT", "attenuation map"), pair, strict=True):
+                _require_shape(name, image.shape, self.shape)
+        sessions = self.sessions[:1] if first_alone else self.sessions
+        work = [(session, pair) for pair in images for session in sessions]
+        return np.stack(in_threads(_answer, work)).reshape(len(images), len(sessions), 6)
+
+
+def load_network(weights: Path | str) -> tuple[OnnxNetworks, Card]:
+    """Read networks that are ready for use.
+
+    Raises:
+        UnreadableInputError: weights or card missing, damaged, too large, not of each other, or no network that takes
+            two images of the shape on the card; weights in the format of mureg 0.1.0.
+    """
+    weights = Path(weights)
+    if weights.suffix == ".safetensors":
+        raise UnreadableInputError(
+            f"{weights.name}, weights in the format of mureg 0.1.0",
+            f"weights as {SUFFIX}",
+            f'convert them where mureg[train] is installed: python -m mureg.training.convert "{weights.name}"',
+        )
+    contents, card = read_weights(weights)
+    sessions = tuple(_session(content, weights.name) for content in contents)
+    for session in sessions:
+        _require_ends(session, card.grid.shape, weights.name)
+    return OnnxNetworks(sessions, card.grid.shape), card
+
+
+def kept_network(weights: Path) -> tuple[OnnxNetworks, Card]:
+    """As `load_network`, kept in memory for the next study; read anew when the file has changed."""
+    return _kept(weights, _stamp(weights))
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(weights: Path, _stamp_of_it: tuple[int, int]) -> tuple[OnnxNetworks, Card]:
+    return load_network(weights)
+
+
+def _stamp(weights: Path) -> tuple[int, int]:
+    try:
+        status = weights.stat()
+    except OSError:  # reading it will say what is wrong
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def session_of(content: bytes) -> Any:
+    """An `onnxruntime.InferenceSession` on one thread of the processor; raises what onnxruntime raises."""
+    import onnxruntime  # where a network is used, not where it could be
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4  # what it has to say comes as an exception
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _session(content: bytes, name: str) -> Any:
+    try:
+        return session_of(content)
+    except Exception as problem:  # onnxruntime has no class of its own for all its errors
+        reason = " ".join(str(problem).split())[:200]
+        raise UnreadableInputError(
+            f"{name} is no network that onnxruntime can run ({reason})",
+            f"a {SUFFIX} file that mureg train wrote",
+            "copy the weights and their card again",
+        ) from problem
+
+
+def _require_ends(session: Any, shape: tuple[int, int, int], name: str) -> None:
+    """Refuse a graph with other inputs than two images of a shape, or other outputs than six numbers."""
+    expected = {key: [1, 1, *shape] for key in INPUTS}, {OUTPUT: [1, 6]}
+    stated = tuple(
+        {end.name: list(end.shape) for end in ends} for ends in (session.get_inputs(), session.get_outputs())
+    )
+    if stated != expected:
+        raise UnreadableInputError(
+            f"{name}, whose inputs and outputs are {_in_words(*stated)}",
+            f"a network with {_in_words(*expected)}, as on its card",
+            "use weights and card that mureg train wrote",
+        )
+
+
+def _in_words(*ends: dict[str, list[int]]) -> str:
+    return " and ".join(", ".join(f"{name} {shape}" for name, shape in one.items()) or "none" for one in ends)
+
+
+def _require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if tuple(shape) != tuple(expected):
+        raise UsageError(
+            f"a {name} of {' x '.join(map(str, shape))} voxels",
+            f"{' x '.join(map(str, expected))}, for which the network was made",
+            "resample it onto the network's grid",
+        )
+
+
+def _answer(work: tuple[Any, Images]) -> Float[Array, " 6"]:
+    session, images = work
+    feed = {name: np.ascontiguousarray(image[None, None], np.float32) for name, image in zip(INPUTS, images, strict=True)}
+    (six,) = session.run([OUTPUT], feed)
+    return np.asarray(six[0], dtype=np.float64)

@@ -1,0 +1,123 @@
+"""Sparse matrices that are applied to every slice at once, into arrays that are already there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int
+
+from mureg.geometry import Array
+
+try:  # what `matrix @ dense` calls; called directly they add onto an array instead of requesting a new one each time
+    from scipy.sparse._sparsetools import csc_matvecs, csr_matvecs
+except ImportError:  # they are not a public interface
+    csc_matvecs = csr_matvecs = None
+
+_SPARE_KINDS = 8
+_spare: dict[tuple[tuple[int, ...], str], list[Array]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMatrix:
+    """A sparse matrix in compressed rows.
+
+    Its products release the interpreter, so that threads over views or columns run side by side.
+
+    Attributes:
+        starts: where each row begins in `columns`, and the number of entries.
+        columns: column of each stored weight, row after row.
+        weights: the stored weights.
+        n_columns: of the matrix.
+    """
+
+    starts: Int[Array, " row_and_end"]
+    columns: Int[Array, " entry"]
+    weights: Float[Array, " entry"]
+    n_columns: int
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, dtype: Any) -> SparseMatrix:
+        """Take over a matrix in SciPy's compressed rows, with weights of a precision."""
+        starts, columns = (part.astype(np.int32, copy=False) for part in (matrix.indptr, matrix.indices))
+        return cls(starts, columns, matrix.data.astype(dtype, copy=False), matrix.shape[1])
+
+    @classmethod
+    def from_rows(
+        cls,
+        columns: Int[Array, "row most"],
+        weights: Float[Array, "row most"],
+        used: Any,
+        n_columns: int,
+        dtype: Any,
+    ) -> SparseMatrix:
+        """From the entries of each row, of which those count that are `used`."""
+        starts = np.zeros(len(columns) + 1, dtype=np.int32)
+        np.cumsum(used.sum(1), out=starts[1:])
+        return cls(starts, columns[used].astype(np.int32), weights[used].astype(dtype), n_columns)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
+        return len(self.starts) - 1, self.n_columns
+
+    @property
+    def scipy(self) -> Any:
+        """The same matrix as SciPy's ``csr_array``; it shares memory."""
+        return scipy.sparse.csr_array((self.weights, self.columns, self.starts), shape=self.shape)
+
+    def apply(self, dense: Float[Array, "column z"], out: Float[Array, "row z"]) -> None:
+        """Write the product into `out`; both arrays hold their rows one after another in memory."""
+        if csr_matvecs is None:
+            out[...] = self.scipy @ dense
+            return
+        out.fill(0.0)
+        csr_matvecs(*self._of(self.shape, dense, out), dense.ravel(), _flat(out))
+
+    def add_transposed(self, dense: Float[Array, "row z"], onto: Float[Array, "column z"]) -> None:
+        """Add the product of the transpose onto an array."""
+        if csc_matvecs is None:
+            onto += self.scipy.T @ dense
+            return
+        csc_matvecs(*self._of(self.shape[::-1], dense, onto), dense.ravel(), _flat(onto))
+
+    def __matmul__(self, dense: Float[Array, "column z"]) -> Float[Array, "row z"]:
+        out = np.empty((self.shape[0], dense.shape[1]), dtype=dense.dtype)
+        self.apply(np.ascontiguousarray(dense), out)
+        return out
+
+    def _of(self, shape: tuple[int, int], dense: Array, out: Array) -> tuple[Any, ...]:
+        rows, columns = shape
+        if dense.shape[0] != columns or out.shape != (rows, dense.shape[1]):
+            raise ValueError(f"a product of {shape} with {dense.shape} into {out.shape}")
+        return rows, columns, dense.shape[1], self.starts, self.columns, self.weights
+
+
+def _flat(array: Array) -> Array:
+    if not array.flags.c_contiguous:
+        raise ValueError("an array with gaps cannot be written as one line")
+    return array.reshape(-1)
+
+
+@contextmanager
+def work_array(shape: tuple[int, ...], dtype: Any) -> Iterator[Array]:
+    """An array to work in while the block lasts; its values are arbitrary.
+
+    The next block that asks for the same shape gets the same memory. A fresh array of a megabyte costs as much as the
+    product that is written into it: the system hands it out page by page.
+    """
+    spare = _spare.setdefault((shape, np.dtype(dtype).str), [])
+    try:
+        array = spare.pop()
+    except IndexError:
+        array = np.empty(shape, dtype)
+    try:
+        yield array
+    finally:
+        spare.append(array)
+        while len(_spare) > _SPARE_KINDS:
+            _spare.pop(list(_spare)[0], None)  # noqa: RUF015 (in one step, whatever other threads do)
