@@ -10,13 +10,12 @@ from typing import Annotated, Any
 from mureg.cli.algorithms import Changes
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
-from mureg.cli.training import Sitting, fit
+from mureg.cli.training_options import Sitting
 from mureg.errors import UsageError
 from mureg.registration.card import refuse_around, shipped
-from mureg.training.settings import FINETUNE, read_table, settings_from, table_with
-from mureg.training.weights import read_network
 
 WHOLE_FIELD = "densenet-small"
+SHIPPED_SETTINGS = "finetune"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Finetune:
     weights: Path | None = None
     cohort: Path | None = None
     pairs: Path | None = None
-    settings: str = FINETUNE
+    settings: str = SHIPPED_SETTINGS
     changes: Changes = ()
     epochs: int = 0
     sitting: Annotated[Sitting, Flat] = field(default_factory=Sitting)
@@ -55,6 +54,10 @@ OPTIONS = Finetune
 def main(arguments: Sequence[str]) -> int:
     """Parse the options, load the weights, train, and print the result; returns the exit code."""
     options = parse("finetune", arguments, Finetune)
+    from mureg.cli.training import fit
+    from mureg.training.settings import read_table, settings_from, table_with
+    from mureg.training.weights import read_network
+
     cases = options.cohort or options.pairs
     if options.cohort is not None and options.pairs is not None:
         raise UsageError("both --cohort and --pairs", "one of them", "leave the other out")
