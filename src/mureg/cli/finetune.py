@@ -24,7 +24,8 @@ class Finetune:
 
     Attributes:
         output: folder of the run.
-        weights: .onnx file with its card beside it (default: the small DenseNet of the package).
+        weights: .onnx file, or .safetensors of mureg 0.1.0, with its card beside it (default: the small DenseNet of the
+            package).
         cohort: folder of a cohort, divided by patient.
         pairs: CSV list instead of a cohort (columns spect, ct or mu, optional transform, patient). A pair without a
             transform counts as aligned.
