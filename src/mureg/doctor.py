@@ -19,7 +19,8 @@ from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
 from mureg.jobs.cores import machine_cores, thread_count, usable_cores
 from mureg.pipeline import examine
-from mureg.registration.network import load_network
+from mureg.registration.card import SUFFIX
+from mureg.registration.onnx_networks import load_network
 from mureg.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
 
@@ -129,11 +130,12 @@ def _data() -> Check:
 
 
 def _weights() -> Check:
-    shipped = sorted((Path(str(files("mureg"))) / "data").rglob("*.safetensors"))
+    shipped = sorted((Path(str(files("mureg"))) / "data").rglob(f"*{SUFFIX}"))
     if not shipped:
         return Check("weights", "ok", "this version ships no weights of networks")
     for weights in shipped:
-        load_network(weights)  # refuses weights whose hash is not that on their card
+        if not weights.stem.rpartition(".")[2].isdigit():  # NAME.2.onnx is loaded with NAME.onnx
+            load_network(weights)  # refuses weights whose hash is not that on their card
     return Check("weights", "ok", f"{len(shipped)} file(s), hashes as on their cards")
 
 

@@ -110,7 +110,7 @@ def test_the_network_opens_again() -> None:
 
 def test_weights_that_ship_must_have_the_hash_on_their_card(tmp_path, monkeypatch) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a.safetensors").write_bytes(b"not weights")
+    (tmp_path / "data" / "a.onnx").write_bytes(b"not weights")
     monkeypatch.setattr(health, "files", lambda _: tmp_path)
     found = health._guarded("weights", health._weights)
     assert found.state == "fail"

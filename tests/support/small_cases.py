@@ -57,7 +57,7 @@ def small_case(settings: CohortSettings, index: int, ct_folder: Path | None = No
     )
     ct_from_spect = RigidTransform.from_six(chance.uniform(-20, 20, 3), chance.uniform(-5, 5, 3), centre_mm)
     points = chance.normal(0.0, 30.0, (25, 3))
-    images = (Volume.from_numpy(chance.random(grid.shape).astype(np.float32) * np.float32(size), grid, q) for size, q in _TRUE)
+    images = (Volume.from_numpy(size * chance.random(grid.shape), grid, quantity) for size, quantity in _TRUE)
     truth = Truth(
         ct_from_spect,
         centre_mm,

@@ -269,4 +269,4 @@ class Assessment:
         """
         if self.spect_corrected is None:
             return None
-        return float(self.spect_corrected.values.sum() / self.spect_uncorrected.values.sum().clamp_min(1e-30))
+        return float(self.spect_corrected.values.sum()) / max(float(self.spect_uncorrected.values.sum()), 1e-30)

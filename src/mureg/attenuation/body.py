@@ -11,11 +11,9 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from mureg.errors import UnitsError, UnreadableInputError
-from mureg.geometry import Grid, Quantity, Volume
+from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.geometry.blocks import block_means
 from mureg.geometry.morphology import Mask, dilated, eroded, in_slices, within
-
-Array = npt.NDArray[np.float32]
 
 TISSUE_ABOVE: dict[Quantity, float] = {Quantity.HU: -400.0, Quantity.MU_PER_CM: 0.06}
 _EMPTY_BELOW: dict[Quantity, float] = {Quantity.HU: -900.0, Quantity.MU_PER_CM: 0.005}

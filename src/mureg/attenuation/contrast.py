@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mureg.attenuation.body import Array, convex_hull, find_body, known_values, opened, repeated, shrunk
+from mureg.attenuation.body import convex_hull, find_body, known_values, opened, repeated, shrunk
 from mureg.attenuation.spine import Spine, find_spine
-from mureg.geometry import Volume
+from mureg.geometry import Array, Volume
 from mureg.geometry.morphology import Mask, ball, eroded, in_slices, within
 
 SOFT_TISSUE_HU, BLOOD_HU = 45.0, 60.0

@@ -10,13 +10,12 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.cli import logs
-from mureg.errors import MuregError, RefusedError, UsageError
+from mureg.errors import MuregError, RefusedError
 from mureg.files.temporary import own_temporary_folder
 
 VERBS = {
@@ -41,8 +40,8 @@ _stopped_by: list[int] = []
 
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
-_NEED_TORCH = ("simulate", "evaluate", "train", "finetune", "export")
-"""Verbs of research. Their options can be shown without PyTorch; their work cannot be done without it."""
+_NEED_TORCH = ("simulate", "train", "finetune")
+"""Verbs whose help can be shown without PyTorch, but whose work cannot be done without it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = _BY_HAND
     try:
         if verb in _NEED_TORCH and not {"-h", "--help"} & set(rest):
+            from mureg.cli.training_options import require_torch
+
             require_torch(f"mureg {verb}")
         code = _loaded(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
@@ -79,20 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         logs.end(code)
     return code
-
-
-def require_torch(what: str) -> None:
-    """Refuse what needs PyTorch where it is not installed; the only place that says so."""
-    try:
-        there = find_spec("torch") is not None
-    except ImportError:  # an import hook forbids it
-        there = False
-    if not there:
-        raise UsageError(
-            f"{what} without PyTorch",
-            "the packages for research",
-            'run pip install "mureg[train]" (on an offline PC with --no-index --find-links FOLDER)',
-        )
 
 
 def _print_completion(words: Sequence[str]) -> int:

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from mureg.cli.algorithms import Changes
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
-from mureg.cli.training import Sitting, fit
+from mureg.cli.training_options import Sitting
 from mureg.errors import UsageError
-from mureg.registration.network import load_network, refuse_around, shipped
-from mureg.training.settings import FINETUNE, read_table, settings_from, table_with
+from mureg.registration.card import refuse_around, shipped
 
 WHOLE_FIELD = "densenet-small"
+SHIPPED_SETTINGS = "finetune"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Finetune:
 
     Attributes:
         output: folder of the run.
-        weights: .safetensors file with its card beside it (default: the small DenseNet of the package).
+        weights: .onnx file, or .safetensors of mureg 0.1.0, with its card beside it (default: the small DenseNet of the
+            package).
         cohort: folder of a cohort, divided by patient.
         pairs: CSV list instead of a cohort (columns spect, ct or mu, optional transform, patient). A pair without a
             transform counts as aligned.
@@ -33,14 +34,14 @@ class Finetune:
         epochs: number of times that every case is seen; 0 for that of the settings.
 
     Example:
-        mureg finetune --weights runs/first/best.safetensors --pairs pairs.csv -o runs/clinical
+        mureg finetune --weights runs/first/best.onnx --pairs pairs.csv -o runs/clinical
     """
 
     output: Output
     weights: Path | None = None
     cohort: Path | None = None
     pairs: Path | None = None
-    settings: str = FINETUNE
+    settings: str = SHIPPED_SETTINGS
     changes: Changes = ()
     epochs: int = 0
     sitting: Annotated[Sitting, Flat] = field(default_factory=Sitting)
@@ -53,11 +54,15 @@ OPTIONS = Finetune
 def main(arguments: Sequence[str]) -> int:
     """Parse the options, load the weights, train, and print the result; returns the exit code."""
     options = parse("finetune", arguments, Finetune)
+    from mureg.cli.training import fit
+    from mureg.training.settings import read_table, settings_from, table_with
+    from mureg.training.weights import read_network
+
     cases = options.cohort or options.pairs
     if options.cohort is not None and options.pairs is not None:
         raise UsageError("both --cohort and --pairs", "one of them", "leave the other out")
     weights = options.weights or shipped(WHOLE_FIELD)
-    module, card = load_network(weights)
+    module, card = read_network(weights)
     refuse_around(card, "field", weights.name)
     table = table_with(read_table(options.settings), options.changes)
     changes: dict[str, Any] = {

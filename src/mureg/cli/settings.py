@@ -17,15 +17,13 @@ from mureg.cli.messages import Messages
 from mureg.cli.register import RegistrarName
 from mureg.cli.settings_text import commented_toml
 from mureg.cli.simulate import changed_cohort
-from mureg.cohort.settings import as_table as cohort_table
-from mureg.cohort.settings import load_settings as load_cohort
+from mureg.cli.training_options import require_torch
 from mureg.comparison import settings as comparison
 from mureg.errors import UsageError
 from mureg.files.settings import Table
-from mureg.training.settings import as_table as training_table
-from mureg.training.settings import read_table, settings_from, table_with
 
 Verb = Literal["register", "evaluate", "train", "simulate"]
+# shipped settings of the verbs that need PyTorch
 _SHIPPED = {"train": "small", "simulate": "clinical"}
 
 
@@ -60,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parse("settings", arguments, SettingsOptions)
     if options.registrar is not None and options.verb != "register":
         raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")
+    if options.verb in _SHIPPED:
+        require_torch(f"mureg settings {options.verb}")
     settings, table = _settings(options)
     head = f"# Settings of mureg {options.verb}, mureg {__version__}; read back with {_READ_BACK[options.verb]}.\n\n"
     options.messages.emit(table, [*(head + commented_toml(settings)).rstrip().splitlines()])
@@ -79,10 +79,16 @@ def _settings(options: SettingsOptions) -> tuple[Any, Table]:
     place = options.settings or _SHIPPED.get(options.verb)
     if options.verb == "train":
         assert place is not None
+        from mureg.training.settings import as_table as training_table
+        from mureg.training.settings import read_table, settings_from, table_with
+
         training = settings_from(table_with(read_table(place), options.changes), place)
         return training, training_table(training)
     if options.verb == "simulate":
         assert place is not None
+        from mureg.cohort.settings import as_table as cohort_table
+        from mureg.cohort.settings import load_settings as load_cohort
+
         cohort = changed_cohort(load_cohort(place), options.changes)
         return cohort, cohort_table(cohort)
     file = None if place is None else Path(place)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -16,12 +16,14 @@ from mureg.cli.common import Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
-from mureg.cohort.run import CohortRun, simulate_cohort
-from mureg.cohort.settings import CohortSettings, as_table, load_settings
 from mureg.cohort.store.cohort import SHARES
 from mureg.errors import UsageError
 from mureg.files.validation import validated, with_changes
 from mureg.jobs.pool import Done
+
+if TYPE_CHECKING:  # they need PyTorch
+    from mureg.cohort.run import CohortRun
+    from mureg.cohort.settings import CohortSettings
 
 SOME_FAILED = 5
 """Exit code, as listed by ``mureg --help``."""
@@ -71,6 +73,9 @@ OPTIONS = Simulate
 def main(arguments: Sequence[str]) -> int:
     """Parse, simulate what is missing, report. Exit code 5 where some cases failed."""
     options = parse("simulate", arguments, Simulate)
+    from mureg.cohort.run import simulate_cohort
+    from mureg.cohort.settings import load_settings
+
     settings = changed_cohort(load_settings(options.cohort), options.changes)
     try:
         with counting(options.messages, "simulating", with_rate=True) as report:
@@ -97,6 +102,8 @@ def changed_cohort(settings: CohortSettings, changes: Sequence[str]) -> CohortSe
     """Settings of a cohort with the changes of ``--set``. Raises `UsageError`, also where the name stays the same."""
     if not changes:
         return settings
+    from mureg.cohort.settings import CohortSettings, as_table
+
     changed = validated(CohortSettings, with_changes(as_table(settings), changes), "--set")
     if changed.name == settings.name:
         raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -13,9 +13,11 @@ from mureg.cli import train_heart
 from mureg.cli.algorithms import Changes
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
-from mureg.cli.training import Sitting, fit
+from mureg.cli.training_options import Sitting
 from mureg.errors import UsageError
-from mureg.training.settings import Data, TrainingSettings, read_table, settings_from, table_with
+
+if TYPE_CHECKING:  # it needs PyTorch
+    from mureg.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,16 @@ def main(arguments: Sequence[str]) -> int:
             f"mureg train {train_heart.NAME} [OPTIONS]",
             "write it in first place",
         )
+    from mureg.cli.training import fit
+    from mureg.training.settings import read_table, settings_from, table_with
+
     settings = settings_from(table_with(read_table(options.settings), options.changes), options.settings)
     return fit(_on(settings, options), options.output, options.sitting, options.common)
 
 
 def _on(settings: TrainingSettings, options: Train) -> TrainingSettings:
+    from mureg.training.settings import Data
+
     given = [path for path in (options.cohort, options.pairs, options.train) if path is not None]
     if len(given) > 1 or (options.train is None) != (options.validation is None):
         raise UsageError(

@@ -7,25 +7,25 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
 from mureg.cli.common import Common, Output, parse
-from mureg.cli.device import Device, chosen_device
 from mureg.cli.help import Flat
+from mureg.cli.training_options import Device, chosen_device
 from mureg.errors import UsageError, printable
 from mureg.registration.near_heart import SHIPPED as SHIPPED_WEIGHTS
 from mureg.registration.near_heart import weights_file
-from mureg.training.heart.cases import CaseStore
-from mureg.training.heart.recipe import SHIPPED, load_recipe
-from mureg.training.heart.run import STEPS, HeartResult, HeartRun
-from mureg.training.parallel import Team
-from mureg.training.progress import Silent
+
+if TYPE_CHECKING:  # they need PyTorch
+    from mureg.training.heart.run import HeartResult
 
 LOG = logging.getLogger("mureg.cli.train_heart")
 NAME = "near-heart"
 Step = Literal["crops", "networks", "errors", "card"]
+"""The steps of `mureg.training.heart.run`, in their order."""
+SHIPPED_RECIPE = "near-heart"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainHeart:
     The same command continues a run that was stopped. Research use only.
 
     Attributes:
-        output: folder of the run; near-heart.safetensors in it is the result.
+        output: folder of the run; near-heart.onnx in it is the result.
         recipe: near-heart, which made the shipped networks, or a TOML file.
         cohort: folders of stored cohorts; their cases are read, all others are simulated.
         ct_folder: folder of real CTs, for populations that are made from them and are not stored.
@@ -50,10 +50,10 @@ class TrainHeart:
     """
 
     output: Output
-    recipe: str = SHIPPED
+    recipe: str = SHIPPED_RECIPE
     cohort: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")] = ()
     ct_folder: Path | None = None
-    steps: Annotated[tuple[Step, ...], tyro.conf.arg(metavar="STEP ...")] = STEPS  # type: ignore[assignment]
+    steps: Annotated[tuple[Step, ...], tyro.conf.arg(metavar="STEP ...")] = get_args(Step)
     weights: str | None = None
     jobs: int = 1
     minutes: float = 0.0
@@ -67,13 +67,18 @@ OPTIONS = TrainHeart
 def main(arguments: Sequence[str]) -> int:
     """Parse, work, report. Exit code 130 where the user stopped it."""
     options = parse(f"train {NAME}", arguments, TrainHeart)
+    from mureg.training.heart.cases import CaseStore
+    from mureg.training.heart.recipe import load_recipe
+    from mureg.training.heart.run import HeartRun
+    from mureg.training.parallel import Team
+
     if options.minutes < 0:
         raise UsageError(f"--minutes {options.minutes:g}", "0 or more", "correct it")
     options.common.prepare()
     device = chosen_device(options.device)
     weights = None if options.weights is None else weights_file(options.weights)
     recipe = load_recipe(options.recipe)
-    recipe_file = None if options.recipe == SHIPPED else Path(options.recipe)
+    recipe_file = None if options.recipe == SHIPPED_RECIPE else Path(options.recipe)
     weights_source = None if options.weights == SHIPPED_WEIGHTS else weights
     store = CaseStore.of(options.cohort, options.ct_folder)
     try:
@@ -88,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-class _Lines(Silent):
+class _Lines:
     """Notes each line in the log, and prints it on standard error where lines are asked for."""
 
     def __init__(self, *, prints: bool) -> None:
@@ -98,6 +103,9 @@ class _Lines(Silent):
         LOG.info("%s", line)
         if self._prints:
             print(printable(line), file=sys.stderr, flush=True)
+
+    def at(self, done: int, of: int, loss: float) -> None:
+        """Discard the position."""
 
 
 def _answer(result: HeartResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from torch import Tensor
 
 from mureg.cli.common import Common
-from mureg.cli.device import Device, chosen_device
 from mureg.cli.messages import Messages
 from mureg.cli.progress import Ticker, watched
+from mureg.cli.training_options import Sitting, chosen_device
 from mureg.errors import UsageError
 from mureg.files import scratch
 from mureg.files.places import refuse_overlap
@@ -31,23 +31,6 @@ from mureg.training.settings import Data, TrainingSettings
 from mureg.training.sources import files_of_list, open_sources, split_by_patient
 
 LOG = logging.getLogger("mureg.cli.training")
-
-
-@dataclass(frozen=True)
-class Sitting:
-    """Options of every verb that trains.
-
-    Attributes:
-        cache: folder for prepared cases, which several runs may share (default: inside the run's folder).
-        jobs: number of processes that prepare cases.
-        minutes: time limit (min): no epoch begins that would exceed it; 0 for no limit.
-        device: processor for the networks; auto takes a GPU where there is one.
-    """
-
-    cache: Path | None = None
-    jobs: int = 1
-    minutes: float = 0.0
-    device: Device = "auto"
 
 
 def fit(

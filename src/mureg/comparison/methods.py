@@ -18,8 +18,8 @@ from mureg.comparison.peers import Ants, Elastix, Peer, process_of
 from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
-from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.registration.card import SUFFIX, Card, read_weights
+from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.registration.near_heart import weights_file
 from mureg.registration.network import NetworkRegistrar
 from mureg.registration.onnx_networks import load_network

@@ -23,7 +23,7 @@ UNIT_MM = 6.8
 SUFFIX = ".onnx"
 
 _MOST_BYTES, _MOST_CARD_BYTES = 2**29, 2**20
-"""A file of weights is at most 512 MiB (the largest network of the paper has 23), a card 1 MiB (of which 5 kB are used)."""
+"""A file of weights is at most 512 MiB (the largest network of the paper takes 23), a card 1 MiB (5 kB are usual)."""
 _MOST_NETWORKS = 16
 
 

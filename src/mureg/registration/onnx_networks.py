@@ -156,6 +156,8 @@ def _require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...])
 
 def _answer(work: tuple[Any, Images]) -> Float[Array, " 6"]:
     session, images = work
-    feed = {name: np.ascontiguousarray(image[None, None], np.float32) for name, image in zip(INPUTS, images, strict=True)}
+    feed = {
+        name: np.ascontiguousarray(image[None, None], np.float32) for name, image in zip(INPUTS, images, strict=True)
+    }
     (six,) = session.run([OUTPUT], feed)
     return np.asarray(six[0], dtype=np.float64)

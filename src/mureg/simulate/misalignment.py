@@ -80,7 +80,7 @@ def moved(
     fine = original.resampled(onto=finer, through=ct_from_spect.inverse())
     blocks = [part for n, factor in zip(onto.shape, oversampling, strict=True) for part in (n, factor)]
     values = fine.values.reshape(blocks).mean((1, 3, 5))
-    outside = None if fine.outside is None else fine.outside.reshape(blocks).any((1, 3, 5))
+    outside = None if fine.outside is None else np.asarray(fine.outside.reshape(blocks).any((1, 3, 5)))
     return Volume(values, onto, original.quantity, outside)
 
 

@@ -30,8 +30,9 @@ _HALF = "half/"
 
 
 def halved(state: State) -> dict[str, Tensor]:
-    """The state as the file holds it: rounded to float16 where that is finite, as float32; whole numbers as they are."""
-    return {name: _rounded(value).float() if value.is_floating_point() else value.cpu() for name, value in state.items()}
+    """The state as the file holds it: rounded to float16 where that is finite, given as float32; integers unchanged."""
+    floating = {name: _rounded(value).float() for name, value in state.items() if value.is_floating_point()}
+    return {name: floating.get(name, value.cpu()) for name, value in state.items()}
 
 
 def graph_of(module: nn.Module, shape: tuple[int, int, int], kind: str) -> ModelProto:
@@ -50,7 +51,7 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], kind: str) -> Model
             torch.onnx.export(
                 distinct,
                 (spect, mu),
-                written,
+                written,  # type: ignore[arg-type]  # a stream will do for this exporter
                 dynamo=False,
                 do_constant_folding=False,
                 opset_version=_OPSET,

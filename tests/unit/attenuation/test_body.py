@@ -39,7 +39,7 @@ def test_body_and_table_together_are_the_ct() -> None:
     ct = supine.ct(fitting_grid((3.0, 3.0, 5.0)))
     body, table = separate_table(ct)
     of_body = find_body(ct)
-    assert np.array_equal(body.values.where(of_body, table.values), ct.values)
+    assert np.array_equal(np.where(of_body, body.values, table.values), ct.values)
     assert (table.values[of_body] == -1000.0).all()
     assert (body.values[~of_body] == -1000.0).all()
 

@@ -149,13 +149,13 @@ def test_the_axis_of_virtual_patients_is_found_within_5_degrees(seed) -> None:
     torso = TorsoRange().draw(np.random.default_rng(seed), f"torso {seed}")
     x, y, z = torso.ventricle.centre_mm
     grid = Grid.centred((28, 28, 28), (6.8, 6.8, 6.8), (x, y, z))
-    wall, _ = torso.heart_masks(grid, RigidTransform.identity(), Breath())
+    wall = torso.heart_masks(grid, RigidTransform.identity(), Breath())[0].numpy()
     known = axis_from_wall(Volume(wall, grid, Quantity.ACTIVITY))
     assert angle_deg(known.apex_direction, torso.ventricle.apex_direction) < 3.0
     # as an image would show it: blurred, over a background, one wall at half its uptake
     places = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))
     beside = places @ torso.ventricle.axes[1] > np.asarray(torso.ventricle.centre_mm) @ torso.ventricle.axes[1] + 12.0
-    blurred = ndimage.gaussian_filter(wall.values * np.where(beside, 0.6, 1.0), 12.0 / 2.355 / 6.8) + 0.03
+    blurred = ndimage.gaussian_filter(wall * np.where(beside, 0.6, 1.0), 12.0 / 2.355 / 6.8) + 0.03
     image = Volume.from_numpy(blurred, grid, Quantity.ACTIVITY)
     estimated = axis_from_image(image)
     assert angle_deg(estimated.ventricle.apex_direction, torso.ventricle.apex_direction) < 5.0

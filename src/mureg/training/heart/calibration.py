@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mureg.errors import UsageError
-from mureg.registration.confidence import LEVEL, chi_square_quantile
 from mureg.registration.card import growth
+from mureg.registration.confidence import LEVEL, chi_square_quantile
 from mureg.training.heart.errors import RESIDUALS, read_rows
 
 _CARD_DIGITS = 6

@@ -15,12 +15,12 @@ from mureg.training.examples import Examples
 from mureg.training.folder import BEST, LAST
 from mureg.training.heart.crops import crop_files, divide_by_patient, read_crops
 from mureg.training.heart.limit import TimeLimit
-from mureg.training.weights import read_network, save_network
 from mureg.training.heart.recipe import NetworkRecipe, Recipe
 from mureg.training.loop import train
 from mureg.training.parallel import Team
 from mureg.training.progress import Report
 from mureg.training.settings import TrainingSettings
+from mureg.training.weights import read_network, save_network
 
 Sets = tuple[Examples, Examples]
 
