@@ -14,9 +14,10 @@ from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.jobs.threads import in_threads
 from mureg.spect import stages
 from mureg.spect.acquisition import Acquisition
+from mureg.spect.blur import Blur, blur_of_view
 from mureg.spect.collimator import Collimator
 from mureg.spect.sparse import SparseMatrix, work_array
-from mureg.spect.views import Blur, View, ViewBlock
+from mureg.spect.views import View, ViewBlock
 
 _VIEWS_AT_ONCE = 6
 
@@ -114,32 +115,24 @@ class SystemModel:
         with_activity = stages.Frame(frame.axis_mm, frame.n_columns, frame.n_depths, frame.spacing_mm)
         rotations = self._rotations(self.grid, with_activity, views, dtype)
         attenuation = self.attenuation(views, like) or [None] * len(views)
-        blurs = (
-            [None] * len(views)
-            if self.collimator is None
-            else self._blurs(self.collimator, with_activity, views, dtype)
-        )
         # each view counts its own share of the decays
-        weights = (
-            np.ones(self.acquisition.n_views)
-            if self.acquisition.view_weights is None
-            else self.acquisition.view_weights
-        )
+        shares = self.acquisition.view_weights
+        weights = [1.0] * len(views) if shares is None else [float(shares[view]) for view in views]
         made = (
-            View(rotation, (frame.n_depths, frame.n_columns), attenuated, blur, float(weight))
+            View(rotation, frame.n_columns, attenuated, blur, weight)
             for rotation, attenuated, blur, weight in zip(
-                rotations, attenuation, blurs, weights[list(views)], strict=True
+                rotations, attenuation, self._blurs(with_activity, views, dtype), weights, strict=True
             )
         )
         return ViewBlock(tuple(made), self.grid.shape[:2])
 
-    def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "depth column z"]] | None:
+    def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "column depth z"]] | None:
         """Share of photons that gets out from every place of each view's frame; None without a map."""
         if self.mu is None:
             return None
         return self.attenuation_of(self.mu.values.astype(like.dtype, copy=False), views)
 
-    def attenuation_of(self, mu: Float[Array, "x y z"], views: Sequence[int]) -> list[Float[Array, "depth column z"]]:
+    def attenuation_of(self, mu: Float[Array, "x y z"], views: Sequence[int]) -> list[Float[Array, "column depth z"]]:
         """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z."""
         frame = self.frame
         rotations = self._rotations(self.grid if self.mu is None else self.mu.grid, frame, views, mu.dtype.name)
@@ -147,7 +140,7 @@ class SystemModel:
         flat = np.ascontiguousarray(mu).reshape(-1, slices)
 
         def of_view(rotation: SparseMatrix) -> Array:
-            with work_array((frame.n_depths + frame.n_beyond, frame.n_columns, slices), mu.dtype) as rotated:
+            with work_array((frame.n_columns, frame.n_depths + frame.n_beyond, slices), mu.dtype) as rotated:
                 rotation.apply(flat, rotated.reshape(-1, slices))
                 return stages.attenuation_factors(rotated, frame.spacing_mm / 10.0, frame.n_beyond)
 
@@ -178,20 +171,16 @@ class SystemModel:
             for view in views
         ]
 
-    def _blurs(self, collimator: Collimator, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur]:
-        radii = self.acquisition.radii_mm
-        assert radii is not None
-        all_variances = collimator.sigma_mm(np.asarray(radii)[:, None] - frame.depths_mm()) ** 2
-        nodes = tuple(stages.variance_nodes(all_variances))
-        bands = stages.gaussian_bands(
-            tuple(np.asarray(nodes) / self.grid.spacing_mm[2] ** 2), self.grid.shape[2], dtype
-        )
+    def _blurs(self, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur | None]:
+        if self.collimator is None:
+            return [None] * len(views)
+        assert self.acquisition.radii_mm is not None
+        radii = np.asarray(self.acquisition.radii_mm)
+        variances_mm2 = self.collimator.sigma_mm(radii[:, None] - frame.depths_mm()) ** 2
+        along_columns, along_z = (variances_mm2 / mm**2 for mm in (frame.spacing_mm, self.grid.spacing_mm[2]))
+        nodes = tuple(stages.variance_nodes(along_z))
         return [
-            Blur(
-                stages.column_blur(frame, tuple(all_variances[view]), dtype),
-                stages.node_shares(tuple(all_variances[view]), nodes, dtype),
-                bands,
-            )
+            blur_of_view(tuple(along_columns[view]), tuple(along_z[view]), nodes, self.grid.shape[2], dtype)
             for view in views
         ]
 

@@ -9,68 +9,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
 from mureg.geometry import Array
 from mureg.jobs.threads import in_threads
+from mureg.spect.blur import Blur
 from mureg.spect.sparse import SparseMatrix, work_array
 
-_LARGEST_PRODUCT = 64**3
-"""Multiplications in one matrix product above which OpenBLAS would start threads of its own (4 x 65536)."""
 _PARTS = 2
 """Sums that a back-projection is split into, whatever the number of threads, so that these do not change a digit."""
-
-
-@dataclass(frozen=True, eq=False)
-class Blur:
-    """Depth-dependent resolution of one view.
-
-    Attributes:
-        along_columns: [depth * column, depth * column], symmetric; see `stages.column_blur`.
-        shares: [node, depth]; see `stages.node_shares`.
-        bands: [node, z, z], one symmetric band for each node. Studies that lie one after another along z are blurred
-            each for itself.
-    """
-
-    along_columns: SparseMatrix
-    shares: SparseMatrix
-    bands: Float[Array, "node z z"]
-
-    def project(self, frame: Float[Array, "depth column z"]) -> Float[Array, "column z"]:
-        """Blur every plane by its distance to the detector and add them up."""
-        depths, columns, slices = frame.shape
-        with work_array(frame.shape, frame.dtype) as blurred:
-            self.along_columns.apply(frame.reshape(-1, slices), blurred.reshape(-1, slices))
-            nodes = self.shares @ blurred.reshape(depths, -1)
-        added: Array = self._along_z(nodes.reshape(-1, columns, slices)).sum(0)
-        return added
-
-    def backproject(self, projection: Float[Array, "column z"], frame: Float[Array, "depth column z"]) -> None:
-        """The transpose of `project`, written into `frame`."""
-        depths, columns, slices = frame.shape
-        nodes = self._along_z(np.broadcast_to(projection, (len(self.bands), columns, slices)))
-        with work_array(frame.shape, frame.dtype) as spread:
-            spread.fill(0.0)
-            self.shares.add_transposed(nodes.reshape(len(self.bands), -1), spread.reshape(depths, -1))
-            self.along_columns.apply(spread.reshape(-1, slices), frame.reshape(-1, slices))
-
-    def _along_z(self, nodes: Float[Array, "node column slice"]) -> Float[Array, "node column slice"]:
-        """Every node's planes through its band."""
-        n_nodes, columns, slices = nodes.shape
-        z = self.bands.shape[1]
-        lines = columns * (slices // z)
-        parts = nodes.reshape(n_nodes, -1, _lines_at_once(lines, z), z)
-        result: Array = np.matmul(parts, self.bands[:, None]).reshape(nodes.shape)
-        return result
-
-
-@lru_cache
-def _lines_at_once(lines: int, z: int) -> int:
-    """How many lines of slices one product takes, so that it is small and all are alike."""
-    return max((n for n in range(1, lines + 1) if lines % n == 0 and n * z * z <= _LARGEST_PRODUCT), default=1)
+_SLAB_VALUES = 1 << 17
+"""Values of a view's frame that are worked on at a time: half a megabyte stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,29 +29,35 @@ class View:
     """The model of one view.
 
     Attributes:
-        rotation: into the view's frame, [depth * column, x * y].
-        frame_shape: number of depths and columns.
+        rotation: into its frame, [column * depth, x * y].
+        n_columns: of the detector.
         attenuation: share of photons that gets out from every place of the frame; None for all.
         blur: None for none.
         weight: share of the decays that the view counts.
     """
 
     rotation: SparseMatrix
-    frame_shape: tuple[int, int]
-    attenuation: Float[Array, "depth column z"] | None = None
+    n_columns: int
+    attenuation: Float[Array, "column depth z"] | None = None
     blur: Blur | None = None
     weight: float = 1.0
 
     def project(self, activity: Float[Array, "xy z"], out: Float[Array, "column z"]) -> None:
         """Write the expected counts into `out`."""
-        with work_array((*self.frame_shape, activity.shape[1]), activity.dtype) as frame:
-            self.rotation.apply(activity, frame.reshape(-1, activity.shape[1]))
-            if self.attenuation is not None:
-                frame *= self.attenuation
-            if self.blur is None:
-                np.add.reduce(frame, axis=0, out=out)
-            else:
-                out[...] = self.blur.project(frame)
+        if self.blur is None:
+            one = np.ones((1, self._depths), dtype=out.dtype)
+            for columns in self._slabs(out):
+                with work_array(self._shape(columns, out), out.dtype) as planes:
+                    self._rotated(activity, columns, planes)
+                    np.matmul(one, planes, out=out[columns, None])
+        else:
+            with work_array(self.blur.new_sums(*out.shape), out.dtype) as sums:
+                sums.fill(0.0)
+                for columns in self._slabs(out):
+                    with work_array(self._shape(columns, out), out.dtype) as planes:
+                        self._rotated(activity, columns, planes)
+                        self.blur.add_up(planes, columns.start, sums)
+                self.blur.along_z(sums, out)
         if self.weight != 1.0:
             out *= self.weight
 
@@ -108,16 +65,48 @@ class View:
         """Add the transpose of `project` onto `onto`."""
         if self.weight != 1.0:
             projection = projection * projection.dtype.type(self.weight)
-        with work_array((*self.frame_shape, onto.shape[1]), onto.dtype) as frame:
-            if self.blur is not None:
-                self.blur.backproject(projection, frame)
-                if self.attenuation is not None:
-                    frame *= self.attenuation
-            elif self.attenuation is not None:
-                np.multiply(projection, self.attenuation, out=frame)
-            else:
-                frame[...] = projection
-            self.rotation.add_transposed(frame.reshape(-1, onto.shape[1]), onto)
+        if self.blur is None:
+            for columns in self._slabs(projection):
+                with work_array(self._shape(columns, projection), onto.dtype) as planes:
+                    if self.attenuation is None:
+                        planes[...] = projection[columns, None]
+                    else:
+                        np.multiply(projection[columns, None], self.attenuation[columns], out=planes)
+                    self._rows(columns).add_transposed(_lines(planes), onto)
+            return
+        with work_array(self.blur.new_sums(*projection.shape), onto.dtype) as sums:
+            self.blur.along_z_transposed(projection, sums)
+            for columns in self._slabs(projection):
+                with work_array(self._shape(columns, projection), onto.dtype) as planes:
+                    self.blur.spread(sums, columns.start, planes)
+                    if self.attenuation is not None:
+                        planes *= self.attenuation[columns]
+                    self._rows(columns).add_transposed(_lines(planes), onto)
+
+    @property
+    def _depths(self) -> int:
+        return self.rotation.shape[0] // self.n_columns
+
+    def _slabs(self, projection: Float[Array, "column z"]) -> list[slice]:
+        """The columns of the frame, some at a time."""
+        n, at_once = self.n_columns, max(1, _SLAB_VALUES // (self._depths * projection.shape[1]))
+        return [slice(k, min(k + at_once, n)) for k in range(0, n, at_once)]
+
+    def _shape(self, columns: slice, projection: Array) -> tuple[int, int, int]:
+        return columns.stop - columns.start, self._depths, projection.shape[1]
+
+    def _rows(self, columns: slice) -> SparseMatrix:
+        return self.rotation.rows(columns.start * self._depths, columns.stop * self._depths)
+
+    def _rotated(self, activity: Array, columns: slice, planes: Float[Array, "column depth z"]) -> None:
+        """Write some columns of the frame into `planes`: what gets out from every place."""
+        self._rows(columns).apply(activity, _lines(planes))
+        if self.attenuation is not None:
+            planes *= self.attenuation[columns]
+
+
+def _lines(planes: Float[Array, "column depth z"]) -> Float[Array, "column_depth z"]:
+    return planes.reshape(-1, planes.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +121,7 @@ class ViewBlock:
     views: tuple[View, ...]
     plane_shape: tuple[int, int]
 
-    def with_attenuation(self, attenuation: Sequence[Float[Array, "depth column z"]]) -> ViewBlock:
+    def with_attenuation(self, attenuation: Sequence[Float[Array, "column depth z"]]) -> ViewBlock:
         """The same views through another map."""
         views = (replace(view, attenuation=own) for view, own in zip(self.views, attenuation, strict=True))
         return replace(self, views=tuple(views))
@@ -141,7 +130,7 @@ class ViewBlock:
         """Expected counts: rotate, attenuate, blur, add up along the depth."""
         slices = activity.shape[-1]
         flat = np.ascontiguousarray(activity).reshape(-1, slices)
-        expected = np.empty((len(self.views), self.views[0].frame_shape[1], slices), dtype=activity.dtype)
+        expected = np.empty((len(self.views), self.views[0].n_columns, slices), dtype=activity.dtype)
 
         def project_some(part: range) -> None:
             for k in part:

@@ -9,7 +9,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg import read_study
 from mureg.cohort.export import export_case
@@ -40,7 +39,7 @@ def same_grid(one: Grid, other: Grid) -> None:
 
 def test_projections_come_back(study) -> None:
     found, case = study.spect, CASE.study.spect
-    assert torch.equal(found.counts, case.counts)
+    assert np.array_equal(found.counts, case.counts)
     assert [(w.lower_kev, w.upper_kev) for w in found.windows] == [(w.lower_kev, w.upper_kev) for w in case.windows]
     np.testing.assert_allclose(found.angles_deg, case.angles_deg, atol=1e-9)
     np.testing.assert_allclose(found.radii_mm, case.radii_mm, atol=1e-9)
@@ -58,9 +57,9 @@ def test_no_guess_is_left_about_the_camera(study) -> None:
 def test_the_ct_comes_back(study) -> None:
     found, case = study.attenuation, CASE.study.attenuation
     same_grid(found.volume.grid, case.volume.grid)
-    assert torch.equal(found.volume.outside, case.volume.outside)
+    assert np.array_equal(found.volume.outside, case.volume.outside)
     known = ~case.volume.outside
-    torch.testing.assert_close(found.volume.values[known], case.volume.values[known], atol=0.5, rtol=0)
+    np.testing.assert_allclose(found.volume.values[known], case.volume.values[known], atol=0.5, rtol=0)
     assert (found.manufacturer, found.model, found.kvp) == (case.manufacturer, case.model, case.kvp)
 
 

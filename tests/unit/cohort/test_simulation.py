@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mureg.cohort.settings import CohortSettings, from_toml
 from mureg.cohort.simulation import case_of, draw, exposure, simulate_case
@@ -42,8 +41,8 @@ def settings() -> CohortSettings:
 
 def test_the_draw_left_as_it_is_gives_the_case(settings: CohortSettings) -> None:
     case, same = simulate_case(settings, 0), case_of(settings, 0, exposure(settings, 0, drawn=draw(settings, 0)))
-    assert torch.equal(case.study.spect.counts, same.study.spect.counts)
-    assert torch.equal(case.study.attenuation.volume.values, same.study.attenuation.volume.values)
+    assert np.array_equal(case.study.spect.counts, same.study.spect.counts)
+    assert np.array_equal(case.study.attenuation.volume.values, same.study.attenuation.volume.values)
 
 
 def test_a_motion_set_by_hand_moves_the_heart_and_leaves_the_table(settings: CohortSettings) -> None:
@@ -56,8 +55,8 @@ def test_a_motion_set_by_hand_moves_the_heart_and_leaves_the_table(settings: Coh
     )
     np.testing.assert_allclose(still.truth.ct_from_spect.matrix, np.eye(4), atol=1e-3)
     np.testing.assert_allclose(moved.truth.ct_from_spect.matrix[:3, 3], (-15.0, 0.0, 0.0), atol=1e-3)
-    assert torch.equal(still.study.attenuation.volume.values, moved.study.attenuation.volume.values), "the same CT"
-    maps = [case.truth.mu.numpy() for case in (still, moved)]
+    assert np.array_equal(still.study.attenuation.volume.values, moved.study.attenuation.volume.values), "the same CT"
+    maps = [case.truth.mu.values for case in (still, moved)]
     grid = still.truth.mu.grid
     below = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))[..., 1] > drawn.table.top_mm + 12.0
     inside_table = below & (maps[0] > 0.01)

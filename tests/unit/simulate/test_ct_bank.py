@@ -68,13 +68,13 @@ def test_hardly_any_of_the_wall_lies_in_lung(shared_data: Path, name: str) -> No
     around = np.random.default_rng(1).uniform(-75, 75, (200_000, 3)) + ventricle.centre_mm
     wall = around[wall_distance_mm(ventricle, torch.from_numpy(around)).numpy() < 0]
     i, j, k = np.round(ct.grid.indices(wall)).astype(int).T
-    assert (ct.numpy()[i, j, k] < -500.0).mean() < 0.05
+    assert (ct.values[i, j, k] < -500.0).mean() < 0.05
     # and it is not hidden in the middle either: between anterior and lateral, lung begins within 20 mm beyond the wall
     turns = np.radians(np.arange(0, 100, 10))
     across = np.outer(np.cos(turns), ventricle.axes[0]) + np.outer(np.sin(turns), ventricle.axes[1])
     beyond = np.asarray(ventricle.centre_mm) + across * (ventricle.radius_mm + 20.0)
     i, j, k = np.round(ct.grid.indices(beyond)).astype(int).T
-    assert (ct.numpy()[i, j, k] < -500.0).mean() >= 0.3
+    assert (ct.values[i, j, k] < -500.0).mean() >= 0.3
 
 
 @pytest.mark.shared_data
@@ -90,10 +90,10 @@ def test_where_contrast_shows_the_cavity_it_is_brighter_than_the_wall(
     ventricle = load_landmarks()[name].ventricle
     around = np.random.default_rng(2).uniform(-75, 75, (200_000, 3)) + ventricle.centre_mm
     wall, whole = (f(ventricle, torch.from_numpy(around)).numpy() for f in (wall_distance_mm, outer_distance_mm))
-    along = ventricle.coordinates(torch.from_numpy(around))[:, 2].numpy()
+    along = ventricle.coordinates(around)[:, 2]
     away = np.abs(along) < ventricle.length_mm / 4  # from the valves and the apex
     i, j, k = np.round(ct.grid.indices(around)).astype(int).T
-    hu = ct.numpy()[i, j, k]
+    hu = ct.values[i, j, k]
     cavity = away & (whole < 0) & (wall > 2.0)
     assert np.median(hu[cavity]) - np.median(hu[away & (wall < -3.0)]) > least_hu
 
