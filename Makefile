@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # threads are counted by mureg itself; tests run in parallel, one thread each
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg
 
-.PHONY: demo test test-slow test-all check bench clean sample
+.PHONY: demo test test-slow test-all check bench clean sample sizes
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -28,23 +28,25 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed/run.py
+
+# what an installation for the clinic takes on the disk, by package
+sizes:
+	$(PYTHON) scripts/installed_sizes.py
 
 clean:
 	rm -rf $(VENV) .venv-peers demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-# torch first and pinned, so that no larger build of it is pulled in by another package
-$(VENV)/.torch: constraints/ci.txt
+# for the clinic: no PyTorch
+$(VENV)/.installed: constraints/ci.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'mureg needs Python 3.11 or newer')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt torch
-	@touch $@
-
-$(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt --editable .
 	@touch $@
 
+# torch first and pinned, so that no larger build of it is pulled in by another package
 $(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints/ci.txt --editable ".[dev]"
 	@touch $@

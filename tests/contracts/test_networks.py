@@ -15,7 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
 from mureg.errors import UsageError
+from mureg.registration.card import Card
+from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import NETWORKS, NetworkSettings, initialised, n_parameters, preset
+from mureg.registration.onnx_networks import load_network
+from mureg.training.weights import read_network, save_network
 
 SHAPE = (20, 16, 18)
 SIX = torch.tensor([[3.0, -2.0, 1.0, 5.0, -4.0, 8.0]])
@@ -156,6 +160,24 @@ def test_saved_weights_give_the_same_answer(kind, tmp_path) -> None:
     loaded = initialised(tiny(kind), 2)
     loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(loaded.eval()(*pair()), network.eval()(*pair()))
+
+
+def test_as_onnx_it_answers_the_same_and_comes_back(kind, tmp_path) -> None:
+    """With its weights in half precision, which is what the file holds."""
+    settings, network = tiny(kind), initialised(tiny(kind), 1).train()
+    network(*pair(batch=2))
+    save_network(tmp_path / "w.onnx", network, Card(asdict(settings), InputGrid(SHAPE, 10.0)))
+    back, card = read_network(tmp_path / "w.onnx")
+    assert card.parameters == n_parameters(network)
+    for name, value in network.state_dict().items():
+        kept = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(back.state_dict()[name], kept), name
+    networks, _ = load_network(tmp_path / "w.onnx")
+    spect, mu = pair()
+    found = networks.predicted([(spect[0, 0].numpy(), mu[0, 0].numpy())])[0]
+    with torch.inference_mode():
+        expected = back(spect, mu).numpy()
+    assert abs(found - expected).max() <= 1e-5 * max(1.0, abs(expected).max())
 
 
 def test_one_pair_is_learnt_by_heart(kind) -> None:

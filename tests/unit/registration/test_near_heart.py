@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError
@@ -16,13 +14,14 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank, rank_of
 from mureg.recon import Osem
 from mureg.registration import MutualInformation, NearHeart, near_heart
+from mureg.registration.card import Card, read_card
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
 from mureg.registration.near_heart import Seen, look_at
-from mureg.registration.network import Card, Together, load_network, save_network
 from mureg.registration.networks import initialised
 from mureg.study import PreparedStudy
 from mureg.training.settings import as_table, load_settings
+from mureg.training.weights import save_network
 
 prepared = PreparedStudy.from_images
 
@@ -31,22 +30,20 @@ CARD = Card(network={"kind": "densenet"}, grid=InputGrid((32, 32, 32), 6.8), aro
 START = RigidTransform.from_six((3.0, -5.0, 8.0), (2.0, -1.0, 4.0), GRID.centre_mm)
 
 
-class Says(nn.Module):
-    """The same six numbers whatever it sees."""
+class Says:
+    """Networks of which each says the same six numbers whatever it sees."""
 
-    def __init__(self, *six: float) -> None:
-        super().__init__()
-        self.six = torch.tensor([six])
+    def __init__(self, *sixes: tuple[float, ...]) -> None:
+        self.sixes = np.array(sixes)
 
-    def forward(self, spect: torch.Tensor, mu: torch.Tensor) -> torch.Tensor:
-        assert spect.shape == mu.shape == (1, 1, 32, 32, 32)
-        return self.six
+    def predicted(self, images, first_alone: bool = False) -> np.ndarray:
+        assert all(image.shape == (32, 32, 32) for pair in images for image in pair)
+        return np.stack([self.sixes[: 1 if first_alone else None]] * len(images))
 
 
 def pair() -> tuple[Volume, Volume]:
-    chance = torch.Generator().manual_seed(3)
-    spect = Volume(torch.rand(GRID.shape, generator=chance), GRID, Quantity.ACTIVITY)
-    return spect, Volume(0.15 * torch.rand(GRID.shape, generator=chance), GRID, Quantity.MU_PER_CM)
+    spect, mu = np.random.default_rng(3).random((2, *GRID.shape), dtype=np.float32)
+    return Volume(spect, GRID, Quantity.ACTIVITY), Volume(np.float32(0.15) * mu, GRID, Quantity.MU_PER_CM)
 
 
 def step(found: Seen) -> np.ndarray:
@@ -56,7 +53,7 @@ def step(found: Seen) -> np.ndarray:
 
 def seen(six: tuple[float, ...], passes: int = 1, looks: int = 7):  # type: ignore[no-untyped-def]
     spect, mu = pair()
-    return look_at(spect, mu, START, Says(*six), CARD, passes=passes, looks=looks)
+    return look_at(spect, mu, START, Says(six), CARD, passes=passes, looks=looks)
 
 
 def test_a_shift_is_taken_in_spect_space_before_the_start() -> None:
@@ -82,7 +79,7 @@ def test_turns_about_places_around_the_heart_average_to_a_turn_about_the_heart()
 
 def test_of_several_networks_the_mean_counts_and_their_differences_are_spread() -> None:
     spect, mu = pair()
-    three = Together([Says(0, 0, z, 0, 0, 0) for z in (0.5, 1.0, 1.5)])
+    three = Says(*((0, 0, z, 0, 0, 0) for z in (0.5, 1.0, 1.5)))
     found = look_at(spect, mu, START, three, CARD, passes=1, looks=1)
     np.testing.assert_allclose(step(found), [0, 0, 6.8, 0, 0, 0], atol=1e-9)
     assert found.spread[2] == pytest.approx(6.8 * np.std([0.5, 1.0, 1.5]))
@@ -91,7 +88,7 @@ def test_of_several_networks_the_mean_counts_and_their_differences_are_spread() 
 def test_what_is_not_believed_is_no_step() -> None:
     spect, mu = pair()
     card = replace(CARD, believed=(0.0, 0.5, 1.0, 0.0, 0.0, 0.0))
-    found = look_at(spect, mu, START, Says(1.0, 1.0, 1.0, 0.0, 0.0, 3.0), card, passes=2, looks=1)
+    found = look_at(spect, mu, START, Says((1.0, 1.0, 1.0, 0.0, 0.0, 3.0)), card, passes=2, looks=1)
     np.testing.assert_allclose(step(found), [0, 3.4, 13.6, 0, 0, 0], atol=1e-9)
     assert found.turned_deg == 0.0
 
@@ -108,17 +105,18 @@ def test_each_pass_goes_on_along_the_body_and_the_last_alone_moves_across_it() -
 
 def test_the_ways_to_the_heart_move_along_the_body_alone() -> None:
     spect, mu = pair()
-    found = look_at(spect, mu, START, Says(1.0, 1.0, 0.5, 0.0, 5.0, 0.0), CARD, passes=3, looks=1, across=False)
+    two = Says((1.0, 1.0, 0.5, 0.0, 5.0, 0.0), (0.0, 0.0, 7.0, 0.0, 0.0, 0.0))  # the first alone is asked
+    found = look_at(spect, mu, START, two, CARD, passes=3, looks=1, axial_alone=True)
     np.testing.assert_allclose(step(found), [0, 0, 10.2, 0, 0, 0], atol=1e-9)
 
 
 def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
     settings = load_settings("near-heart")
     card = Card(network=as_table(settings)["network"], grid=settings.grid)
-    save_network(tmp_path / "whole.safetensors", initialised(settings.network, 1), card)
+    save_network(tmp_path / "whole.onnx", initialised(settings.network, 1), card)
     spect, mu = pair()
     with pytest.raises(UsageError, match="takes the whole field as input"):
-        NearHeart(weights=str(tmp_path / "whole.safetensors")).register(prepared(spect, mu))
+        NearHeart(weights=str(tmp_path / "whole.onnx")).register(prepared(spect, mu))
 
 
 def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree() -> None:
@@ -146,7 +144,7 @@ def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
     monkeypatch.setattr(near_heart, "started_by", lambda *_: (free, ()))
     monkeypatch.setattr(MutualInformation, "across", lambda *_: held)
     spect, mu = pair()
-    pose, _, apart_mm, _ = NearHeart(finish=False)._start(prepared(spect, mu), Says(0, 0, 0, 0, 0, 0), CARD, False)
+    pose, _, apart_mm, _ = NearHeart(finish=False)._start(prepared(spect, mu), Says((0, 0, 0, 0, 0, 0)), CARD, False)
     return pose, apart_mm
 
 
@@ -176,7 +174,7 @@ def test_a_hurried_look_is_one_look_at_the_coarse_place() -> None:
 
 def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -> None:
     """Any other crops, passes or input, and an ablated SPECT, were not measured."""
-    _, card = load_network(near_heart.weights_file(near_heart.SHIPPED))
+    card = read_card(near_heart.weights_file(near_heart.SHIPPED))
     expected = {
         "attenuation": settings_sha256(asdict(AttenuationMap())),
         "reconstructor": settings_sha256(asdict(Osem())),
@@ -187,17 +185,10 @@ def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -
         assert other._calibrated_for(card) == {}
 
 
-class Constant(nn.Module):
-    """A network that answers the same whatever it is shown."""
-
-    def forward(self, spect: Tensor, mu: Tensor) -> Tensor:
-        return torch.zeros(len(spect), 6)
-
-
 def test_networks_that_answer_alike_are_said_to_be_damaged_and_state_no_calibrated_bound(monkeypatch) -> None:
     spect, mu = pair()
     card = replace(CARD, errors=tuple(map(tuple, np.eye(6))), calibrated_for={"default": NearHeart().settings_sha256()})
-    monkeypatch.setattr(near_heart, "_network", lambda _: (Constant(), card))
+    monkeypatch.setattr(near_heart, "_networks", lambda _: (Says(*np.zeros((2, 6))), card))
     found = NearHeart().register(prepared(spect, mu))
     assert found.calibrated_for == {}
     (note,) = [note for note in found.warnings if "identical" in note]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-import torch
 
 import mureg
-from mureg.errors import RegistrationError, UnreadableInputError, UsageError
+from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.jobs.threads import threads_set_to
 from mureg.registration import Registrar
+from mureg.registration import card as card_module
+from mureg.registration.card import UNIT_MM, Card, card_path
 from mureg.registration.inputs import InputGrid
-from mureg.registration.network import Card, NetworkRegistrar, Together, card_path, load_network, save_network
-from mureg.registration.networks import NETWORKS, UNIT_MM, initialised
+from mureg.registration.network import NetworkRegistrar
+from mureg.registration.networks import NETWORKS, initialised
+from mureg.registration.networks.together import Together
+from mureg.registration.onnx_networks import load_network
 from mureg.study import PreparedStudy, Study
+from mureg.training.weights import read_network, save_network
 from support.phantoms import chest, mu_volume, voxel_points
 from support.tiny_network import ALL, Centroids, Constant, Tiny
 from support.toy_pairs import SPECT_GRID, toy_pair
@@ -49,7 +54,7 @@ def spect() -> Volume:
 class TestDirection:
     def test_the_six_numbers_are_those_of_ct_from_spect(self, tmp_path, spect) -> None:
         six = (2.0, -1.0, 1.5, 4.0, -3.0, 6.0)
-        weights = stored(Constant(six), tmp_path / "known.safetensors")
+        weights = stored(Constant(six), tmp_path / "known.onnx")
         found = NetworkRegistrar(weights).register(prepared(spect, mu_volume(CT_GRID)))
         np.testing.assert_allclose(found.shift_mm, UNIT_MM * np.asarray(six[:3]), atol=1e-5)
         np.testing.assert_allclose(found.angles_deg, six[3:], atol=1e-5)
@@ -60,11 +65,9 @@ class TestDirection:
         six = (2.0, -1.5, 1.0, 10.0, -8.0, 15.0)
         motion = RigidTransform.from_six(UNIT_MM * np.asarray(six[:3]), six[3:], SPECT_GRID.centre_mm)
         pair = toy_pair(motion)
-        found = NetworkRegistrar(stored(Constant(six), tmp_path / "w.safetensors")).register(
-            prepared(pair.spect, pair.mu)
-        )
+        found = NetworkRegistrar(stored(Constant(six), tmp_path / "w.onnx")).register(prepared(pair.spect, pair.mu))
         right, by_headers, wrong = (
-            np.corrcoef(pair.mu.resampled(pair.spect.grid, pose).numpy().ravel(), pair.spect.numpy().ravel())[0, 1]
+            np.corrcoef(pair.mu.resampled(pair.spect.grid, pose).values.ravel(), pair.spect.values.ravel())[0, 1]
             for pose in (found.ct_from_spect, None, found.ct_from_spect.inverse())
         )
         assert right > 0.999
@@ -75,9 +78,7 @@ class TestDirection:
         """A network that can see: the middle of the object in the map less that in the SPECT."""
         motion = RigidTransform.from_six((12.0, -9.0, 6.0), (0, 0, 0), SPECT_GRID.centre_mm)
         pair = toy_pair(motion, sigma_mm=9.0)
-        found = NetworkRegistrar(stored(Centroids(10.0), tmp_path / "w.safetensors")).register(
-            prepared(pair.spect, pair.mu)
-        )
+        found = NetworkRegistrar(stored(Centroids(10.0), tmp_path / "w.onnx")).register(prepared(pair.spect, pair.mu))
         np.testing.assert_allclose(found.shift_mm, (12.0, -9.0, 6.0), atol=0.7)
 
 
@@ -85,7 +86,7 @@ class TestPasses:
     def test_they_add_up_as_matrices(self, tmp_path, spect) -> None:
         six = (1.0, -0.5, 0.7, 4.0, -3.0, 6.0)
         step = RigidTransform.from_six(UNIT_MM * np.asarray(six[:3]), six[3:], CHEST_GRID.centre_mm)
-        weights = stored(Constant(six), tmp_path / "w.safetensors")
+        weights = stored(Constant(six), tmp_path / "w.onnx")
         thrice = NetworkRegistrar(weights, passes=3).register(prepared(spect, mu_volume(CT_GRID)))
         np.testing.assert_allclose(thrice.ct_from_spect.matrix, (step @ step @ step).matrix, atol=1e-5)
         assert not np.allclose(thrice.shift_mm, 3 * np.asarray(step.six(CHEST_GRID.centre_mm)[0]), atol=0.5)
@@ -94,7 +95,7 @@ class TestPasses:
         """A network that sees half of the shift leaves a half, a quarter, an eighth."""
         motion = RigidTransform.from_six((16.0, 0.0, -8.0), (0, 0, 0), SPECT_GRID.centre_mm)
         pair = toy_pair(motion, sigma_mm=9.0)
-        weights = stored(Centroids(5.0), tmp_path / "w.safetensors")
+        weights = stored(Centroids(5.0), tmp_path / "w.onnx")
         left = [
             16.0 - NetworkRegistrar(weights, passes=n).register(prepared(pair.spect, pair.mu)).shift_mm[0]
             for n in (1, 2, 3)
@@ -103,8 +104,8 @@ class TestPasses:
 
 
 def test_a_blanked_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> None:
-    weights = stored(Tiny(), tmp_path / "w.safetensors", 30.0)
-    other = spect.with_values(spect.values.flip(0))
+    weights = stored(Tiny(), tmp_path / "w.onnx", 30.0)
+    other = spect.with_values(np.flip(spect.values, 0))
     seen, seen_other, blank, blank_other = (
         NetworkRegistrar(weights, blanked=blanked).register(prepared(image, mu_volume(CT_GRID)))
         for blanked in (False, True)
@@ -116,9 +117,9 @@ def test_a_blanked_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> N
 
 
 def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spect) -> None:
-    weights = stored(Tiny(), tmp_path / "w.safetensors", 30.0)
-    module, card = load_network(weights)
-    without = tmp_path / "without.safetensors"
+    weights = stored(Tiny(), tmp_path / "w.onnx", 30.0)
+    module, card = read_network(weights)
+    without = tmp_path / "without.onnx"
     save_network(without, module, replace(card, blanked=True))
     blanked, always = (
         learned.register(prepared(spect, mu_volume(CT_GRID)))
@@ -133,7 +134,7 @@ class TestContract:
     """As in tests/contracts/test_registrars.py; a learned registrar needs weights and is not in that catalogue."""
 
     def test_settings(self, tmp_path) -> None:
-        registrar = NetworkRegistrar(tmp_path / "w.safetensors", passes=2)
+        registrar = NetworkRegistrar(tmp_path / "w.onnx", passes=2)
         assert isinstance(registrar, Registrar)
         assert registrar.kind == "learned"
         assert NetworkRegistrar(**asdict(registrar)) == registrar
@@ -142,17 +143,16 @@ class TestContract:
             registrar.passes = 1
         for wrong in ({"passes": 0}, {"no_such_setting": 1}, {"largest_shift_mm": 0.0}, {"kind": "other"}):
             with pytest.raises(ValueError, match=next(iter(wrong))):
-                NetworkRegistrar(tmp_path / "w.safetensors", **wrong)
+                NetworkRegistrar(tmp_path / "w.onnx", **wrong)
 
     def test_the_same_digits_each_time_and_images_left_alone(self, tmp_path, spect) -> None:
-        weights, mu = stored(Tiny(), tmp_path / "w.safetensors", 30.0), mu_volume(CT_GRID)
-        before = spect.values.clone(), mu.values.clone(), torch.get_rng_state()
+        weights, mu = stored(Tiny(), tmp_path / "w.onnx", 30.0), mu_volume(CT_GRID)
+        before = spect.values.copy(), mu.values.copy()
         one, two = (NetworkRegistrar(weights).register(prepared(spect, mu)) for _ in range(2))
         assert one.ct_from_spect == two.ct_from_spect
         assert one.evidence == two.evidence
-        assert torch.equal(spect.values, before[0])
-        assert torch.equal(mu.values, before[1])
-        assert torch.equal(torch.get_rng_state(), before[2])
+        assert np.array_equal(spect.values, before[0])
+        assert np.array_equal(mu.values, before[1])
         assert one.decision == "moved"
         assert one.seconds > 0
         assert "tiny" in one.notes[0]
@@ -161,9 +161,9 @@ class TestContract:
 
     @pytest.mark.parametrize("which", ["SPECT", "attenuation map"])
     def test_an_empty_image(self, tmp_path, spect, which) -> None:
-        weights, mu = stored(Constant(), tmp_path / "w.safetensors"), mu_volume(CT_GRID)
+        weights, mu = stored(Constant(), tmp_path / "w.onnx"), mu_volume(CT_GRID)
         images = {"SPECT": spect, "attenuation map": mu}
-        images[which] = images[which].with_values(torch.zeros_like(images[which].values))
+        images[which] = images[which].with_values(np.zeros_like(images[which].values))
         with pytest.raises(RegistrationError, match=f"the {which} has the same value everywhere"):
             NetworkRegistrar(weights).register(prepared(*images.values()))
 
@@ -171,88 +171,139 @@ class TestContract:
         elsewhere = Grid.centred(CT_GRID.shape, CT_GRID.spacing_mm, (900.0, 0.0, 0.0))
         away = RigidTransform.from_six((900.0, 0.0, 0.0), (0, 0, 0), (0, 0, 0))
         with pytest.raises(RegistrationError, match="no overlap: 0 % of the SPECT counts lie inside"):
-            NetworkRegistrar(stored(Constant(), tmp_path / "w.safetensors")).register(
+            NetworkRegistrar(stored(Constant(), tmp_path / "w.onnx")).register(
                 prepared(spect, mu_volume(elsewhere, away))
             )
 
     def test_an_implausible_motion(self, tmp_path, spect) -> None:
-        weights = stored(Constant((0, 0, 19.0, 0, 0, 0)), tmp_path / "w.safetensors")
+        weights = stored(Constant((0, 0, 19.0, 0, 0, 0)), tmp_path / "w.onnx")
         with pytest.raises(RegistrationError, match="moves the map by 129 mm"):
             NetworkRegistrar(weights).register(prepared(spect, mu_volume(CT_GRID)))
 
 
-class TestWeights:
-    def test_what_is_saved_comes_back(self, tmp_path) -> None:
-        settings = Tiny(norm=True)
-        module = initialised(settings, 3)
-        module.norm.running_mean += 2.0
-        card = save_network(
-            tmp_path / "a" / "w.safetensors", module, Card(asdict(settings), InputGrid((12, 12, 12), 10.0))
-        )
-        back, read = load_network(tmp_path / "a" / "w.safetensors")
-        assert read == card
-        assert read.settings() == (settings,)
-        assert not back.training
-        state = back.state_dict()
-        assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
-        assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["w.json", "w.safetensors"]
+class TestRefusedWeights:
+    """One sentence each, before anything is registered."""
 
-    def test_several_networks_come_back_and_their_mean_counts(self, tmp_path) -> None:
-        settings = Tiny(norm=True)
-        members = [initialised(settings, seed) for seed in (3, 4, 5)]
-        for member in members:
-            member.eval()
-        card = Card(asdict(settings), InputGrid((12, 12, 12), 10.0), others=(asdict(settings),) * 2)
-        save_network(tmp_path / "w.safetensors", Together(members).half(), card)
-        back, read = load_network(tmp_path / "w.safetensors")
-        assert read.settings() == (settings,) * 3
-        pair = torch.rand(2, 1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(1))
-        each = [member.float()(*pair) for member in members]  # rounded to half precision, as stored
-        assert not torch.equal(each[0], each[1])
-        torch.testing.assert_close(back(*pair), sum(each) / 3)
-        torch.testing.assert_close(back.each(*pair), torch.stack(each))
+    def refusal(self, weights: Path) -> str:
+        with pytest.raises(UnreadableInputError) as refused:
+            load_network(weights)
+        return str(refused.value)
 
-    def test_refusals(self, tmp_path, spect) -> None:
-        weights = stored(Tiny(), tmp_path / "w.safetensors")
-        with pytest.raises(UnreadableInputError, match=r"none\.safetensors cannot be read"):
-            NetworkRegistrar(tmp_path / "none.safetensors").register(prepared(spect, mu_volume(CT_GRID)))
-        alone = tmp_path / "alone.safetensors"
-        shutil.copy(weights, alone)
-        with pytest.raises(UnreadableInputError, match=r"alone\.json cannot be read"):
-            load_network(alone)
-        other = stored(Tiny(norm=True), tmp_path / "other.safetensors")
+    def test_no_file_and_no_card(self, tmp_path) -> None:
+        weights = stored(Tiny(), tmp_path / "w.onnx")
+        assert "none.onnx cannot be read" in self.refusal(tmp_path / "none.onnx")
+        shutil.copy(weights, tmp_path / "alone.onnx")
+        assert "alone.json cannot be read" in self.refusal(tmp_path / "alone.onnx")
+
+    def test_weights_and_card_of_two_networks(self, tmp_path) -> None:
+        weights, other = stored(Tiny(), tmp_path / "w.onnx"), stored(Tiny(norm=True), tmp_path / "other.onnx")
         shutil.copy(card_path(weights), card_path(other))
-        with pytest.raises(UnreadableInputError, match=r"is not the file that other\.json speaks of"):
-            load_network(other)
+        assert "is not the file that other.json speaks of" in self.refusal(other)
         card_path(other).write_text("{}")
-        with pytest.raises(UnreadableInputError, match="no card"):
-            load_network(other)
+        assert "no card" in self.refusal(other)
 
-    def test_a_card_of_another_network(self, tmp_path) -> None:
-        weights = stored(Tiny(), tmp_path / "w.safetensors")
-        said = json.loads(card_path(weights).read_text())
-        for network, words in (
-            ({"kind": "of-tomorrow"}, "of-tomorrow"),
-            ({"kind": "tiny", "colour": 3}, "do not fit"),
-            ({"kind": "tiny", "shape": [8, 8, 8]}, "does not fit a tiny network"),
-        ):
-            card_path(weights).write_text(json.dumps({**said, "network": network}))
-            with pytest.raises(UnreadableInputError, match=words):
-                load_network(weights)
+    def test_one_changed_byte(self, tmp_path) -> None:
+        weights = stored(Tiny(), tmp_path / "w.onnx")
+        content = bytearray(weights.read_bytes())
+        content[len(content) // 2] ^= 1
+        weights.write_bytes(content)
+        assert "is not the file that w.json speaks of" in self.refusal(weights)
 
-    def test_a_folder_that_cannot_be_written(self, tmp_path) -> None:
-        (tmp_path / "file").write_text("")
-        with pytest.raises(UsageError, match="cannot write"):
-            stored(Tiny(), tmp_path / "file" / "w.safetensors")
+    @pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x08"], ids=["empty", "text", "no graph"])
+    def test_no_network_though_the_card_names_its_hash(self, tmp_path, content) -> None:
+        weights = stored(Tiny(), tmp_path / "w.onnx")
+        self.forge(weights, content)
+        assert "w.onnx is no network that onnxruntime can run" in self.refusal(weights)
+
+    def test_a_network_for_images_of_another_size(self, tmp_path) -> None:
+        weights = stored(Tiny(), tmp_path / "w.onnx")
+        table = json.loads(card_path(weights).read_text())
+        card_path(weights).write_text(json.dumps({**table, "grid": {"shape": [12, 12, 8], "spacing_mm": 10.0}}))
+        refusal = self.refusal(weights)
+        assert "spect [1, 1, 12, 12, 12]" in refusal
+        assert "spect [1, 1, 12, 12, 8]" in refusal
+
+    def test_tensors_in_other_files_are_not_read(self, tmp_path) -> None:
+        """A file of weights that names another file, however that is called, gets nothing of it."""
+        weights = stored(Tiny(), tmp_path / "w.onnx")
+        model = onnx.load_model(weights)
+        tensor = next(one for one in model.graph.initializer if one.name.endswith("told.weight"))
+        (tmp_path / "secret").write_bytes(tensor.raw_data)
+        del tensor.external_data[:]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        entry = tensor.external_data.add()
+        entry.key, entry.value = "location", str(tmp_path / "secret")
+        self.forge(weights, model.SerializeToString())
+        assert "no network that onnxruntime can run" in self.refusal(weights)
+        with pytest.raises(UnreadableInputError, match="its tensors lie in other files"):
+            read_network(weights)
+
+    def test_a_file_that_is_too_large(self, tmp_path, monkeypatch) -> None:
+        weights = stored(Tiny(), tmp_path / "w.onnx")
+        monkeypatch.setattr(card_module, "_MOST_BYTES", 2**20)
+        weights.write_bytes(bytes(2**20 + 1))
+        assert "w.onnx has more than 1 MiB" in self.refusal(weights)
+
+    def test_weights_of_the_version_before(self, tmp_path) -> None:
+        refusal = self.refusal(tmp_path / "best.safetensors")
+        assert "weights in the format of mureg 0.1.0" in refusal
+        assert 'python -m mureg.training.convert "best.safetensors"' in refusal
+
+    def test_a_set_of_which_one_network_is_missing(self, tmp_path) -> None:
+        settings = Tiny()
+        card = Card(asdict(settings), InputGrid((12, 12, 12), 10.0), others=(asdict(settings),))
+        save_network(tmp_path / "w.onnx", Together([initialised(settings, seed) for seed in (3, 4)]), card)
+        (tmp_path / "w.2.onnx").unlink()
+        assert "w.2.onnx cannot be read" in self.refusal(tmp_path / "w.onnx")
+
+    def forge(self, weights: Path, content: bytes) -> None:
+        """Other bytes, with their hash on the card."""
+        weights.write_bytes(content)
+        table = json.loads(card_path(weights).read_text())
+        table["weights_sha256"] = hashlib.sha256(content).hexdigest()
+        card_path(weights).write_text(json.dumps(table))
+
+
+class TestThreads:
+    def test_the_digits_do_not_depend_on_their_number(self, tmp_path) -> None:
+        """Several networks and images, divided among one, two and three threads."""
+        settings = Tiny(norm=True)
+        card = Card(asdict(settings), InputGrid((12, 12, 12), 10.0), others=(asdict(settings),))
+        save_network(tmp_path / "w.onnx", Together([initialised(settings, seed) for seed in (3, 4)]), card)
+        networks, _ = load_network(tmp_path / "w.onnx")
+        images = list(np.random.default_rng(1).random((3, 2, 12, 12, 12), dtype=np.float32))
+        answers = []
+        for threads in (1, 2, 3):
+            with threads_set_to(threads):
+                answers.append(networks.predicted(images))
+        assert answers[0].shape == (3, 2, 6)
+        assert np.array_equal(answers[0], answers[1])
+        assert np.array_equal(answers[0], answers[2])
+        assert np.array_equal(networks.predicted(images, first_alone=True), answers[0][:, :1])
+        assert len({tuple(answer) for answer in answers[0].reshape(6, 6)}) == 6, "each in its own place"
+
+    def test_images_of_another_size_are_refused(self, tmp_path) -> None:
+        networks, _ = load_network(stored(Tiny(), tmp_path / "w.onnx"))
+        with pytest.raises(UsageError, match="attenuation map of 12 x 12 x 11 voxels; expected 12 x 12 x 12"):
+            networks.predicted([(np.zeros((12, 12, 12)), np.zeros((12, 12, 11)))])
+
+
+def test_weights_that_were_replaced_are_read_again(tmp_path, spect) -> None:
+    weights, mu = stored(Constant((1.0, 0, 0, 0, 0, 0)), tmp_path / "w.onnx"), mu_volume(CT_GRID)
+    before = NetworkRegistrar(weights).register(prepared(spect, mu))
+    stored(Constant((2.0, 0, 0, 0, 0, 0)), weights)
+    after = NetworkRegistrar(weights).register(prepared(spect, mu))
+    assert after.shift_mm[0] == pytest.approx(2 * before.shift_mm[0])
 
 
 def test_the_pipeline_takes_it_and_says_which_weights(tmp_path, spect) -> None:
     six = (1.0, 0.0, -1.0, 0.0, 0.0, 2.0)
-    weights = stored(Constant(six), tmp_path / "w.safetensors")
+    weights = stored(Constant(six), tmp_path / "w.onnx")
     outcome = mureg.examine(
         Study(spect, mu_volume(CT_GRID)), mureg.StudySettings(registrar=NetworkRegistrar(weights=weights))
     )
     np.testing.assert_allclose(outcome.registration.shift_mm, UNIT_MM * np.asarray(six[:3]), atol=1e-5)
     assert outcome.provenance.weights_sha256 == load_network(weights)[1].weights_sha256
-    assert outcome.provenance.settings["registrar"]["weights"] == "w.safetensors", "no path of this machine"
+    assert outcome.provenance.settings["registrar"]["weights"] == "w.onnx", "no path of this machine"
     json.dumps(outcome.provenance.settings)
