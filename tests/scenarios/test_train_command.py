@@ -14,10 +14,12 @@ import pytest
 
 import mureg
 from mureg.cli import main
-from mureg.registration.network import NetworkRegistrar, load_network
+from mureg.registration.card import read_card
+from mureg.registration.network import NetworkRegistrar
 from mureg.registration.networks import NETWORKS
 from mureg.study import Study
 from mureg.training.settings import as_toml, settings_from
+from mureg.training.weights import read_network
 from support.chest_cases import CT_GRID, chest_spect, motion, write_chest_cohort, write_pairs
 from support.phantoms import mu_volume
 from support.tiny_network import ALL
@@ -73,9 +75,9 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     assert answer["best_heart_mm"] > 0
     assert not (run / "examples").exists(), "the cache was given"
     registration = mureg.register(
-        chest_spect(), mu_volume(CT_GRID, motion(1)), NetworkRegistrar(weights=run / "best.safetensors")
+        chest_spect(), mu_volume(CT_GRID, motion(1)), NetworkRegistrar(weights=run / "best.onnx")
     )
-    assert registration.weights_sha256 == load_network(run / "best.safetensors")[1].weights_sha256
+    assert registration.weights_sha256 == read_card(run / "best.onnx").weights_sha256
 
 
 def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> None:
@@ -103,12 +105,12 @@ def test_finetune_on_a_hospitals_list(cohort, settings, tmp_path, capsys, transf
     assert main(["train", settings, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
     pairs = write_pairs(tmp_path / "hospital", 6, transforms=transforms)
     capsys.readouterr()
-    weights = run / "best.safetensors"
+    weights = run / "best.onnx"
     command = ["finetune", "--weights", str(weights), "--pairs", str(pairs), "-o", str(tmp_path / "tuned")]
     assert main([*command, "--epochs", "2", "--json", "--threads", "1"]) == 0
     answer = told(capsys)
     assert answer["epochs"] == 2
-    before, after = load_network(weights)[1], load_network(Path(answer["weights"]))[1]
+    before, after = read_card(weights), read_card(Path(answer["weights"]))
     assert after.trained_on["begin_from"] == before.weights_sha256
     assert after.network == before.network
     assert (tmp_path / "tuned" / "examples").is_dir()
@@ -125,14 +127,14 @@ def test_finetuning_begins_where_the_weights_are(cohort, settings, tmp_path, cap
     command = [
         "finetune",
         "--weights",
-        str(run / "best.safetensors"),
+        str(run / "best.onnx"),
         "--cohort",
         str(cohort),
         "-o",
         str(tmp_path / "t"),
     ]
     assert main([*command, "--settings", str(still), "--threads", "1"]) == 0
-    before, after = (load_network(f / "best.safetensors")[0].state_dict() for f in (run, tmp_path / "t"))
+    before, after = (read_network(f / "best.onnx")[0].state_dict() for f in (run, tmp_path / "t"))
     for name, value in before.items():
         np.testing.assert_allclose(after[name], value, atol=1e-8)
 
@@ -140,9 +142,9 @@ def test_finetuning_begins_where_the_weights_are(cohort, settings, tmp_path, cap
 def test_finetuning_keeps_blanked_weights_blanked(cohort, tmp_path, capsys) -> None:
     run, blanked = tmp_path / "run", written(tmp_path / "blanked.toml", epochs=1, input={"blanked": True})
     assert main(["train", blanked, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
-    command = ["finetune", "--weights", str(run / "best.safetensors"), "--cohort", str(cohort), "--epochs", "1"]
+    command = ["finetune", "--weights", str(run / "best.onnx"), "--cohort", str(cohort), "--epochs", "1"]
     assert main([*command, "-o", str(tmp_path / "tuned"), "--threads", "1"]) == 0
-    assert load_network(tmp_path / "tuned" / "best.safetensors")[1].blanked
+    assert read_card(tmp_path / "tuned" / "best.onnx").blanked
 
 
 class TestRefusals:
@@ -186,12 +188,12 @@ class TestRefusals:
         assert not (tmp_path / "run").exists()
 
     def test_weights_that_are_none(self, cohort, tmp_path, capsys) -> None:
-        weights = str(tmp_path / "none.safetensors")
+        weights = str(tmp_path / "none.onnx")
         code, said = self.refused(
             capsys, "finetune", "--weights", weights, "--cohort", str(cohort), "-o", str(tmp_path / "run")
         )
         assert code == 4
-        assert "none.safetensors" in said
+        assert "none.onnx" in said
 
 
 def test_a_terminal_shows_how_far_it_is() -> None:

@@ -40,7 +40,7 @@ class Blur:
     reach_slices: int
     slices: int
 
-    def new_sums(self, columns: int, slices: int) -> tuple[int, int, int]:
+    def shape_of_sums(self, columns: int, slices: int) -> tuple[int, int, int]:
         """Shape of what `add_up` adds onto, and `spread` takes: with room for the shifts beyond both edges."""
         return columns + 2 * self.reach_columns, self.reach_slices + 1, slices
 
@@ -98,7 +98,12 @@ class Blur:
 
 @lru_cache(maxsize=_BLURS_KEPT)
 def blur_of_view(
-    along_columns: tuple[float, ...], along_z: tuple[float, ...], nodes: tuple[float, ...], slices: int, dtype: str
+    along_columns: tuple[float, ...],
+    along_z: tuple[float, ...],
+    nodes: tuple[float, ...],
+    reach_columns: int,
+    slices: int,
+    dtype: str,
 ) -> Blur:
     """The blur of a view from the variances of its Gaussians at each depth.
 
@@ -108,13 +113,14 @@ def blur_of_view(
         along_columns: variances in columns squared.
         along_z: variances in slices squared.
         nodes: see `stages.mixed_half_kernels`.
+        reach_columns: of the widest Gaussian of the orbit.
         slices: of one study.
         dtype: precision of the weights.
 
     Returns:
         The blur; it is kept for the next view or study like it, and not to be changed.
     """
-    columns = stages.half_kernels(np.asarray(along_columns))
+    columns = stages.half_kernels(np.asarray(along_columns), reach_columns)
     steps = stages.mixed_half_kernels(np.asarray(along_z), np.asarray(nodes))
     weights = (columns[:, :, None] * steps[:, None, :]).reshape(len(columns), -1).astype(dtype)
     return Blur(np.ascontiguousarray(weights.T), weights, columns.shape[1] - 1, steps.shape[1] - 1, slices)

@@ -21,6 +21,7 @@ from mureg.spect.sparse import SparseMatrix
 
 _REACH_SIGMAS = 3.5
 _VIEWS_KEPT = 256
+_DEPTHS_AT_ONCE = 16
 
 
 def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -97,7 +98,7 @@ def rotation_matrix(
 
 
 def attenuation_factors(
-    mu_per_cm: Float[Array, "column depth z"], step_cm: float, first: int = 0
+    mu_per_cm: Float[Array, "column depth z"], step_cm: float, out: Float[Array, "column kept z"] | None = None
 ) -> Float[Array, "column kept z"]:
     """Share of photons that reach the detector from each voxel: ``exp(-integral of mu)`` along the ray.
 
@@ -106,15 +107,22 @@ def attenuation_factors(
     Args:
         mu_per_cm: in the rotated frame, depth 0 nearest the detector.
         step_cm: distance between depths.
-        first: the first depth whose factors are needed; those before it still absorb.
+        out: where to write the factors. If it holds fewer depths, those nearest the detector only absorb.
     """
-    path = -step_cm * mu_per_cm[:, : first + 1].sum(1)
-    path += 0.5 * step_cm * mu_per_cm[:, first]
-    factors = np.empty_like(mu_per_cm[:, first:])
-    for depth in range(factors.shape[1]):
-        np.exp(path, out=factors[:, depth])
-        path -= 0.5 * step_cm * mu_per_cm[:, first + depth : first + depth + 2].sum(1)
-    return factors
+    factors = np.empty_like(mu_per_cm) if out is None else out
+    n_depths, n_kept = mu_per_cm.shape[1], factors.shape[1]
+    steps = (np.tri(n_depths) - 0.5 * np.eye(n_depths))[n_depths - n_kept :] * -step_cm
+    steps = steps.astype(mu_per_cm.dtype)
+    for start in range(0, n_kept, _DEPTHS_AT_ONCE):
+        some = slice(start, min(start + _DEPTHS_AT_ONCE, n_kept))
+        crossed = n_depths - n_kept + some.stop
+        factors[:, some] = np.matmul(steps[some, :crossed], mu_per_cm[:, :crossed])
+    return np.exp(factors, out=factors)
+
+
+def gaussian_reach(variance: float) -> int:
+    """Samples to either side of the middle after which a Gaussian of this variance (in samples squared) is cut off."""
+    return max(1, int(np.ceil(_REACH_SIGMAS * np.sqrt(variance))))
 
 
 def gaussian_kernel(variance: float) -> npt.NDArray[np.float64]:
@@ -123,7 +131,7 @@ def gaussian_kernel(variance: float) -> npt.NDArray[np.float64]:
     Lindeberg, IEEE Trans Pattern Anal Mach Intell 1990: ``exp(-t) I_n(t)``. Sampling the continuous curve instead would
     lose a third of the variance at the widths met near the detector.
     """
-    reach = max(1, int(np.ceil(_REACH_SIGMAS * np.sqrt(variance))))
+    reach = gaussian_reach(variance)
     kernel = scipy.special.ive(np.abs(np.arange(-reach, reach + 1)), variance)
     return np.asarray(kernel / kernel.sum(), dtype=np.float64)
 
@@ -143,11 +151,10 @@ def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> n
     return np.geomspace(low, high * (1 + 1e-9), n_nodes)
 
 
-def half_kernels(variances: npt.NDArray[np.float64]) -> Float[np.ndarray, "variance step"]:
-    """The middle and one side of the Gaussian of each variance (in samples squared); 0 beyond its reach."""
+def half_kernels(variances: npt.NDArray[np.float64], reach: int) -> Float[np.ndarray, "variance step"]:
+    """The middle and one side of the Gaussian of each variance (in samples squared), up to a reach in samples."""
     halves = [kernel[len(kernel) // 2 :] for kernel in map(gaussian_kernel, variances)]
-    widest = max(len(half) for half in halves)
-    return np.stack([np.pad(half, (0, widest - len(half))) for half in halves])
+    return np.stack([np.pad(half, (0, reach + 1 - len(half))) for half in halves])
 
 
 def mixed_half_kernels(
@@ -161,5 +168,5 @@ def mixed_half_kernels(
     """
     upper = np.clip(np.searchsorted(nodes, variances), 1, len(nodes) - 1)
     share = ((variances - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]))[:, None]
-    kernels = half_kernels(nodes)
+    kernels = half_kernels(nodes, gaussian_reach(float(nodes.max())))
     return np.asarray((1.0 - share) * kernels[upper - 1] + share * kernels[upper])

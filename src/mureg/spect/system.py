@@ -17,9 +17,10 @@ from mureg.spect.acquisition import Acquisition
 from mureg.spect.blur import Blur, blur_of_view
 from mureg.spect.collimator import Collimator
 from mureg.spect.sparse import SparseMatrix, work_array
-from mureg.spect.views import View, ViewBlock
+from mureg.spect.views import Turn, View, ViewBlock
 
 _VIEWS_AT_ONCE = 6
+_SAME_DEG, _SAME_MM = 1e-6, 1e-9
 
 
 @runtime_checkable
@@ -113,18 +114,26 @@ class SystemModel:
         dtype = like.dtype.name
         frame = self.frame
         with_activity = stages.Frame(frame.axis_mm, frame.n_columns, frame.n_depths, frame.spacing_mm)
-        rotations = self._rotations(self.grid, with_activity, views, dtype)
-        attenuation = self.attenuation(views, like) or [None] * len(views)
+        attenuation = self.attenuation(views, like)
+        blurs = self._blurs(with_activity, views, dtype)
         # each view counts its own share of the decays
         shares = self.acquisition.view_weights
-        weights = [1.0] * len(views) if shares is None else [float(shares[view]) for view in views]
-        made = (
-            View(rotation, frame.n_columns, attenuated, blur, weight)
-            for rotation, attenuated, blur, weight in zip(
-                rotations, attenuation, self._blurs(with_activity, views, dtype), weights, strict=True
+
+        def made(number: int, opposite: bool) -> View:
+            return View(
+                number,
+                None if attenuation is None else attenuation[number],
+                None if blurs is None else blurs[number],
+                1.0 if shares is None else float(shares[views[number]]),
+                opposite,
             )
-        )
-        return ViewBlock(tuple(made), self.grid.shape[:2])
+
+        turns = []
+        for numbers in self._turns(views):
+            (rotation,) = self._rotations(self.grid, with_activity, [views[numbers[0]]], dtype)
+            own = (made(number, opposite=k > 0) for k, number in enumerate(numbers))
+            turns.append(Turn(rotation, frame.n_columns, tuple(own)))
+        return ViewBlock(tuple(turns), self.grid.shape[:2])
 
     def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "column depth z"]] | None:
         """Share of photons that gets out from every place of each view's frame; None without a map."""
@@ -133,18 +142,26 @@ class SystemModel:
         return self.attenuation_of(self.mu.values.astype(like.dtype, copy=False), views)
 
     def attenuation_of(self, mu: Float[Array, "x y z"], views: Sequence[int]) -> list[Float[Array, "column depth z"]]:
-        """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z."""
-        frame = self.frame
+        """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z.
+
+        A view that shares the frame of the view from the other side has its depths and columns in that order.
+        """
+        frame, slices = self.frame, mu.shape[-1]
         rotations = self._rotations(self.grid if self.mu is None else self.mu.grid, frame, views, mu.dtype.name)
-        slices = mu.shape[-1]
+        opposite = {number for _, *others in self._turns(views) for number in others}
         flat = np.ascontiguousarray(mu).reshape(-1, slices)
 
-        def of_view(rotation: SparseMatrix) -> Array:
-            with work_array((frame.n_columns, frame.n_depths + frame.n_beyond, slices), mu.dtype) as rotated:
-                rotation.apply(flat, rotated.reshape(-1, slices))
-                return stages.attenuation_factors(rotated, frame.spacing_mm / 10.0, frame.n_beyond)
+        # one array for all: large ones get large pages, which the system hands out faster
+        factors = np.empty((len(views), frame.n_columns, frame.n_depths, slices), dtype=mu.dtype)
 
-        return in_threads(of_view, rotations)
+        def of_view(number: int) -> None:
+            with work_array((frame.n_columns, frame.n_depths + frame.n_beyond, slices), mu.dtype) as rotated:
+                rotations[number].apply(flat, rotated.reshape(-1, slices))
+                own_order = factors[number, ::-1, ::-1] if number in opposite else factors[number]
+                stages.attenuation_factors(rotated, frame.spacing_mm / 10.0, own_order)
+
+        in_threads(of_view, range(len(views)))
+        return list(factors)
 
     def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view row column"]:
         """Expected counts of every view."""
@@ -171,18 +188,42 @@ class SystemModel:
             for view in views
         ]
 
-    def _blurs(self, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur | None]:
+    def _turns(self, views: Sequence[int]) -> list[tuple[int, ...]]:
+        """Places in `views` of those that share a rotated frame: a view, and with it the one from the other side."""
+        angles, offsets = np.asarray(self.acquisition.angles_deg), self.acquisition.column_offsets_mm
+        shifts = np.zeros(len(angles)) if offsets is None else np.asarray(offsets)
+        remaining, turns = list(range(len(views))), []
+        while remaining:
+            first = remaining.pop(0)
+            apart = [(angles[views[k]] - angles[views[first]]) % 360.0 for k in remaining]
+            facing = [
+                k
+                for k, angle in zip(remaining, apart, strict=True)
+                if abs(angle - 180.0) < _SAME_DEG and abs(shifts[views[k]] + shifts[views[first]]) < _SAME_MM
+            ][:1]
+            remaining = [k for k in remaining if k not in facing]
+            turns.append((first, *facing))
+        return turns
+
+    def _blurs(self, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur] | None:
+        """The blur of each view, its depths in the order of the frame that it uses."""
         if self.collimator is None:
-            return [None] * len(views)
+            return None
         assert self.acquisition.radii_mm is not None
         radii = np.asarray(self.acquisition.radii_mm)
         variances_mm2 = self.collimator.sigma_mm(radii[:, None] - frame.depths_mm()) ** 2
         along_columns, along_z = (variances_mm2 / mm**2 for mm in (frame.spacing_mm, self.grid.spacing_mm[2]))
         nodes = tuple(stages.variance_nodes(along_z))
-        return [
-            blur_of_view(tuple(along_columns[view]), tuple(along_z[view]), nodes, self.grid.shape[2], dtype)
-            for view in views
-        ]
+        reach = stages.gaussian_reach(float(along_columns.max()))
+        opposite = {number for _, *others in self._turns(views) for number in others}
+
+        def of_view(number: int) -> Blur:
+            columns, steps = (
+                tuple(part[views[number], :: -1 if number in opposite else 1]) for part in (along_columns, along_z)
+            )
+            return blur_of_view(columns, steps, nodes, reach, self.grid.shape[2], dtype)
+
+        return [of_view(number) for number in range(len(views))]
 
     def blocks(self, like: Array) -> Iterator[ViewBlock]:
         """All views, a few at a time, in the precision of `like`."""

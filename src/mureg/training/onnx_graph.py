@@ -58,7 +58,7 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], kind: str) -> Model
                 input_names=list(INPUTS),
                 output_names=[OUTPUT],
             )
-        graph: ModelProto = onnx.load_model_from_string(written.getvalue())
+        model: ModelProto = onnx.load_model_from_string(written.getvalue())
     except Exception as problem:  # whatever tracing a network of another package ends with
         reason = " ".join(str(problem).split())[:200]
         raise UsageError(
@@ -66,14 +66,16 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], kind: str) -> Model
             f"operations that ONNX knows (operator set {_OPSET})",
             "build the network from such operations",
         ) from problem
-    domains = {item.domain for item in graph.opset_import} - {"", "ai.onnx"}
-    if domains or graph.functions:
+    domains = {item.domain for item in model.opset_import} - {"", "ai.onnx"}
+    if domains or model.functions:
         raise UsageError(
             f"a network {kind} with operators that are not those of ONNX ({', '.join(sorted(domains)) or 'functions'})",
             "standard operators alone",
             "build the network from such operations",
         )
-    return graph
+    unused = [name for name in INPUTS if name not in {item.name for item in model.graph.input}]
+    model.graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, *shape]) for name in unused)
+    return model
 
 
 def with_weights(graph: ModelProto, state: State) -> bytes:

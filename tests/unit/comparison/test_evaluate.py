@@ -24,9 +24,10 @@ from mureg.comparison.budget import budget_of
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform
 from mureg.registration import MutualInformation, Registration
+from mureg.registration.card import Card
 from mureg.registration.inputs import InputGrid
-from mureg.registration.network import Card, save_network
 from mureg.registration.networks import initialised, preset
+from mureg.training.weights import save_network
 from support.tiny_cohort import tiny_case, tiny_cohort
 
 SETTINGS = """
@@ -79,7 +80,7 @@ def place(tmp_path_factory) -> Path:
     tiny_cohort(folder / "tiny", 3)
     (folder / "fast.toml").write_text(SETTINGS)
     (folder / "net").mkdir()
-    (folder / "net" / "best.safetensors").write_bytes(b"weights")
+    (folder / "net" / "best.onnx").write_bytes(b"weights")
     (folder / "net" / "log.csv").write_text(LOG)
     seen = {"train": {"cases": ["tiny-000001"]}, "validation": {"cases": ["tiny-000009"]}}
     (folder / "net" / "data.json").write_text(json.dumps(seen))
@@ -118,7 +119,7 @@ def whole(place, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
-        names = f"headers,oracle,mutual-information,{place / 'net' / 'best.safetensors'}"
+        names = f"headers,oracle,mutual-information,{place / 'net' / 'best.onnx'}"
         assert main(command(place, output, names, "--figures", "1")) == 0
     return output
 
@@ -222,7 +223,7 @@ def test_a_second_run_measures_nothing_again_and_a_stopped_one_goes_on(
     shutil.copytree(whole, output)
     lines = (output / "cases.csv").read_text().splitlines(keepends=True)
     (output / "cases.csv").write_text("".join(lines[:-4]) + lines[-4][:30])  # killed in the middle of the last case
-    names = f"headers,oracle,mutual-information,{place / 'net' / 'best.safetensors'}"
+    names = f"headers,oracle,mutual-information,{place / 'net' / 'best.onnx'}"
     assert main([*command(place, output, names, "--figures", "0"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["measured"] == 4
     slow = ("seconds",)
@@ -257,7 +258,7 @@ def test_images_can_be_left_for_later(place, tmp_path, capsys) -> None:
 def test_the_slow_methods_can_be_asked_about_the_first_cases_only(place, whole, tmp_path, capsys, stand_in) -> None:
     """Nothing else changes: the other rows are what they were, tests pair the cases that both have, more can follow."""
     output = tmp_path / "out"
-    weights = place / "net" / "best.safetensors"
+    weights = place / "net" / "best.onnx"
     few = command(place, output, f"headers,mutual-information,{weights}", "--images", "0", "--figures", "0")
     assert main([*few, "--classical", "2"]) == 0
     rows, before = table(output), {(row["case"], row["method"]): row for row in table(whole)}
@@ -311,7 +312,7 @@ def test_a_crash_is_counted_and_told(place, tmp_path, monkeypatch) -> None:
 def test_the_weights_of_a_network_get_two_rows(place, tmp_path) -> None:
     """The real thing, all but untrained: read from its file, asked with and without the SPECT."""
     settings = preset("densenet-dusfe", "small")
-    weights = tmp_path / "untrained.safetensors"
+    weights = tmp_path / "untrained.onnx"
     card = Card(TypeAdapter(type(settings)).dump_python(settings), InputGrid((32, 32, 32), 13.6))
     network = initialised(settings, 1)
     with torch.no_grad():
@@ -329,7 +330,7 @@ def test_the_weights_of_a_network_get_two_rows(place, tmp_path) -> None:
 
 
 def test_without_a_log_of_its_own_the_card_says_what_training_cost(tmp_path) -> None:
-    weights = tmp_path / "best.safetensors"
+    weights = tmp_path / "best.onnx"
     assert budget_of(weights, replace(CARD, trained_on={})) is None
     for log in (None, "of no run", "samples,seconds,cases_per_second\n16,1.0,4.0\n"):
         if log is not None:
@@ -362,7 +363,7 @@ def test_weights_trained_blanked_get_one_row_that_says_so(place, tmp_path, monke
     card = replace(CARD, blanked=True)
     monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, True), 1234, card))
     output = tmp_path / "out"
-    weights = place / "net" / "best.safetensors"
+    weights = place / "net" / "best.onnx"
     assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
     assert [row["method"] for row in table(output)] == ["headers", "net (trained blanked)"]
     text = (output / "tables.md").read_text()
@@ -376,7 +377,7 @@ class TestRefusals:
             ("headers,magic", (), "no registrar 'magic'"),
             ("headers,headers", (), "two rows named headers"),
             (",", (), "no registrar"),
-            ("headers,nowhere/best.safetensors", (), "no weights at"),
+            ("headers,nowhere/best.onnx", (), "no weights at"),
             ("headers", ("--against", "oracle"), "no row 'oracle' to compare with"),
             ("headers", ("--limit", "0"), "--limit 0"),
             ("headers", ("--classical", "0"), "--classical 0"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import onnx
 import pytest
 
 import mureg
-from mureg.errors import RegistrationError
+from mureg.errors import RegistrationError, UnreadableInputError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.jobs.threads import threads_set_to
 from mureg.registration import Registrar
@@ -84,7 +86,7 @@ class TestDirection:
 
 class TestPasses:
     def test_they_add_up_as_matrices(self, tmp_path, spect) -> None:
-        six = (1.0, -0.5, 0.7, 4.0, -3.0, 6.0)
+        six = (1.0, -0.5, 0.75, 4.0, -3.0, 6.0)  # exact in half precision
         step = RigidTransform.from_six(UNIT_MM * np.asarray(six[:3]), six[3:], CHEST_GRID.centre_mm)
         weights = stored(Constant(six), tmp_path / "w.onnx")
         thrice = NetworkRegistrar(weights, passes=3).register(prepared(spect, mu_volume(CT_GRID)))
@@ -272,7 +274,7 @@ class TestThreads:
         card = Card(asdict(settings), InputGrid((12, 12, 12), 10.0), others=(asdict(settings),))
         save_network(tmp_path / "w.onnx", Together([initialised(settings, seed) for seed in (3, 4)]), card)
         networks, _ = load_network(tmp_path / "w.onnx")
-        images = list(np.random.default_rng(1).random((3, 2, 12, 12, 12), dtype=np.float32))
+        images = [tuple(pair) for pair in np.random.default_rng(1).random((3, 2, 12, 12, 12), dtype=np.float32)]
         answers = []
         for threads in (1, 2, 3):
             with threads_set_to(threads):
@@ -285,8 +287,8 @@ class TestThreads:
 
     def test_images_of_another_size_are_refused(self, tmp_path) -> None:
         networks, _ = load_network(stored(Tiny(), tmp_path / "w.onnx"))
-        with pytest.raises(UsageError, match="attenuation map of 12 x 12 x 11 voxels; expected 12 x 12 x 12"):
-            networks.predicted([(np.zeros((12, 12, 12)), np.zeros((12, 12, 11)))])
+        with pytest.raises(UsageError, match="a SPECT of 12 x 12 x 11 voxels; expected 12 x 12 x 12"):
+            networks.predicted([(np.zeros((12, 12, 11)), np.zeros((12, 12, 11)))])
 
 
 def test_weights_that_were_replaced_are_read_again(tmp_path, spect) -> None:

@@ -8,18 +8,19 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from mureg.cli import main, train_heart
 from mureg.cli.help import GROUPS, options_of
 from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration import NearHeart, near_heart
+from mureg.registration.card import read_card
 from mureg.registration.near_heart import SHIPPED, weights_file
-from mureg.registration.network import Together, load_network
 from mureg.registration.networks import NETWORKS
+from mureg.registration.networks.together import Together
 from mureg.study import PreparedStudy, attenuation_maps
 from mureg.training.heart import crops, errors, fit
 from mureg.training.heart.cases import CaseStore
@@ -27,6 +28,7 @@ from mureg.training.heart.errors import settings_fingerprints
 from mureg.training.heart.recipe import as_toml
 from mureg.training.heart.run import HeartResult, HeartRun
 from mureg.training.progress import Silent
+from mureg.training.weights import read_network, settings_on
 from support.tiny_cohort import tiny_case, tiny_cohort
 from support.tiny_network import ALL
 from support.tiny_recipe import TABLE, tiny_recipe
@@ -76,9 +78,9 @@ def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
 def test_the_result_is_a_registrar_that_states_its_covariance(whole) -> None:
     assert whole.is_finished
     assert whole.refusals == ()
-    module, card = load_network(whole.weights)
+    module, card = read_network(whole.weights)
     assert isinstance(module, Together)
-    assert [one.norm for one in card.settings()] == [True, False]
+    assert [one.norm for one in settings_on(card)] == [True, False]
     assert (card.around, card.believed) == ("heart", (0.8, 0.7, 1.0, 1.0, 1.0, 1.0))
     assert card.calibrated_for == settings_fingerprints()
     for covariance in (card.errors, card.errors_hurried):
@@ -105,21 +107,17 @@ def test_its_rows_are_what_the_registrar_does(whole) -> None:
 
 
 def test_a_later_stage_begins_from_the_best_weights_in_half_precision(whole) -> None:
-    first, second = (whole.folder / "networks" / "two-stages" / f"stage-{k}" / "best.safetensors" for k in (1, 2))
-    _, card = load_network(first)
-    assert load_network(second)[1].trained_on["begin_from"] == card.weights_sha256
-    networks = [load_network(first.parent.parent.parent / name)[1].trained_on for name in (
-        "two-stages/stage-1/last.safetensors", "one-stage/stage-1/last.safetensors")]  # fmt: skip
+    first, second = (whole.folder / "networks" / "two-stages" / f"stage-{k}" / "best.onnx" for k in (1, 2))
+    card = read_card(first)
+    assert read_card(second).trained_on["begin_from"] == card.weights_sha256
+    networks = [read_card(first.parent.parent.parent / name).trained_on for name in (
+        "two-stages/stage-1/last.onnx", "one-stage/stage-1/last.onnx")]  # fmt: skip
     assert [trained_on["begin_from"] for trained_on in networks] == ["", ""]
     weights, _ = fit._start(whole.folder / "networks", tiny_recipe().networks[0], 1)
-    exact = load_file(first)["told.weight"]
-    torch.testing.assert_close(weights["told.weight"], exact.half().float(), rtol=0, atol=0)
-    assert not torch.equal(weights["told.weight"], exact)
-    joined = load_file(whole.weights)
-    assert joined["members.0.told.weight"].dtype == torch.float16
-    torch.testing.assert_close(
-        joined["members.0.told.weight"].float(), load_file(second)["told.weight"], rtol=1e-3, atol=1e-6
-    )
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_model(first).graph.initializer}
+    np.testing.assert_array_equal(weights["told.weight"].numpy(), stored["half/told.weight"].astype(np.float32))
+    joined, last = read_network(whole.weights)[0].members[0], read_network(second)[0]
+    assert torch.equal(joined.told.weight, last.told.weight), "not rounded twice"
 
 
 def test_patients_who_validate_do_not_train(whole) -> None:
@@ -146,7 +144,7 @@ def test_a_run_in_pieces_gives_the_same_digits(whole, cohort, tmp_path) -> None:
             heart_run(cohort, folder, Stops(at)).work()
         assert not (folder / "near-heart.json").exists()
     assert heart_run(cohort, folder).work().is_finished
-    assert (folder / "near-heart.safetensors").read_bytes() == whole.weights.read_bytes()
+    assert (folder / "near-heart.onnx").read_bytes() == whole.weights.read_bytes()
     assert card_of(folder) == card_of(whole.folder)
     for name in ("tiny.csv", "quick-tiny.csv"):
         assert rows_of(folder, name) == rows_of(whole.folder, name)
@@ -273,7 +271,7 @@ def test_the_command_line_goes_on_and_reports(whole, cohort, tmp_path, capsys) -
     folder, recipe = copied(whole, tmp_path), tmp_path / "mine.toml"
     recipe.write_text(as_toml(tiny_recipe()), "utf-8")
     options = ["--recipe", str(recipe), "--cohort", str(cohort), "-o", str(folder)]
-    before = (folder / "near-heart.safetensors").read_bytes()
+    before = (folder / "near-heart.onnx").read_bytes()
     assert main(["train", "near-heart", *options, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["finished"], answer["step"], answer["refusals"]) == (True, "card", [])

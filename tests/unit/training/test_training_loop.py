@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
-from mureg.registration.network import load_network
+from mureg.registration.card import read_card
 from mureg.registration.networks import initialised
 from mureg.training.examples import Examples
 from mureg.training.loop import train
 from mureg.training.progress import Silent
+from mureg.training.weights import read_network
 from support.toy_pairs import toy_examples, toy_settings
 
 
@@ -43,11 +44,11 @@ class Heard(Silent):
 
 
 def weights(folder, which="last"):
-    return load_file(folder / f"{which}.safetensors")
+    return read_network(folder / f"{which}.onnx")[0].state_dict()
 
 
 def assert_equal_bytes(one, other) -> None:
-    for name in ("last.safetensors", "best.safetensors"):
+    for name in ("last.onnx", "best.onnx"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     ours, theirs = load_file(one / "state.safetensors"), load_file(other / "state.safetensors")
     assert ours.keys() == theirs.keys()
@@ -110,7 +111,7 @@ def test_the_best_network_is_the_one_of_the_lowest_validation_error(toys, unseen
     assert sorted(errors) == [2, 4, 6]
     assert trained.progress.best_mm == min(errors.values())
     assert errors[trained.progress.best_epoch] == trained.progress.best_mm
-    _, card = load_network(tmp_path / "run" / "best.safetensors")
+    card = read_card(tmp_path / "run" / "best.onnx")
     assert card.validation["heart_mm"] == trained.progress.best_mm
     assert card.trained_on["epochs"] == trained.progress.best_epoch
     assert card.kind == "tiny"
@@ -126,7 +127,7 @@ def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
         "data.json",
         "log.csv",
         "state.safetensors",
-        *(f"{which}.{ending}" for which in ("best", "last") for ending in ("safetensors", "json")),
+        *(f"{which}.{ending}" for which in ("best", "last") for ending in ("onnx", "json")),
     }
     assert "22 cases of 22 patients" in heard.lines[0]
     assert "headers" in heard.lines[0]
@@ -144,7 +145,8 @@ def test_bfloat16_and_channels_last_learn_as_well(toys, unseen, tmp_path, settin
         train(toy_settings(epochs=5, **more), toys, unseen, tmp_path / f"{len(more)}") for more in ({}, setting)
     )
     assert other.rows[-1].loss == pytest.approx(plain.rows[-1].loss, rel=0.05)
-    assert all(value.dtype == torch.float32 for value in weights(tmp_path / "1").values()), "weights stay float32"
+    state = load_file(tmp_path / "1" / "state.safetensors")
+    assert all(value.dtype == torch.float32 for value in state.values()), "weights stay float32"
 
 
 def test_a_clipped_gradient_hardly_moves_the_weights(toys, unseen, tmp_path) -> None:
@@ -166,10 +168,10 @@ def test_a_network_trained_blanked_learns_nothing_of_the_spect(toys, unseen, tmp
         changed = (replace(examples, spect=change(examples.spect)) for examples in (toys, unseen))
         train(settings, *changed, tmp_path / name)
     assert_equal_bytes(tmp_path / "one", tmp_path / "other")
-    assert load_network(tmp_path / "one" / "best.safetensors")[1].blanked
+    assert read_card(tmp_path / "one" / "best.onnx").blanked
     seeing = replace(settings, input=toy_settings().input, epochs=1)
     train(seeing, toys, unseen, tmp_path / "seeing")
-    assert not load_network(tmp_path / "seeing" / "best.safetensors")[1].blanked
+    assert not read_card(tmp_path / "seeing" / "best.onnx").blanked
     for other, folder in ((seeing, "one"), (settings, "seeing")):
         with pytest.raises(UsageError, match="other settings of input"):
             train(other, toys, unseen, tmp_path / folder)
