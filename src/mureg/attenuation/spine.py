@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mureg.attenuation.body import Array
+from mureg.geometry import Array
 from mureg.geometry.morphology import Mask
 
 _STEP_MM = 3.6

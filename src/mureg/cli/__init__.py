@@ -40,8 +40,8 @@ _stopped_by: list[int] = []
 
 _CACHES = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
-_NEED_TORCH = ("simulate", "train", "finetune")
-"""Verbs whose help can be shown without PyTorch, but whose work cannot be done without it."""
+_RESEARCH = ("simulate", "evaluate", "train", "finetune", "export")
+"""Verbs whose work needs the packages of the extra ``train``; their help does not."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     code = _BY_HAND
     try:
-        if verb in _NEED_TORCH and not {"-h", "--help"} & set(rest):
-            from mureg.cli.training_options import require_torch
+        if verb in _RESEARCH and not {"-h", "--help"} & set(rest):
+            from mureg.cli.training_options import require_research
 
-            require_torch(f"mureg {verb}")
+            require_research(f"mureg {verb}")
         code = _loaded(f"mureg.cli.{verb}").main(rest)
     except MuregError as problem:
         refused = "decision refused: " if isinstance(problem, RefusedError) else ""

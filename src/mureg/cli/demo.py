@@ -13,9 +13,9 @@ from mureg.cli.dicom import DicomOut
 from mureg.cli.help import Flat
 from mureg.cli.progress import progress
 from mureg.cli.report import ReportOut, StudyPlace
-from mureg.comparison import target_registration_error_mm
 from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
 from mureg.pipeline import examine
 from mureg.report.conclusion import move_words

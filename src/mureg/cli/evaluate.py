@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -16,15 +16,15 @@ from mureg.cli.common import Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
-from mureg.comparison.figures import comparison_figures
-from mureg.comparison.files import write_summaries
 from mureg.comparison.markdown import name_of, warnings
 from mureg.comparison.methods import choose
-from mureg.comparison.protocol import FIGURES, FOLDER, Comparison, compare
 from mureg.comparison.settings import Selection, Settings, Split, changed, read_settings
 from mureg.comparison.summary import MethodSummary
 from mureg.errors import UsageError
 from mureg.jobs.cores import set_thread_count
+
+if TYPE_CHECKING:  # it needs the packages for research
+    from mureg.comparison.protocol import Comparison
 
 SOME_FAILED = 5
 """Exit code, as listed by ``mureg --help``."""
@@ -82,6 +82,10 @@ def main(arguments: Sequence[str]) -> int:
     A registration that was refused is a result, and counts in the tables as a failure.
     """
     options = parse("evaluate", arguments, Evaluate)
+    from mureg.comparison.figures import comparison_figures
+    from mureg.comparison.files import write_summaries
+    from mureg.comparison.protocol import FIGURES, FOLDER, compare
+
     settings = changed(Settings() if options.settings is None else read_settings(options.settings), options.changes)
     selection = _selection(options)
     names = [name.strip() for name in options.registrars.split(",") if name.strip()]

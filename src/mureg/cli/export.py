@@ -12,8 +12,6 @@ import tyro
 from mureg.cli.common import Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
-from mureg.cohort.export import export_case
-from mureg.cohort.store.cohort import read_case
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign
 
@@ -41,6 +39,9 @@ OPTIONS = Export
 def main(arguments: Sequence[str]) -> int:
     """Parse the options, export the case as DICOM, and print the result; returns the exit code."""
     options = parse("export", arguments, Export)
+    from mureg.cohort.export import export_case
+    from mureg.cohort.store.cohort import read_case
+
     with claimed(options.output, [options.case_folder]) as output:
         refuse_foreign(output, "", overwrite=False)
         case = read_case(options.case_folder)

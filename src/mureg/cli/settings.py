@@ -17,7 +17,7 @@ from mureg.cli.messages import Messages
 from mureg.cli.register import RegistrarName
 from mureg.cli.settings_text import commented_toml
 from mureg.cli.simulate import changed_cohort
-from mureg.cli.training_options import require_torch
+from mureg.cli.training_options import require_research
 from mureg.comparison import settings as comparison
 from mureg.errors import UsageError
 from mureg.files.settings import Table
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.registrar is not None and options.verb != "register":
         raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")
     if options.verb in _SHIPPED:
-        require_torch(f"mureg settings {options.verb}")
+        require_research(f"mureg settings {options.verb}")
     settings, table = _settings(options)
     head = f"# Settings of mureg {options.verb}, mureg {__version__}; read back with {_READ_BACK[options.verb]}.\n\n"
     options.messages.emit(table, [*(head + commented_toml(settings)).rstrip().splitlines()])

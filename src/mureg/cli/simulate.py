@@ -16,7 +16,7 @@ from mureg.cli.common import Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
-from mureg.cohort.store.cohort import SHARES
+from mureg.cohort.store.shares import SHARES
 from mureg.errors import UsageError
 from mureg.files.validation import validated, with_changes
 from mureg.jobs.pool import Done

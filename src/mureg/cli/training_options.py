@@ -11,6 +11,9 @@ from mureg.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
 
+_RESEARCH_PACKAGES = {"torch": "PyTorch", "safetensors": "safetensors", "onnx": "onnx"}
+"""Modules of the extra ``train``, and their names in a sentence."""
+
 
 @dataclass(frozen=True)
 class Sitting:
@@ -29,18 +32,26 @@ class Sitting:
     device: Device = "auto"
 
 
-def require_torch(what: str) -> None:
-    """Refuse what needs PyTorch where it is not installed (exit code 2): the only place that says so."""
-    try:
-        there = find_spec("torch") is not None
-    except ImportError:  # an import hook forbids it
-        there = False
-    if not there:
+def require_research(what: str) -> None:
+    """Refuse what needs the packages of the extra ``train`` where one of them is missing: the only place that says so.
+
+    Raises:
+        UsageError: with the names of those that are missing.
+    """
+    missing = [name for module, name in _RESEARCH_PACKAGES.items() if not _is_installed(module)]
+    if missing:
         raise UsageError(
-            f"{what} without PyTorch",
+            f"{what} without {' and '.join(', '.join(missing).rsplit(', ', 1))}",
             "the packages for research",
             'run pip install "mureg[train]" (on an offline PC with --no-index --find-links FOLDER)',
         )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # an import hook forbids it
+        return False
 
 
 def chosen_device(device: Device) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,16 +67,26 @@ class SparseMatrix:
 
     @property
     def scipy(self) -> Any:
-        """The same matrix as SciPy's ``csr_array``; it shares memory."""
-        return scipy.sparse.csr_array((self.weights, self.columns, self.starts), shape=self.shape)
+        """The same matrix as SciPy's ``csr_array``."""
+        used = slice(self.starts[0], self.starts[-1])
+        parts = self.weights[used], self.columns[used], self.starts - self.starts[0]
+        return scipy.sparse.csr_array(parts, shape=self.shape)
+
+    def rows(self, first: int, end: int) -> SparseMatrix:
+        """The rows from `first` up to `end`; they share the memory of all."""
+        return replace(self, starts=self.starts[first : end + 1])
 
     def apply(self, dense: Float[Array, "column z"], out: Float[Array, "row z"]) -> None:
         """Write the product into `out`; both arrays hold their rows one after another in memory."""
-        if csr_matvecs is None:
-            out[...] = self.scipy @ dense
-            return
         out.fill(0.0)
-        csr_matvecs(*self._of(self.shape, dense, out), dense.ravel(), _flat(out))
+        self.add(dense, out)
+
+    def add(self, dense: Float[Array, "column z"], onto: Float[Array, "row z"]) -> None:
+        """Add the product onto an array."""
+        if csr_matvecs is None:
+            onto += self.scipy @ dense
+            return
+        csr_matvecs(*self._of(self.shape, dense, onto), dense.ravel(), _flat(onto))
 
     def add_transposed(self, dense: Float[Array, "row z"], onto: Float[Array, "column z"]) -> None:
         """Add the product of the transpose onto an array."""

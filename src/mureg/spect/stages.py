@@ -1,6 +1,6 @@
 """The steps between activity and counts, each a function to read beside its equation.
 
-Inside this module a projection is laid out as [view, column, z] and a view's rotated frame as [depth, column, z]:
+Inside this package a projection is laid out as [view, column, z] and a view's rotated frame as [column, depth, z]:
 depth 0 is the plane nearest the detector, columns run to the viewer's right, z runs to the head. z stays innermost, so
 that one in-plane weight serves a whole contiguous line of slices.
 """
@@ -20,7 +20,8 @@ from mureg.geometry import Array, Grid
 from mureg.spect.sparse import SparseMatrix
 
 _REACH_SIGMAS = 3.5
-_VIEWS_KEPT, _BLURS_KEPT, _ORBITS_KEPT = 256, 128, 8
+_VIEWS_KEPT = 256
+_DEPTHS_AT_ONCE = 16
 
 
 def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -77,14 +78,14 @@ def rotation_matrix(
         dtype: precision of the weights.
 
     Returns:
-        Sparse [depth * column, x * y]; places outside the grid have no weight. Its transpose is the exact adjoint. It
+        Sparse [column * depth, x * y]; places outside the grid have no weight. Its transpose is the exact adjoint. It
         is kept for the next study of the same geometry: not to be changed.
     """
     nx, ny, _ = grid.shape
     places = (
         np.asarray(frame.axis_mm)
-        + frame.depths_mm()[:, None, None] * toward_detector(angle_deg)
-        + (frame.columns_mm() - column_offset_mm)[None, :, None] * to_viewers_right(angle_deg)
+        + frame.depths_mm()[None, :, None] * toward_detector(angle_deg)
+        + (frame.columns_mm() - column_offset_mm)[:, None, None] * to_viewers_right(angle_deg)
     ).reshape(-1, 2)
     index = (places - grid.affine[:2, 3]) / grid.spacing_mm[0]
     low = np.floor(index).astype(np.int64)
@@ -97,8 +98,8 @@ def rotation_matrix(
 
 
 def attenuation_factors(
-    mu_per_cm: Float[Array, "*views depth column z"], step_cm: float, first: int = 0
-) -> Float[Array, "*views kept column z"]:
+    mu_per_cm: Float[Array, "column depth z"], step_cm: float, out: Float[Array, "column kept z"] | None = None
+) -> Float[Array, "column kept z"]:
     """Share of photons that reach the detector from each voxel: ``exp(-integral of mu)`` along the ray.
 
     Every voxel is crossed by half on the way out of itself.
@@ -106,19 +107,22 @@ def attenuation_factors(
     Args:
         mu_per_cm: in the rotated frame, depth 0 nearest the detector.
         step_cm: distance between depths.
-        first: the first depth whose factors are needed; those before it still absorb.
+        out: where to write the factors. If it holds fewer depths, those nearest the detector only absorb.
     """
-    factors = np.empty_like(mu_per_cm[..., first:, :, :])
-    path = np.zeros_like(mu_per_cm[..., 0, :, :])
-    for depth in range(mu_per_cm.shape[-3]):
-        plane = mu_per_cm[..., depth, :, :]
-        if depth >= first:
-            here = factors[..., depth - first, :, :]
-            np.multiply(plane, 0.5, out=here)
-            here += path
-        path += plane
-    factors *= -step_cm
+    factors = np.empty_like(mu_per_cm) if out is None else out
+    n_depths, n_kept = mu_per_cm.shape[1], factors.shape[1]
+    steps = (np.tri(n_depths) - 0.5 * np.eye(n_depths))[n_depths - n_kept :] * -step_cm
+    steps = steps.astype(mu_per_cm.dtype)
+    for start in range(0, n_kept, _DEPTHS_AT_ONCE):
+        some = slice(start, min(start + _DEPTHS_AT_ONCE, n_kept))
+        crossed = n_depths - n_kept + some.stop
+        factors[:, some] = np.matmul(steps[some, :crossed], mu_per_cm[:, :crossed])
     return np.exp(factors, out=factors)
+
+
+def gaussian_reach(variance: float) -> int:
+    """Samples to either side of the middle after which a Gaussian of this variance (in samples squared) is cut off."""
+    return max(1, int(np.ceil(_REACH_SIGMAS * np.sqrt(variance))))
 
 
 def gaussian_kernel(variance: float) -> npt.NDArray[np.float64]:
@@ -127,7 +131,7 @@ def gaussian_kernel(variance: float) -> npt.NDArray[np.float64]:
     Lindeberg, IEEE Trans Pattern Anal Mach Intell 1990: ``exp(-t) I_n(t)``. Sampling the continuous curve instead would
     lose a third of the variance at the widths met near the detector.
     """
-    reach = max(1, int(np.ceil(_REACH_SIGMAS * np.sqrt(variance))))
+    reach = gaussian_reach(variance)
     kernel = scipy.special.ive(np.abs(np.arange(-reach, reach + 1)), variance)
     return np.asarray(kernel / kernel.sum(), dtype=np.float64)
 
@@ -140,15 +144,6 @@ def band_matrix(kernel: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.fl
     return np.asarray(scipy.linalg.toeplitz(column), dtype=np.float64)
 
 
-@lru_cache(maxsize=_ORBITS_KEPT)
-def gaussian_bands(variances: tuple[float, ...], size: int, dtype: str = "float64") -> Float[Array, "variance z z"]:
-    """A `band_matrix` for each Gaussian of a variance in samples squared.
-
-    Kept for the next view of the same camera: not to be changed.
-    """
-    return np.stack([band_matrix(gaussian_kernel(variance), size) for variance in variances]).astype(dtype)
-
-
 def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> npt.NDArray[np.float64]:
     """Variances, each at most `ratio` times the one before, that span those given."""
     low, high = float(variances.min()), float(variances.max())
@@ -156,51 +151,22 @@ def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> n
     return np.geomspace(low, high * (1 + 1e-9), n_nodes)
 
 
-@lru_cache(maxsize=_BLURS_KEPT)
-def column_blur(frame: Frame, variances_mm2: tuple[float, ...], dtype: str = "float64") -> SparseMatrix:
-    """Blur of every plane of a view along the detector columns, exact at every depth; symmetric.
+def half_kernels(variances: npt.NDArray[np.float64], reach: int) -> Float[np.ndarray, "variance step"]:
+    """The middle and one side of the Gaussian of each variance (in samples squared), up to a reach in samples."""
+    halves = [kernel[len(kernel) // 2 :] for kernel in map(gaussian_kernel, variances)]
+    return np.stack([np.pad(half, (0, reach + 1 - len(half))) for half in halves])
+
+
+def mixed_half_kernels(
+    variances: npt.NDArray[np.float64], nodes: npt.NDArray[np.float64]
+) -> Float[np.ndarray, "variance step"]:
+    """As `half_kernels`, each a mix of those of the two neighbouring nodes with weights that keep the variance.
 
     Args:
-        frame: of the view; only its planes with activity take part.
-        variances_mm2: of the Gaussian at each depth [depth].
-        dtype: precision of the weights.
-
-    Returns:
-        Sparse [depth * column, depth * column]. It is kept for the next view or study like it: not to be changed.
+        variances: in samples squared.
+        nodes: increasing, spanning `variances`; see `variance_nodes`.
     """
-    n = frame.n_columns
-    kernels = [gaussian_kernel(variance / frame.spacing_mm**2) for variance in variances_mm2]
-    widest = max(len(kernel) for kernel in kernels)
-    taps = np.stack([np.pad(kernel, (widest - len(kernel)) // 2) for kernel in kernels])[:, None, :]
-    source = np.arange(n)[:, None] + np.arange(widest) - widest // 2
-    first_of_plane = np.arange(len(kernels))[:, None, None] * n
-    used = (source >= 0) & (source < n) & (taps > 0.0)
-    columns, weights = np.broadcast_arrays(first_of_plane + source, taps)
-    columns, weights, used = (part.reshape(-1, widest) for part in (columns, weights, used))
-    return SparseMatrix.from_rows(columns, weights, used, len(kernels) * n, dtype)
-
-
-@lru_cache(maxsize=_BLURS_KEPT)
-def node_shares(variances_mm2: tuple[float, ...], nodes_mm2: tuple[float, ...], dtype: str = "float64") -> SparseMatrix:
-    """Planes of a view added up by the width of their blur along z.
-
-    The blur along z is shared between depths: each depth's kernel is taken as a mix of the kernels of two neighbouring
-    nodes, with weights that keep its variance, so that planes are summed first and only one band per node remains to be
-    applied along z.
-
-    Args:
-        variances_mm2: of the Gaussian at each depth [depth].
-        nodes_mm2: increasing, spanning `variances_mm2`.
-        dtype: precision of the weights.
-
-    Returns:
-        Sparse [node, depth]. It is kept for the next view or study like it: not to be changed.
-    """
-    variances, nodes = np.asarray(variances_mm2), np.asarray(nodes_mm2)
     upper = np.clip(np.searchsorted(nodes, variances), 1, len(nodes) - 1)
-    share = (variances - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
-    shares = np.zeros((len(nodes), len(variances)))
-    depths = np.arange(len(variances))
-    shares[upper - 1, depths], shares[upper, depths] = 1.0 - share, share
-    columns = np.broadcast_to(depths, shares.shape)
-    return SparseMatrix.from_rows(columns, shares, shares != 0.0, len(variances), dtype)
+    share = ((variances - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]))[:, None]
+    kernels = half_kernels(nodes, gaussian_reach(float(nodes.max())))
+    return np.asarray((1.0 - share) * kernels[upper - 1] + share * kernels[upper])

@@ -14,11 +14,13 @@ from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.jobs.threads import in_threads
 from mureg.spect import stages
 from mureg.spect.acquisition import Acquisition
+from mureg.spect.blur import Blur, blur_of_view
 from mureg.spect.collimator import Collimator
 from mureg.spect.sparse import SparseMatrix, work_array
-from mureg.spect.views import Blur, View, ViewBlock
+from mureg.spect.views import Turn, View, ViewBlock
 
 _VIEWS_AT_ONCE = 6
+_SAME_DEG, _SAME_MM = 1e-6, 1e-9
 
 
 @runtime_checkable
@@ -112,46 +114,54 @@ class SystemModel:
         dtype = like.dtype.name
         frame = self.frame
         with_activity = stages.Frame(frame.axis_mm, frame.n_columns, frame.n_depths, frame.spacing_mm)
-        rotations = self._rotations(self.grid, with_activity, views, dtype)
-        attenuation = self.attenuation(views, like) or [None] * len(views)
-        blurs = (
-            [None] * len(views)
-            if self.collimator is None
-            else self._blurs(self.collimator, with_activity, views, dtype)
-        )
+        attenuation = self.attenuation(views, like)
+        blurs = self._blurs(with_activity, views, dtype)
         # each view counts its own share of the decays
-        weights = (
-            np.ones(self.acquisition.n_views)
-            if self.acquisition.view_weights is None
-            else self.acquisition.view_weights
-        )
-        made = (
-            View(rotation, (frame.n_depths, frame.n_columns), attenuated, blur, float(weight))
-            for rotation, attenuated, blur, weight in zip(
-                rotations, attenuation, blurs, weights[list(views)], strict=True
-            )
-        )
-        return ViewBlock(tuple(made), self.grid.shape[:2])
+        shares = self.acquisition.view_weights
 
-    def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "depth column z"]] | None:
+        def made(number: int, opposite: bool) -> View:
+            return View(
+                number,
+                None if attenuation is None else attenuation[number],
+                None if blurs is None else blurs[number],
+                1.0 if shares is None else float(shares[views[number]]),
+                opposite,
+            )
+
+        turns = []
+        for numbers in self._turns(views):
+            (rotation,) = self._rotations(self.grid, with_activity, [views[numbers[0]]], dtype)
+            own = (made(number, opposite=k > 0) for k, number in enumerate(numbers))
+            turns.append(Turn(rotation, frame.n_columns, tuple(own)))
+        return ViewBlock(tuple(turns), self.grid.shape[:2])
+
+    def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "column depth z"]] | None:
         """Share of photons that gets out from every place of each view's frame; None without a map."""
         if self.mu is None:
             return None
         return self.attenuation_of(self.mu.values.astype(like.dtype, copy=False), views)
 
-    def attenuation_of(self, mu: Float[Array, "x y z"], views: Sequence[int]) -> list[Float[Array, "depth column z"]]:
-        """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z."""
-        frame = self.frame
+    def attenuation_of(self, mu: Float[Array, "x y z"], views: Sequence[int]) -> list[Float[Array, "column depth z"]]:
+        """As `attenuation`, of other values on the grid of the map; several maps may lie one after another along z.
+
+        A view that shares the frame of the view from the other side has its depths and columns in that order.
+        """
+        frame, slices = self.frame, mu.shape[-1]
         rotations = self._rotations(self.grid if self.mu is None else self.mu.grid, frame, views, mu.dtype.name)
-        slices = mu.shape[-1]
+        opposite = {number for _, *others in self._turns(views) for number in others}
         flat = np.ascontiguousarray(mu).reshape(-1, slices)
 
-        def of_view(rotation: SparseMatrix) -> Array:
-            with work_array((frame.n_depths + frame.n_beyond, frame.n_columns, slices), mu.dtype) as rotated:
-                rotation.apply(flat, rotated.reshape(-1, slices))
-                return stages.attenuation_factors(rotated, frame.spacing_mm / 10.0, frame.n_beyond)
+        # one array for all: large ones get large pages, which the system hands out faster
+        factors = np.empty((len(views), frame.n_columns, frame.n_depths, slices), dtype=mu.dtype)
 
-        return in_threads(of_view, rotations)
+        def of_view(number: int) -> None:
+            with work_array((frame.n_columns, frame.n_depths + frame.n_beyond, slices), mu.dtype) as rotated:
+                rotations[number].apply(flat, rotated.reshape(-1, slices))
+                own_order = factors[number, ::-1, ::-1] if number in opposite else factors[number]
+                stages.attenuation_factors(rotated, frame.spacing_mm / 10.0, own_order)
+
+        in_threads(of_view, range(len(views)))
+        return list(factors)
 
     def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view row column"]:
         """Expected counts of every view."""
@@ -178,22 +188,42 @@ class SystemModel:
             for view in views
         ]
 
-    def _blurs(self, collimator: Collimator, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur]:
-        radii = self.acquisition.radii_mm
-        assert radii is not None
-        all_variances = collimator.sigma_mm(np.asarray(radii)[:, None] - frame.depths_mm()) ** 2
-        nodes = tuple(stages.variance_nodes(all_variances))
-        bands = stages.gaussian_bands(
-            tuple(np.asarray(nodes) / self.grid.spacing_mm[2] ** 2), self.grid.shape[2], dtype
-        )
-        return [
-            Blur(
-                stages.column_blur(frame, tuple(all_variances[view]), dtype),
-                stages.node_shares(tuple(all_variances[view]), nodes, dtype),
-                bands,
+    def _turns(self, views: Sequence[int]) -> list[tuple[int, ...]]:
+        """Places in `views` of those that share a rotated frame: a view, and with it the one from the other side."""
+        angles, offsets = np.asarray(self.acquisition.angles_deg), self.acquisition.column_offsets_mm
+        shifts = np.zeros(len(angles)) if offsets is None else np.asarray(offsets)
+        remaining, turns = list(range(len(views))), []
+        while remaining:
+            first = remaining.pop(0)
+            apart = [(angles[views[k]] - angles[views[first]]) % 360.0 for k in remaining]
+            facing = [
+                k
+                for k, angle in zip(remaining, apart, strict=True)
+                if abs(angle - 180.0) < _SAME_DEG and abs(shifts[views[k]] + shifts[views[first]]) < _SAME_MM
+            ][:1]
+            remaining = [k for k in remaining if k not in facing]
+            turns.append((first, *facing))
+        return turns
+
+    def _blurs(self, frame: stages.Frame, views: Sequence[int], dtype: str) -> list[Blur] | None:
+        """The blur of each view, its depths in the order of the frame that it uses."""
+        if self.collimator is None:
+            return None
+        assert self.acquisition.radii_mm is not None
+        radii = np.asarray(self.acquisition.radii_mm)
+        variances_mm2 = self.collimator.sigma_mm(radii[:, None] - frame.depths_mm()) ** 2
+        along_columns, along_z = (variances_mm2 / mm**2 for mm in (frame.spacing_mm, self.grid.spacing_mm[2]))
+        nodes = tuple(stages.variance_nodes(along_z))
+        reach = stages.gaussian_reach(float(along_columns.max()))
+        opposite = {number for _, *others in self._turns(views) for number in others}
+
+        def of_view(number: int) -> Blur:
+            columns, steps = (
+                tuple(part[views[number], :: -1 if number in opposite else 1]) for part in (along_columns, along_z)
             )
-            for view in views
-        ]
+            return blur_of_view(columns, steps, nodes, reach, self.grid.shape[2], dtype)
+
+        return [of_view(number) for number in range(len(views))]
 
     def blocks(self, like: Array) -> Iterator[ViewBlock]:
         """All views, a few at a time, in the precision of `like`."""

@@ -1,4 +1,4 @@
-"""The model of single views: rotate, attenuate, blur, add up; and each step's exact transpose.
+"""The model of a few views: rotate, attenuate, blur, add up; and each step's exact transpose.
 
 Layout of `mureg.spect.stages`: activity [x * y, z] with z innermost, projections [column, z]. Several studies of one
 geometry may lie one after another along z.
@@ -7,117 +7,108 @@ geometry may lie one after another along z.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
 from mureg.geometry import Array
 from mureg.jobs.threads import in_threads
+from mureg.spect.blur import Blur
 from mureg.spect.sparse import SparseMatrix, work_array
 
-_LARGEST_PRODUCT = 64**3
-"""Multiplications in one matrix product above which OpenBLAS would start threads of its own (4 x 65536)."""
 _PARTS = 2
-"""Sums that a back-projection is split into, whatever the number of threads, so that these do not change a digit."""
-
-
-@dataclass(frozen=True, eq=False)
-class Blur:
-    """Depth-dependent resolution of one view.
-
-    Attributes:
-        along_columns: [depth * column, depth * column], symmetric; see `stages.column_blur`.
-        shares: [node, depth]; see `stages.node_shares`.
-        bands: [node, z, z], one symmetric band for each node. Studies that lie one after another along z are blurred
-            each for itself.
-    """
-
-    along_columns: SparseMatrix
-    shares: SparseMatrix
-    bands: Float[Array, "node z z"]
-
-    def project(self, frame: Float[Array, "depth column z"]) -> Float[Array, "column z"]:
-        """Blur every plane by its distance to the detector and add them up."""
-        depths, columns, slices = frame.shape
-        with work_array(frame.shape, frame.dtype) as blurred:
-            self.along_columns.apply(frame.reshape(-1, slices), blurred.reshape(-1, slices))
-            nodes = self.shares @ blurred.reshape(depths, -1)
-        added: Array = self._along_z(nodes.reshape(-1, columns, slices)).sum(0)
-        return added
-
-    def backproject(self, projection: Float[Array, "column z"], frame: Float[Array, "depth column z"]) -> None:
-        """The transpose of `project`, written into `frame`."""
-        depths, columns, slices = frame.shape
-        nodes = self._along_z(np.broadcast_to(projection, (len(self.bands), columns, slices)))
-        with work_array(frame.shape, frame.dtype) as spread:
-            spread.fill(0.0)
-            self.shares.add_transposed(nodes.reshape(len(self.bands), -1), spread.reshape(depths, -1))
-            self.along_columns.apply(spread.reshape(-1, slices), frame.reshape(-1, slices))
-
-    def _along_z(self, nodes: Float[Array, "node column slice"]) -> Float[Array, "node column slice"]:
-        """Every node's planes through its band."""
-        n_nodes, columns, slices = nodes.shape
-        z = self.bands.shape[1]
-        lines = columns * (slices // z)
-        parts = nodes.reshape(n_nodes, -1, _lines_at_once(lines, z), z)
-        result: Array = np.matmul(parts, self.bands[:, None]).reshape(nodes.shape)
-        return result
-
-
-@lru_cache
-def _lines_at_once(lines: int, z: int) -> int:
-    """How many lines of slices one product takes, so that it is small and all are alike."""
-    return max((n for n in range(1, lines + 1) if lines % n == 0 and n * z * z <= _LARGEST_PRODUCT), default=1)
+"""Parts that the detector columns are split into, for two threads. It does not depend on the number of threads, so that
+this does not change a digit."""
+_SLAB_VALUES = 1 << 17
+"""Values of a view's frame that are worked on at a time: half a megabyte stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The model of one view.
+    """What one view adds to the rotated frame.
 
     Attributes:
-        rotation: into the view's frame, [depth * column, x * y].
-        frame_shape: number of depths and columns.
+        number: its place in the block.
         attenuation: share of photons that gets out from every place of the frame; None for all.
         blur: None for none.
         weight: share of the decays that the view counts.
+        opposite: whether the frame is that of the view from the other side: its depths and columns run the other way.
+    """
+
+    number: int
+    attenuation: Float[Array, "column depth z"] | None = None
+    blur: Blur | None = None
+    weight: float = 1.0
+    opposite: bool = False
+
+    def as_seen(self, projections: Float[Array, "view column z"]) -> Float[Array, "column z"]:
+        """This view's part of an array of projections, its columns as those of the frame."""
+        return projections[self.number, ::-1] if self.opposite else projections[self.number]
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A rotated frame and the views that share it: one, or two from opposite sides.
+
+    Attributes:
+        rotation: into the frame, [column * depth, x * y].
+        n_columns: of the detector.
+        views: one or two.
     """
 
     rotation: SparseMatrix
-    frame_shape: tuple[int, int]
-    attenuation: Float[Array, "depth column z"] | None = None
-    blur: Blur | None = None
-    weight: float = 1.0
+    n_columns: int
+    views: tuple[View, ...]
 
-    def project(self, activity: Float[Array, "xy z"], out: Float[Array, "column z"]) -> None:
-        """Write the expected counts into `out`."""
-        with work_array((*self.frame_shape, activity.shape[1]), activity.dtype) as frame:
-            self.rotation.apply(activity, frame.reshape(-1, activity.shape[1]))
-            if self.attenuation is not None:
-                frame *= self.attenuation
-            if self.blur is None:
-                np.add.reduce(frame, axis=0, out=out)
-            else:
-                out[...] = self.blur.project(frame)
-        if self.weight != 1.0:
-            out *= self.weight
+    def slabs(self, columns: slice, slices: int) -> Iterator[tuple[slice, SparseMatrix, tuple[int, int, int]]]:
+        """Some columns at a time, with their rows of the rotation and the shape of their planes."""
+        depths = self.rotation.shape[0] // self.n_columns
+        at_once = max(1, _SLAB_VALUES // (depths * slices))
+        for start in range(columns.start, columns.stop, at_once):
+            end = min(start + at_once, columns.stop)
+            yield slice(start, end), self.rotation.rows(start * depths, end * depths), (end - start, depths, slices)
 
-    def backproject(self, projection: Float[Array, "column z"], onto: Float[Array, "xy z"]) -> None:
-        """Add the transpose of `project` onto `onto`."""
-        if self.weight != 1.0:
-            projection = projection * projection.dtype.type(self.weight)
-        with work_array((*self.frame_shape, onto.shape[1]), onto.dtype) as frame:
-            if self.blur is not None:
-                self.blur.backproject(projection, frame)
-                if self.attenuation is not None:
-                    frame *= self.attenuation
-            elif self.attenuation is not None:
-                np.multiply(projection, self.attenuation, out=frame)
-            else:
-                frame[...] = projection
-            self.rotation.add_transposed(frame.reshape(-1, onto.shape[1]), onto)
+    def add_up(self, activity: Float[Array, "xy z"], columns: slice, sums: Sequence[Array]) -> None:
+        """Rotate, attenuate, blur along some columns, and add up the depths, for every view.
+
+        `sums` holds for each view in its frame's order: without blur the columns [column, z], which are written; with
+        blur an array that is added onto, see `Blur.add_up`.
+        """
+        for slab, rows, shape in self.slabs(columns, activity.shape[1]):
+            with work_array(shape, activity.dtype) as planes, work_array(shape, activity.dtype) as attenuated:
+                rows.apply(activity, _lines(planes))
+                for view, total in zip(self.views, sums, strict=True):
+                    leaving = planes
+                    if view.attenuation is not None:
+                        leaving = np.multiply(planes, view.attenuation[slab], out=attenuated)
+                    if view.blur is None:
+                        np.matmul(np.ones((1, shape[1]), dtype=leaving.dtype), leaving, out=total[slab, None])
+                    else:
+                        view.blur.add_up(leaving, slab.start, total)
+
+    def spread(self, sums: Sequence[Array], columns: slice, onto: Float[Array, "xy z"]) -> None:
+        """The transpose of `add_up`, added onto an image."""
+        for slab, rows, shape in self.slabs(columns, onto.shape[1]):
+            with work_array(shape, onto.dtype) as planes, work_array(shape, onto.dtype) as further:
+                for k, (view, total) in enumerate(zip(self.views, sums, strict=True)):
+                    target = further if k else planes
+                    if view.blur is not None:
+                        view.blur.spread(total, slab.start, target)
+                        if view.attenuation is not None:
+                            target *= view.attenuation[slab]
+                    elif view.attenuation is not None:
+                        np.multiply(total[slab, None], view.attenuation[slab], out=target)
+                    else:
+                        target[...] = total[slab, None]
+                    if k:
+                        planes += further
+                rows.add_transposed(_lines(planes), onto)
+
+
+def _lines(planes: Float[Array, "column depth z"]) -> Float[Array, "column_depth z"]:
+    return planes.reshape(-1, planes.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,42 +116,62 @@ class ViewBlock:
     """The model of a few views, ready to be applied many times, in threads.
 
     Attributes:
-        views: their models.
+        turns: the frames and their views.
         plane_shape: x and y of the activity.
     """
 
-    views: tuple[View, ...]
+    turns: tuple[Turn, ...]
     plane_shape: tuple[int, int]
 
-    def with_attenuation(self, attenuation: Sequence[Float[Array, "depth column z"]]) -> ViewBlock:
-        """The same views through another map."""
-        views = (replace(view, attenuation=own) for view, own in zip(self.views, attenuation, strict=True))
-        return replace(self, views=tuple(views))
+    @property
+    def views(self) -> list[View]:
+        """All views, in the order of the turns."""
+        return [view for turn in self.turns for view in turn.views]
+
+    def with_attenuation(self, attenuation: Sequence[Float[Array, "column depth z"]]) -> ViewBlock:
+        """The same views through another map; see `SystemModel.attenuation_of`."""
+        turns = (
+            replace(turn, views=tuple(replace(view, attenuation=attenuation[view.number]) for view in turn.views))
+            for turn in self.turns
+        )
+        return replace(self, turns=tuple(turns))
 
     def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view column z"]:
         """Expected counts: rotate, attenuate, blur, add up along the depth."""
-        slices = activity.shape[-1]
+        slices, n_views = activity.shape[-1], len(self.views)
         flat = np.ascontiguousarray(activity).reshape(-1, slices)
-        expected = np.empty((len(self.views), self.views[0].frame_shape[1], slices), dtype=activity.dtype)
-
-        def project_some(part: range) -> None:
-            for k in part:
-                self.views[k].project(flat, expected[k])
-
-        in_threads(project_some, self._parts())
+        expected = np.empty((n_views, self._n_columns, slices), dtype=activity.dtype)
+        blur = self.views[0].blur
+        if blur is None:
+            in_threads(lambda part: self._add_up(flat, part, expected), self._parts())
+        else:
+            with work_array((_PARTS, n_views, *blur.shape_of_sums(*expected.shape[1:])), activity.dtype) as sums:
+                sums.fill(0.0)
+                in_threads(lambda part: self._add_up(flat, part, sums), self._parts())
+                in_threads(lambda view: self._along_z(view, sums, expected), self.views)
+        for view in self.views:
+            if view.weight != 1.0:
+                expected[view.number] *= view.weight
         return expected
 
     def backproject(self, projections: Float[Array, "view column z"]) -> Float[Array, "x y z"]:
         """The transpose of `project`, step by step in reverse order."""
         slices = projections.shape[-1]
-
-        def backproject_some(part: range) -> Array:
-            image = np.zeros((self.plane_shape[0] * self.plane_shape[1], slices), dtype=projections.dtype)
-            for k in part:
-                self.views[k].backproject(projections[k], image)
-            return image
-
-        return self._summed(in_threads(backproject_some, self._parts()), slices)
+        weights = np.empty((len(self.views), 1, 1), dtype=projections.dtype)
+        for view in self.views:
+            weights[view.number] = view.weight
+        weighted = projections if (weights == 1.0).all() else projections * weights
+        blur = self.views[0].blur
+        if blur is None:
+            images = in_threads(lambda part: self._spread(part, weighted, slices), self._parts())
+        else:
+            with work_array((len(self.views), *blur.shape_of_sums(*projections.shape[1:])), projections.dtype) as sums:
+                in_threads(lambda view: self._along_z_transposed(view, weighted, sums), self.views)
+                images = in_threads(lambda part: self._spread(part, sums, slices), self._parts())
+        total = images[0]
+        for image in images[1:]:
+            total += image
+        return total.reshape(*self.plane_shape, slices)
 
     def backprojected_ratio(
         self,
@@ -177,30 +188,41 @@ class ViewBlock:
             scatter: expected scattered counts, or None for none.
             floor: least expected counts.
         """
-        slices = activity.shape[-1]
-        flat = activity.reshape(-1, slices)
+        expected = self.project(activity)
+        if scatter is not None:
+            expected += scatter
+        np.maximum(expected, floor, out=expected)
+        return self.backproject(np.divide(measured, expected, out=expected))
 
-        def correct_some(part: range) -> Array:
-            image = np.zeros_like(flat)
-            expected = np.empty(measured.shape[1:], dtype=flat.dtype)
-            for k in part:
-                self.views[k].project(flat, expected)
-                if scatter is not None:
-                    expected += scatter[k]
-                np.maximum(expected, floor, out=expected)
-                np.divide(measured[k], expected, out=expected)
-                self.views[k].backproject(expected, image)
-            return image
+    @property
+    def _n_columns(self) -> int:
+        return self.turns[0].n_columns
 
-        return self._summed(in_threads(correct_some, self._parts()), slices)
+    def _parts(self) -> list[tuple[int, slice]]:
+        """The parts of the columns, by their numbers."""
+        ends = [self._n_columns * k // _PARTS for k in range(_PARTS + 1)]
+        return list(enumerate(itertools.starmap(slice, itertools.pairwise(ends))))
 
-    def _parts(self) -> list[range]:
-        n = len(self.views)
-        ends = [n * k // _PARTS for k in range(_PARTS + 1)]
-        return [range(a, b) for a, b in itertools.pairwise(ends) if b > a]
+    def _add_up(self, activity: Float[Array, "xy z"], part: tuple[int, slice], sums: Array) -> None:
+        number, columns = part
+        for turn in self.turns:
+            own = [view.as_seen(sums) if view.blur is None else sums[number, view.number] for view in turn.views]
+            turn.add_up(activity, columns, own)
 
-    def _summed(self, images: list[Array], slices: int) -> Float[Array, "x y z"]:
-        total = images[0]
-        for image in images[1:]:
-            total += image
-        return total.reshape(*self.plane_shape, slices)
+    def _along_z(self, view: View, sums: Array, expected: Float[Array, "view column z"]) -> None:
+        assert view.blur is not None
+        total = sums[0, view.number]
+        for part in range(1, _PARTS):
+            total += sums[part, view.number]
+        view.blur.along_z(total, view.as_seen(expected))
+
+    def _along_z_transposed(self, view: View, projections: Float[Array, "view column z"], sums: Array) -> None:
+        assert view.blur is not None
+        view.blur.along_z_transposed(view.as_seen(projections), sums[view.number])
+
+    def _spread(self, part: tuple[int, slice], sums: Array, slices: int) -> Float[Array, "xy z"]:
+        image = np.zeros((self.plane_shape[0] * self.plane_shape[1], slices), dtype=sums.dtype)
+        for turn in self.turns:
+            own = [view.as_seen(sums) if view.blur is None else sums[view.number] for view in turn.views]
+            turn.spread(own, part[1], image)
+        return image

@@ -124,7 +124,7 @@ def test_heads_offsets_position_and_sources_come_back(tmp_path):
     starts = np.repeat([225.0, 135.0], 5)
     acquisition = replace(
         small_acquisition(),
-        counts=small_acquisition().counts.repeat(1, 2, 1, 1),
+        counts=np.tile(small_acquisition().counts, (1, 2, 1, 1)),
         angles_deg=starts - 6.0 * np.tile(np.arange(5), 2),
         radii_mm=np.linspace(200, 240, 10),
         column_offsets_mm=np.repeat([2.5, -1.5], 5),

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
+from scipy.special import xlogy
 
 from mureg.geometry import Quantity, Volume
 from mureg.recon import Osem
@@ -32,11 +32,11 @@ def study(
     points = voxel_points(grid) - (shift_mm, 0.0, 0.0)
     body = ellipsoid(points, (0, 0, 0), (55, 45, 1e4), 8.0)
     heart = ellipsoid(points, (18, -14, 5), (22, 20, 20), 8.0) - ellipsoid(points, (12, -8, 5), (10, 10, 10), 8.0)
-    activity = torch.from_numpy(5.0 * body + 60.0 * heart)
-    mu = Volume(torch.from_numpy(0.15 * body), grid, Quantity.MU_PER_CM)
+    activity = 5.0 * body + 60.0 * heart
+    mu = Volume((0.15 * body), grid, Quantity.MU_PER_CM)
     expected = SystemModel(scanner, grid, mu, LEHR).project(activity)
-    both = torch.stack([1.25 * expected, 0.3 * expected])
-    counts = torch.poisson(both, generator=torch.Generator().manual_seed(seed))
+    both = np.stack([1.25 * expected, 0.3 * expected])
+    counts = np.random.default_rng(seed).poisson(both).astype(np.float64)
     acquisition = replace(scanner, counts=counts, windows=(PHOTOPEAK, LOWER))
     return acquisition, SystemModel(acquisition, grid, mu, LEHR, SCATTERS[scatter])
 
@@ -51,30 +51,29 @@ class TestGoingOn:
         assert part.iteration == stop
         assert (part.scatter is None) == (scatter == "none" or (scatter == "simulated" and stop == 1))
         on = Osem(iterations=12, subsets=4).run(acquisition, system, part)
-        assert torch.equal(on.activity.values, whole.activity.values)
+        assert np.array_equal(on.activity.values, whole.activity.values)
         assert on.iteration == whole.iteration == 12
         if whole.scatter is not None:
-            assert torch.equal(on.scatter, whole.scatter)
+            assert np.array_equal(on.scatter, whole.scatter)
 
     def test_a_run_does_not_change_the_state_it_starts_from(self) -> None:
         acquisition, system = study()
         state = Osem(iterations=2, subsets=4).run(acquisition, system)
-        before = state.activity.values.clone()
+        before = state.activity.values.copy()
         Osem(iterations=4, subsets=4).run(acquisition, system, state)
-        assert torch.equal(state.activity.values, before)
+        assert np.array_equal(state.activity.values, before)
 
     def test_nothing_is_left_to_do_for_a_finished_run(self) -> None:
         acquisition, system = study()
         state = Osem(iterations=3, subsets=4).run(acquisition, system)
         again = Osem(iterations=3, subsets=4).run(acquisition, system, state)
-        assert torch.equal(again.activity.values, state.activity.values)
+        assert np.array_equal(again.activity.values, state.activity.values)
 
     def test_the_post_filter_touches_the_result_only(self) -> None:
         acquisition, system = study()
         plain, smooth = (Osem(iterations=3, subsets=4, post_filter=kind) for kind in ("none", "gaussian"))
-        assert torch.equal(
-            plain.run(acquisition, system).activity.values, smooth.run(acquisition, system).activity.values
-        )
+        without, filtered = (osem.run(acquisition, system).activity.values for osem in (plain, smooth))
+        assert np.array_equal(without, filtered)
 
 
 class TestStart:
@@ -95,17 +94,15 @@ class TestStart:
             Osem(iterations=2, subsets=4).run(acquisition, system, OsemState(uniform.with_values(s * uniform.values)))
             for s in (0.01, 100.0)
         )
-        torch.testing.assert_close(low.activity.values, high.activity.values, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(low.activity.values, high.activity.values, rtol=1e-9, atol=1e-12)
 
     def test_the_truth_as_a_start_stays_the_truth_without_noise(self) -> None:
         acquisition, system = study()
         truth = start_image(acquisition, system.grid)
-        truth = truth.with_values(
-            truth.values * torch.rand(system.grid.shape, generator=torch.Generator().manual_seed(2))
-        )
-        ideal = replace(acquisition, counts=torch.stack([system.project(truth.values)] * 2))
+        truth = truth.with_values(truth.values * np.random.default_rng(2).random(system.grid.shape, dtype=np.float32))
+        ideal = replace(acquisition, counts=np.stack([system.project(truth.values)] * 2))
         found = Osem(iterations=2, subsets=4).run(ideal, system, OsemState(truth))
-        torch.testing.assert_close(found.activity.values, truth.values, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found.activity.values, truth.values, rtol=1e-6, atol=1e-6)
 
 
 class TestStoppingAndProgress:
@@ -118,10 +115,10 @@ class TestStoppingAndProgress:
         last, before = (
             Osem(iterations=early.iteration - k, subsets=1).run(acquisition, system).activity.values for k in (0, 1)
         )
-        assert torch.equal(last, early.activity.values)
-        assert float((last - before).norm()) < 0.05 * float(last.norm())
+        assert np.array_equal(last, early.activity.values)
+        assert np.linalg.norm(last - before) < 0.05 * np.linalg.norm(last)
         earlier = Osem(iterations=early.iteration - 2, subsets=1).run(acquisition, system).activity.values
-        assert float((before - earlier).norm()) >= 0.05 * float(before.norm())
+        assert np.linalg.norm(before - earlier) >= 0.05 * np.linalg.norm(before)
 
     def test_progress_goes_on_counting(self) -> None:
         acquisition, system = study()
@@ -135,7 +132,7 @@ class TestHoles:
     @pytest.mark.parametrize("hole", ["everything", "a view", "a row", "a column", "all but one pixel"])
     def test_activity_stays_finite_and_never_negative(self, hole, scatter) -> None:
         acquisition, system = study(scatter=scatter)
-        counts = acquisition.counts.clone()
+        counts = acquisition.counts.copy()
         if hole == "everything":
             counts[:] = 0.0
         elif hole == "a view":
@@ -145,13 +142,13 @@ class TestHoles:
         elif hole == "a column":
             counts[:, :, :, 9] = 0.0
         else:
-            kept = counts[0, 5, 5, 10].clone() + 1.0
+            kept = counts[0, 5, 5, 10].copy() + 1.0
             counts[:] = 0.0
             counts[0, 5, 5, 10] = kept
         acquisition = replace(acquisition, counts=counts)
         system = replace(system, acquisition=acquisition)
         found = Osem(iterations=5, subsets=6).reconstruct(acquisition, system)
-        assert bool(torch.isfinite(found.values).all())
+        assert bool(np.isfinite(found.values).all())
         assert float(found.values.min()) >= 0.0
         if hole == "everything":
             assert float(found.values.max()) == 0.0
@@ -164,26 +161,26 @@ class TestOrbits:
         uneven = replace(acquisition, **{what: np.linspace(0.5, 1.5, 12) * (1 if what == "view_weights" else 6.0)})
         truth = start_image(acquisition, system.grid)
         truth = truth.with_values(truth.values * (1.0 + system.mu.values))
-        uneven = replace(uneven, counts=torch.stack([replace(system, acquisition=uneven).project(truth.values)] * 2))
+        uneven = replace(uneven, counts=np.stack([replace(system, acquisition=uneven).project(truth.values)] * 2))
         known, forgotten = (
             Osem(iterations=3, subsets=4).run(uneven, model, OsemState(truth)).activity.values
             for model in (replace(system, acquisition=uneven), system)
         )
-        torch.testing.assert_close(known, truth.values, rtol=1e-6, atol=1e-6)
-        assert float((forgotten - truth.values).abs().max()) > 0.05 * float(truth.values.max())
+        np.testing.assert_allclose(known, truth.values, rtol=1e-6, atol=1e-6)
+        assert np.abs(forgotten - truth.values).max() > 0.05 * float(truth.values.max())
 
     def test_a_column_offset_that_is_known_does_not_move_the_heart(self) -> None:
         acquisition, system = study()
         truth = start_image(acquisition, system.grid)
         points = voxel_points(system.grid)
-        truth = truth.with_values(torch.from_numpy(ellipsoid(points, (14, -10, 4), (16, 14, 14), 8.0)))
+        truth = truth.with_values(ellipsoid(points, (14, -10, 4), (16, 14, 14), 8.0))
         off = replace(acquisition, column_offsets_mm=np.full(12, 9.0))
-        off = replace(off, counts=torch.stack([replace(system, acquisition=off).project(truth.values)] * 2))
+        off = replace(off, counts=np.stack([replace(system, acquisition=off).project(truth.values)] * 2))
         known = Osem(iterations=8, subsets=4).reconstruct(off, replace(system, acquisition=off))
         unknown = Osem(iterations=8, subsets=4).reconstruct(off, system)
-        place = centroid_mm(truth.numpy(), truth.grid)
-        assert np.abs(centroid_mm(known.numpy(), known.grid) - place).max() < 0.7
-        assert np.linalg.norm(centroid_mm(unknown.numpy(), unknown.grid) - place) > 3.0
+        place = centroid_mm(np.asarray(truth), truth.grid)
+        assert np.abs(centroid_mm(np.asarray(known), known.grid) - place).max() < 0.7
+        assert np.linalg.norm(centroid_mm(np.asarray(unknown), unknown.grid) - place) > 3.0
 
 
 def test_with_resolution_and_a_fixed_scatter_the_likelihood_never_falls() -> None:
@@ -193,5 +190,5 @@ def test_with_resolution_and_a_fixed_scatter_the_likelihood_never_falls() -> Non
     for iterations in range(1, 16):
         state = Osem(iterations=iterations, subsets=1).run(acquisition, system, state)
         expected = system.project(state.activity.values) + background
-        reached.append(float((torch.xlogy(y, expected) - expected).sum()))
+        reached.append(float((xlogy(y, expected) - expected).sum()))
     assert all(later > earlier for earlier, later in pairwise(reached))

@@ -65,7 +65,7 @@ def test_one_start_alone_has_no_spread(spect) -> None:
 
 def test_a_gall_bladder_a_hundred_times_hotter_than_the_chest_does_not_lead_astray(spect) -> None:
     """Without the limit on brightness it takes every bin but one, and nothing of the chest is left to go by."""
-    hot = spect.values.clone()
+    hot = spect.values.copy()
     x, y, z = np.round(SPECT_GRID.indices((-60.0, -40.0, -90.0))).astype(int)
     hot[x : x + 2, y : y + 2, z : z + 2] = 100.0 * spect.values.max()
     moving = mu_volume(CT_GRID, SHIFT)

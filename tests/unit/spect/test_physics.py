@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import pydantic
 import pytest
-import torch
 
 from mureg.geometry import Quantity, Volume
 from mureg.spect.physics import WITHOUT, Physics
@@ -17,7 +16,7 @@ from support.phantoms import camera, orbit
 SCANNER = replace(
     camera(orbit(4, 180), rows=4, columns=6), radii_mm=np.full(4, 200.0), collimator="LEHR", manufacturer="SIEMENS"
 )
-MU = Volume(torch.full((6, 6, 4), 0.1), SCANNER.grid(), Quantity.MU_PER_CM)
+MU = Volume(np.full((6, 6, 4), 0.1, dtype=np.float32), SCANNER.grid(), Quantity.MU_PER_CM)
 
 
 @pytest.mark.parametrize(

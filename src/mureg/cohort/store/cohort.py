@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mureg.cohort.store.case import StoredCase, is_case, open_case, read_case, write_case
 from mureg.cohort.store.header import read_name_and_patient
+from mureg.cohort.store.shares import SHARES
 from mureg.errors import UnreadableInputError, UsageError
 
 __all__ = [
@@ -28,9 +29,6 @@ __all__ = [
 
 CASES = "cases"
 """The folder inside a cohort's folder that holds one folder for each case."""
-
-SHARES: Mapping[str, float] = {"train": 0.6, "validation": 0.15, "test": 0.25}
-"""The usual shares of patients."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
     notes = (*label_notes, *nuclide_notes, *window_notes, *view_notes, *empty_notes, *orbit.notes)
     weights = None if orbit.weights is None else orbit.weights[use]
     first = Acquisition(
-        counts=gates[0].compress(use, axis=1),
+        counts=gates[0].compress(use, 1),
         windows=windows,
         photopeak=photopeak_of(windows, nuclide, lines_kev),
         angles_deg=orbit.angles_deg[use],
@@ -128,7 +128,7 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
         frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         notes=tuple(dict.fromkeys(notes)),
     )
-    return (first, *(replace(first, counts=counts.compress(use, axis=1)) for counts in gates[1:]))
+    return (first, *(replace(first, counts=counts.compress(use, 1)) for counts in gates[1:]))
 
 
 def _orbit(
