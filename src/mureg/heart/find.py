@@ -127,10 +127,19 @@ def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] |
 def _by_wall(spect: Volume, mu: Volume | None) -> tuple[Triple, float]:
     """Of the likeliest places the one with the best wall, and the confidence that follows from its rivals' walls."""
     places = ventricle_places(spect, mu, _PLACES_DRAWN) or (spect.grid.centre_mm,)
-    walls = [draw(spect, [place])[0].likeness for place in places]
+    walls = [_wall_at(spect, place) for place in places]
     best = int(np.argmax(walls))
     rival = max((wall for k, wall in enumerate(walls) if k != best), default=-1.0)
     return places[best], _confidence(walls[best], rival)
+
+
+@lru_cache(maxsize=16)
+def _wall_at(spect: Volume, place_mm: Triple) -> float:
+    """How much the best surface that is drawn from a place resembles a wall, -1 to 1.
+
+    Cached: places lie on the voxels of the search grid, and the same ones come up with maps at several poses.
+    """
+    return draw(spect, [place_mm])[0].likeness
 
 
 def _offsets_from(grid: Grid, place_mm: Triple) -> Array:

@@ -1,0 +1,233 @@
+"""Surfaces in the shape of a left ventricle, many at a time: where they lie, and how they are fitted to points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mureg.geometry import Array
+
+_N_AROUND, _N_DOWN = 24, 7
+_TUBE_MM = (4.0, 12.0, 20.0)
+
+_USUAL = np.array([0.70, -0.55, -0.45]) / np.linalg.norm([0.70, -0.55, -0.45])
+_USUAL_WITHIN = 0.45
+RADIUS_MM, _RADIUS_WITHIN_MM = 26.0, 6.0
+CAP_MM, _CAP_WITHIN_MM = 58.0, 15.0
+_LEAST_CAP_MM, _LEAST_RADIUS_MM = 20.0, 12.0
+_SOFT_MM = 4.0
+_WEIGHT = 100.0
+FAR_MM = 10.0
+_SCALE = np.array([5.0, 5.0, 5.0, 5.0, 5.0, 0.2, 0.2])
+"""Usual sizes of a step: cap, radius, along the axis, twice across it (mm), two slopes."""
+_STEPS, _NEGLIGIBLE = 12, 1e-8
+"""Steps of one fit at most; it ends where none of the fits gets better by more than this share."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cups:
+    """Middles of walls: each half an ellipsoid of revolution towards the apex, a tube behind it.
+
+    Attributes:
+        centre_mm: on the axis, where the ellipsoid is widest.
+        direction: unit vector towards the apex.
+        cap_mm: from there to the apex.
+        radius_mm: where it is widest.
+    """
+
+    centre_mm: Float[Array, "cup 3"]
+    direction: Float[Array, "cup 3"]
+    cap_mm: Float[Array, " cup"]
+    radius_mm: Float[Array, " cup"]
+
+    def __len__(self) -> int:
+        return len(self.cap_mm)
+
+    def __getitem__(self, chosen: Int[Array, " some"] | Bool[Array, " cup"]) -> Cups:
+        return Cups(self.centre_mm[chosen], self.direction[chosen], self.cap_mm[chosen], self.radius_mm[chosen])
+
+    def with_some(self, chosen: Int[Array, " some"], others: Cups) -> Cups:
+        """These surfaces, with the others in the places of `chosen`."""
+        changed = Cups(*(of.copy() for of in (self.centre_mm, self.direction, self.cap_mm, self.radius_mm)))
+        changed.centre_mm[chosen], changed.direction[chosen] = others.centre_mm, others.direction
+        changed.cap_mm[chosen], changed.radius_mm[chosen] = others.cap_mm, others.radius_mm
+        return changed
+
+    def off_mm(self, points: Float[Array, "cup point 3"]) -> Float[Array, "cup point"]:
+        """About how far points lie outside the surfaces."""
+        return _distances(self, points)[0]
+
+    def surface(self) -> Surface:
+        """Places all over each of them, about evenly."""
+        ring = rings(self.direction)
+        turns = np.concatenate([np.zeros(len(_TUBE_MM)), 0.5 * np.pi * np.arange(_N_DOWN + 1) / _N_DOWN])
+        cap, radius = self.cap_mm[:, None], self.radius_mm[:, None]
+        places, normals, curvature = [], [], []
+        for number, turn in enumerate(turns):
+            tube = number < len(_TUBE_MM)
+            sin, cos = np.sin(turn), np.cos(turn)
+            height = np.full_like(cap, -_TUBE_MM[number]) if tube else cap * sin
+            # fewer places on the small circles near the apex
+            thin = ring[:, :: _N_AROUND if cos < 1e-6 else min(4, int(1.0 / cos))]
+            steep = np.hypot(cap * cos, radius * sin)
+            along = self.direction[:, None]
+            middle = self.centre_mm[:, None] + height[..., None] * along
+            places.append(middle + (radius * cos)[..., None] * thin)
+            normals.append(((radius * sin)[..., None] * along + (cap * cos)[..., None] * thin) / steep[..., None])
+            bent = 0.0 if tube else cap * radius / steep**3
+            curvature.append(np.repeat((bent + cap / (radius * steep)) / 2, thin.shape[1], axis=1))
+        return Surface(*(np.concatenate(parts, axis=1) for parts in (places, normals, curvature)))
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Places on surfaces, the unit normals there and the mean curvature (1/mm)."""
+
+    places_mm: Float[Array, "cup point 3"]
+    normals: Float[Array, "cup point 3"]
+    curvature: Float[Array, "cup point"]
+
+
+def rings(direction: Float[Array, "cup 3"]) -> Float[Array, "cup angle 3"]:
+    """Unit vectors all around directions."""
+    first = np.cross(direction, [0.0, 0.0, 1.0])
+    first /= np.linalg.norm(first, axis=-1, keepdims=True)
+    around = 2.0 * np.pi * np.arange(_N_AROUND)[:, None] / _N_AROUND
+    return np.asarray(np.cos(around) * first[:, None] + np.sin(around) * np.cross(direction, first)[:, None])
+
+
+def fitted(
+    start: Cups, points: Float[Array, "cup point 3"], weights: Float[Array, "cup point"], on_line: bool
+) -> tuple[Cups, Float[Array, " cup"]]:
+    """The surfaces through points, held softly to the sizes and the direction that ventricles usually have.
+
+    Levenberg and Marquardt's steps, all surfaces at a time.
+
+    Args:
+        start: where the fits begin.
+        points: each with a weight; the sum of the weights of each surface is above 0.
+        weights: at least 0.
+        on_line: keep the axes; only the sizes and the place along them are fitted.
+
+    Returns:
+        The surfaces, and the weighted root mean square distance of their points, at most 10 mm each.
+    """
+    numbers = 3 if on_line else 7
+    across = np.linalg.svd(start.direction[:, None])[2][:, 1:]
+    root = np.sqrt(weights / weights.sum(1, keepdims=True) * _WEIGHT)
+    at = np.zeros((len(start), 7))
+    at[:, 0], at[:, 1] = start.cap_mm, start.radius_mm
+    scale = _SCALE[:numbers]
+    damping = np.full(len(start), 1e-3)
+    residuals, slopes = _residuals(start, at, across, points, root)
+    cost = (residuals**2).sum(1)
+    for _ in range(_STEPS):
+        scaled = slopes[:, :, :numbers] * scale
+        normal = scaled.transpose(0, 2, 1) @ scaled
+        normal += damping[:, None, None] * np.eye(numbers) * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+        step = np.linalg.solve(normal, -(scaled * residuals[:, :, None]).sum(1)[..., None])[..., 0]
+        there = at.copy()
+        there[:, :numbers] += step * scale
+        residuals_there, slopes_there = _residuals(start, there, across, points, root)
+        cost_there = (residuals_there**2).sum(1)
+        better = cost_there < cost
+        gained = np.where(better, cost - cost_there, 0.0)
+        at[better], residuals[better], slopes[better] = there[better], residuals_there[better], slopes_there[better]
+        damping = np.where(better, damping / 10.0, damping * 10.0)
+        cost = np.where(better, cost_there, cost)
+        if better.any() and (gained <= _NEGLIGIBLE * cost).all():
+            break
+    cups = _moved(start, at, across)[0]
+    off = np.minimum(np.abs(cups.off_mm(points)), FAR_MM)
+    return cups, np.sqrt((off**2 * weights).sum(1) / weights.sum(1))
+
+
+def _moved(
+    start: Cups, at: Float[Array, "cup 7"], across: Float[Array, "cup 2 3"]
+) -> tuple[Cups, Float[Array, " cup"]]:
+    """The surfaces that these numbers mean, and the length of their directions before they were made unit vectors."""
+    direction = start.direction + (at[:, 5:, None] * across).sum(1)
+    length = np.linalg.norm(direction, axis=1)
+    centre = start.centre_mm + at[:, 2:3] * start.direction + (at[:, 3:5, None] * across).sum(1)
+    cap, radius = np.maximum(at[:, 0], _LEAST_CAP_MM), np.maximum(at[:, 1], _LEAST_RADIUS_MM)
+    return Cups(centre, direction / length[:, None], cap, radius), length
+
+
+def _residuals(
+    start: Cups,
+    at: Float[Array, "cup 7"],
+    across: Float[Array, "cup 2 3"],
+    points: Float[Array, "cup point 3"],
+    root: Float[Array, "cup point"],
+) -> tuple[Float[Array, "cup residual"], Float[Array, "cup residual 7"]]:
+    """Residuals of the points and of the five usual values, and their derivatives by the seven numbers."""
+    cups, length = _moved(start, at, across)
+    off, by_shape = _distances(cups, points)
+    free_cap, free_radius = at[:, 0] > _LEAST_CAP_MM, at[:, 1] > _LEAST_RADIUS_MM
+    # along the axis and across it, by centre and by direction
+    offset = points - cups.centre_mm[:, None]
+    along = (offset * cups.direction[:, None]).sum(-1)
+    sideways = offset - along[..., None] * cups.direction[:, None]
+    far = np.maximum(np.linalg.norm(sideways, axis=-1), 1e-9)
+    ways = np.concatenate([start.direction[:, None], across], axis=1)
+    turns = (across - (across @ cups.direction[..., None]) * cups.direction[:, None]) / length[:, None, None]
+    turned = offset @ turns.transpose(0, 2, 1)
+    towards = np.broadcast_to((ways @ cups.direction[..., None]).transpose(0, 2, 1), (*along.shape, 3))
+    along_by = np.concatenate([-towards, turned], axis=-1)
+    far_by = -np.concatenate([sideways @ ways.transpose(0, 2, 1), along[..., None] * turned], -1) / far[..., None]
+    by = np.concatenate(
+        [
+            (by_shape[2] * free_cap[:, None])[..., None],
+            (by_shape[3] * free_radius[:, None])[..., None],
+            by_shape[0][..., None] * far_by + by_shape[1][..., None] * along_by,
+        ],
+        axis=-1,
+    )
+    soft = off / _SOFT_MM
+    bend = np.sqrt(1.0 + soft**2)
+    robust = np.sign(soft) * np.sqrt(2.0 * (bend - 1.0))
+    # the derivative of the robust residual is 1 where the point lies on the surface
+    steep = np.where(np.abs(soft) < 1e-6, 1.0, soft / (bend * np.where(robust == 0.0, 1.0, robust))) / _SOFT_MM
+    usual = np.zeros((len(cups), 5, 7))
+    usual[:, 0, 1] = free_radius / _RADIUS_WITHIN_MM
+    usual[:, 1, 0] = free_cap / _CAP_WITHIN_MM
+    usual[:, 2:, 5:] = turns.transpose(0, 2, 1) / _USUAL_WITHIN
+    prior = np.column_stack(
+        [
+            (cups.radius_mm - RADIUS_MM) / _RADIUS_WITHIN_MM,
+            (cups.cap_mm - CAP_MM) / _CAP_WITHIN_MM,
+            (cups.direction - _USUAL) / _USUAL_WITHIN,
+        ]
+    )
+    return (
+        np.concatenate([root * robust, prior], axis=1),
+        np.concatenate([(root * steep)[..., None] * by, usual], axis=1),
+    )
+
+
+def _distances(
+    cups: Cups, points: Float[Array, "cup point 3"]
+) -> tuple[Float[Array, "cup point"], Float[Array, "4 cup point"]]:
+    """About how far points lie outside, and its derivatives.
+
+    They are by the distance from the axis, the place along it, the cap and the radius.
+    """
+    offset = points - cups.centre_mm[:, None]
+    along = (offset @ cups.direction[..., None])[..., 0]
+    far = np.sqrt(np.maximum((offset**2).sum(-1) - along**2, 0.0))
+    ahead = np.maximum(along, 0.0)
+    cap, radius = cups.cap_mm[:, None], cups.radius_mm[:, None]
+    inside = np.maximum(np.hypot(far / radius, ahead / cap), 1e-6)
+    root = np.maximum(np.hypot(far / radius**2, ahead / cap**2), 1e-12)
+    inside_by = np.stack([far / radius**2, ahead / cap**2, -(ahead**2) / cap**3, -(far**2) / radius**3]) / inside
+    root_by = np.stack([far / radius**4, ahead / cap**4, -2 * ahead**2 / cap**5, -2 * far**2 / radius**5]) / root
+    # the length of the gradient makes a distance of it
+    steep, least = root / inside, 0.2 / radius
+    flat = steep < least
+    steep_by = (root_by - steep * inside_by) / inside
+    steep_by = np.where(flat, 0.0, steep_by)
+    steep_by[3] += np.where(flat, -least / radius, 0.0)
+    steep = np.maximum(steep, least)
+    return (inside - 1.0) / steep, inside_by / steep - (inside - 1.0) * steep_by / steep**2
