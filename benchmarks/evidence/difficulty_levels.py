@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import tomli_w
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 
@@ -50,6 +49,7 @@ from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_differenc
 from mureg.comparison.table import Line, ResultTable
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.jobs.cores import set_thread_count
 from mureg.jobs.tasks import shared_out
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.spect import Acquisition
@@ -400,7 +400,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     if set(GRIDS) & set(arguments.registrars):
         install_peers()

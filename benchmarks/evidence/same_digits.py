@@ -38,7 +38,7 @@ def line(name: str, study: Any) -> str:
     parts += [part for at in (examination.header, examination.found) for part in (at.mu, at.spect)]
     digest = hashlib.sha256()
     for part in parts:
-        values = part.values.numpy() if hasattr(part, "values") else np.asarray(part)
+        values = np.asarray(part.values if hasattr(part, "values") else part)
         digest.update(np.ascontiguousarray(values).tobytes())
     return f"{name} {answer.decision} {answer.move_found.rms_mm!r} {digest.hexdigest()[:24]}"
 
