@@ -8,12 +8,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from jaxtyping import install_import_hook
-
-import support.shapes  # noqa: F401 (the hook below finds it by name)
+from support import shapes
 
 # before any of them is imported: a call whose arguments or result do not have the shapes of the signature fails
-install_import_hook(
+shapes.install(
     [
         "mureg.attenuation",
         "mureg.geometry",
@@ -28,8 +26,7 @@ install_import_hook(
         "mureg.comparison",
         "mureg.training",
         "support.second_camera",
-    ],
-    "support.shapes.checked",
+    ]
 )
 
 import pytest  # noqa: E402
