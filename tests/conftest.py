@@ -35,7 +35,7 @@ import SimpleITK as sitk  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from support import forked, sample_run  # noqa: E402
+from support import forked, remembered, sample_run  # noqa: E402
 
 torch.set_num_threads(1)
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -72,6 +72,14 @@ def forked_processes() -> Iterator[None]:
     """Fresh processes begin within milliseconds."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         forked.patch(monkeypatch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def remembered_ventricles() -> Iterator[None]:
+    """The surface of a ventricle is drawn once in each image."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        remembered.patch(monkeypatch)
         yield
 
 

@@ -15,6 +15,8 @@ import torch
 from mureg.cli import main
 from support.dicom_study import study
 
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
 SETTINGS = ("registrar.starts=1", "registrar.finish=1", "reconstructor.iterations=1")
 QUICK = ["--registrar", "mutual-information", *(word for one in SETTINGS for word in ("--set", one))]
 

@@ -23,6 +23,8 @@ from support.chest_cases import CT_GRID, chest_spect, motion, write_chest_cohort
 from support.phantoms import mu_volume
 from support.tiny_network import ALL
 
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
 TABLE = {
     "network": {"kind": "tiny"},
     "grid": {"shape": [12, 12, 12], "spacing_mm": 30.0},

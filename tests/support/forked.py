@@ -16,7 +16,9 @@ _IMPORTED = ["SimpleITK", "torch", "matplotlib.image", "mureg.batch.run", "mureg
 
 
 def patch(monkeypatch) -> None:
-    """Let `mureg.jobs.processes` take its processes from the server."""
+    """Let `mureg.jobs.processes` take its processes from the server, where the system has one."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     with one_thread_each():  # as fresh processes start: libraries count their threads when they are imported

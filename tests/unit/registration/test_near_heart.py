@@ -27,6 +27,8 @@ from mureg.training.settings import as_table, load_settings
 
 prepared = PreparedStudy.from_images
 
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))
 CARD = Card(network={"kind": "densenet"}, grid=InputGrid((32, 32, 32), 6.8), around="heart")
 START = RigidTransform.from_six((3.0, -5.0, 8.0), (2.0, -1.0, 4.0), GRID.centre_mm)
