@@ -173,6 +173,7 @@ def test_images_are_on_the_spect_grid_in_ras_millimetres(results) -> None:
     assert ac.sum() > 2 * nac.sum(), "corrected counts exceed uncorrected ones several times"
 
 
+@pytest.mark.slow
 def test_settings_read_back_give_the_same_run(results, tmp_path, capsys) -> None:
     settings = tomllib.loads((results / "settings.toml").read_text())
     assert settings["registrar"]["coarse"]["starts"] == 1

@@ -115,6 +115,7 @@ def test_nothing_is_begun_that_cannot_end(results, tmp_path, capsys) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"spect.nii.gz"}
 
 
+@pytest.mark.slow
 def test_a_reconstruction_and_a_ready_map_go_through_too(results, tmp_path) -> None:
     """Results of one run are a study for the next only where that is asked for: the registered map already fits."""
     made = results / "dicom"
