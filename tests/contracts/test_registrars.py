@@ -61,6 +61,23 @@ def found(spect, projections):
     return find
 
 
+@pytest.fixture(scope="module")
+def again(spect, projections):
+    """A second registration with each registrar, and whether it left the images as they were."""
+    made = {}
+
+    def find(kind: str):
+        if kind not in made:
+            mu = mu_volume(CT_GRID, MOTION)
+            images = spect.values, mu.values, projections.counts
+            before = [image.clone() for image in images]
+            registration = ready(kind).register(prepared(spect, mu, projections))
+            made[kind] = registration, [torch.equal(*pair) for pair in zip(images, before, strict=True)]
+        return made[kind]
+
+    return find
+
+
 def blank(grid: Grid, quantity: Quantity) -> Volume:
     return Volume(torch.zeros(grid.shape), grid, quantity)
 
@@ -110,21 +127,19 @@ def test_the_result_says_what_it_is_about(kind, found) -> None:
     assert registration.notes
 
 
-def test_two_runs_are_equal_bit_for_bit(kind, spect, projections, found) -> None:
-    again = ready(kind).register(prepared(spect, mu_volume(CT_GRID, MOTION), projections))
-    assert again.ct_from_spect == found(kind).ct_from_spect
-    assert again.evidence == found(kind).evidence
+def test_two_runs_are_equal_bit_for_bit(kind, found, again) -> None:
+    second, _ = again(kind)
+    assert second is not found(kind)
+    assert second.ct_from_spect == found(kind).ct_from_spect
+    assert second.evidence == found(kind).evidence
 
 
-def test_images_are_left_as_they_were(kind, spect, projections) -> None:
-    mu = mu_volume(CT_GRID, MOTION)
-    before = spect.values.clone(), mu.values.clone(), projections.counts.clone()
+def test_images_are_left_as_they_were(kind, spect, again) -> None:
+    before = spect.values.clone()
     with pytest.raises(RegistrationError):
         REGISTRARS[kind]().register(prepared(spect, blank(CT_GRID, Quantity.MU_PER_CM)))
-    ready(kind).register(prepared(spect, mu, projections))
-    assert torch.equal(spect.values, before[0])
-    assert torch.equal(mu.values, before[1])
-    assert torch.equal(projections.counts, before[2])
+    assert torch.equal(spect.values, before)
+    assert again(kind)[1] == [True, True, True], "SPECT, map and counts"
 
 
 @pytest.mark.parametrize("which", ["SPECT", "attenuation map"])

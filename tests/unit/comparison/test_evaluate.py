@@ -29,6 +29,8 @@ from mureg.registration.network import Card, save_network
 from mureg.registration.networks import initialised, preset
 from support.tiny_cohort import tiny_case, tiny_cohort
 
+pytestmark = pytest.mark.usefixtures("forked_processes", "remembered_ventricles")
+
 SETTINGS = """
 [measurement.osem]
 kind = "osem"
