@@ -127,8 +127,18 @@ def _thousands(acquisition: Acquisition) -> float:
     return max(float(acquisition.photopeak_counts.sum()) / 1000.0, 1e-9)
 
 
-def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: str = "CT") -> Iterator[Note]:
-    """Notes of the first rank on what the projections contradict; `given` is CT or attenuation map."""
+def projection_notes(
+    evidence: ProjectionEvidence, limits: Thresholds, given: str = "CT", *, spacing_confirmed: bool = False
+) -> Iterator[Note]:
+    """Notes of the first rank on what the projections contradict.
+
+    Args:
+        evidence: of the projections.
+        limits: of the decision.
+        given: CT or attenuation map, for the sentences.
+        spacing_confirmed: the vertebrae are as far apart as they must be. Then a gain of the stretched map is that of
+            another depth of breath, which stretches the chest alone, and is only recorded.
+    """
     if evidence.map_gain < limits.least_map_gain:
         yield Note(
             f"the {given} explains the projections no better than water in the outline of the emission (log-likelihood "
@@ -137,10 +147,15 @@ def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: st
         )
     factor, gain = max(evidence.stretch_gains.items(), key=lambda item: item[1], default=(1.0, -np.inf))
     if gain > limits.largest_stretch_gain:
+        advice = (
+            "the distance of its vertebrae confirms its slice spacing, so its depth of breath may differ"
+            if spacing_confirmed
+            else "check its slice spacing"
+        )
         yield Note(
             f"the {given} would explain the projections better if it were stretched axially by {factor:g} "
-            f"(log-likelihood {gain:+.2f} per thousand counts): check its slice spacing",
-            Rank.CHANGES_ANSWER,
+            f"(log-likelihood {gain:+.2f} per thousand counts): {advice}",
+            Rank.RECORD if spacing_confirmed else Rank.CHANGES_ANSWER,
         )
     if evidence.mirror_gain > limits.largest_mirror_gain:
         yield Note(
