@@ -1,4 +1,4 @@
-"""A chest with a spine whose vertebrae are as far apart as one says: 1/cm, x to the left, y to the back, z to the head."""
+"""A chest with a spine, its vertebrae a stated distance apart: 1/cm, x to the left, y to the back, z to the head."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mureg.assessment.motion_checks import motion_notes
 from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.result import HeartPlace, MapAtPose
@@ -20,7 +21,6 @@ from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
-from mureg.spect.patient_motion import largest_jump
 from mureg.study import Ct, PreparedStudy, Study
 
 
@@ -82,16 +82,6 @@ def _slice_mm(volume: Volume) -> float:
     """The spacing along the axis that lies nearest to the patient's long axis."""
     cosines = np.abs(volume.grid.affine[2, :3]) / np.asarray(volume.grid.spacing_mm)
     return float(volume.grid.spacing_mm[int(cosines.argmax())])
-
-
-def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
-    """Note on axial motion of the patient during the acquisition."""
-    jump = largest_jump(acquisition)
-    if jump is not None and jump.is_motion:
-        yield Note(
-            f"the patient seems to have moved during the scan: the projections jump {jump.words()}",
-            Rank.CHANGES_ANSWER,
-        )
 
 
 def frame_notes(spect: Volume, body: Volume, given: str) -> Iterator[Note]:
