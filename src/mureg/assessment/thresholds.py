@@ -41,7 +41,7 @@ class Thresholds:
             distance of the vertebrae confirms the slice spacing.
         largest_mirror_gain: review if the map with left and right exchanged explains them better by more than this.
         rotation_centre_mm: review if the centre of rotation estimated from the projections is farther from the stated
-            one (mm).
+            one (mm), by all rows and by their upper and lower half alone.
         least_vertebrae_mm, largest_vertebrae_mm: review if the thoracic vertebrae are closer or farther apart than this
             by the slice spacing of the CT (mm, about T8): three and a half standard deviations of thirteen adults.
         least_heart_confidence: review if the confidence of the ventricle detection is below this.
