@@ -71,7 +71,7 @@ def vertebrae_notes(
     """
     if vertebrae is not None and not is_plausible(vertebrae, limits):
         yield Note(
-            f"by the slice spacing of the {given} ({slice_mm:.2f} mm) its thoracic vertebrae are {vertebrae.mm:.0f} mm "
+            f"by the slice spacing of the {given} ({slice_mm:.2f} mm) its thoracic vertebrae are {vertebrae.mm:.1f} mm "
             f"apart, where those of adults are {limits.least_vertebrae_mm:g} to {limits.largest_vertebrae_mm:g} mm: "
             "check its slice spacing",
             Rank.CHANGES_ANSWER,

@@ -118,7 +118,7 @@ def _strengths(brightness: Numbers, slices_per_wave: float) -> Numbers:
     """
     trend = ndimage.gaussian_filter1d(brightness, _TREND / slices_per_wave, mode="nearest")
     detail = brightness - trend
-    height = np.arange(len(brightness)) * slices_per_wave
+    height = np.arange(len(brightness), dtype=np.float64) * slices_per_wave
     waves = np.exp(-2j * np.pi * np.array([_vertebra_at(height, growth) for growth in _GROWTHS]))
     return np.asarray(2.0 * np.abs(waves @ detail) ** 2 / max(len(detail) * float(detail @ detail), 1e-9))
 
