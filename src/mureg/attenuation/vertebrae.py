@@ -96,6 +96,8 @@ def _beside_spine(hu: npt.NDArray[np.float32], inside: Mask, spacing_mm: Numbers
 def _best_wave(brightness: Numbers, slice_mm: float, at_vertebra: float) -> VertebralSpacing | None:
     """The wave that explains a profile best, its length at one of the vertebrae; None where none stands out."""
     shortest = max(_LENGTHS_MM[0], _SLICES_A_WAVE * slice_mm)
+    if shortest >= _LENGTHS_MM[1]:
+        return None
     lengths = np.exp(np.arange(np.log(shortest), np.log(_LENGTHS_MM[1]), 0.01))
     strengths = np.array([_strengths(brightness, slice_mm / length) for length in lengths])
     at_place = lengths[:, None] * (1.0 - at_vertebra * np.asarray(_GROWTHS))

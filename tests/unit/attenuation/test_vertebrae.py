@@ -57,9 +57,10 @@ def test_a_wrong_slice_spacing_scales_the_distance(factor: float) -> None:
         chest_with_spine(4.0, 0.0, noise=0.02),
         chest_with_spine(4.0, 28.0, length_mm=96.0),
         chest_with_spine(16.0, 28.0),
+        chest_with_spine(33.0, 28.0),
         Volume.from_numpy(np.zeros((20, 20, 20), np.float32), Grid.centred((20,) * 3, (4.0,) * 3), Quantity.MU_PER_CM),
     ],
-    ids=["no rib heads", "three vertebrae", "slices too thick", "empty"],
+    ids=["no rib heads", "three vertebrae", "slices too thick", "slices of 33 mm", "empty"],
 )
 def test_nothing_is_said_where_it_cannot_be_told(unclear: Volume) -> None:
     assert vertebral_spacing(unclear) is None
