@@ -24,10 +24,10 @@ SMALL_MOVE = RigidTransform.from_six((1.0, 0.0, 0.0), (0.0, 0.0, 0.0), GRID.cent
 
 
 @dataclass(frozen=True)
-class Told:
-    """A registrar that answers what it was told."""
+class FixedPose:
+    """A registrar that always gives the same small move."""
 
-    kind: str = "told"
+    kind: str = "fixed-pose"
 
     def register(self, prepared) -> Registration:
         return Registration(SMALL_MOVE, prepared.uncorrected.grid.centre_mm, self.kind, "moved", {})
@@ -35,7 +35,7 @@ class Told:
 
 def answer_to(body: Volume, limits: Thresholds = Thresholds()):  # noqa: B008
     spect = Volume(torch.from_numpy(chest(voxel_points(GRID))[0]).float(), GRID, Quantity.ACTIVITY)
-    return examine(Study(spect, body), StudySettings(Told(), limits=limits), seek_axis=False)
+    return examine(Study(spect, body), StudySettings(FixedPose(), limits=limits), seek_axis=False)
 
 
 @pytest.fixture(scope="module")
