@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -184,7 +185,8 @@ def test_settings_read_back_give_the_same_run(results, tmp_path, capsys) -> None
     out, err = capsys.readouterr()
     first = json.loads((results / "registration.json").read_text())
     assert json.loads(out)["ct_from_spect"] == first["ct_from_spect"], "two runs, one and two threads"
-    assert err == "", "no progress bar where there is no terminal"
+    # no progress bar where there is no terminal; one line a minute on a slow machine
+    assert all(re.fullmatch(r"mureg: .* \(\d+ min\)", line) for line in err.splitlines())
     assert not (again / "spect_ac.nii.gz").exists()
 
 
