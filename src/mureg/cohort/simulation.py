@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from mureg import __version__
 from mureg.cohort.anatomies import patient_name
-from mureg.cohort.exposure import CENTRE_MM, CaseDraw, Exposure, case_name, draw, exposure, generator
+from mureg.cohort.exposure import CENTRE_MM, CaseDraw, Exposure, case_name, detector, draw, exposure, generator
+from mureg.cohort.images import UNCORRECTED, image_facts
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rebin import rebinned
-from mureg.recon import Osem
 from mureg.recon.images import reconstruct
 from mureg.simulate.anatomy import Points
 from mureg.simulate.breathing import shifted
@@ -42,10 +39,6 @@ __all__ = [
     "simulate_case",
 ]
 
-UNCORRECTED = Osem()
-"""How a case's uncorrected image is reconstructed: as `mureg register` does."""
-
-
 def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Case:
     """Simulate one case; the same settings and number give the same case.
 
@@ -63,12 +56,16 @@ def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None =
 def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
     """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth."""
     drawn, orbit = seen.drawn, seen.orbit
-    counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
-    acquisition = _acquisition(settings, drawn, orbit, torch.from_numpy(counts))
+    acquisition = acquired(settings, index, seen)
+    counts = acquisition.counts
     chances = (generator(settings, stream, index) for stream in ("points", "liver"))
     truth = _truth(seen, acquisition.grid(), *chances)
+    uncorrected, how = uncorrected_of(settings, index, acquisition)
     facts = {
-        **_facts(drawn, orbit, truth),
+        **drawn_facts(drawn, orbit),
+        **_true_facts(truth),
+        **({} if settings.camera is None else drawn.camera.facts),
+        **({} if settings.image is None else how),
         "counts_photopeak": int(counts[0].sum()),
         "counts_scatter_window": int(counts[1].sum()),
         "scatter_fraction": float(seen.scatter[0].sum() / seen.expected[0].sum()),
@@ -80,22 +77,23 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
         "index": index,
         "settings_sha256": hashlib.sha256(as_toml(settings).encode()).hexdigest(),
     }
-    study = Study(acquisition, _scan(drawn), drawn.anatomy.patient)
-    uncorrected = reconstruct(acquisition, None, UNCORRECTED, WITHOUT)
+    study = Study(acquisition, scanned(drawn), drawn.anatomy.patient)
     return Case(case_name(settings, index), study, uncorrected, truth, facts, sources)
 
 
-def _acquisition(
-    settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, counts: Float[Tensor, "window view row column"]
-) -> Acquisition:
+def acquired(settings: CohortSettings, index: int, seen: Exposure) -> Acquisition:
+    """The projections of an exposure with their noise, and what the header says of the camera."""
+    counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
+    drawn, orbit = seen.drawn, seen.orbit
+    _, pixel_mm = detector(settings, drawn)
     return Acquisition(
-        counts,
+        torch.from_numpy(counts),
         WINDOWS,
         0,
         orbit.angles_deg,
-        (settings.orbit.pixel_mm, settings.orbit.pixel_mm),
+        (pixel_mm, pixel_mm),
         CENTRE_MM,
-        orbit.radii_mm,
+        orbit.radii_mm + drawn.camera.radius_mm,
         seconds_per_view=20.0,
         collimator="LEHR",
         nuclide="Tc-99m",
@@ -104,7 +102,17 @@ def _acquisition(
     )
 
 
-def _scan(drawn: CaseDraw) -> Ct:
+def uncorrected_of(
+    settings: CohortSettings, index: int, acquisition: Acquisition
+) -> tuple[Volume, dict[str, float | int | str | bool]]:
+    """The uncorrected image as the program or another one makes it, and how it was made."""
+    other = None if settings.image is None else settings.image.draw(generator(settings, "image", index))
+    osem, physics = (UNCORRECTED, WITHOUT) if other is None else other
+    image = reconstruct(acquisition, None, osem, physics)
+    return image, image_facts(osem, other is not None, physics)
+
+
+def scanned(drawn: CaseDraw) -> Ct:
     """The CT as its scanner writes it."""
     scan, patient_from_ct = drawn.scan, drawn.ct_from_patient.inverse()
     breaths = drawn.breathing.ct_breaths()
@@ -143,9 +151,12 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np
     )
 
 
-def as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
-    """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT."""
-    drawn, in_spect = seen.drawn, np.zeros_like(points_mm)
+def as_seen(seen: Exposure, points_mm: Points, other: CaseDraw | None = None) -> tuple[Points, Points]:
+    """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT.
+
+    `other` is the draw of another CT of the same emission (`mureg.cohort.other_cts`).
+    """
+    drawn, in_spect = other or seen.drawn, np.zeros_like(points_mm)
     for pose, share in zip(seen.poses, seen.shares.mean(0), strict=True):
         spect_from_patient = shifted(drawn.patient_from_spect, pose.shift_mm).inverse()
         in_spect += share * spect_from_patient.apply(drawn.anatomy.breathed(points_mm, pose.breath))
@@ -154,10 +165,20 @@ def as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
     return in_spect, np.mean(placed, axis=0)
 
 
-def _facts(drawn: CaseDraw, orbit: SimulatedOrbit, truth: Truth) -> Mapping[str, float | int | str | bool]:
-    """What was drawn, one plain value each."""
+def _true_facts(truth: Truth) -> dict[str, float]:
+    """The true pose, one plain value each."""
     translation, angles = truth.ct_from_spect.six(truth.centre_mm)
     moved = truth.ct_from_spect.apply(truth.heart_points_mm) - truth.heart_points_mm
+    return {
+        **{f"true_t{axis}_mm": value for axis, value in zip("xyz", translation, strict=True)},
+        **{f"true_r{axis}_deg": value for axis, value in zip("xyz", angles, strict=True)},
+        "heart_displacement_mm": float(np.linalg.norm(moved, axis=1).mean()),
+        "remainder_mm": truth.remainder_mm,
+    }
+
+
+def drawn_facts(drawn: CaseDraw, orbit: SimulatedOrbit) -> dict[str, float | int | str | bool]:
+    """What was drawn, one plain value each."""
     breathing, scan, tracer = drawn.breathing, drawn.scan, drawn.tracer
     return {
         **{f"anatomy_{name}": value for name, value in drawn.anatomy.facts.items()},
@@ -173,10 +194,6 @@ def _facts(drawn: CaseDraw, orbit: SimulatedOrbit, truth: Truth) -> Mapping[str,
         "ct_depth_mm": breathing.ct_depth_mm,
         **{f"drawn_t{axis}_mm": value for axis, value in zip("xyz", drawn.motion.translation_mm, strict=True)},
         **{f"drawn_r{axis}_deg": value for axis, value in zip("xyz", drawn.motion.angles_deg, strict=True)},
-        **{f"true_t{axis}_mm": value for axis, value in zip("xyz", translation, strict=True)},
-        **{f"true_r{axis}_deg": value for axis, value in zip("xyz", angles, strict=True)},
-        "heart_displacement_mm": float(np.linalg.norm(moved, axis=1).mean()),
-        "remainder_mm": truth.remainder_mm,
         "views": len(orbit.angles_deg),
         "radius_mean_mm": float(orbit.radii_mm.mean()),
         "radius_varies": bool(np.ptp(orbit.radii_mm) > 0),
