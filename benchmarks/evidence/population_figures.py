@@ -1,6 +1,6 @@
 """Pictures of stored training cases: emission, map at the true pose, both; three slices through the heart.
 
-    python benchmarks/evidence/population_figures.py RUN/cases/*/population-00000?.npz -o FOLDER
+python benchmarks/evidence/population_figures.py RUN/cases/*/population-00000?.npz -o FOLDER
 """
 
 from __future__ import annotations

@@ -106,28 +106,39 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Exposure:
-    """What the camera is expected to count, and what of.
+class Scene:
+    """What stands before the camera.
 
     Attributes:
-        drawn: what chance decided.
         orbit: of the camera.
         poses: states in which the patient was rendered.
         shares: of each view's time spent in each of them [view, pose].
         grid: on which the patient was rendered, in the SPECT's space.
         mu: attenuation in 1/cm of body and table in each pose.
         activity: in each pose, relative to normal left-ventricular myocardium = 1.
-        expected: mean counts of each window.
-        scatter: those of them that were scattered.
     """
 
-    drawn: CaseDraw
     orbit: SimulatedOrbit
     poses: list[BreathPose]
     shares: npt.NDArray[np.float64]
     grid: Grid
     mu: Float[Tensor, "pose x y z"]
     activity: Float[Tensor, "pose x y z"]
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """What the camera is expected to count, and what of.
+
+    Attributes:
+        drawn: what chance decided.
+        scene: what stands before the camera.
+        expected: mean counts of each window.
+        scatter: those of them that were scattered.
+    """
+
+    drawn: CaseDraw
+    scene: Scene
     expected: Float[Tensor, "window view row column"]
     scatter: Float[Tensor, "window view row column"]
 
@@ -144,20 +155,25 @@ def exposure(
         drawn: what `draw` gave, changed where wanted; drawn here where left out.
     """
     drawn = draw(settings, index, ct_folder) if drawn is None else drawn
-    grid, reach = _emission_grid(drawn, settings)
-    orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
-    poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
-    mu, activity = _render(drawn, poses, grid)
-    camera = _camera(settings, drawn, orbit, grid)
-    weights = torch.from_numpy(shares).float()
-    primary = camera.primary(activity, mu, weights).clamp_min(0.0)  # rounding may end below 0
+    scene = rendered(settings, index, drawn)
+    camera = _camera(settings, drawn, scene.orbit, scene.grid)
+    weights = torch.from_numpy(scene.shares).float()
+    primary = camera.primary(scene.activity, scene.mu, weights).clamp_min(0.0)  # rounding may end below 0
     chance = generator(settings, "photons", index)
-    scatter = settings.scatter.project(camera, activity, mu, weights, WINDOWS, chance)
+    scatter = settings.scatter.project(camera, scene.activity, scene.mu, weights, WINDOWS, chance)
     scatter = drawn.camera.scattered(scatter, camera.pixel_mm)
     counted = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
     expected = primary * counted[:, None, None, None] + scatter
-    scale = orbit.counts / expected[0].sum()
-    return Exposure(drawn, orbit, poses, shares, grid, mu, activity, expected * scale, scatter * scale)
+    scale = scene.orbit.counts / expected[0].sum()
+    return Exposure(drawn, scene, expected * scale, scatter * scale)
+
+
+def rendered(settings: CohortSettings, index: int, drawn: CaseDraw) -> Scene:
+    """The patient in every state, and the orbit of the camera around him."""
+    grid, reach = _emission_grid(drawn, settings)
+    orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
+    poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
+    return Scene(orbit, poses, shares, grid, *_render(drawn, poses, grid))
 
 
 def _emission_grid(drawn: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:

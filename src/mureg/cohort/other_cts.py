@@ -37,6 +37,4 @@ def other_ct(settings: CohortSettings, drawn: CaseDraw, index: int, number: int)
     scan = replace(scan, manufacturer=drawn.scan.manufacturer, model=drawn.scan.model, kvp=drawn.scan.kvp)
     rise_mm = float((ct_from_patient.apply(heart) - drawn.ct_from_patient.apply(heart))[1])
     table = replace(drawn.table, top_mm=drawn.table.top_mm + rise_mm)
-    return replace(
-        drawn, motion=motion, ct_from_patient=ct_from_patient, breathing=breathing, scan=scan, table=table
-    )
+    return replace(drawn, motion=motion, ct_from_patient=ct_from_patient, breathing=breathing, scan=scan, table=table)

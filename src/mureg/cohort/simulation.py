@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mureg import __version__
 from mureg.cohort.anatomies import patient_name
@@ -39,6 +41,7 @@ __all__ = [
     "simulate_case",
 ]
 
+
 def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Case:
     """Simulate one case; the same settings and number give the same case.
 
@@ -53,11 +56,22 @@ def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None =
     return case_of(settings, index, exposure(settings, index, ct_folder))
 
 
-def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
-    """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth."""
-    drawn, orbit = seen.drawn, seen.orbit
+def case_of(
+    settings: CohortSettings, index: int, seen: Exposure, counts: Float[Tensor, "window view row column"] | None = None
+) -> Case:
+    """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth.
+
+    Args:
+        settings: what the case is drawn from.
+        index: its number in the cohort, from 0.
+        seen: what `exposure` gave.
+        counts: of another simulation of the same scene, in place of those drawn here.
+    """
+    drawn, orbit = seen.drawn, seen.scene.orbit
     acquisition = acquired(settings, index, seen)
-    counts = acquisition.counts
+    if counts is not None:
+        acquisition = replace(acquisition, counts=counts)
+    photopeak, below = acquisition.counts.sum((1, 2, 3))[:2]
     chances = (generator(settings, stream, index) for stream in ("points", "liver"))
     truth = _truth(seen, acquisition.grid(), *chances)
     uncorrected, how = uncorrected_of(settings, index, acquisition)
@@ -66,8 +80,8 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
         **_true_facts(truth),
         **({} if settings.camera is None else drawn.camera.facts),
         **({} if settings.image is None else how),
-        "counts_photopeak": int(counts[0].sum()),
-        "counts_scatter_window": int(counts[1].sum()),
+        "counts_photopeak": int(photopeak),
+        "counts_scatter_window": int(below),
         "scatter_fraction": float(seen.scatter[0].sum() / seen.expected[0].sum()),
     }
     sources: dict[str, str | int] = {
@@ -84,7 +98,7 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
 def acquired(settings: CohortSettings, index: int, seen: Exposure) -> Acquisition:
     """The projections of an exposure with their noise, and what the header says of the camera."""
     counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
-    drawn, orbit = seen.drawn, seen.orbit
+    drawn, orbit = seen.drawn, seen.scene.orbit
     _, pixel_mm = detector(settings, drawn)
     return Acquisition(
         torch.from_numpy(counts),
@@ -126,17 +140,18 @@ def scanned(drawn: CaseDraw) -> Ct:
 
 def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np.random.Generator) -> Truth:
     """What is known about the average over the acquisition, and about the heart in the CT."""
-    drawn, shares = seen.drawn, seen.shares.mean(0)
+    drawn, shares = seen.drawn, seen.scene.shares.mean(0)
     anatomy = drawn.anatomy
     lv_wall = torch.zeros(grid.shape)
-    for pose, share in zip(seen.poses, shares, strict=True):
+    for pose, share in zip(seen.scene.poses, shares, strict=True):
         patient_from_spect = shifted(drawn.patient_from_spect, pose.shift_mm)
         lv_wall += float(share) * anatomy.heart_masks(grid, patient_from_spect, pose.breath)[0]
     in_spect, in_ct = as_seen(seen, anatomy.heart_points_mm(_HEART_POINTS, chance))
     liver = anatomy.liver_points_mm(_LIVER_POINTS, of_liver)
     liver_in_spect, liver_in_ct = as_seen(seen, liver) if len(liver) else (None, None)
     weights = torch.from_numpy(shares).float()[:, None, None, None]
-    mu, activity = (rebinned((values * weights).sum(0), seen.grid, grid) for values in (seen.mu, seen.activity))
+    scene = seen.scene
+    mu, activity = (rebinned((values * weights).sum(0), scene.grid, grid) for values in (scene.mu, scene.activity))
     return Truth(
         RigidTransform.best_fit(in_spect, in_ct),
         CENTRE_MM,
@@ -157,7 +172,7 @@ def as_seen(seen: Exposure, points_mm: Points, other: CaseDraw | None = None) ->
     `other` is the draw of another CT of the same emission (`mureg.cohort.other_cts`).
     """
     drawn, in_spect = other or seen.drawn, np.zeros_like(points_mm)
-    for pose, share in zip(seen.poses, seen.shares.mean(0), strict=True):
+    for pose, share in zip(seen.scene.poses, seen.scene.shares.mean(0), strict=True):
         spect_from_patient = shifted(drawn.patient_from_spect, pose.shift_mm).inverse()
         in_spect += share * spect_from_patient.apply(drawn.anatomy.breathed(points_mm, pose.breath))
     breaths = drawn.breathing.ct_breaths()

@@ -104,10 +104,11 @@ def simulate_emission(
         in_spect, in_ct = as_seen(seen, tissue, other)
         body = attenuation_maps(scanned(other), image.grid)[0].body.coarsened(SPACING_MM)
         pose = RigidTransform.best_fit(in_spect[:_POINTS], in_ct[:_POINTS])
-        cts.append(TrainingCt(body, pose, in_ct[:_POINTS], in_ct[_POINTS:-3], drawn_facts(other, seen.orbit)))
+        cts.append(TrainingCt(body, pose, in_ct[:_POINTS], in_ct[_POINTS:-3], drawn_facts(other, seen.scene.orbit)))
     counts = acquisition.counts.sum((1, 2, 3))
     facts: Facts = {**how, "counts_photopeak": int(counts[0]), "counts_scatter_window": int(counts[1])}
-    facts |= drawn.camera.facts | {"pixel_mm": acquisition.pixel_mm[0], "arc_deg": _arc_deg(seen.orbit.angles_deg)}
+    facts |= drawn.camera.facts | {"pixel_mm": acquisition.pixel_mm[0]}
+    facts["arc_deg"] = _arc_deg(seen.scene.orbit.angles_deg)
     return TrainingEmission(
         emission_name(settings, index),
         patient_name(settings, index, ct_folder),
