@@ -21,11 +21,14 @@ from mureg.cohort.exposure import draw, exposure, generator
 from mureg.cohort.other_cts import other_ct
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import acquired, as_seen, drawn_facts, scanned, uncorrected_of
-from mureg.errors import UnreadableInputError
+from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.atomic import writing
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.registration.inputs import InputGrid
 from mureg.simulate.anatomy import Points
 from mureg.study import attenuation_maps
+from mureg.training.heart.crops import Arrays, crops_at
+from mureg.training.heart.recipe import CropSet
 
 SPACING_MM = 6.8
 """The map is averaged to about this, the voxels of a crop (`data/training/near-heart.toml`)."""
@@ -121,6 +124,26 @@ def simulate_emission(
     )
 
 
+def emission_crops(case: TrainingEmission, seed: int, settings: CropSet, grid: InputGrid) -> Arrays:
+    """Crops of a stored case, `per_case` of each CT; the same seed gives the same crops, whatever was drawn before.
+
+    Raises:
+        MuregError: the map or the pose of mutual information of a CT is refused.
+    """
+    parts = [
+        crops_at(
+            case.uncorrected,
+            ct.body,
+            (ct.ct_from_spect, case.heart_points_mm),
+            np.random.default_rng([seed, number, *case.name.encode()]),
+            settings,
+            grid,
+        )
+        for number, ct in enumerate(case.cts)
+    ]
+    return {name: [crop for part in parts for crop in part[name]] for name in parts[0]}
+
+
 def emission_name(settings: CohortSettings, index: int) -> str:
     """Name of a training case; unlike that of a cohort's case it holds the seed, which divides drawn torsos."""
     return f"{settings.name}-{settings.seed}-{index:06d}"
@@ -132,6 +155,8 @@ def write_emission(case: TrainingEmission, path: Path) -> None:
     Raises:
         UsageError: the file exists or cannot be written.
     """
+    if path.exists():
+        raise UsageError(f"{path.name} is there already", "a new file", "choose another name")
     largest = max(float(np.asarray(case.uncorrected).max()), 1e-12)
     arrays: dict[str, Any] = {
         "uncorrected": (np.asarray(case.uncorrected) * (_LARGEST / largest)).astype(np.float16),
