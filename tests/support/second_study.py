@@ -13,11 +13,14 @@ from mureg.cohort.simulation import case_of
 from mureg.study import Case
 from support.second_camera.camera import Collimator
 from support.second_camera.rays import RayCamera, State
+from support.second_camera.scatter import SingleScatter
 from support.second_camera.simulator import Counted, simulate
 
 VOXEL_MM = 3.9
 """Of the scene before the second camera; the package's own camera is shown voxels of 5.1 mm."""
 SIEMENS = Collimator("Siemens LEHR", hole_mm=1.11, length_mm=24.05, septum_mm=0.16)
+SCATTER = SingleScatter(source_mm=20.4, point_mm=27.2, n_directions=300)
+"""An eighth of the time of the default; of a drawn chest 1 % more scatter, 4 % of it elsewhere."""
 _SEED = 1_000_000
 
 
@@ -48,4 +51,4 @@ def second_exposure(settings: CohortSettings, drawn: CaseDraw, scene: Scene, see
         State(activity, mu, np.asarray(share))
         for activity, mu, share in zip(scene.activity, scene.mu, scene.shares.T, strict=True)
     ]
-    return simulate(camera, states, scene.orbit.counts, seed)
+    return simulate(camera, states, scene.orbit.counts, seed, SCATTER)

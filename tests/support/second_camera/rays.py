@@ -53,7 +53,7 @@ class RayCamera:
         radii_mm: per view, axis of rotation to collimator face.
         n_rows, n_columns, pixel_mm: of the detector; row 0 nearest the head, columns to the viewer's right.
         collimator: None for perfect resolution.
-        rays: for each pixel, more than 8.
+        rays: for each pixel, 8 or more.
         step_mm: along a ray.
     """
 
@@ -64,8 +64,8 @@ class RayCamera:
     n_columns: int = 64
     pixel_mm: float = 6.8
     collimator: Collimator | None = Collimator()  # noqa: RUF009 (frozen)
-    rays: int = 16
-    step_mm: float = 4.0
+    rays: int = 8
+    step_mm: float = 5.0
 
     def project(self, states: Sequence[State]) -> Float[Tensor, "view row column"]:
         """Expected counts of photons that have not scattered.
@@ -96,38 +96,37 @@ class RayCamera:
         radius, theta = float(self.radii_mm[view]), math.radians(float(self.angles_deg[view]))
         n_steps = max(1, math.ceil((far - near) / self.step_mm))
         step = (far - near) / n_steps
-        towards_mm = far - (np.arange(n_steps) + 0.5) * step  # nearest the detector first
-        across, up = self._lateral(view, radius - towards_mm)
-        x = math.sin(theta) * towards_mm - math.cos(theta) * across
-        y = math.cos(theta) * towards_mm + math.sin(theta) * across
-        inverse = np.linalg.inv(self.grid.affine)
-        indices = [inverse[axis, axis] * v + inverse[axis, 3] for axis, v in enumerate((x, y, up))]
-        where = [
-            torch.from_numpy(((2 * i + 1) / n - 1).astype(np.float32))
-            for i, n in zip(indices, self.grid.shape, strict=True)
+        # nearest the detector first
+        distance = torch.from_numpy(radius - far + (np.arange(n_steps) + 0.5) * step).float()
+        start, slope = self._lines(view)
+        away = np.array([-math.sin(theta), -math.cos(theta), 0.0])
+        across, up = np.array([-math.cos(theta), math.sin(theta), 0.0]), np.array([0.0, 0.0, 1.0])
+        face = -radius * away + start[:, :1] * across + start[:, 1:] * up
+        course = away + slope[:, :1] * across + slope[:, 1:] * up
+        inverse, sizes = np.linalg.inv(self.grid.affine), np.asarray(self.grid.shape)
+        first = torch.from_numpy((2.0 * (face @ inverse[:3, :3].T + inverse[:3, 3]) + 1.0) / sizes - 1.0).float()
+        each = torch.from_numpy(2.0 * (course @ inverse[:3, :3].T) / sizes).float()
+        where = torch.addcmul(first.flip(-1)[:, None, :], each.flip(-1)[:, None, :], distance[None, :, None])
+        seen = torch.nn.functional.grid_sample(both[None], where[None, None], mode="bilinear", align_corners=False)[
+            0, :, 0
         ]
-        seen = torch.nn.functional.grid_sample(
-            both[None], torch.stack(where[::-1], -1)[None, None], mode="bilinear", align_corners=False
-        )[0, :, 0]
         lost = seen[1] * (step / 10.0)
         kept = torch.exp(-(lost.cumsum(-1) - 0.5 * lost))
         per_ray = (seen[0] * kept).sum(-1) * (step / self.grid.voxel_volume_mm3)
         return per_ray.view(self.n_rows, self.n_columns, self.rays).mean(-1) * self.pixel_mm**2
 
-    def _lateral(self, view: int, distance_mm: Array) -> tuple[Array, Array]:
-        """Where each ray [ray, step] runs along the columns and along z, at distances from the collimator face."""
+    def _lines(self, view: int) -> tuple[Array, Array]:
+        """Where each ray leaves the collimator face along the columns and along z (mm), and its slopes."""
         within, normal = _bundle(self.rays, view)
         row, column = np.divmod(np.arange(self.n_rows * self.n_columns), self.n_columns)
-        middle = (column - (self.n_columns - 1) / 2, (self.n_rows - 1) / 2 - row)
-        across, up = ((m[:, None] + within[:, k]).ravel() * self.pixel_mm for k, m in enumerate(middle))
+        middle = np.stack([column - (self.n_columns - 1) / 2, (self.n_rows - 1) / 2 - row], -1)
+        start = (middle[:, None] + within).reshape(-1, 2) * self.pixel_mm
         if self.collimator is None:
-            return across[:, None] + 0.0 * distance_mm, up[:, None] + 0.0 * distance_mm
-        length = self.collimator.length_mm - 20.0 / MU_LEAD_PER_CM
-        wider = 1.0 + np.maximum(distance_mm, 0.0) / length
+            return start, np.zeros_like(start)
         hole, crystal = (mm / FWHM_PER_SIGMA for mm in (self.collimator.hole_mm, self.collimator.intrinsic_fwhm_mm))
-        offsets = [normal[:, k, None] * hole * wider + normal[:, k + 2, None] * crystal for k in (0, 1)]
-        n_pixels = len(row)
-        return (across[:, None] + np.tile(offsets[0], (n_pixels, 1)), up[:, None] + np.tile(offsets[1], (n_pixels, 1)))
+        offset = np.tile(normal[:, :2] * hole + normal[:, 2:] * crystal, (len(row), 1))
+        length = self.collimator.length_mm - 20.0 / MU_LEAD_PER_CM
+        return start + offset, np.tile(normal[:, :2] * hole / length, (len(row), 1))
 
 
 def _bundle(n: int, view: int) -> tuple[Array, Array]:
