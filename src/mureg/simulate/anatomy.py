@@ -25,7 +25,7 @@ class Breath:
 
     Attributes:
         diaphragm_mm: how far the domes stand below end expiration: 0 to 20 in free breathing, 25 to 60 after a deep
-            breath.
+            breath; below 0 above it.
         heart_share: how far the middle of the heart follows them, as a share: near 0.9 in free breathing; in a deep
             breath the heart gets longer and its middle follows by 0.5 to 0.7.
         upward_mm: the heart and what lies below stand this much higher than at end expiration (creep after exercise).

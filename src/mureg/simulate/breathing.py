@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from mureg.simulate.anatomy import Breath
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]
-CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average"]
+CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average", "relative"]
 
 _NODE_MM = 7.0
 _STILL_MM, _DEEP_MM = 0.5, 15.0
@@ -45,8 +45,9 @@ class Breathing:
         amplitude_mm: excursion of the diaphragm in free breathing, end expiration to end inspiration.
         heart_share: how far the middle of the heart follows it.
         creep_mm: how much heart and abdomen rise from the first view to the last.
-        ct_phase: in which state the CT catches the patient.
-        ct_depth_mm: the diaphragm below end expiration in the CT; for "average" the amplitude over which it averages.
+        ct_phase: in which state the CT catches the patient; "relative" to the mean of the emission.
+        ct_depth_mm: the diaphragm below end expiration in the CT (above it below 0); for "average" the amplitude over
+            which it averages.
         ct_heart_share: how far the heart follows in the CT.
         shift_mm: a single motion of the whole patient during the scan.
         shift_at: share of the views before it happens.
@@ -85,6 +86,11 @@ class Breathing:
             poses += [BreathPose(breath, self.shift_mm) for breath in breaths]
             shares = np.concatenate([shares * ~later, shares * later], axis=1)
         return poses, shares
+
+    @property
+    def mean_depth_mm(self) -> float:
+        """Depth of the diaphragm below end expiration, averaged over the emission."""
+        return float(self.amplitude_mm * depths_of_a_breath().mean() - self.creep_mm / 2)
 
     def ct_breaths(self) -> list[Breath]:
         """The states that the CT averages: one, or a few where it is slow."""
@@ -134,6 +140,38 @@ def shifted(patient_from_grid: RigidTransform, shift_mm: Triple) -> RigidTransfo
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
+class CtDepthRange:
+    """Depth of breath in the CT relative to the mean of the emission, and how far the heart follows in both.
+
+    The diaphragm of one patient breathing freely varies by 13 mm about 7 mm below end expiration, and the heart follows
+    by up to 0.46 (POPI 4-D CT; docs/concepts/anatomies.md).
+
+    Attributes:
+        depth_mm: lowest and highest depth of the diaphragm in the CT below its mean in the emission (mm; below 0 the
+            CT is the shallower).
+        usual_depth_mm: range of most of them (mm).
+        heart_share: motion of the heart relative to the diaphragm.
+        usual_heart_share: range of most of it.
+        share_usual: share of each drawn from the usual range (0 to 1), the others from the whole range.
+    """
+
+    depth_mm: Range = (-10.0, 25.0)
+    usual_depth_mm: Range = (-10.0, 10.0)
+    heart_share: Range = (0.1, 0.8)
+    usual_heart_share: Range = (0.3, 0.6)
+    share_usual: Share = 0.75
+
+    def draw(self, generator: np.random.Generator) -> tuple[float, float]:
+        """Depth of the CT below the mean of the emission (mm), and the motion of the heart over the diaphragm's."""
+        pairs = ((self.usual_depth_mm, self.depth_mm), (self.usual_heart_share, self.heart_share))
+        depth, share = (
+            float(generator.uniform(*(usual if generator.random() < self.share_usual else whole)))
+            for usual, whole in pairs
+        )
+        return depth, share
+
+
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
 class BreathingRange:
     """Breathing and motion during the scan, and the phase of the CT.
 
@@ -151,6 +189,8 @@ class BreathingRange:
         deep_heart_share: motion of the heart relative to the diaphragm in deep inspiration.
         share_shift: share of studies in which the patient moves once during the scan (0 to 1).
         shift_mm: size of this motion, in any direction (mm).
+        ct_depth: depth of the CT relative to the emission, in place of the four weights and of `heart_share` (default:
+            by the weights).
     """
 
     amplitude_mm: Range = (5.0, 20.0)
@@ -165,6 +205,7 @@ class BreathingRange:
     deep_heart_share: Range = (0.5, 0.7)
     share_shift: Share = 0.0
     shift_mm: Range = (3.0, 10.0)
+    ct_depth: CtDepthRange | None = None
     kind: Literal["breathing"] = "breathing"
 
     def draw(self, generator: np.random.Generator) -> Breathing:
@@ -179,7 +220,7 @@ class BreathingRange:
         depth = {"end-expiration": 0.0, "mid": amplitude / 2, "deep-inspiration": deep, "average": amplitude}[phase]
         direction = generator.standard_normal(3)
         shift = direction / np.linalg.norm(direction) * generator.uniform(*self.shift_mm) * float(shifts)
-        return Breathing(
+        breathing = Breathing(
             amplitude,
             share,
             creep * float(creeps),
@@ -189,3 +230,15 @@ class BreathingRange:
             (float(shift[0]), float(shift[1]), float(shift[2])),
             float(generator.uniform(0.2, 0.8)),
         )
+        return breathing if self.ct_depth is None else relative_ct(breathing, *self.ct_depth.draw(generator))
+
+
+def relative_ct(breathing: Breathing, depth_mm: float, heart_share: float) -> Breathing:
+    """The same breathing with a CT so much deeper than the mean of the emission, and a heart that follows so far."""
+    return replace(
+        breathing,
+        heart_share=heart_share,
+        ct_phase="relative",
+        ct_depth_mm=breathing.mean_depth_mm + depth_mm,
+        ct_heart_share=heart_share,
+    )
