@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from mureg.io.plain_text import read_text
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import CtAnatomyRange
 from mureg.simulate.ct_scan import CtRange
+from mureg.simulate.measured_breathing import MeasuredBreathingRange
 from mureg.simulate.misalignment import MotionRange
 from mureg.simulate.orbit import OrbitRange
 from mureg.simulate.photons import PhotonScatter
@@ -62,7 +63,7 @@ class CohortSettings:
         seed: seed; with the number of a case it decides everything that is drawn.
         anatomy: anatomy: mathematical torsos, or real CTs.
         tracer: tracer.
-        breathing: breathing.
+        breathing: breathing: as drawn, or as measured in a 4-D CT.
         placement: placement.
         orbit: SPECT acquisition.
         ct: CT acquisition.
@@ -77,7 +78,7 @@ class CohortSettings:
     seed: Annotated[int, Field(ge=0)] = 1
     anatomy: Annotated[TorsoRange | CtAnatomyRange, Field(discriminator="kind")] = TorsoRange()
     tracer: TracerRange = TracerRange()
-    breathing: BreathingRange = BreathingRange()
+    breathing: Annotated[BreathingRange | MeasuredBreathingRange, Field(discriminator="kind")] = BreathingRange()
     orbit: OrbitRange = OrbitRange()
     ct: CtRange = CtRange()
     table: TableRange = TableRange()
@@ -85,6 +86,13 @@ class CohortSettings:
     voxel_mm: Annotated[float, Field(gt=1, lt=7)] = 5.1
     studies_per_patient: Annotated[int, Field(ge=1)] = 1
     kind: Literal["cohort"] = "cohort"
+
+
+def with_drawn_breathing(settings: CohortSettings) -> CohortSettings:
+    """The same population with drawn breathing alone: for training when the patient of the 4-D CT is the one tested."""
+    if isinstance(settings.breathing, MeasuredBreathingRange):
+        return replace(settings, breathing=settings.breathing.drawn)
+    return settings
 
 
 def load_settings(name_or_path: str) -> CohortSettings:
