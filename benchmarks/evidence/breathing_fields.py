@@ -159,7 +159,8 @@ def fields(folder: Path, work: Path) -> list[PhaseField]:
 def at(field: PhaseField, points_mm: Array) -> Array:
     """Displacement [n, 3] at places of end expiration."""
     index = ((points_mm - field.origin_mm) / VOXEL_MM).T
-    return np.stack([ndimage.map_coordinates(field.displacement_mm[..., k], index, order=1) for k in range(3)], -1)
+    parts = [ndimage.map_coordinates(field.displacement_mm[..., k], index, order=1) for k in range(3)]
+    return np.stack(parts, -1)
 
 
 def places(field: PhaseField) -> Array:
@@ -180,7 +181,7 @@ def within(points_mm: Array, box: tuple[tuple[float, float], ...]) -> Mask:
     return np.asarray(np.all((points_mm > low) & (points_mm < high), axis=-1))
 
 
-def masks(folder: Path, field: PhaseField) -> tuple[Mask, Mask]:
+def masks(folder: Path) -> tuple[Mask, Mask]:
     """Body, and lung, at end expiration on the grid of the field."""
     image = load(folder, REST)
     hu = np.transpose(sitk.GetArrayFromImage(on(prepared(image), body_grid(image, VOXEL_MM))))
@@ -256,7 +257,7 @@ def main() -> None:
     given = parser.parse_args()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     measured = fields(given.folder, given.fields)
-    body, lung = masks(given.folder, measured[0])
+    body, lung = masks(given.folder)
     at_rest = lung_litres(given.folder, REST)
     table = [row(given.folder, field, body, lung, at_rest) for field in measured]
     write(given.out / "phases.csv", [{k: v if k == "phase" else f"{v:.2f}" for k, v in one.items()} for one in table])

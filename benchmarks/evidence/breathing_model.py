@@ -53,15 +53,16 @@ def fitted(regions: BodyRegions, mode: Array, heart_share: float, heart_back: fl
     wanted = mode[known] - with_heart[:, None] * np.array([0.0, heart_back, -heart_share])
     side = where["side"][known]
     columns = []
-    for k, (factor, sign) in enumerate(((side, 1.0), (1.0, 1.0), (1.0, -1.0))):
-        a = matrix * np.broadcast_to(factor, side.shape)[:, None]
+    same = np.ones_like(side)
+    for k, (factor, sign) in enumerate(((side, 1.0), (same, 1.0), (same, -1.0))):
+        a = matrix * factor[:, None]
         gram = a.T @ a + RIDGE * len(a) / a.shape[1] * np.eye(a.shape[1])
         columns.append(np.linalg.solve(gram, a.T @ (sign * wanted[:, k])))
-    return BreathModel(np.round(np.stack(columns, -1), DECIMALS), round(heart_back, DECIMALS), ())
+    return BreathModel(np.round(np.stack(columns, -1), DECIMALS), round(heart_back, DECIMALS), 0.0, ())
 
 
 def accuracy(
-    regions: BodyRegions, motion: MeasuredMotion, field: PhaseField, dome: float, heart: float
+    regions: BodyRegions, motion: MeasuredMotion, field: PhaseField, sinks_mm: tuple[float, float]
 ) -> list[dict[str, object]]:
     """Motion and residual of one phase in the lungs, and in what moves below the domes."""
     points = places_of(regions)
@@ -71,7 +72,7 @@ def accuracy(
     rows: list[dict[str, object]] = []
     for name, mask in (("lungs", lung), ("below the domes", below)):
         seen = at(field, points[mask])
-        model = motion.shift(torch.from_numpy(points[mask]), -dome, -heart).numpy()
+        model = motion.shift(torch.from_numpy(points[mask]), *sinks_mm).numpy()
         size, missing = (np.linalg.norm(v, axis=1) for v in (seen, seen - model))
         rows.append({
             "phase": field.phase, "where": name,
@@ -98,30 +99,39 @@ def main() -> None:
     back, share = -(domes @ hearts[:, 0]) / (domes @ domes), domes @ hearts[:, 1] / (domes @ domes)
     model = fitted(regions, mode, float(share), float(back))
     motion = MeasuredMotion.of(regions, model)
-    rows = [
-        r for f, d, h in zip(measured, domes, hearts[:, 1], strict=True) for r in accuracy(regions, motion, f, d, h)
-    ]
+    at_dome = -float(motion.by_domes[2].numpy()[regions.right_dome(regions.coordinates())].mean())
+    rows = []
+    for field, dome, heart in zip(measured, domes, hearts[:, 1], strict=True):
+        rows += accuracy(regions, motion, field, (-dome, -heart))
     write(given.out / "model.csv", rows)
     depth = dict(zip(PHASES, domes / domes.min(), strict=True)) | {60: 0.0}
     cycle = [round(float(depth[(60 + 10 * k) % 100]), 2) for k in range(10)]
-    text = tomli_w.dumps({"heart_back": model.heart_back, "cycle": cycle, "coefficients": model.coefficients.tolist()})
+    text = tomli_w.dumps(
+        {
+            "heart_back": model.heart_back,
+            "at_dome": round(at_dome, DECIMALS),
+            "cycle": cycle,
+            "coefficients": model.coefficients.tolist(),
+        }
+    )
     given.model.write_text(HEAD + compact(text), encoding="utf-8")
 
 
-HEAD = """# Motion in a breath, measured in one patient (POPI 4-D CT, Centre Leon Berard / CREATIS, Vandemeulebroucke et al.,
-# Med Phys 2011; via OpenTPS); made by benchmarks/evidence/breathing_model.py. Displacement to the outside, the back and
-# the feet for each mm that the right dome goes towards the feet, one line for each function of
-# `mureg.simulate.measured_motion.basis`; cycle: depth at ten even times, from end expiration.
+HEAD = """# Motion in a breath, measured in one patient (POPI 4-D CT, Centre Leon Berard / CREATIS, via OpenTPS), fitted by
+# benchmarks/evidence/breathing_model.py. Displacement to the outside, the back and the feet for each mm that the right
+# dome goes towards the feet, one line for each function of `mureg.simulate.measured_motion.basis`; heart_back: of the
+# heart, to the back; at_dome: mean descent of the region of the right dome for each mm of its top; cycle: depth at ten
+# even times from end expiration.
 """
 
 
 def compact(text: str) -> str:
     """One line for each list of numbers."""
-    return re.sub(
-        r"\[\s*(-?[\d.][^\[\]]*?),?\s*\]",
-        lambda found: f"[{', '.join(found[1].replace(chr(10), ' ').replace(',', ' ').split())}]",
-        text,
-    )
+
+    def joined(found: re.Match[str]) -> str:
+        return f"[{', '.join(found[1].replace(',', ' ').split())}]"
+
+    return re.sub(r"\[\s*(-?[\d.][^\[\]]*?),?\s*\]", joined, text)
 
 
 if __name__ == "__main__":

@@ -98,11 +98,14 @@ class BreathModel:
     Attributes:
         coefficients: [basis, outwards, back, feet] displacement for each mm of the domes.
         heart_back: how far the heart goes to the back for each mm of the domes; below 0 to the front.
+        at_dome: how far the region of the right dome (`BodyRegions.right_dome`) sinks on average for each mm of its
+            top; 0 leaves the motion of other bodies unscaled.
         cycle: depth of the domes at even times of one breath, 0 at end expiration to 1.
     """
 
     coefficients: Array
     heart_back: float
+    at_dome: float
     cycle: tuple[float, ...]
 
     def displacement(self, places: dict[str, Array]) -> Array:
@@ -131,7 +134,7 @@ def _hats(values: Array, knots: tuple[float, ...]) -> Array:
 def measured_breath() -> BreathModel:
     """The shipped model."""
     table = tomllib.loads(resources.files("mureg.data").joinpath("breathing.toml").read_text(encoding="utf-8"))
-    return BreathModel(np.array(table["coefficients"]), table["heart_back"], tuple(table["cycle"]))
+    return BreathModel(np.array(table["coefficients"]), table["heart_back"], table["at_dome"], tuple(table["cycle"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +164,7 @@ class MeasuredMotion:
         heart = np.zeros_like(domes)
         heart[..., 2] = -with_heart
         both = [_smooth(field, regions.grid) for field in (domes, heart)]
-        return cls(both[0] * _to_one(both[0], regions.right_dome(places)), both[1], regions.grid)
+        return cls(both[0] * _scale(both[0], regions.right_dome(places), model.at_dome), both[1], regions.grid)
 
     def carried(self, grid: Grid, places_mm: Float[Tensor, "x y z 3"]) -> MeasuredMotion:
         """The same displacements over another lattice, whose points are these places of this one's space."""
@@ -220,15 +223,16 @@ class MeasuredMotion:
             step[axis] = step_mm
             ends = [self.shift(points_mm + sign * step, domes_mm, heart_mm) for sign in (1, -1)]
             columns.append((ends[0] - ends[1]) / (2 * step_mm))
-        return torch.linalg.det(torch.stack(columns, -1) + torch.eye(3).to(points_mm))
+        ratio: Tensor = torch.linalg.det(torch.stack(columns, -1) + torch.eye(3).to(points_mm))
+        return ratio
 
 
-def _to_one(domes: Float[Tensor, "3 x y z"], at_dome: Mask) -> Float[Tensor, "3 1 1 1"]:
-    """Factors along x, y and z with which the right dome goes by 1 mm for each mm; 1 without a right dome."""
+def _scale(domes: Float[Tensor, "3 x y z"], at_dome: Mask, descent: float) -> Float[Tensor, "3 1 1 1"]:
+    """Factors along x, y and z with which the region of the right dome sinks as the measured patient's does."""
     scale = torch.ones(3, 1, 1, 1)
-    if at_dome.sum() >= _FEWEST:
-        descent = -float(domes[2][torch.from_numpy(at_dome)].mean())
-        scale[2] = float(np.clip(1.0 / max(descent, 1e-3), *_SCALES))
+    if descent and at_dome.sum() >= _FEWEST:
+        own = -float(domes[2][torch.from_numpy(at_dome)].mean())
+        scale[2] = float(np.clip(descent / max(own, 1e-3), *_SCALES))
     return scale
 
 
