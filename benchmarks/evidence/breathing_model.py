@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ RIDGE = 0.003
 LOWEST_MM = -140.0
 """Below, tissue of other phases was not scanned."""
 DECIMALS = 3
+DOME_WEIGHT = 5.0
 
 
 def places_of(regions: BodyRegions) -> Array:
@@ -52,12 +54,13 @@ def fitted(regions: BodyRegions, mode: Array, heart_share: float, heart_back: fl
     matrix = basis({name: values[known] for name, values in where.items()}) * (1.0 - with_heart)[:, None]
     wanted = mode[known] - with_heart[:, None] * np.array([0.0, heart_back, -heart_share])
     side = where["side"][known]
+    weight = np.where(regions.right_dome(where)[known], DOME_WEIGHT, 1.0)[:, None]
     columns = []
     same = np.ones_like(side)
     for k, (factor, sign) in enumerate(((side, 1.0), (same, 1.0), (same, -1.0))):
         a = matrix * factor[:, None]
-        gram = a.T @ a + RIDGE * len(a) / a.shape[1] * np.eye(a.shape[1])
-        columns.append(np.linalg.solve(gram, a.T @ (sign * wanted[:, k])))
+        gram = (weight * a).T @ a + RIDGE * len(a) / a.shape[1] * np.eye(a.shape[1])
+        columns.append(np.linalg.solve(gram, (weight * a).T @ (sign * wanted[:, k])))
     return BreathModel(np.round(np.stack(columns, -1), DECIMALS), round(heart_back, DECIMALS), 0.0, ())
 
 
@@ -98,8 +101,10 @@ def main() -> None:
     mode = (-np.tensordot(domes, moved, 1) / (domes**2).sum()).reshape(*regions.grid.shape, 3)
     back, share = -(domes @ hearts[:, 0]) / (domes @ domes), domes @ hearts[:, 1] / (domes @ domes)
     model = fitted(regions, mode, float(share), float(back))
+    with_heart = share * regions.with_heart()
+    at_dome = -float((mode[..., 2] + with_heart)[regions.right_dome(regions.coordinates())].mean())
+    model = replace(model, at_dome=round(at_dome, DECIMALS))
     motion = MeasuredMotion.of(regions, model)
-    at_dome = -float(motion.by_domes[2].numpy()[regions.right_dome(regions.coordinates())].mean())
     rows = []
     for field, dome, heart in zip(measured, domes, hearts[:, 1], strict=True):
         rows += accuracy(regions, motion, field, (-dome, -heart))
@@ -109,7 +114,7 @@ def main() -> None:
     text = tomli_w.dumps(
         {
             "heart_back": model.heart_back,
-            "at_dome": round(at_dome, DECIMALS),
+            "at_dome": model.at_dome,
             "cycle": cycle,
             "coefficients": model.coefficients.tolist(),
         }
@@ -117,8 +122,8 @@ def main() -> None:
     given.model.write_text(HEAD + compact(text), encoding="utf-8")
 
 
-HEAD = """# Motion in a breath, measured in one patient (POPI 4-D CT, Centre Leon Berard / CREATIS, via OpenTPS), fitted by
-# benchmarks/evidence/breathing_model.py. Displacement to the outside, the back and the feet for each mm that the right
+HEAD = """# Motion in a breath, measured in one patient (POPI 4-D CT, Centre Leon Berard / CREATIS, via OpenTPS), fitted
+# by benchmarks/evidence/breathing_model.py. Displacement to the outside, the back and the feet for each mm that the right
 # dome goes towards the feet, one line for each function of `mureg.simulate.measured_motion.basis`; heart_back: of the
 # heart, to the back; at_dome: mean descent of the region of the right dome for each mm of its top; cycle: depth at ten
 # even times from end expiration.

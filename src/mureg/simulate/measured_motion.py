@@ -30,10 +30,11 @@ HEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 WALL_MM = (0.0, 12.0, 30.0)
 """Knots of the distance from the chest wall and the spine."""
 _MIDDLE_MM = 15.0
+_APEX_MM2 = 1500.0
 _ABOVE = 0.15
 _RIGHT, _FREE_MM, _DOME_HEIGHT, _DOME_BACK = -0.8, 25.0, 0.06, 0.4
 _SCALES, _FEWEST = (0.8, 1.8), 20
-_HEART_RIGID_MM, _HEART_FADES_MM = 8.0, 50.0
+_HEART_RIGID_MM, _HEART_FADES_MM = 8.0, 35.0
 _BLUR_MM = (5.0, 5.0, 12.0)
 _ITERATIONS, _TOLERANCE_MM = 60, 1e-3
 
@@ -62,7 +63,9 @@ class BodyRegions:
             self.grid.affine[axis, 3] + self.grid.affine[axis, axis] * np.arange(n)
             for axis, n in enumerate(self.grid.shape)
         )
-        i, j, k = (np.flatnonzero(self.lung.any(others)) for others in ((1, 2), (0, 2), (0, 1)))
+        i, j = (np.flatnonzero(self.lung.any(others)) for others in ((1, 2), (0, 2)))
+        area = self.lung.sum((0, 1)) * self.grid.spacing_mm[0] * self.grid.spacing_mm[1]
+        k = np.flatnonzero(area > _APEX_MM2)
         if not len(k):
             raise MuregError("no lung in the body", "lungs in the CT", "use a CT that shows the chest")
         top = float(z[k[-1]]) + self.grid.spacing_mm[2] / 2
@@ -85,7 +88,7 @@ class BodyRegions:
         return self.movable & near & (places["side"] < _RIGHT) & (places["wall"] > _FREE_MM)
 
     def with_heart(self) -> Array:
-        """Share, 0 to 1, by which tissue moves with the heart: 1 up to 8 mm from it, 0 from 58 mm on."""
+        """Share, 0 to 1, by which tissue moves with the heart: 1 up to 8 mm from it, 0 from 43 mm on."""
         far = ndimage.distance_transform_edt(~self.heart, sampling=self.grid.spacing_mm)
         share = np.clip(1.0 - (far - _HEART_RIGID_MM) / _HEART_FADES_MM, 0.0, 1.0)
         return np.asarray(share**2 * (3.0 - 2.0 * share))
@@ -98,8 +101,8 @@ class BreathModel:
     Attributes:
         coefficients: [basis, outwards, back, feet] displacement for each mm of the domes.
         heart_back: how far the heart goes to the back for each mm of the domes; below 0 to the front.
-        at_dome: how far the region of the right dome (`BodyRegions.right_dome`) sinks on average for each mm of its
-            top; 0 leaves the motion of other bodies unscaled.
+        at_dome: how far the region of the right dome (`BodyRegions.right_dome`) sinks on average for each mm of its top;
+            0 leaves the motion of other bodies unscaled.
         cycle: depth of the domes at even times of one breath, 0 at end expiration to 1.
     """
 
@@ -116,13 +119,14 @@ class BreathModel:
 
 
 def basis(places: dict[str, Array]) -> Array:
-    """[..., 70]: height x distance from the wall x (1, back, back^2), and height x side."""
+    """[..., 98]: height x distance from the wall x cubic in front to back, and height x side x linear in it."""
     heights = _hats(places["height"], HEIGHTS)
     walls = _hats(places["wall"], WALL_MM)
-    back = np.stack([places["back"] ** n for n in range(3)], -1)
+    back = np.stack([places["back"] ** n for n in range(4)], -1)
     product = heights[..., :, None, None] * walls[..., None, :, None] * back[..., None, None, :]
     flat = product.reshape(*product.shape[:-3], -1)
-    return np.concatenate([flat, heights * places["side"][..., None]], -1)
+    aside = heights * places["side"][..., None]
+    return np.concatenate([flat, aside, aside * places["back"][..., None]], -1)
 
 
 def _hats(values: Array, knots: tuple[float, ...]) -> Array:
