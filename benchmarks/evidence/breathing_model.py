@@ -123,10 +123,10 @@ def main() -> None:
 
 
 HEAD = """# Motion in a breath, measured in one patient (POPI 4-D CT, Centre Leon Berard / CREATIS, via OpenTPS), fitted
-# by benchmarks/evidence/breathing_model.py. Displacement to the outside, the back and the feet for each mm that the right
-# dome goes towards the feet, one line for each function of `mureg.simulate.measured_motion.basis`; heart_back: of the
-# heart, to the back; at_dome: mean descent of the region of the right dome for each mm of its top; cycle: depth at ten
-# even times from end expiration.
+# by benchmarks/evidence/breathing_model.py. Displacement to the outside, the back and the feet for each mm that the
+# right dome goes towards the feet, one line for each function of `mureg.simulate.measured_motion.basis`; heart_back:
+# of the heart, to the back; at_dome: mean descent of the region of the right dome for each mm of its top; cycle: depth
+# at ten even times from end expiration.
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UsageError
@@ -34,6 +34,18 @@ SHIPPED = (*LEVELS, "wide", "matched", "bank")
 """All populations that come with the package; the last three are for training alone."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _kind_of_breathing(value: Any) -> str:
+    """Tables without a kind are older than the measured breathing."""
+    kind = value.get("kind", "breathing") if isinstance(value, dict) else getattr(value, "kind", "breathing")
+    return str(kind)
+
+
+AnyBreathing = Annotated[
+    Annotated[BreathingRange, Tag("breathing")] | Annotated[MeasuredBreathingRange, Tag("measured-breathing")],
+    Discriminator(_kind_of_breathing),
+]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -78,7 +90,7 @@ class CohortSettings:
     seed: Annotated[int, Field(ge=0)] = 1
     anatomy: Annotated[TorsoRange | CtAnatomyRange, Field(discriminator="kind")] = TorsoRange()
     tracer: TracerRange = TracerRange()
-    breathing: Annotated[BreathingRange | MeasuredBreathingRange, Field(discriminator="kind")] = BreathingRange()
+    breathing: AnyBreathing = BreathingRange()
     orbit: OrbitRange = OrbitRange()
     ct: CtRange = CtRange()
     table: TableRange = TableRange()

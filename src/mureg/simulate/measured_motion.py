@@ -35,6 +35,7 @@ _ABOVE = 0.15
 _RIGHT, _FREE_MM, _DOME_HEIGHT, _DOME_BACK = -0.8, 25.0, 0.06, 0.4
 _SCALES, _FEWEST = (0.8, 1.8), 20
 _HEART_RIGID_MM, _HEART_FADES_MM = 8.0, 35.0
+_NEARER_ALONG_Z = 0.7
 _BLUR_MM = (5.0, 5.0, 12.0)
 _ITERATIONS, _TOLERANCE_MM = 60, 1e-3
 
@@ -49,6 +50,7 @@ class BodyRegions:
         movable: inside the chest and abdominal wall, without spine and ribs.
         heart: the whole heart.
         dome_z_mm: between the tops of the two domes.
+        wall_apart: chest wall and spine are moved by others; then the motion goes on beyond what is movable.
     """
 
     grid: Grid
@@ -56,6 +58,7 @@ class BodyRegions:
     movable: Mask
     heart: Mask
     dome_z_mm: float
+    wall_apart: bool = False
 
     def coordinates(self) -> dict[str, Array]:
         """Height, distance from the wall (mm), front (-1) to back (1), and side (-1 right to 1 left) of each voxel."""
@@ -88,8 +91,12 @@ class BodyRegions:
         return self.movable & near & (places["side"] < _RIGHT) & (places["wall"] > _FREE_MM)
 
     def with_heart(self) -> Array:
-        """Share, 0 to 1, by which tissue moves with the heart: 1 up to 8 mm from it, 0 from 43 mm on."""
-        far = ndimage.distance_transform_edt(~self.heart, sampling=self.grid.spacing_mm)
+        """Share by which tissue moves with the heart: 1 up to 8 mm from it, 0 from 43 mm on; along z 1.4 times as far.
+
+        What lies under the heart goes with it: its share may be larger or smaller than that of the tissue around.
+        """
+        spacing = np.asarray(self.grid.spacing_mm) * (1.0, 1.0, _NEARER_ALONG_Z)
+        far = ndimage.distance_transform_edt(~self.heart, sampling=spacing)
         share = np.clip(1.0 - (far - _HEART_RIGID_MM) / _HEART_FADES_MM, 0.0, 1.0)
         return np.asarray(share**2 * (3.0 - 2.0 * share))
 
@@ -101,8 +108,8 @@ class BreathModel:
     Attributes:
         coefficients: [basis, outwards, back, feet] displacement for each mm of the domes.
         heart_back: how far the heart goes to the back for each mm of the domes; below 0 to the front.
-        at_dome: how far the region of the right dome (`BodyRegions.right_dome`) sinks on average for each mm of its top;
-            0 leaves the motion of other bodies unscaled.
+        at_dome: how far the region of the right dome (`BodyRegions.right_dome`) sinks on average for each mm of its
+            top; 0 leaves the motion of other bodies unscaled.
         cycle: depth of the domes at even times of one breath, 0 at end expiration to 1.
     """
 
@@ -159,16 +166,13 @@ class MeasuredMotion:
     def of(cls, regions: BodyRegions, model: BreathModel | None = None) -> MeasuredMotion:
         """The measured motion of a body with these regions."""
         model = model or measured_breath()
-        places, with_heart = regions.coordinates(), regions.with_heart()
-        domes = model.displacement(places)
-        domes[..., 2] *= -1.0
-        free = _moves(regions, places["height"])
-        domes *= ((1.0 - with_heart) * free)[..., None]
-        domes[..., 1] += with_heart * model.heart_back
-        heart = np.zeros_like(domes)
-        heart[..., 2] = -with_heart
-        both = [_smooth(field, regions.grid) for field in (domes, heart)]
-        return cls(both[0] * _scale(both[0], regions.right_dome(places), model.at_dome), both[1], regions.grid)
+        places = regions.coordinates()
+        with_heart = torch.from_numpy(regions.with_heart()).float()
+        moved = model.displacement(places) * _moves(regions, places["height"])[..., None]
+        domes = _smooth(moved * (1.0, 1.0, -1.0), regions.grid) * (1.0 - with_heart)
+        domes[1] += with_heart * model.heart_back
+        heart = torch.stack([torch.zeros_like(with_heart), torch.zeros_like(with_heart), -with_heart])
+        return cls(domes * _scale(domes, regions.right_dome(places), model.at_dome), heart, regions.grid)
 
     def carried(self, grid: Grid, places_mm: Float[Tensor, "x y z 3"]) -> MeasuredMotion:
         """The same displacements over another lattice, whose points are these places of this one's space."""
@@ -242,7 +246,7 @@ def _scale(domes: Float[Tensor, "3 x y z"], at_dome: Mask, descent: float) -> Fl
 
 def _moves(regions: BodyRegions, height: Array) -> Array:
     """1 in what is movable, fading out above the lungs."""
-    return np.where(regions.movable, np.clip(1.0 + height / _ABOVE, 0.0, 1.0), 0.0)
+    return np.where(regions.movable | regions.wall_apart, np.clip(1.0 + height / _ABOVE, 0.0, 1.0), 0.0)
 
 
 def _smooth(field: Array, grid: Grid) -> Float[Tensor, "3 x y z"]:

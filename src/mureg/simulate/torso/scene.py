@@ -109,7 +109,8 @@ class Scene:
         movable |= (cage > 0) & (x.abs() > b.spine_radius[0])
         heart = self.heart.distances(x, y, z).all > 0
         masks = [mask.numpy() for mask in (lung, movable, heart)]
-        return MeasuredMotion.of(BodyRegions(grid, masks[0], masks[1], masks[2], (b.dome_left + b.dome_right) / 2))
+        dome = (b.dome_left + b.dome_right) / 2
+        return MeasuredMotion.of(BodyRegions(grid, masks[0], masks[1], masks[2], dome, wall_apart=True))
 
     def breathed_in(self, breath: Breath) -> BreathingMotion:
         """The motion of the undeformed body in a state of breathing."""
