@@ -101,8 +101,7 @@ def main() -> None:
     mode = (-np.tensordot(domes, moved, 1) / (domes**2).sum()).reshape(*regions.grid.shape, 3)
     back, share = -(domes @ hearts[:, 0]) / (domes @ domes), domes @ hearts[:, 1] / (domes @ domes)
     model = fitted(regions, mode, float(share), float(back))
-    with_heart = share * regions.with_heart()
-    at_dome = -float((mode[..., 2] + with_heart)[regions.right_dome(regions.coordinates())].mean())
+    at_dome = -float(mode[..., 2][regions.right_dome(regions.coordinates())].mean())
     model = replace(model, at_dome=round(at_dome, DECIMALS))
     motion = MeasuredMotion.of(regions, model)
     rows = []

@@ -33,6 +33,7 @@ _MIDDLE_MM = 15.0
 _APEX_MM2 = 1500.0
 _ABOVE = 0.15
 _RIGHT, _FREE_MM, _DOME_HEIGHT, _DOME_BACK = -0.8, 25.0, 0.06, 0.4
+_HARDLY = 0.05
 _SCALES, _FEWEST = (0.8, 1.8), 20
 _HEART_RIGID_MM, _HEART_FADES_MM = 8.0, 35.0
 _NEARER_ALONG_Z = 0.7
@@ -86,9 +87,10 @@ class BodyRegions:
         }
 
     def right_dome(self, places: dict[str, Array]) -> Mask:
-        """Movable tissue at the height of the domes, in the middle of the right half."""
+        """Movable tissue at the height of the domes, in the middle of the right half, that the heart does not move."""
         near = (np.abs(places["height"] - 1.0) < _DOME_HEIGHT) & (np.abs(places["back"]) < _DOME_BACK)
-        return self.movable & near & (places["side"] < _RIGHT) & (places["wall"] > _FREE_MM)
+        free = self.movable & (self.with_heart() < _HARDLY)
+        return free & near & (places["side"] < _RIGHT) & (places["wall"] > _FREE_MM)
 
     def with_heart(self) -> Array:
         """Share by which tissue moves with the heart: 1 up to 8 mm from it, 0 from 43 mm on; along z 1.4 times as far.
