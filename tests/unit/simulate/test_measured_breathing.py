@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy import ndimage
 
 from mureg.cohort.anatomies import ct_base
 from mureg.cohort.settings import CohortSettings, as_toml, from_toml, load_settings, with_drawn_breathing
@@ -38,7 +39,7 @@ CTS = (
 )  # fmt: skip
 EVIDENCE = Path(__file__).parents[3] / "evidence" / "breathing"
 SHARES = (0.1, 0.8)
-DEEPEST, SHALLOWEST = 40.0, -10.0
+DEEPEST, SHALLOWEST = 36.5, -10.0
 """Mean depth of a breath of 20 mm and 25 mm below it, and 10 mm above end expiration."""
 
 
@@ -149,10 +150,11 @@ def test_spine_and_posterior_wall_stay_while_the_lungs_grow(torso: Torso) -> Non
     assert behind.sum() > 1000
     np.testing.assert_allclose(deep[behind], rest[behind], atol=1e-3)
     bone = (rest > 250.0) & (np.abs(points[..., 0]) < 20.0) & (points[..., 1] > 30.0)
-    assert bone.sum() > 200
+    bone = ndimage.binary_erosion(bone)  # without partial volume of what lies in front
+    assert bone.sum() > 100
     np.testing.assert_allclose(deep[bone], rest[bone], atol=1e-3)
     ml = [float(((image < -500.0) & (cage > 0)).sum()) * grid.voxel_volume_mm3 / 1000.0 for image in (rest, deep)]
-    assert 15.0 < (ml[1] - ml[0]) / 12.0 < 50.0  # the measured patient: 37 ml for each mm, in large lungs
+    assert 0.04 < ml[1] / ml[0] - 1.0 < 0.13  # the measured patient: 9 %
     lung = (rest < -500.0) & (deep < -500.0) & (cage > 15.0)
     assert (deep[lung] + 1000.0).mean() < (rest[lung] + 1000.0).mean()  # the same tissue in more room
 
