@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
 from mureg.cohort.images import ImageRange
@@ -22,6 +22,7 @@ from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import CtAnatomyRange
 from mureg.simulate.ct_scan import CtRange
 from mureg.simulate.deviation import CameraRange
+from mureg.simulate.measured_breathing import MeasuredBreathingRange
 from mureg.simulate.misalignment import MotionRange
 from mureg.simulate.orbit import OrbitRange
 from mureg.simulate.photons import PhotonScatter
@@ -36,6 +37,18 @@ SHIPPED = (*LEVELS, "wide", "matched", "bank", "population")
 """All populations that come with the package; the last four are for training alone."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _kind_of_breathing(value: Any) -> str:
+    """Tables without a kind are older than the measured breathing."""
+    kind = value.get("kind", "breathing") if isinstance(value, dict) else getattr(value, "kind", "breathing")
+    return str(kind)
+
+
+AnyBreathing = Annotated[
+    Annotated[BreathingRange, Tag("breathing")] | Annotated[MeasuredBreathingRange, Tag("measured-breathing")],
+    Discriminator(_kind_of_breathing),
+]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -65,7 +78,7 @@ class CohortSettings:
         seed: seed; with the number of a case it decides everything that is drawn.
         anatomy: anatomy: mathematical torsos, real CTs, or both in turn.
         tracer: tracer.
-        breathing: breathing.
+        breathing: breathing: as drawn, or as measured in a 4-D CT.
         placement: placement.
         orbit: SPECT acquisition.
         ct: CT acquisition.
@@ -82,7 +95,7 @@ class CohortSettings:
     seed: Annotated[int, Field(ge=0)] = 1
     anatomy: Annotated[TorsoRange | CtAnatomyRange | MixedRange, Field(discriminator="kind")] = TorsoRange()
     tracer: TracerRange = TracerRange()
-    breathing: BreathingRange = BreathingRange()
+    breathing: AnyBreathing = BreathingRange()
     orbit: OrbitRange = OrbitRange()
     ct: CtRange = CtRange()
     table: TableRange = TableRange()
@@ -92,6 +105,13 @@ class CohortSettings:
     camera: CameraRange | None = None
     image: ImageRange | None = None
     kind: Literal["cohort"] = "cohort"
+
+
+def with_drawn_breathing(settings: CohortSettings) -> CohortSettings:
+    """The same population with drawn breathing alone: for training when the patient of the 4-D CT is the one tested."""
+    if isinstance(settings.breathing, MeasuredBreathingRange):
+        return replace(settings, breathing=settings.breathing.drawn)
+    return settings
 
 
 def load_settings(name_or_path: str) -> CohortSettings:

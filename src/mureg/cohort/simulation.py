@@ -205,6 +205,7 @@ def drawn_facts(drawn: CaseDraw, orbit: SimulatedOrbit) -> dict[str, float | int
         "breathing_heart_share": breathing.heart_share,
         "creep_mm": breathing.creep_mm,
         "shift_during_scan_mm": float(np.linalg.norm(breathing.shift_mm)),
+        "breathing_mode": "measured" if breathing.measured else "drawn",
         "ct_phase": breathing.ct_phase,
         "ct_depth_mm": breathing.ct_depth_mm,
         **{f"drawn_t{axis}_mm": value for axis, value in zip("xyz", drawn.motion.translation_mm, strict=True)},

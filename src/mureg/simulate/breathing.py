@@ -17,7 +17,7 @@ from mureg.simulate.anatomy import Breath
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]
-CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average", "relative"]
+CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average", "relative", "one-phase"]
 
 _NODE_MM = 7.0
 _STILL_MM, _DEEP_MM = 0.5, 15.0
@@ -51,6 +51,8 @@ class Breathing:
         ct_heart_share: how far the heart follows in the CT.
         shift_mm: a single motion of the whole patient during the scan.
         shift_at: share of the views before it happens.
+        measured: tissue moves as measured in a 4-D CT; `ct_depth_mm` may then be below 0 (above end expiration).
+        cycle: depth at even times of one breath, 0 to 1; `sin^4` when empty.
     """
 
     amplitude_mm: float = 0.0
@@ -61,6 +63,8 @@ class Breathing:
     ct_heart_share: float = 0.9
     shift_mm: Triple = (0.0, 0.0, 0.0)
     shift_at: float = 0.5
+    measured: bool = False
+    cycle: tuple[float, ...] = ()
 
     def poses(self, n_views: int) -> tuple[list[BreathPose], Array]:
         """The states to render, and for each view the share of its time spent in each [view, state].
@@ -69,7 +73,7 @@ class Breathing:
         that have its mean, its variance and (nearly) its skewness. With creep they are evenly spaced, and depths are
         shared out between them so that each view keeps its mean.
         """
-        depths = self.amplitude_mm * depths_of_a_breath()
+        depths = self.amplitude_mm * (depths_of_a_cycle(self.cycle) if self.cycle else depths_of_a_breath())
         time = (np.arange(n_views) + 0.5) / n_views
         if self.creep_mm == 0:
             n_nodes = 1 if self.amplitude_mm < _STILL_MM else 2 if self.amplitude_mm < _DEEP_MM else 3
@@ -79,7 +83,7 @@ class Breathing:
             low, high = -self.creep_mm, self.amplitude_mm
             nodes = np.linspace(low, high, max(2, round((high - low) / _NODE_MM) + 1))
             shares = np.stack([_onto_nodes(depths - self.creep_mm * t, nodes) for t in time])
-        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(0.0, -float(d))) for d in nodes]
+        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(0.0, -float(d)), self.measured) for d in nodes]
         poses = [BreathPose(breath, (0.0, 0.0, 0.0)) for breath in breaths]
         if np.any(self.shift_mm):
             later = (time > self.shift_at)[:, None]
@@ -95,8 +99,9 @@ class Breathing:
     def ct_breaths(self) -> list[Breath]:
         """The states that the CT averages: one, or a few where it is slow."""
         if self.ct_phase != "average":
-            return [Breath(self.ct_depth_mm, self.ct_heart_share)]
-        return [Breath(share * self.ct_depth_mm, self.ct_heart_share) for share in (0.12, 0.65)]
+            return [Breath(self.ct_depth_mm, self.ct_heart_share, measured=self.measured)]
+        depths = [share * self.ct_depth_mm for share in (0.12, 0.65)]
+        return [Breath(depth, self.ct_heart_share, measured=self.measured) for depth in depths]
 
 
 def depths_of_a_breath() -> Array:
@@ -106,6 +111,12 @@ def depths_of_a_breath() -> Array:
     """
     phase = (np.arange(_PHASES_OF_A_BREATH) + 0.5) / _PHASES_OF_A_BREATH
     return np.asarray(np.sin(np.pi * phase) ** 4)
+
+
+def depths_of_a_cycle(cycle: tuple[float, ...]) -> Array:
+    """A breath given at a few even times, joined by straight lines around the clock."""
+    phase = (np.arange(_PHASES_OF_A_BREATH) + 0.5) / _PHASES_OF_A_BREATH
+    return np.asarray(np.interp(phase, np.arange(len(cycle) + 1) / len(cycle), (*cycle, cycle[0])))
 
 
 def _onto_nodes(depths: Array, nodes: Array) -> Array:
