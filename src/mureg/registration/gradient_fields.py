@@ -30,7 +30,7 @@ from mureg.study import PreparedStudy
 Array = npt.NDArray[np.float64]
 
 _COARSE_MI = MutualInformation(
-    starts=3, finish=1, sampling=0.5, voxel_mm=13.6, shrink_factors=(2, 1), smoothing_mm=(16.0, 10.0)
+    starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
 )
 _AGREE_MM = 3.4
 """Starts agree up to half a pixel of a usual cardiac SPECT."""

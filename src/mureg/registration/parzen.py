@@ -8,12 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from mureg.geometry.rigid import Triple
+from mureg.registration.levels import Level
 from mureg.registration.rigid_search import Motions, Six
-from mureg.registration.sampling import Sampler
+from mureg.registration.sampling import Sampler, spread_points
 
 Array = npt.NDArray[np.float64]
 _MARGIN = 2
 """Bins beyond either end of the values, for the width of the window."""
+_LEAST_OVERLAP = 0.25
+"""Share of the points that must lie inside the map: with few of them mutual information is large by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,26 @@ class ParzenInformation:
     fixed_bins: npt.NDArray[np.intp]
     moving: Sampler
     bins: int
+
+    @classmethod
+    def of(
+        cls, fixed: Level, moving: Level, points: int, bins: int, centre_mm: Triple, *, seed: int = 1
+    ) -> ParzenInformation:
+        """Sort the values of both images into bins; the fixed one at points spread over its lattice."""
+        places_mm = spread_points(fixed.grid, points, seed)
+        values = fixed.sampled(fixed.values[None], places_mm)[0]
+        fixed_bins = np.rint(in_bins(values, bins, fixed.values.min(), fixed.values.max())).astype(np.intp)
+        inside = moving.values[moving.known] if moving.known.any() else moving.values
+        in_units = in_bins(moving.values, bins, inside.min(), inside.max())
+        sampler = Sampler.of(np.stack([in_units, moving.known]), moving.grid, (None, 0.0))
+        motions = Motions(places_mm - np.asarray(centre_mm)[:, None], centre_mm)
+        return cls(motions, fixed_bins, sampler, bins)
+
+    def overlaps(self, six: Six) -> npt.NDArray[np.bool_]:
+        """Whether enough points lie where the moving image is known, for each row of parameters."""
+        moved, _ = self.motions.moved(six)
+        (_, known), _ = self.moving(moved)
+        return np.asarray(known.mean(-1) >= _LEAST_OVERLAP)
 
     def __call__(self, six: Six) -> tuple[Float[np.ndarray, " start"], Six]:
         """Value and gradient for each row of parameters."""
@@ -65,7 +89,8 @@ class ParzenInformation:
         by_weight -= (information / np.maximum(total, 1e-12)).astype(np.float32)[:, None]
         by_place *= known
         gradient = self.motions.gradient(by_value * by_place + by_known * by_weight, turns)
-        return -information, -gradient
+        enough = total >= _LEAST_OVERLAP * self.fixed_bins.size
+        return np.where(enough, -information, 0.0), np.where(enough[:, None], -gradient, 0.0)
 
 
 def _cubic(part: npt.NDArray[np.float32]) -> tuple[list[npt.NDArray[np.float32]], list[npt.NDArray[np.float32]]]:

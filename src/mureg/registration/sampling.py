@@ -92,8 +92,14 @@ class Sampler:
         return value, slopes
 
 
-def spread_points(grid: Grid, n: int) -> Float[np.ndarray, "3 point"]:
-    """Points (mm) spread evenly over a lattice, off its voxel centres: a low-discrepancy sequence without chance."""
-    steps = np.arange(1, n + 1)[:, None] * np.array([_GOLDEN**-1, _GOLDEN**-2, _GOLDEN**-3])
+def spread_points(grid: Grid, n: int, seed: int = 1) -> Float[np.ndarray, "3 point"]:
+    """Points (mm) spread evenly over a lattice, off its voxel centres: a low-discrepancy sequence without chance.
+
+    Args:
+        grid: of the lattice.
+        n: number of points.
+        seed: where the sequence begins; another number gives other points.
+    """
+    steps = np.arange((seed - 1) * n + 1, seed * n + 1)[:, None] * np.array([_GOLDEN**-1, _GOLDEN**-2, _GOLDEN**-3])
     shares = (0.5 + steps) % 1.0
     return np.ascontiguousarray(grid.points(shares * (np.asarray(grid.shape) - 1)).T)
