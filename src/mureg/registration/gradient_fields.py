@@ -63,6 +63,8 @@ class GradientFields:
         iterations: most evaluations of each start in each level.
         farthest_axial_mm: a start that ends farther along z from where it began is discarded (mm): it slid along the
             body.
+        margin: share by which the agreement of an end must be larger if it lies farther than `farthest_axial_mm` along
+            z from the pose of mutual information.
         largest_shift_mm: refuse a result that shifts the map by more (mm).
         largest_angle_deg: refuse a result that rotates the map by more (degrees).
     """
@@ -74,10 +76,11 @@ class GradientFields:
     smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (12.0, 8.0)
     points: tuple[Annotated[int, Field(ge=100)], ...] = (3000, 8000)
     edge: Annotated[float, Field(gt=0)] = 0.5
-    noise: Annotated[float, Field(ge=0)] = 0.5
+    noise: Annotated[float, Field(ge=0)] = 0.0
     brightest: Annotated[float, Field(gt=0.5, le=1)] = 0.95
     iterations: Annotated[int, Field(ge=1)] = 60
     farthest_axial_mm: Annotated[float, Field(gt=0)] = 30.0
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["gradient-fields"] = "gradient-fields"
@@ -100,13 +103,17 @@ class GradientFields:
         measures = self._measures(fixed, moving, centre_mm)
         ends, values = _searched(measures, starts, self.iterations)
         near = np.abs(ends[:, 2] - starts[:, 2]) <= self.farthest_axial_mm
+        weighed = np.where(near, values, np.inf)
+        if self.with_mutual_information:  # the last start
+            far = np.abs(ends[:, 2] - starts[-1, 2]) > self.farthest_axial_mm
+            weighed = np.where(far, (1.0 - self.margin) * weighed, weighed)
         if not near.any():
             raise RegistrationError(
                 f"every one of {len(starts)} starts slid by more than {self.farthest_axial_mm:g} mm along z",
                 "a SPECT and a CT of the same chest",
                 "check that both belong to this patient and overlap",
             )
-        best = int(np.argmin(np.where(near, values, np.inf)))
+        best = int(np.argmin(weighed))
         at_identity = float(-measures[-1](np.zeros((1, 6)))[0][0])
         pose = to_pose(ends[best], centre_mm)
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
@@ -144,8 +151,8 @@ class GradientFields:
         dimmed = without_hot_spots(fixed, self.brightest)
         measures = []
         for voxel_mm, sigma_mm, n in zip(self.voxel_mm, self.smoothing_mm, self.points, strict=True):
-            levels = [Level.of(image.coarsened(voxel_mm), sigma_mm) for image in (dimmed, moving)]
-            measures.append(GradientAgreement.of(*levels, n, centre_mm, edge=self.edge, noise=self.noise))
+            level, other = (Level.of(image.coarsened(voxel_mm), sigma_mm) for image in (dimmed, moving))
+            measures.append(GradientAgreement.of(level, other, n, centre_mm, edge=self.edge, noise=self.noise))
         return measures
 
 

@@ -47,7 +47,7 @@ class Level:
             [np.gradient(self.values, axis=k) if n > 1 else 0.0 * self.values for k, n in enumerate(self.grid.shape)]
         )
         index_from_mm = np.linalg.inv(self.grid.affine)[:3, :3]
-        return np.einsum("ij,i...->j...", index_from_mm, along_indices)
+        return np.asarray(np.einsum("ij,i...->j...", index_from_mm, along_indices))
 
     def sampled(self, channels: Float[np.ndarray, "channel x y z"], points_mm: Float[np.ndarray, "3 point"]) -> Array:
         """Trilinear samples of images on this grid, [channel, point]; the outermost voxels are repeated."""

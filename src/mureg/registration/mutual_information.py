@@ -152,9 +152,9 @@ class MutualInformation:
         centre_mm, spacing_mm = fixed.grid.centre_mm, min(dimmed.grid.spacing_mm)
         metrics = []
         for shrink, sigma_mm in zip(self.shrink_factors, self.smoothing_mm, strict=True):
-            levels = [Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving)]
-            points = max(_FEWEST_POINTS, round(self.sampling * levels[0].values.size))
-            metrics.append(ParzenInformation.of(*levels, points, self.bins, centre_mm, seed=self.seed))
+            level, other = (Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving))
+            points = max(_FEWEST_POINTS, round(self.sampling * level.values.size))
+            metrics.append(ParzenInformation.of(level, other, points, self.bins, centre_mm, seed=self.seed))
         return metrics
 
     def _shifts(self) -> Iterator[Triple]:

@@ -64,26 +64,25 @@ class ParzenInformation:
         moved, turns = self.motions.moved(six)
         (value, known), (by_value, by_known) = self.moving(moved)
         n, size = len(six), self.bins * self.bins
-        place = value.astype(np.float32)
-        first = place.astype(np.intp) - 1
-        part = place - (first + 1)
+        whole = np.floor(value)
+        first, part = whole.astype(np.intp) - 1, value - whole
         windows, slopes = _cubic(part)
         base = self.fixed_bins * self.bins + first
         base += (np.arange(n) * size)[:, None]
         joint = np.zeros(n * size)
         for k in range(4):
             joint += np.bincount((base + k).ravel(), (windows[k] * known).ravel(), n * size)
-        joint = joint.reshape(n, self.bins, self.bins)
-        total = joint.sum((1, 2))
-        share = joint / np.maximum(total, 1e-12)[:, None, None]
+        table = joint.reshape(n, self.bins, self.bins)
+        total = table.sum((1, 2))
+        share = table / np.maximum(total, 1e-12)[:, None, None]
         independent = share.sum(2)[:, :, None] * share.sum(1)[:, None, :]
         log = np.log(np.where(share > 0, share, 1.0) / np.where(share > 0, independent, 1.0))
         information = (share * log).sum((1, 2))
-        table = (log / np.maximum(total, 1e-12)[:, None, None]).astype(np.float32).ravel()
+        slope_of_bin = (log / np.maximum(total, 1e-12)[:, None, None]).astype(np.float32).ravel()
         by_place = np.zeros_like(part)
         by_weight = np.zeros_like(part)
         for k in range(4):
-            entry = table[base + k]
+            entry = slope_of_bin[base + k]
             by_place += slopes[k] * entry
             by_weight += windows[k] * entry
         by_weight -= (information / np.maximum(total, 1e-12)).astype(np.float32)[:, None]

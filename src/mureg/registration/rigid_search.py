@@ -70,7 +70,9 @@ def rotations(angles: Float[np.ndarray, "start 3"]) -> Float[np.ndarray, "start 
         slope[:, a, a] = slope[:, b, b] = -s[:, axis]
         slope[:, b, a], slope[:, a, b] = c[:, axis], -c[:, axis]
     x, y, z = factors
-    return np.stack([z[0] @ y[0] @ x[0], z[0] @ y[0] @ x[1], z[0] @ y[1] @ x[0], z[1] @ y[0] @ x[0]], axis=1)
+    return np.asarray(
+        np.stack([z[0] @ y[0] @ x[0], z[0] @ y[0] @ x[1], z[0] @ y[1] @ x[0], z[1] @ y[0] @ x[0]], axis=1)
+    )
 
 
 def to_six(poses: list[RigidTransform], centre_mm: Triple) -> Six:

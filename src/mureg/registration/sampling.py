@@ -62,23 +62,24 @@ class Sampler:
         corners[:, :, 1] -= corners[:, :, 0]
         order = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
         cells = np.stack([corners[o] for o in order], axis=-1)
-        matrix = np.linalg.inv(grid.affine)
+        matrix = np.asarray(np.linalg.inv(grid.affine), dtype=np.float64)
         matrix[:3, 3] += 2.0
         x, y, z = padded.shape[:3]
         return cls(cells.reshape(-1, *cells.shape[3:]), (x, y, z), matrix)
 
     def __call__(
         self, points_mm: Float[np.ndarray, "3 *point"]
-    ) -> tuple[Float[np.ndarray, "channel *point"], Float[np.ndarray, "channel 3 *point"]]:
+    ) -> tuple[Float[np.ndarray, "c *point"], Float[np.ndarray, "c 3 *point"]]:
         """Values and their slopes along x, y, z of patient space (1/mm) at points."""
         m = self.index_from_mm.astype(np.float32)
         cell, parts = np.zeros(points_mm.shape[1:], np.intp), []
+        x_mm, y_mm, z_mm = points_mm.astype(np.float32)
         for row, n in zip(m[:3], self.shape, strict=True):
-            index = row[0] * points_mm[0] + row[1] * points_mm[1] + row[2] * points_mm[2] + row[3]
+            index = row[0] * x_mm + row[1] * y_mm + row[2] * z_mm + row[3]
             np.clip(index, 0.0, n - 1.001, out=index)
-            whole = index.astype(np.intp)
+            whole = np.floor(index)
             cell *= n - 1
-            cell += whole
+            cell += whole.astype(np.intp)
             parts.append(index - whole)
         x, y, z = parts
         c = np.moveaxis(self.coefficients[cell], (-2, -1), (0, 1))  # [channel, 8, *point]
