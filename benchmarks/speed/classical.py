@@ -1,4 +1,4 @@
-"""Classical registration of virtual patients: error at the heart and seconds of the processor, one line a case and step.
+"""Classical registration of virtual patients: error at the heart and seconds, one line a case and step.
 
     python benchmarks/speed/classical.py --cohorts DIR/clinical DIR/hard --first 0 --n 30 \
         --steps own-coarse,simpleitk-coarse -o evidence/classical/rows.csv
@@ -161,11 +161,8 @@ def table(path: Path) -> str:
                 f"| {cohort} | {step} | {len(errors)} | {errors.mean():.2f} | {np.median(errors):.2f} | "
                 f"{errors.max():.1f} | {across.mean():.2f} | {seconds:.2f} |"
             )
-    lines += [
-        "",
-        "| cohort | first - second | n | difference mm [95 %] | seconds, second over first |",
-        "|---|---|---|---|---|",
-    ]
+    lines += ["", "| cohort | first - second | n | difference mm [95 %] | seconds, second over first |"]
+    lines.append("|---|---|---|---|---|")
     generator = np.random.default_rng(20250301)
     for cohort, named in by.items():
         for one, other in PAIRS:

@@ -160,8 +160,8 @@ class GradientFields:
 class GradientAgreement:
     """Negative agreement of the gradients of a fixed image and a moved one, between -1 and 0; smaller is better.
 
-    ``-sum (n_fixed . R^T n_moving(R p + t))^2 / sum |n_fixed|^2`` over points p. A point whose place in the moving image
-    is unknown adds nothing to the upper sum, so that leaving the map gains nothing.
+    ``-sum (n_fixed . R^T n_moving(R p + t))^2 / sum |n_fixed|^2`` over points p. A point whose place in the moving
+    image is unknown adds nothing to the upper sum, so that leaving the map gains nothing.
 
     Attributes:
         motions: of the points.

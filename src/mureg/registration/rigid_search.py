@@ -78,7 +78,7 @@ def rotations(angles: Float[np.ndarray, "start 3"]) -> Float[np.ndarray, "start 
 def to_six(poses: list[RigidTransform], centre_mm: Triple) -> Six:
     """Parameters of poses: mm, and angles as arcs in mm."""
     rows = [np.concatenate(pose.six(centre_mm)) for pose in poses]
-    return np.array(rows) * np.array([1.0] * 3 + [LEVER_MM * np.pi / 180.0] * 3)
+    return np.asarray(np.array(rows) * np.array([1.0] * 3 + [LEVER_MM * np.pi / 180.0] * 3))
 
 
 def to_pose(six: Float[np.ndarray, " 6"], centre_mm: Triple) -> RigidTransform:

@@ -68,8 +68,8 @@ class Sampler:
         return cls(cells.reshape(-1, *cells.shape[3:]), (x, y, z), matrix)
 
     def __call__(
-        self, points_mm: Float[np.ndarray, "3 *point"]
-    ) -> tuple[Float[np.ndarray, "c *point"], Float[np.ndarray, "c 3 *point"]]:
+        self, points_mm: Float[np.ndarray, "3 ..."]
+    ) -> tuple[Float[np.ndarray, "c ..."], Float[np.ndarray, "c 3 ..."]]:
         """Values and their slopes along x, y, z of patient space (1/mm) at points."""
         m = self.index_from_mm.astype(np.float32)
         cell, parts = np.zeros(points_mm.shape[1:], np.intp), []
