@@ -174,9 +174,8 @@ def table(path: Path) -> str:
             means = gap[generator.integers(0, len(gap), (4000, len(gap)))].mean(1)
             low, high = np.percentile(means, [2.5, 97.5])
             ratio = _column(second, "seconds").sum() / _column(first, "seconds").sum()
-            lines.append(
-                f"| {cohort} | {one} - {other} | {len(gap)} | {gap.mean():+.2f} [{low:+.2f}, {high:+.2f}] | {ratio:.1f} |"
-            )
+            difference = f"{gap.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+            lines.append(f"| {cohort} | {one} - {other} | {len(gap)} | {difference} | {ratio:.1f} |")
     return "\n".join(lines)
 
 

@@ -80,7 +80,7 @@ class GradientFields:
     brightest: Annotated[float, Field(gt=0.5, le=1)] = 0.95
     iterations: Annotated[int, Field(ge=1)] = 60
     farthest_axial_mm: Annotated[float, Field(gt=0)] = 30.0
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.3
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["gradient-fields"] = "gradient-fields"
