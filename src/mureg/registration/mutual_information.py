@@ -28,7 +28,7 @@ _AGREE_MM = 3.4
 """Starts agree up to half a pixel of a usual cardiac SPECT."""
 _SAME_MM = 1.0
 _FEWEST_POINTS = 2000
-"""Fewer points leave errors of several mm (evidence/registration-speed/floor.csv)."""
+"""Points of a level at least: fewer are noisier (docs/concepts/classical-registration.md)."""
 _TRANSVERSE = np.array([True, True, False, True, True, True])
 """All parameters but the axial shift."""
 
@@ -42,7 +42,7 @@ class MutualInformation:
         start_shift_mm: size of these shifts (mm).
         finish: number of distinct best optima of the coarser levels that are refined on the finest level.
         sampling: number of points of the metric as a share of the SPECT voxels of the level (0 to 1), at least 2000
-            points. More than 12,000 points in all do not make the error smaller.
+            points.
         bins: number of histogram bins.
         brightest: quantile of the SPECT values at which intensities are clipped (0.5 to 1). Gall bladder, gut and liver
             are much hotter than the chest; without clipping, body, lungs and air would share a bin.
