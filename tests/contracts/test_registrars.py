@@ -10,7 +10,7 @@ import torch
 
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.registration import REGISTRARS, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import REGISTRARS, GradientFields, NearHeart, ProfileLikelihood, Registrar
 from mureg.spect import Acquisition, Physics, SystemModel
 from mureg.study import PreparedStudy
 from support.phantoms import camera, chest, mu_volume, orbit, voxel_points
@@ -109,9 +109,13 @@ def test_a_known_motion_is_found_and_not_its_inverse(kind, found) -> None:
     registration = found(kind)
     # a network that has seen people alone is not held to the phantom's heart along the body
     loose = 8.0 if kind == NearHeart.kind else 0.0
+    limits, turn = np.array([3.0, 3.0, 3.0 + loose]), 2.0
+    if kind == GradientFields.kind:
+        # the brightest edge of the phantom is its cavity, which no map shows: same offset for every motion
+        limits, turn, loose = np.array([8.0, 5.0, 12.0]), 6.0, 10.0
     off = np.abs(np.subtract(registration.shift_mm, MOTION.six(SPECT_GRID.centre_mm)[0]))
-    assert (off < [3.0, 3.0, 3.0 + loose]).all()
-    np.testing.assert_allclose(registration.angles_deg, MOTION.six(SPECT_GRID.centre_mm)[1], atol=2.0)
+    assert (off < limits).all()
+    np.testing.assert_allclose(registration.angles_deg, MOTION.six(SPECT_GRID.centre_mm)[1], atol=turn)
     assert heart_error_mm(registration.ct_from_spect, MOTION) < 4.0 + loose
     assert heart_error_mm(registration.ct_from_spect, MOTION.inverse()) > 25.0
 
