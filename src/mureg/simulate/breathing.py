@@ -45,7 +45,8 @@ class Breathing:
         amplitude_mm: excursion of the diaphragm in free breathing, end expiration to end inspiration.
         heart_share: how far the middle of the heart follows it.
         creep_mm: how much heart and abdomen rise from the first view to the last.
-        ct_phase: in which state the CT catches the patient; "relative" to the mean of the emission.
+        ct_phase: in which state the CT catches the patient; "relative" to the mean of the emission;
+            "one-phase" of the measured cycle, or deeper.
         ct_depth_mm: the diaphragm below end expiration in the CT (above it below 0); for "average" the amplitude over
             which it averages.
         ct_heart_share: how far the heart follows in the CT.
@@ -73,7 +74,7 @@ class Breathing:
         that have its mean, its variance and (nearly) its skewness. With creep they are evenly spaced, and depths are
         shared out between them so that each view keeps its mean.
         """
-        depths = self.amplitude_mm * (depths_of_a_cycle(self.cycle) if self.cycle else depths_of_a_breath())
+        depths = self.amplitude_mm * self._depths()
         time = (np.arange(n_views) + 0.5) / n_views
         if self.creep_mm == 0:
             n_nodes = 1 if self.amplitude_mm < _STILL_MM else 2 if self.amplitude_mm < _DEEP_MM else 3
@@ -94,7 +95,11 @@ class Breathing:
     @property
     def mean_depth_mm(self) -> float:
         """Depth of the diaphragm below end expiration, averaged over the emission."""
-        return float(self.amplitude_mm * depths_of_a_breath().mean() - self.creep_mm / 2)
+        return float(self.amplitude_mm * self._depths().mean() - self.creep_mm / 2)
+
+    def _depths(self) -> Array:
+        """Depth at even times of one breath, 0 to 1."""
+        return depths_of_a_cycle(self.cycle) if self.cycle else depths_of_a_breath()
 
     def ct_breaths(self) -> list[Breath]:
         """The states that the CT averages: one, or a few where it is slow."""
