@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# threads are counted by mureg itself; tests run in parallel, one thread each
-TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg
+# threads are counted by mureg itself; tests run in parallel, one thread each; compiled modules are kept, or each of the
+# processes that tests start would compile the package again
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo test test-slow test-all check bench clean sample sizes
 .DEFAULT_GOAL := demo
@@ -11,12 +12,13 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg
 demo: $(VENV)/.installed
 	$(BIN)/mureg demo --overwrite -o demo-output
 
-PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadscope --durations=25
+# by files, in the order of tests/conftest.py: what a module prepares is made once, and the longest files come first
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 test: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow"
 
-# other programs, kills, spoiled files, whole runs in other processes: minutes
+# other programs, kills, spoiled files, whole runs: minutes
 test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m slow
 

@@ -2,6 +2,7 @@
 
     python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/clinical --still
     python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/hard --n 60
+    python benchmarks/evidence/do_no_harm.py --cohort runs/cohorts/hard --only 000012 000026 --again
     python benchmarks/evidence/do_no_harm.py --table
 
 Cohorts are those of `mureg simulate`. Every study is exported as DICOM and registered by `mureg register` in default
@@ -141,6 +142,8 @@ def missing(options: argparse.Namespace, rows: Sequence[Row]) -> Iterator[Work]:
         if options.still and moved(folder):
             continue
         chosen += 1
+        if not any(word in folder.name for word in options.only or [""]):
+            continue
         wanted = tuple(mode for mode in modes if (folder.name, mode) not in done)
         if wanted:
             yield Work(folder, wanted)
@@ -151,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cohort", type=Path, help="folder of a stored cohort")
     parser.add_argument("--still", action="store_true", help="only patients who did not move")
     parser.add_argument("--n", type=int, default=-1, help="the first so many cases (default: all)")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="cases whose names hold one of these words")
     parser.add_argument("--mode", choices=("both", *MODES), default="both")
     parser.add_argument("--again", action="store_true", help="do cases again whose rows are there")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")

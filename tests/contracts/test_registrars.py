@@ -9,7 +9,7 @@ import pytest
 
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.registration import REGISTRARS, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import REGISTRARS, GradientFields, NearHeart, ProfileLikelihood, Registrar
 from mureg.spect import Acquisition, Physics, SystemModel
 from mureg.study import PreparedStudy
 from support.phantoms import camera, chest, mu_volume, orbit, voxel_points
@@ -60,6 +60,23 @@ def found(spect, projections):
     return find
 
 
+@pytest.fixture(scope="module")
+def again(spect, projections):
+    """A second registration with each registrar, and whether it left the images as they were."""
+    made = {}
+
+    def find(kind: str):
+        if kind not in made:
+            mu = mu_volume(CT_GRID, MOTION)
+            images = spect.values, mu.values, projections.counts
+            before = [image.copy() for image in images]
+            registration = ready(kind).register(prepared(spect, mu, projections))
+            made[kind] = registration, [np.array_equal(*pair) for pair in zip(images, before, strict=True)]
+        return made[kind]
+
+    return find
+
+
 def blank(grid: Grid, quantity: Quantity) -> Volume:
     return Volume(np.zeros(grid.shape, dtype=np.float32), grid, quantity)
 
@@ -91,9 +108,13 @@ def test_a_known_motion_is_found_and_not_its_inverse(kind, found) -> None:
     registration = found(kind)
     # a network that has seen people alone is not held to the phantom's heart along the body
     loose = 8.0 if kind == NearHeart.kind else 0.0
+    limits, turn = np.array([3.0, 3.0, 3.0 + loose]), 2.0
+    if kind == GradientFields.kind:
+        # the brightest edge of the phantom is its cavity, which no map shows: same offset for every motion
+        limits, turn, loose = np.array([8.0, 5.0, 12.0]), 6.0, 10.0
     off = np.abs(np.subtract(registration.shift_mm, MOTION.six(SPECT_GRID.centre_mm)[0]))
-    assert (off < [3.0, 3.0, 3.0 + loose]).all()
-    np.testing.assert_allclose(registration.angles_deg, MOTION.six(SPECT_GRID.centre_mm)[1], atol=2.0)
+    assert (off < limits).all()
+    np.testing.assert_allclose(registration.angles_deg, MOTION.six(SPECT_GRID.centre_mm)[1], atol=turn)
     assert heart_error_mm(registration.ct_from_spect, MOTION) < 4.0 + loose
     assert heart_error_mm(registration.ct_from_spect, MOTION.inverse()) > 25.0
 
@@ -109,21 +130,19 @@ def test_the_result_says_what_it_is_about(kind, found) -> None:
     assert registration.notes
 
 
-def test_two_runs_are_equal_bit_for_bit(kind, spect, projections, found) -> None:
-    again = ready(kind).register(prepared(spect, mu_volume(CT_GRID, MOTION), projections))
-    assert again.ct_from_spect == found(kind).ct_from_spect
-    assert again.evidence == found(kind).evidence
+def test_two_runs_are_equal_bit_for_bit(kind, found, again) -> None:
+    second, _ = again(kind)
+    assert second is not found(kind)
+    assert second.ct_from_spect == found(kind).ct_from_spect
+    assert second.evidence == found(kind).evidence
 
 
-def test_images_are_left_as_they_were(kind, spect, projections) -> None:
-    mu = mu_volume(CT_GRID, MOTION)
-    before = spect.values.copy(), mu.values.copy(), projections.counts.copy()
+def test_images_are_left_as_they_were(kind, spect, again) -> None:
+    before = spect.values.copy()
     with pytest.raises(RegistrationError):
         REGISTRARS[kind]().register(prepared(spect, blank(CT_GRID, Quantity.MU_PER_CM)))
-    ready(kind).register(prepared(spect, mu, projections))
-    assert np.array_equal(spect.values, before[0])
-    assert np.array_equal(mu.values, before[1])
-    assert np.array_equal(projections.counts, before[2])
+    assert np.array_equal(spect.values, before)
+    assert again(kind)[1] == [True, True, True], "SPECT, map and counts"
 
 
 @pytest.mark.parametrize("which", ["SPECT", "attenuation map"])

@@ -18,6 +18,8 @@ from support.dicom_study import POSE, results, study
 from support.programs import program
 from support.tiny_cohort import tiny_case
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):

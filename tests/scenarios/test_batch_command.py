@@ -15,14 +15,10 @@ from mureg.cli import main
 from mureg.jobs.cores import set_thread_count
 from support.dicom_study import study
 
-QUICK = [
-    "--set",
-    "registrar.coarse.starts=1",
-    "--set",
-    "registrar.coarse.finish=1",
-    "--set",
-    "reconstructor.iterations=1",
-]
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
+SETTINGS = ("registrar.starts=1", "registrar.finish=1", "reconstructor.iterations=1")
+QUICK = ["--registrar", "mutual-information", *(word for one in SETTINGS for word in ("--set", one))]
 
 
 @pytest.fixture(autouse=True)

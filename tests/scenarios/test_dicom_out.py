@@ -18,9 +18,10 @@ from mureg.geometry import RigidTransform
 from mureg.io import read_spect, read_study, write_nifti
 from mureg.jobs.cores import set_thread_count
 from mureg.sample import load_truth, sample_folder
+from support import sample_run
 
 SPECT, CT = sample_folder() / "spect.dcm", sample_folder() / "ct"
-QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2", "--threads", "1"]
+QUICK = [*sample_run.QUICK, "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +33,8 @@ def threads_as_before():
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("register") / "results"
-    arguments = ["register", "--spect", str(SPECT), "--ct", str(CT), "-o", str(folder), "--moved-ct", *QUICK]
-    assert command_line(arguments) == 0
-    return folder
+def results(registered_sample) -> Path:
+    return registered_sample
 
 
 def register(folder: Path, *more: str, spect: Path = SPECT, ct: Path = CT) -> int:
@@ -117,6 +115,7 @@ def test_nothing_is_begun_that_cannot_end(results, tmp_path, capsys) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"spect.nii.gz"}
 
 
+@pytest.mark.slow
 def test_a_reconstruction_and_a_ready_map_go_through_too(results, tmp_path) -> None:
     """Results of one run are a study for the next only where that is asked for: the registered map already fits."""
     made = results / "dicom"

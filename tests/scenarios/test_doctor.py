@@ -30,6 +30,7 @@ def told(capsys) -> dict[str, dict[str, str]]:
     return {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
 
 
+@pytest.mark.slow
 def test_all_is_well_here(capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["doctor", "--json", "--threads", "1"]) == 0

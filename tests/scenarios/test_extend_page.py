@@ -99,7 +99,8 @@ def test_the_command_line_takes_a_class_by_its_module_and_writes_it_down(tmp_pat
     assert main([*command, "--registrar", "centre_of_mass:CentreOfMas"]) == 2
     assert "the registrar centre_of_mass:CentreOfMas cannot be loaded" in capsys.readouterr().err
     assert not out.exists()
-    assert main([*command, "--registrar", "centre_of_mass:CentreOfMass"]) == 0
+    quick = ["--set", "reconstructor.iterations=1"]
+    assert main([*command, *quick, "--registrar", "centre_of_mass:CentreOfMass"]) == 0
     result = json.loads((out / "registration.json").read_text())
     assert result["registrar"] == "centre-of-mass"
     settings = tomllib.loads((out / "settings.toml").read_text())

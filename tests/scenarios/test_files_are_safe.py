@@ -111,6 +111,7 @@ def test_inspect_draws_only_where_it_is_told_to(tmp_path, capsys, monkeypatch) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_request_to_end_is_heard_as_ctrl_c_is(tmp_path) -> None:
     """SIGTERM in the middle of the work: exit code 143, and nothing stays, temporary folders included."""
     scratch = tmp_path / "scratch"
@@ -133,6 +134,7 @@ def test_a_request_to_end_is_heard_as_ctrl_c_is(tmp_path) -> None:
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_temporary_folders_of_killed_processes_are_cleared_by_the_next(tmp_path) -> None:
     def run(end: str = "") -> list[Path]:
         code = "import os; from mureg.files.temporary import own_temporary_folder as own; own()\n" + end

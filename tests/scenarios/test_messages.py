@@ -21,7 +21,7 @@ from mureg.sample import sample_folder
 from support.dicom_study import study
 
 NAMES = ("Doe", "DOE", "Jane", "JANE", "4711")
-QUICK = ("--set", "registrar.coarse.starts=1", "--no-reconstruction", "--threads", "1")
+QUICK = ("--registrar", "mutual-information", "--set", "registrar.starts=1", "--no-reconstruction", "--threads", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ def test_its_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys) -> No
     (tmp_path / "spect.dcm").symlink_to(sample_folder() / "spect.dcm")
     (tmp_path / "ct").symlink_to(sample_folder() / "ct")
     monkeypatch.chdir(tmp_path)
-    whole, quick = mureg.examine, mureg.StudySettings(mureg.MutualInformation())
+    whole, quick = mureg.examine, mureg.StudySettings(mureg.MutualInformation(starts=1, finish=1))
     monkeypatch.setattr(mureg, "examine", lambda study: whole(study, quick, correct=False))
     scope: dict = {}
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.S | re.M):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from support.chest_cases import CT_GRID, chest_spect, motion, write_chest_cohort
 from support.phantoms import mu_volume
 from support.tiny_network import ALL
 
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
 TABLE = {
     "network": {"kind": "tiny"},
     "grid": {"shape": [12, 12, 12], "spacing_mm": 30.0},
@@ -42,6 +45,18 @@ def _tiny_networks(monkeypatch) -> None:
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
     return write_chest_cohort(tmp_path_factory.mktemp("chests"), 20)
+
+
+@pytest.fixture(scope="module")
+def trained(cohort, tmp_path_factory) -> Path:
+    """One run of the whole training, for tests that begin from its weights; not to be changed."""
+    place = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        for kind, one in ALL.items():
+            patched.setitem(NETWORKS, kind, one)
+        command = ["train", written(place / "mine.toml"), "--cohort", str(cohort), "-o", str(place / "run")]
+        assert main([*command, "--threads", "1"]) == 0
+    return place / "run"
 
 
 @pytest.fixture
@@ -100,12 +115,10 @@ def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> No
 
 
 @pytest.mark.parametrize("transforms", [False, True])
-def test_finetune_on_a_hospitals_list(cohort, settings, tmp_path, capsys, transforms) -> None:
-    run = tmp_path / "run"
-    assert main(["train", settings, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
+def test_finetune_on_a_hospitals_list(trained, tmp_path, capsys, transforms) -> None:
     pairs = write_pairs(tmp_path / "hospital", 6, transforms=transforms)
     capsys.readouterr()
-    weights = run / "best.onnx"
+    weights = trained / "best.onnx"
     command = ["finetune", "--weights", str(weights), "--pairs", str(pairs), "-o", str(tmp_path / "tuned")]
     assert main([*command, "--epochs", "2", "--json", "--threads", "1"]) == 0
     answer = told(capsys)
@@ -118,23 +131,21 @@ def test_finetune_on_a_hospitals_list(cohort, settings, tmp_path, capsys, transf
     assert told(capsys)["epochs"] == 3
 
 
-def test_finetuning_begins_where_the_weights_are(cohort, settings, tmp_path, capsys) -> None:
+def test_finetuning_begins_where_the_weights_are(cohort, trained, tmp_path, capsys) -> None:
     """With a learning rate of next to nothing the weights stay what they were."""
-    run = tmp_path / "run"
-    assert main(["train", settings, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
     still = tmp_path / "still.toml"
     still.write_text("epochs = 1\n[optimiser]\nlearning_rate = 1e-12\n[motion]\nkind = 'redrawn'\n", "utf-8")
     command = [
         "finetune",
         "--weights",
-        str(run / "best.onnx"),
+        str(trained / "best.onnx"),
         "--cohort",
         str(cohort),
         "-o",
         str(tmp_path / "t"),
     ]
     assert main([*command, "--settings", str(still), "--threads", "1"]) == 0
-    before, after = (read_network(f / "best.onnx")[0].state_dict() for f in (run, tmp_path / "t"))
+    before, after = (read_network(f / "best.onnx")[0].state_dict() for f in (trained, tmp_path / "t"))
     for name, value in before.items():
         np.testing.assert_allclose(after[name], value, atol=1e-8)
 
@@ -167,9 +178,8 @@ class TestRefusals:
         half = ["--train", str(cohort)]
         assert self.refused(capsys, "train", settings, *half, "-o", str(tmp_path / "run"))[0] == 2
 
-    def test_another_run_in_the_folder(self, settings, cohort, tmp_path, capsys) -> None:
-        run = tmp_path / "run"
-        assert main(["train", settings, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
+    def test_another_run_in_the_folder(self, cohort, trained, tmp_path, capsys) -> None:
+        run = shutil.copytree(trained, tmp_path / "run")
         capsys.readouterr()
         other = written(tmp_path / "other.toml", seed=9)
         before = {file: file.read_bytes() for file in run.iterdir() if file.is_file()}

@@ -217,7 +217,7 @@ def test_the_table_stays_with_the_scanner_while_the_patient_moves() -> None:
     below[:, 1] -= table.sag_mm * (np.linspace(-60, 60, 25) / (table.width_mm / 2)) ** 2
     in_ct = at(ct(case).volume, below)
     assert np.median(in_ct) > -700, "the shell, thinner than a voxel"
-    fine = Volume(exposed.mu[0].numpy(), exposed.grid, case.truth.mu.quantity)
+    fine = Volume(exposed.scene.mu[0].numpy(), exposed.scene.grid, case.truth.mu.quantity)
     assert np.median(at(fine, below)) > 0.03
 
 

@@ -7,19 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mureg.assessment.motion_checks import motion_notes
 from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.assessment.projection_checks import projection_evidence, projection_notes
 from mureg.assessment.result import HeartPlace, MapAtPose
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMaps
+from mureg.attenuation.vertebrae import VertebralSpacing, vertebral_spacing
 from mureg.errors import RefusedError
 from mureg.geometry import Array, Volume
 from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
-from mureg.spect.patient_motion import largest_jump
-from mureg.study import PreparedStudy, Study
+from mureg.study import Ct, PreparedStudy, Study
 
 
 def data_notes(
@@ -39,22 +40,47 @@ def data_notes(
         limits: of the decision.
     """
     given = study.attenuation_name
+    vertebrae = vertebral_spacing(prepared.body)
+    slice_mm = _slice_mm(study.attenuation.volume if isinstance(study.attenuation, Ct) else study.attenuation)
+    yield from vertebrae_notes(vertebrae, slice_mm, limits, given)
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
         evidence = projection_evidence(study.spect, prepared.maps, prepared.outline, at.ct_from_spect, heart_mm)
-        yield from projection_notes(evidence, limits, given)
+        confirmed = vertebrae is not None and is_plausible(vertebrae, limits)
+        yield from projection_notes(evidence, limits, given, spacing_confirmed=confirmed)
     yield from frame_notes(prepared.uncorrected, prepared.body, given)
     yield from coverage_notes(prepared.uncorrected, at.mu, heart_mm, limits, given)
 
 
-def motion_notes(acquisition: Acquisition) -> Iterator[Note]:
-    """Note on axial motion of the patient during the acquisition."""
-    jump = largest_jump(acquisition)
-    if jump is not None and jump.is_motion:
+def is_plausible(vertebrae: VertebralSpacing, limits: Thresholds) -> bool:
+    """Whether vertebrae are as far apart as those of adults."""
+    return limits.least_vertebrae_mm <= vertebrae.mm <= limits.largest_vertebrae_mm
+
+
+def vertebrae_notes(
+    vertebrae: VertebralSpacing | None, slice_mm: float, limits: Thresholds, given: str
+) -> Iterator[Note]:
+    """A slice spacing that contradicts the vertebrae: of the first rank. Nothing where they cannot be told apart.
+
+    Args:
+        vertebrae: as far apart as the slice spacing says.
+        slice_mm: slice spacing of the CT or map by its header.
+        limits: of the decision.
+        given: CT or attenuation map, for the sentence.
+    """
+    if vertebrae is not None and not is_plausible(vertebrae, limits):
         yield Note(
-            f"the patient seems to have moved during the scan: the projections jump {jump.words()}",
+            f"by the slice spacing of the {given} ({slice_mm:.2f} mm) its thoracic vertebrae are {vertebrae.mm:.1f} mm "
+            f"apart, where those of adults are {limits.least_vertebrae_mm:g} to {limits.largest_vertebrae_mm:g} mm: "
+            "check its slice spacing",
             Rank.CHANGES_ANSWER,
         )
+
+
+def _slice_mm(volume: Volume) -> float:
+    """The spacing along the axis that lies nearest to the patient's long axis."""
+    cosines = np.abs(volume.grid.affine[2, :3]) / np.asarray(volume.grid.spacing_mm)
+    return float(volume.grid.spacing_mm[int(cosines.argmax())])
 
 
 def frame_notes(spect: Volume, body: Volume, given: str) -> Iterator[Note]:

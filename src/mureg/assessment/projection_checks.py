@@ -58,12 +58,21 @@ class ProjectionEvidence:
             where the CT covers too little above and below the heart.
         mirror_gain: of the map with left and right exchanged, about the middle of the body, over the map as it is.
         rotation_offset_mm: distance between the axis of rotation and where it fits best, beyond the usual one.
+        rotation_offsets_mm: the same of the upper and of the lower half of the rows, each alone. A wrong centre of
+            rotation moves all rows alike; arms beside the field of the CT or a pose that is a little off do not.
     """
 
     map_gain: float
     stretch_gains: dict[float, float]
     mirror_gain: float
     rotation_offset_mm: float
+    rotation_offsets_mm: tuple[float, float]
+
+    @property
+    def agreed_rotation_offset_mm(self) -> float:
+        """The offset that all rows, the upper and the lower half confirm: the smallest; 0 where their sides differ."""
+        offsets = np.array((self.rotation_offset_mm, *self.rotation_offsets_mm))
+        return float(np.sign(offsets[0]) * np.abs(offsets).min()) if len(set(np.sign(offsets))) == 1 else 0.0
 
 
 def projection_evidence(
@@ -89,12 +98,12 @@ def projection_evidence(
     water = Volume(outline.resampled(onto=grid).values * _WATER_PER_CM, grid, Quantity.MU_PER_CM)
     with_map = log_likelihood(chosen, mu)
     mirrored = _mirrored(body).on_spect(grid, ct_from_spect, outline)
-    before, after = (log_likelihood(_offset(chosen, mm), mu) for mm in (-_OFFSET_MM, _OFFSET_MM))
     return ProjectionEvidence(
         (with_map - log_likelihood(chosen, water)) / _thousands(chosen),
         {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect),
         (log_likelihood(chosen, mirrored) - with_map) / _thousands(chosen),
-        _vertex_mm(before, with_map, after) - _USUAL_OFFSET_MM,
+        _rotation_offset_mm(chosen, mu, with_map),
+        _offsets_of_halves(chosen, maps, outline, ct_from_spect),
     )
 
 
@@ -122,12 +131,41 @@ def _stretch_gains(
     }
 
 
+def _offsets_of_halves(
+    acquisition: Acquisition, maps: AttenuationMaps, outline: Volume, ct_from_spect: RigidTransform
+) -> tuple[float, float]:
+    """Offset of the axis of rotation from the upper and from the lower half of the rows, each with its own activity."""
+    n_rows = acquisition.counts.shape[2]
+    offsets = []
+    for first, end in ((0, n_rows // 2), (n_rows // 2, n_rows)):
+        half = with_rows(acquisition, first, end)
+        mu = maps.on_spect(maps.attenuation_grid(half.grid(), ct_from_spect), ct_from_spect, outline)
+        offsets.append(_rotation_offset_mm(half, mu, log_likelihood(half, mu)))
+    return offsets[0], offsets[1]
+
+
+def _rotation_offset_mm(acquisition: Acquisition, mu: Volume, as_stated: float) -> float:
+    """Where the axis of rotation fits best, beyond the usual place; `as_stated`: log-likelihood without a shift."""
+    before, after = (log_likelihood(_offset(acquisition, mm), mu) for mm in (-_OFFSET_MM, _OFFSET_MM))
+    return _vertex_mm(before, as_stated, after) - _USUAL_OFFSET_MM
+
+
 def _thousands(acquisition: Acquisition) -> float:
     return max(float(acquisition.photopeak_counts.sum()) / 1000.0, 1e-9)
 
 
-def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: str = "CT") -> Iterator[Note]:
-    """Notes of the first rank on what the projections contradict; `given` is CT or attenuation map."""
+def projection_notes(
+    evidence: ProjectionEvidence, limits: Thresholds, given: str = "CT", *, spacing_confirmed: bool = False
+) -> Iterator[Note]:
+    """Notes of the first rank on what the projections contradict.
+
+    Args:
+        evidence: of the projections.
+        limits: of the decision.
+        given: CT or attenuation map, for the sentences.
+        spacing_confirmed: the vertebrae are as far apart as they must be. Then a gain of the stretched map is that of
+            another depth of breath, which stretches the chest alone, and is only recorded.
+    """
     if evidence.map_gain < limits.least_map_gain:
         yield Note(
             f"the {given} explains the projections no better than water in the outline of the emission (log-likelihood "
@@ -136,10 +174,15 @@ def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: st
         )
     factor, gain = max(evidence.stretch_gains.items(), key=lambda item: item[1], default=(1.0, -np.inf))
     if gain > limits.largest_stretch_gain:
+        advice = (
+            "the distance of its vertebrae confirms its slice spacing, so its depth of breath may differ"
+            if spacing_confirmed
+            else "check its slice spacing"
+        )
         yield Note(
             f"the {given} would explain the projections better if it were stretched axially by {factor:g} "
-            f"(log-likelihood {gain:+.2f} per thousand counts): check its slice spacing",
-            Rank.CHANGES_ANSWER,
+            f"(log-likelihood {gain:+.2f} per thousand counts): {advice}",
+            Rank.RECORD if spacing_confirmed else Rank.CHANGES_ANSWER,
         )
     if evidence.mirror_gain > limits.largest_mirror_gain:
         yield Note(
@@ -147,11 +190,10 @@ def projection_notes(evidence: ProjectionEvidence, limits: Thresholds, given: st
             f"{evidence.mirror_gain:+.2f} per thousand counts): it may be mirrored, or of another patient",
             Rank.CHANGES_ANSWER,
         )
-    offset = evidence.rotation_offset_mm
-    if abs(offset) > limits.rotation_centre_mm:
+    if abs(evidence.agreed_rotation_offset_mm) > limits.rotation_centre_mm:
         yield Note(
-            f"the projections fit best {abs(offset):.0f} mm off the stated centre of rotation (limit "
-            f"{limits.rotation_centre_mm:g} mm): the centre of rotation is wrong, or the patient moved sideways",
+            f"the projections fit best {abs(evidence.rotation_offset_mm):.0f} mm off the stated centre of rotation "
+            f"(limit {limits.rotation_centre_mm:g} mm): the centre of rotation is wrong, or the patient moved sideways",
             Rank.CHANGES_ANSWER,
         )
 

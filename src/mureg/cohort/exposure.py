@@ -20,6 +20,7 @@ from mureg.simulate.anatomy import Anatomy
 from mureg.simulate.breathing import Breathing, BreathPose, shifted
 from mureg.simulate.collimators import low_energy_collimator
 from mureg.simulate.ct_scan import CtScan
+from mureg.simulate.deviation import CameraDeviation
 from mureg.simulate.gamma_camera import GammaCamera
 from mureg.simulate.hot_spots import with_hot_spots
 from mureg.simulate.misalignment import PatientMotion
@@ -34,7 +35,11 @@ _COARSE_MM = 13.6
 _WIDEST_MM, _DEEPEST_MM = 680.0, 480.0
 _BEYOND_ROWS_MM = 20.0
 _TABLE_PER_CM = 0.005
-_STREAMS = ("tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points", "liver")
+_STREAMS = (
+    "tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points", "liver", "camera",
+    "image", "other-ct",
+)  # fmt: skip
+"""Parts of a case that have chance of their own; new ones at the end, so that the others stay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,7 @@ class CaseDraw:
         anatomy, tracer, breathing, table, scan: of this study.
         motion: of the patient between emission and CT, about the centre of the SPECT's field.
         ct_from_patient: how the patient lies in the CT.
+        camera: its deviation from the one that the reconstruction assumes.
     """
 
     anatomy: Anatomy
@@ -54,6 +60,7 @@ class CaseDraw:
     ct_from_patient: RigidTransform
     table: PatientTable
     scan: CtScan
+    camera: CameraDeviation = CameraDeviation()  # noqa: RUF009 (frozen)
 
     @property
     def patient_from_spect(self) -> RigidTransform:
@@ -66,9 +73,12 @@ def case_name(settings: CohortSettings, index: int) -> str:
     return f"{settings.name}-{index:06d}"
 
 
-def generator(settings: CohortSettings, stream: str, index: int) -> np.random.Generator:
-    """The source of chance of one part of one case: adding a draw to one part changes no other."""
-    return np.random.default_rng([settings.seed, 1 + _STREAMS.index(stream), index])
+def generator(settings: CohortSettings, stream: str, index: int, *repeat: int) -> np.random.Generator:
+    """The source of chance of one part of one case: adding a draw to one part changes no other.
+
+    `repeat` numbers what a case has several of.
+    """
+    return np.random.default_rng([settings.seed, 1 + _STREAMS.index(stream), index, *repeat])
 
 
 def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> CaseDraw:
@@ -91,7 +101,29 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
         ct_from_patient,
         settings.table.draw(generator(settings, "table", index), anatomy.back_mm + float(off_centre[1])),
         settings.ct.draw(generator(settings, "ct", index), heart_z),
+        CameraDeviation() if settings.camera is None else settings.camera.draw(generator(settings, "camera", index)),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What stands before the camera.
+
+    Attributes:
+        orbit: of the camera.
+        poses: states in which the patient was rendered.
+        shares: of each view's time spent in each of them [view, pose].
+        grid: on which the patient was rendered, in the SPECT's space.
+        mu: attenuation in 1/cm of body and table in each pose.
+        activity: in each pose, relative to normal left-ventricular myocardium = 1.
+    """
+
+    orbit: SimulatedOrbit
+    poses: list[BreathPose]
+    shares: npt.NDArray[np.float64]
+    grid: Grid
+    mu: Float[Tensor, "pose x y z"]
+    activity: Float[Tensor, "pose x y z"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,23 +132,13 @@ class Exposure:
 
     Attributes:
         drawn: what chance decided.
-        orbit: of the camera.
-        poses: states in which the patient was rendered.
-        shares: of each view's time spent in each of them [view, pose].
-        grid: on which the patient was rendered, in the SPECT's space.
-        mu: attenuation in 1/cm of body and table in each pose.
-        activity: in each pose, relative to normal left-ventricular myocardium = 1.
+        scene: what stands before the camera.
         expected: mean counts of each window.
         scatter: those of them that were scattered.
     """
 
     drawn: CaseDraw
-    orbit: SimulatedOrbit
-    poses: list[BreathPose]
-    shares: npt.NDArray[np.float64]
-    grid: Grid
-    mu: Float[Tensor, "pose x y z"]
-    activity: Float[Tensor, "pose x y z"]
+    scene: Scene
     expected: Float[Tensor, "window view row column"]
     scatter: Float[Tensor, "window view row column"]
 
@@ -133,24 +155,31 @@ def exposure(
         drawn: what `draw` gave, changed where wanted; drawn here where left out.
     """
     drawn = draw(settings, index, ct_folder) if drawn is None else drawn
+    scene = rendered(settings, index, drawn)
+    camera = _camera(settings, drawn, scene.orbit, scene.grid)
+    weights = torch.from_numpy(scene.shares).float()
+    primary = camera.primary(scene.activity, scene.mu, weights).clamp_min(0.0)  # rounding may end below 0
+    chance = generator(settings, "photons", index)
+    scatter = settings.scatter.project(camera, scene.activity, scene.mu, weights, WINDOWS, chance)
+    scatter = drawn.camera.scattered(scatter, camera.pixel_mm)
+    counted = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
+    expected = primary * counted[:, None, None, None] + scatter
+    scale = scene.orbit.counts / expected[0].sum()
+    return Exposure(drawn, scene, expected * scale, scatter * scale)
+
+
+def rendered(settings: CohortSettings, index: int, drawn: CaseDraw) -> Scene:
+    """The patient in every state, and the orbit of the camera around him."""
     grid, reach = _emission_grid(drawn, settings)
     orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
     poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
-    mu, activity = _render(drawn, poses, grid)
-    camera = _camera(settings, drawn, orbit, grid)
-    weights = torch.from_numpy(shares).float()
-    primary = camera.primary(activity, mu, weights).clamp_min(0.0)  # rounding may end below 0
-    chance = generator(settings, "photons", index)
-    scatter = settings.scatter.project(camera, activity, mu, weights, WINDOWS, chance)
-    counted = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
-    expected = primary * counted[:, None, None, None] + scatter
-    scale = orbit.counts / expected[0].sum()
-    return Exposure(drawn, orbit, poses, shares, grid, mu, activity, expected * scale, scatter * scale)
+    return Scene(orbit, poses, shares, grid, *_render(drawn, poses, grid))
 
 
 def _emission_grid(drawn: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:
     """A grid that holds body and table whole across the detector's rows, and how far the skin reaches."""
-    height = settings.orbit.matrix * settings.orbit.pixel_mm + 2 * _BEYOND_ROWS_MM
+    n, pixel_mm = detector(settings, drawn)
+    height = n * pixel_mm + 2 * _BEYOND_ROWS_MM
     shape = [int(np.ceil(extent / _COARSE_MM)) for extent in (_WIDEST_MM, _DEEPEST_MM, height)]
     coarse = Grid.centred((shape[0], shape[1], shape[2]), (_COARSE_MM,) * 3)
     body = drawn.anatomy.inside_skin(coarse, drawn.patient_from_spect)
@@ -177,12 +206,21 @@ def _render(
         patient_from_grid = shifted(drawn.patient_from_spect, shift_mm)
         rendered = drawn.anatomy.emissions(grid, patient_from_grid, breaths, drawn.tracer)
         for breath, seen in zip(breaths, rendered, strict=True):
-            mu.append(torch.maximum(seen.mu, table))
+            mu.append(torch.maximum(seen.mu * drawn.camera.mu_scale, table))
             activity.append(with_hot_spots(seen.activity, grid, patient_from_grid, drawn.anatomy, breath, drawn.tracer))
     return torch.stack(mu), torch.stack(activity)
 
 
 def _camera(settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, grid: Grid) -> GammaCamera:
-    n, pixel_mm = settings.orbit.matrix, settings.orbit.pixel_mm
-    collimator = low_energy_collimator(drawn.scan.manufacturer)
-    return GammaCamera(grid, orbit.angles_deg, orbit.radii_mm, CENTRE_MM[:2], n, n, pixel_mm, CENTRE_MM[2], collimator)
+    n, pixel_mm = detector(settings, drawn)
+    collimator = drawn.camera.collimator(low_energy_collimator(drawn.scan.manufacturer))
+    middle_mm, off_mm = CENTRE_MM[2], drawn.camera.centre_mm
+    return GammaCamera(
+        grid, orbit.angles_deg, orbit.radii_mm, CENTRE_MM[:2], n, n, pixel_mm, middle_mm, collimator, off_mm
+    )
+
+
+def detector(settings: CohortSettings, drawn: CaseDraw) -> tuple[int, float]:
+    """Number of rows and columns, and their size in mm."""
+    camera, orbit = drawn.camera, settings.orbit
+    return camera.matrix or orbit.matrix, camera.pixel_mm or orbit.pixel_mm

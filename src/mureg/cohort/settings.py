@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
+from mureg.cohort.images import ImageRange
+from mureg.cohort.mixture import MixedRange
 from mureg.errors import UsageError
 from mureg.files.settings import Table
 from mureg.files.validation import validated
@@ -19,6 +21,8 @@ from mureg.io.plain_text import read_text
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import CtAnatomyRange
 from mureg.simulate.ct_scan import CtRange
+from mureg.simulate.deviation import CameraRange
+from mureg.simulate.measured_breathing import MeasuredBreathingRange
 from mureg.simulate.misalignment import MotionRange
 from mureg.simulate.orbit import OrbitRange
 from mureg.simulate.photons import PhotonScatter
@@ -29,10 +33,22 @@ from mureg.simulate.tracer import TracerRange
 LEVELS = ("easy", "clinical", "hard", "real-ct")
 """The difficulty levels, shipped with the package."""
 
-SHIPPED = (*LEVELS, "wide", "matched", "bank")
-"""All populations that come with the package; the last three are for training alone."""
+SHIPPED = (*LEVELS, "wide", "matched", "bank", "population")
+"""All populations that come with the package; the last four are for training alone."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _kind_of_breathing(value: Any) -> str:
+    """Tables without a kind are older than the measured breathing."""
+    kind = value.get("kind", "breathing") if isinstance(value, dict) else getattr(value, "kind", "breathing")
+    return str(kind)
+
+
+AnyBreathing = Annotated[
+    Annotated[BreathingRange, Tag("breathing")] | Annotated[MeasuredBreathingRange, Tag("measured-breathing")],
+    Discriminator(_kind_of_breathing),
+]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -60,9 +76,9 @@ class CohortSettings:
     Attributes:
         name: name of the cohort; it begins the names of its cases.
         seed: seed; with the number of a case it decides everything that is drawn.
-        anatomy: anatomy: mathematical torsos, or real CTs.
+        anatomy: anatomy: mathematical torsos, real CTs, or both in turn.
         tracer: tracer.
-        breathing: breathing.
+        breathing: breathing: as drawn, or as measured in a 4-D CT.
         placement: placement.
         orbit: SPECT acquisition.
         ct: CT acquisition.
@@ -70,21 +86,32 @@ class CohortSettings:
         scatter: scatter.
         voxel_mm: voxel size of the simulation (mm); finer than that of the reconstruction.
         studies_per_patient: number of cases that share one anatomy.
+        camera: deviation of the camera from the one that the reconstruction assumes (default: none).
+        image: images given without projections (default: none; the program reconstructs all).
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
     placement: Placement
     seed: Annotated[int, Field(ge=0)] = 1
-    anatomy: Annotated[TorsoRange | CtAnatomyRange, Field(discriminator="kind")] = TorsoRange()
+    anatomy: Annotated[TorsoRange | CtAnatomyRange | MixedRange, Field(discriminator="kind")] = TorsoRange()
     tracer: TracerRange = TracerRange()
-    breathing: BreathingRange = BreathingRange()
+    breathing: AnyBreathing = BreathingRange()
     orbit: OrbitRange = OrbitRange()
     ct: CtRange = CtRange()
     table: TableRange = TableRange()
     scatter: PhotonScatter = PhotonScatter()
     voxel_mm: Annotated[float, Field(gt=1, lt=7)] = 5.1
     studies_per_patient: Annotated[int, Field(ge=1)] = 1
+    camera: CameraRange | None = None
+    image: ImageRange | None = None
     kind: Literal["cohort"] = "cohort"
+
+
+def with_drawn_breathing(settings: CohortSettings) -> CohortSettings:
+    """The same population with drawn breathing alone: for training when the patient of the 4-D CT is the one tested."""
+    if isinstance(settings.breathing, MeasuredBreathingRange):
+        return replace(settings, breathing=settings.breathing.drawn)
+    return settings
 
 
 def load_settings(name_or_path: str) -> CohortSettings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from jaxtyping import Float
 
 from mureg import __version__
 from mureg.cohort.anatomies import patient_name
-from mureg.cohort.exposure import CENTRE_MM, CaseDraw, Exposure, case_name, draw, exposure, generator
+from mureg.cohort.exposure import CENTRE_MM, CaseDraw, Exposure, case_name, detector, draw, exposure, generator
+from mureg.cohort.images import UNCORRECTED, image_facts
 from mureg.cohort.settings import CohortSettings, as_toml
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rebin import rebinned
-from mureg.recon import Osem
 from mureg.recon.images import reconstruct
 from mureg.simulate.anatomy import Points
 from mureg.simulate.breathing import shifted
@@ -41,9 +40,6 @@ __all__ = [
     "simulate_case",
 ]
 
-UNCORRECTED = Osem()
-"""How a case's uncorrected image is reconstructed: as `mureg register` does."""
-
 
 def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None = None) -> Case:
     """Simulate one case; the same settings and number give the same case.
@@ -59,17 +55,32 @@ def simulate_case(settings: CohortSettings, index: int, ct_folder: Path | None =
     return case_of(settings, index, exposure(settings, index, ct_folder))
 
 
-def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
-    """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth."""
-    drawn, orbit = seen.drawn, seen.orbit
-    counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
-    acquisition = _acquisition(settings, drawn, orbit, counts)
+def case_of(
+    settings: CohortSettings, index: int, seen: Exposure, counts: Float[Array, "window view row column"] | None = None
+) -> Case:
+    """The case of an exposure: noise in the counts, the CT, the uncorrected image and the truth.
+
+    Args:
+        settings: what the case is drawn from.
+        index: its number in the cohort, from 0.
+        seen: what `exposure` gave.
+        counts: of another simulation of the same scene, in place of those drawn here.
+    """
+    drawn, orbit = seen.drawn, seen.scene.orbit
+    acquisition = acquired(settings, index, seen)
+    if counts is not None:
+        acquisition = replace(acquisition, counts=counts)
+    photopeak, below = acquisition.counts.sum((1, 2, 3))[:2]
     chances = (generator(settings, stream, index) for stream in ("points", "liver"))
     truth = _truth(seen, acquisition.grid(), *chances)
+    uncorrected, how = uncorrected_of(settings, index, acquisition)
     facts = {
-        **_facts(drawn, orbit, truth),
-        "counts_photopeak": int(counts[0].sum()),
-        "counts_scatter_window": int(counts[1].sum()),
+        **drawn_facts(drawn, orbit),
+        **_true_facts(truth),
+        **({} if settings.camera is None else drawn.camera.facts),
+        **({} if settings.image is None else how),
+        "counts_photopeak": int(photopeak),
+        "counts_scatter_window": int(below),
         "scatter_fraction": float(seen.scatter[0].sum() / seen.expected[0].sum()),
     }
     sources: dict[str, str | int] = {
@@ -79,22 +90,23 @@ def case_of(settings: CohortSettings, index: int, seen: Exposure) -> Case:
         "index": index,
         "settings_sha256": hashlib.sha256(as_toml(settings).encode()).hexdigest(),
     }
-    study = Study(acquisition, _scan(drawn), drawn.anatomy.patient)
-    uncorrected = reconstruct(acquisition, None, UNCORRECTED, WITHOUT)
+    study = Study(acquisition, scanned(drawn), drawn.anatomy.patient)
     return Case(case_name(settings, index), study, uncorrected, truth, facts, sources)
 
 
-def _acquisition(
-    settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, counts: Float[Array, "window view row column"]
-) -> Acquisition:
+def acquired(settings: CohortSettings, index: int, seen: Exposure) -> Acquisition:
+    """The projections of an exposure with their noise, and what the header says of the camera."""
+    counts = generator(settings, "counts", index).poisson(seen.expected.double().numpy()).astype(np.float32)
+    drawn, orbit = seen.drawn, seen.scene.orbit
+    _, pixel_mm = detector(settings, drawn)
     return Acquisition(
         counts,
         WINDOWS,
         0,
         orbit.angles_deg,
-        (settings.orbit.pixel_mm, settings.orbit.pixel_mm),
+        (pixel_mm, pixel_mm),
         CENTRE_MM,
-        orbit.radii_mm,
+        orbit.radii_mm + drawn.camera.radius_mm,
         seconds_per_view=20.0,
         collimator="LEHR",
         nuclide="Tc-99m",
@@ -103,7 +115,17 @@ def _acquisition(
     )
 
 
-def _scan(drawn: CaseDraw) -> Ct:
+def uncorrected_of(
+    settings: CohortSettings, index: int, acquisition: Acquisition
+) -> tuple[Volume, dict[str, float | int | str | bool]]:
+    """The uncorrected image as the program or another one makes it, and how it was made."""
+    other = None if settings.image is None else settings.image.draw(generator(settings, "image", index))
+    osem, physics = (UNCORRECTED, WITHOUT) if other is None else other
+    image = reconstruct(acquisition, None, osem, physics)
+    return image, image_facts(osem, other is not None, physics)
+
+
+def scanned(drawn: CaseDraw) -> Ct:
     """The CT as its scanner writes it."""
     scan, patient_from_ct = drawn.scan, drawn.ct_from_patient.inverse()
     breaths = drawn.breathing.ct_breaths()
@@ -117,18 +139,19 @@ def _scan(drawn: CaseDraw) -> Ct:
 
 def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np.random.Generator) -> Truth:
     """What is known about the average over the acquisition, and about the heart in the CT."""
-    drawn, shares = seen.drawn, seen.shares.mean(0)
+    drawn, shares = seen.drawn, seen.scene.shares.mean(0)
     anatomy = drawn.anatomy
     lv_wall = np.zeros(grid.shape, dtype=np.float32)
-    for pose, share in zip(seen.poses, shares, strict=True):
+    for pose, share in zip(seen.scene.poses, shares, strict=True):
         patient_from_spect = shifted(drawn.patient_from_spect, pose.shift_mm)
         lv_wall += float(share) * anatomy.heart_masks(grid, patient_from_spect, pose.breath)[0].numpy()
     in_spect, in_ct = as_seen(seen, anatomy.heart_points_mm(_HEART_POINTS, chance))
     liver = anatomy.liver_points_mm(_LIVER_POINTS, of_liver)
     liver_in_spect, liver_in_ct = as_seen(seen, liver) if len(liver) else (None, None)
     weights = torch.from_numpy(shares).float()[:, None, None, None]
-    means = ((values * weights).sum(0).numpy() for values in (seen.mu, seen.activity))
-    mu, activity = (rebinned(mean, seen.grid, grid) for mean in means)
+    scene = seen.scene
+    means = ((values * weights).sum(0).numpy() for values in (scene.mu, scene.activity))
+    mu, activity = (rebinned(mean, scene.grid, grid) for mean in means)
     return Truth(
         RigidTransform.best_fit(in_spect, in_ct),
         CENTRE_MM,
@@ -143,10 +166,13 @@ def _truth(seen: Exposure, grid: Grid, chance: np.random.Generator, of_liver: np
     )
 
 
-def as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
-    """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT."""
-    drawn, in_spect = seen.drawn, np.zeros_like(points_mm)
-    for pose, share in zip(seen.poses, seen.shares.mean(0), strict=True):
+def as_seen(seen: Exposure, points_mm: Points, other: CaseDraw | None = None) -> tuple[Points, Points]:
+    """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT.
+
+    `other` is the draw of another CT of the same emission (`mureg.cohort.other_cts`).
+    """
+    drawn, in_spect = other or seen.drawn, np.zeros_like(points_mm)
+    for pose, share in zip(seen.scene.poses, seen.scene.shares.mean(0), strict=True):
         spect_from_patient = shifted(drawn.patient_from_spect, pose.shift_mm).inverse()
         in_spect += share * spect_from_patient.apply(drawn.anatomy.breathed(points_mm, pose.breath))
     breaths = drawn.breathing.ct_breaths()
@@ -154,10 +180,20 @@ def as_seen(seen: Exposure, points_mm: Points) -> tuple[Points, Points]:
     return in_spect, np.mean(placed, axis=0)
 
 
-def _facts(drawn: CaseDraw, orbit: SimulatedOrbit, truth: Truth) -> Mapping[str, float | int | str | bool]:
-    """What was drawn, one plain value each."""
+def _true_facts(truth: Truth) -> dict[str, float]:
+    """The true pose, one plain value each."""
     translation, angles = truth.ct_from_spect.six(truth.centre_mm)
     moved = truth.ct_from_spect.apply(truth.heart_points_mm) - truth.heart_points_mm
+    return {
+        **{f"true_t{axis}_mm": value for axis, value in zip("xyz", translation, strict=True)},
+        **{f"true_r{axis}_deg": value for axis, value in zip("xyz", angles, strict=True)},
+        "heart_displacement_mm": float(np.linalg.norm(moved, axis=1).mean()),
+        "remainder_mm": truth.remainder_mm,
+    }
+
+
+def drawn_facts(drawn: CaseDraw, orbit: SimulatedOrbit) -> dict[str, float | int | str | bool]:
+    """What was drawn, one plain value each."""
     breathing, scan, tracer = drawn.breathing, drawn.scan, drawn.tracer
     return {
         **{f"anatomy_{name}": value for name, value in drawn.anatomy.facts.items()},
@@ -169,14 +205,11 @@ def _facts(drawn: CaseDraw, orbit: SimulatedOrbit, truth: Truth) -> Mapping[str,
         "breathing_heart_share": breathing.heart_share,
         "creep_mm": breathing.creep_mm,
         "shift_during_scan_mm": float(np.linalg.norm(breathing.shift_mm)),
+        "breathing_mode": "measured" if breathing.measured else "drawn",
         "ct_phase": breathing.ct_phase,
         "ct_depth_mm": breathing.ct_depth_mm,
         **{f"drawn_t{axis}_mm": value for axis, value in zip("xyz", drawn.motion.translation_mm, strict=True)},
         **{f"drawn_r{axis}_deg": value for axis, value in zip("xyz", drawn.motion.angles_deg, strict=True)},
-        **{f"true_t{axis}_mm": value for axis, value in zip("xyz", translation, strict=True)},
-        **{f"true_r{axis}_deg": value for axis, value in zip("xyz", angles, strict=True)},
-        "heart_displacement_mm": float(np.linalg.norm(moved, axis=1).mean()),
-        "remainder_mm": truth.remainder_mm,
         "views": len(orbit.angles_deg),
         "radius_mean_mm": float(orbit.radii_mm.mean()),
         "radius_varies": bool(np.ptp(orbit.radii_mm) > 0),

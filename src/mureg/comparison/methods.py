@@ -17,7 +17,7 @@ from mureg.comparison.budget import Budget, budget_of
 from mureg.comparison.peers import Ants, Elastix, Peer, process_of
 from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
-from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.registration.card import SUFFIX, Card, read_weights
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.registration.near_heart import weights_file
@@ -78,7 +78,8 @@ class Method:
     @property
     def classical(self) -> bool:
         """Whether it searches for the pose anew in each case: seconds a case, where a network takes a tenth of one."""
-        return isinstance(self.registrar, MutualInformation | NearHeart | ProfileLikelihood | Elastix | Ants)
+        own = GradientFields | MutualInformation | NearHeart | ProfileLikelihood
+        return isinstance(self.registrar, own | Elastix | Ants)
 
     @classmethod
     def of(

@@ -22,7 +22,7 @@ from mureg.errors import UsageError
 from mureg.files.atomic import writing
 from mureg.files.validation import validated, with_changes
 from mureg.io.plain_text import read_text
-from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
 Split = Literal["all", "train", "validation", "test"]
@@ -51,6 +51,7 @@ class Settings:
         measurement: measurement.
         resampling: intervals.
         mutual_information: method mutual-information.
+        gradient_fields: method gradient-fields.
         near_heart: method near-heart.
         projection: method projection.
         elastix: method elastix.
@@ -60,6 +61,7 @@ class Settings:
     measurement: Measurement = Measurement()
     resampling: Resampling = Resampling()
     mutual_information: MutualInformation = MutualInformation()
+    gradient_fields: GradientFields = GradientFields()
     near_heart: NearHeart = NearHeart()
     projection: ProfileLikelihood = ProfileLikelihood()
     elastix: Elastix = Elastix()
@@ -70,6 +72,7 @@ class Settings:
         """The methods that need no weights, by name."""
         return {
             "mutual-information": self.mutual_information,
+            "gradient-fields": self.gradient_fields,
             "near-heart": self.near_heart,
             "projection": self.projection,
             "elastix": self.elastix,

@@ -6,12 +6,15 @@ from typing import Any
 
 from mureg.catalogue import Catalogue
 from mureg.registration.base import Registrar
+from mureg.registration.gradient_fields import GradientFields
 from mureg.registration.likelihood.projection import ProfileLikelihood
 from mureg.registration.mutual_information import MutualInformation
 from mureg.registration.near_heart import NearHeart
 from mureg.registration.network import NetworkRegistrar
 
-REGISTRARS: dict[str, type] = {kind.kind: kind for kind in (MutualInformation, NearHeart, ProfileLikelihood)}
+REGISTRARS: dict[str, type] = {
+    kind.kind: kind for kind in (MutualInformation, NearHeart, ProfileLikelihood, GradientFields)
+}
 """Those that can be used without further files, by kind: help, settings files, command line and contract tests."""
 
 REGISTRAR_CATALOGUE = Catalogue(

@@ -1,14 +1,17 @@
-"""Classical registration by mutual information (Mattes et al., IEEE Trans Med Imaging 2003; Viola and Wells 1997)."""
+"""Classical registration by mutual information (Mattes et al., IEEE Trans Med Imaging 2003; Viola and Wells 1997).
+
+Parzen windows, points of a low-discrepancy sequence and a quasi-Newton search, all in NumPy (`parzen`, `sampling`,
+`rigid_search`). Sums have a fixed order: the number of threads changes no digit.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import SimpleITK as sitk
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -16,34 +19,38 @@ from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
+from mureg.registration.levels import Level
+from mureg.registration.parzen import ParzenInformation
+from mureg.registration.rigid_search import Six, minimise, to_pose, to_six
 from mureg.study import PreparedStudy
-
-Image = Any  # SimpleITK ships no types
-Optimum = tuple[float, RigidTransform]
 
 _AGREE_MM = 3.4
 """Starts agree up to half a pixel of a usual cardiac SPECT."""
 _SAME_MM = 1.0
-_FREE, _ACROSS = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
-"""Weights of three angles and three shifts, as ITK orders them: all, or all but the axial shift."""
+_FEWEST_POINTS = 2000
+"""Points of a level at least: fewer are noisier (docs/concepts/classical-registration.md)."""
+_TRANSVERSE = np.array([True, True, False, True, True, True])
+"""All parameters but the axial shift."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class MutualInformation:
-    """Regular-step gradient descent on Mattes mutual information, from several starting poses.
+    """Quasi-Newton search for the largest mutual information, from several starting poses.
 
     Attributes:
         starts: number of starting poses: the scanner position first, then shifts along z, x and y.
         start_shift_mm: size of these shifts (mm).
         finish: number of distinct best optima of the coarser levels that are refined on the finest level.
-        sampling: share of the SPECT voxels that the metric samples (0 to 1).
+        sampling: number of points of the metric as a share of the SPECT voxels of the level (0 to 1), at least 2000
+            points.
         bins: number of histogram bins.
         brightest: quantile of the SPECT values at which intensities are clipped (0.5 to 1). Gall bladder, gut and liver
             are much hotter than the chest; without clipping, body, lungs and air would share a bin.
         voxel_mm: voxel size to which both images are averaged first (mm); 0 for that of the SPECT.
-        seed: seed of the random voxel sample.
-        shrink_factors: shrink factor of the SPECT grid, one value for each level.
+        seed: which of the low-discrepancy sequences of points.
+        shrink_factors: voxel size of each level in voxels of the SPECT, coarse to fine.
         smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
+        iterations: most evaluations of each start in each level.
         largest_shift_mm: refuse a result that shifts the map by more (mm).
         largest_angle_deg: refuse a result that rotates the map by more (degrees).
     """
@@ -51,13 +58,14 @@ class MutualInformation:
     starts: Annotated[int, Field(ge=1, le=7)] = 5
     start_shift_mm: Annotated[float, Field(gt=0)] = 20.0
     finish: Annotated[int, Field(ge=1, le=7)] = 2
-    sampling: Annotated[float, Field(gt=0, le=1)] = 0.2
+    sampling: Annotated[float, Field(gt=0, le=1)] = 0.05
     bins: Annotated[int, Field(ge=8, le=256)] = 32
     brightest: Annotated[float, Field(gt=0.5, le=1)] = 0.95
     voxel_mm: Annotated[float, Field(ge=0)] = 0.0
     seed: Annotated[int, Field(ge=1)] = 1
-    shrink_factors: tuple[Annotated[int, Field(ge=1)], ...] = (4, 2, 1)
-    smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (16.0, 10.0, 8.0)
+    shrink_factors: tuple[Annotated[int, Field(ge=1)], ...] = (2, 1)
+    smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (10.0, 8.0)
+    iterations: Annotated[int, Field(ge=1)] = 60
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["mutual-information"] = "mutual-information"
@@ -69,48 +77,39 @@ class MutualInformation:
         return self
 
     def register(self, study: PreparedStudy) -> Registration:
-        """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
+        """See `Registrar.register`; the projections are not used. Two runs give the same digits, on any threads."""
         started = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
-        fixed_image, moving_image = self._images(fixed, moving)
-        finest_mm = self.smoothing_mm[-1]
-        smooth = [
-            sitk.SmoothingRecursiveGaussian(image, finest_mm) if finest_mm > 0 else image
-            for image in (fixed_image, moving_image)
-        ]
-        optima, failures = self._coarse_optima(fixed_image, moving_image, smooth, centre_mm)
-        finished: list[tuple[float, RigidTransform, RigidTransform]] = []
-        for _, spot in _distinct(optima, centre_mm)[: self.finish]:
-            try:
-                climbed = self._climb(fixed_image, moving_image, centre_mm, spot, slice(-1, None))
-                finished.append((self._mutual_information(smooth, climbed), climbed, spot))
-            except RuntimeError as problem:
-                failures.append(_reason(problem))
-        if not finished:
+        metrics = self._metrics(fixed, moving)
+        poses = [RigidTransform.from_six(shift, (0.0, 0.0, 0.0), centre_mm) for shift in self._shifts()]
+        starts = to_six(poses, centre_mm)
+        spots, failed = self._coarse_optima(metrics, starts)
+        if not len(spots):
             raise RegistrationError(
-                f"none of {self.starts} starts led to an optimum ({failures[0]})",
+                f"none of {self.starts} starts led to an optimum (too few points of the SPECT lie inside the map)",
                 "a SPECT and a CT of the same chest",
                 "check that both belong to this patient and overlap",
             )
-        finished.sort(key=lambda pair: -pair[0])
-        metric, best, before_finish = finished[0]
-        at_identity = self._mutual_information(smooth, RigidTransform.identity())
-        moved = metric > at_identity
-        ct_from_spect = best if moved else RigidTransform.identity()
+        before = spots[_distinct(spots)[: self.finish]] if len(metrics) > 1 else spots
+        ends, values, _ = minimise(metrics[-1], before, iterations=self.iterations)
+        best = int(np.argmin(values))
+        meeting = before[best] if len(metrics) > 1 else ends[best]
+        compared = spots if len(metrics) > 1 else ends
+        at_identity = -float(metrics[-1](np.zeros((1, 6)))[0][0])
+        moved = -float(values[best]) > at_identity
+        ct_from_spect = to_pose(ends[best], centre_mm) if moved else RigidTransform.identity()
         refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
-        meeting_point = before_finish.apply(
-            centre_mm
-        )  # starts are compared where all of them ended, on the coarser levels
-        distances = [float(np.linalg.norm(spot.apply(centre_mm) - meeting_point)) for _, spot in optima]
+        # starts are compared where all of them ended, on the coarser levels
+        distances = np.linalg.norm(compared[:, :3] - meeting[:3], axis=1)
         evidence = {
             "mutual_information_at_identity": at_identity,
-            "mutual_information_at_optimum": metric,
+            "mutual_information_at_optimum": -float(values[best]),
             "starts": float(self.starts),
-            "starts_failed": float(len(failures)),
-            "starts_that_agree": float(sum(d <= _AGREE_MM for d in distances)),
-            "spread_of_starts_mm": max(distances),
+            "starts_failed": float(failed),
+            "starts_that_agree": float((distances <= _AGREE_MM).sum()),
+            "spread_of_starts_mm": float(distances.max()),
         }
         return Registration(
             ct_from_spect,
@@ -135,90 +134,40 @@ class MutualInformation:
         Raises:
             RegistrationError: the two do not overlap there.
         """
-        images = self._images(fixed, moving)
-        try:
-            return self._climb(*images, fixed.grid.centre_mm, start, slice(None), along=False)
-        except RuntimeError as problem:  # what SimpleITK raises for everything
-            raise RegistrationError(
-                f"no optimum near the start ({_reason(problem)})",
-                "a SPECT and a CT of the same chest",
-                "check that both belong to this patient and overlap",
-            ) from problem
+        centre_mm = fixed.grid.centre_mm
+        pose = to_six([start], centre_mm)
+        for metric in self._metrics(fixed, moving):
+            if not metric.overlaps(pose).all():
+                raise RegistrationError(
+                    "no optimum near the start (too few points of the SPECT lie inside the map)",
+                    "a SPECT and a CT of the same chest",
+                    "check that both belong to this patient and overlap",
+                )
+            pose, _, _ = minimise(metric, pose, iterations=self.iterations, free=_TRANSVERSE)
+        return to_pose(pose[0], centre_mm)
 
-    def _images(self, fixed: Volume, moving: Volume) -> tuple[Image, Image]:
-        # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
+    def _metrics(self, fixed: Volume, moving: Volume) -> list[ParzenInformation]:
+        """One for each level, coarse to fine."""
         dimmed = without_hot_spots(fixed, self.brightest).coarsened(self.voxel_mm)
-        return _to_itk(dimmed), _to_itk(moving.coarsened(min(dimmed.grid.spacing_mm)))
+        centre_mm, spacing_mm = fixed.grid.centre_mm, min(dimmed.grid.spacing_mm)
+        metrics = []
+        for shrink, sigma_mm in zip(self.shrink_factors, self.smoothing_mm, strict=True):
+            level, other = (Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving))
+            points = max(_FEWEST_POINTS, round(self.sampling * level.values.size))
+            metrics.append(ParzenInformation.of(level, other, points, self.bins, centre_mm, seed=self.seed))
+        return metrics
 
-    def _metric_method(self) -> Any:
-        method = sitk.ImageRegistrationMethod()
-        # the sum over voxels is split by work units: one of them gives the same digits on every machine
-        method.SetNumberOfWorkUnits(1)
-        method.SetMetricAsMattesMutualInformation(self.bins)
-        method.SetInterpolator(sitk.sitkLinear)
-        return method
+    def _shifts(self) -> Iterator[Triple]:
+        return itertools.islice(_start_shifts(self.start_shift_mm), self.starts)
 
-    def _coarse_optima(
-        self, fixed: Image, moving: Image, smooth: list[Image], centre_mm: Triple
-    ) -> tuple[list[Optimum], list[str]]:
-        """Where each start ends on the coarser levels, best first, and why others failed."""
-        optima: list[Optimum] = []
-        failures: list[str] = []
-        coarse = slice(0, -1)
-        for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
-            spot = RigidTransform.from_six(shift_mm, (0.0, 0.0, 0.0), centre_mm)
-            try:
-                if self.shrink_factors[coarse]:
-                    spot = self._climb(fixed, moving, centre_mm, spot, coarse)
-                optima.append((self._mutual_information(smooth, spot), spot))
-            except RuntimeError as problem:  # what SimpleITK raises for everything
-                failures.append(_reason(problem))
-        return sorted(optima, key=lambda pair: -pair[0]), failures
-
-    def _climb(
-        self,
-        fixed: Image,
-        moving: Image,
-        centre_mm: Triple,
-        start: RigidTransform,
-        levels: slice,
-        *,
-        along: bool = True,
-    ) -> RigidTransform:
-        method = self._metric_method()
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(self.sampling, self.seed)
-        method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=4.0,
-            minStep=1e-3,
-            numberOfIterations=200,
-            relaxationFactor=0.6,
-            gradientMagnitudeTolerance=1e-8,
-        )
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.SetOptimizerWeights(_FREE if along else _ACROSS)
-        method.SetShrinkFactorsPerLevel(self.shrink_factors[levels])
-        method.SetSmoothingSigmasPerLevel(self.smoothing_mm[levels])
-        method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-        transform = sitk.Euler3DTransform()
-        transform.SetCenter(centre_mm)
-        translation_mm, angles_deg = start.six(centre_mm)
-        transform.SetComputeZYX(True)  # R = Rz Ry Rx, as RigidTransform.six has it
-        transform.SetRotation(*np.radians(angles_deg).tolist())
-        transform.SetTranslation(translation_mm)
-        method.SetInitialTransform(transform, True)
-        method.Execute(fixed, moving)
-        return _to_rigid(transform)
-
-    def _mutual_information(self, fixed_and_moving: list[Image], ct_from_spect: RigidTransform) -> float:
-        """The metric over all voxels of the smoothed pair, larger is better (ITK's own sign is the opposite)."""
-        method = self._metric_method()
-        method.SetMetricSamplingStrategy(method.NONE)
-        transform = sitk.AffineTransform(3)
-        transform.SetMatrix(ct_from_spect.matrix[:3, :3].ravel().tolist())
-        transform.SetTranslation(ct_from_spect.matrix[:3, 3].tolist())
-        method.SetInitialTransform(transform)
-        return -float(method.MetricEvaluate(*fixed_and_moving))
+    def _coarse_optima(self, metrics: list[ParzenInformation], starts: Six) -> tuple[Six, int]:
+        """Where the starts that overlap end on the coarser levels, best first, and how many do not overlap."""
+        spots = starts[metrics[0].overlaps(starts)]
+        failed = len(starts) - len(spots)
+        for metric in metrics[:-1]:
+            spots, values, _ = minimise(metric, spots, iterations=self.iterations)
+            spots = spots[np.argsort(values, kind="stable")]
+        return spots, failed
 
 
 def without_hot_spots(spect: Volume, brightest: float) -> Volume:
@@ -237,18 +186,13 @@ def _start_shifts(size_mm: float) -> Iterator[Triple]:
             yield shift[0], shift[1], shift[2]
 
 
-def _distinct(optima: list[Optimum], centre_mm: Triple) -> list[Optimum]:
-    """Optima without those that a better one stands for already."""
-    kept: list[Optimum] = []
-    for metric, spot in optima:
-        place = spot.apply(centre_mm)
-        if all(np.linalg.norm(place - other.apply(centre_mm)) > _SAME_MM for _, other in kept):
-            kept.append((metric, spot))
+def _distinct(spots: Six) -> list[int]:
+    """Rows without those that a better one stands for already."""
+    kept: list[int] = []
+    for k, spot in enumerate(spots):
+        if all(np.linalg.norm(spot[:3] - spots[j, :3]) > _SAME_MM for j in kept):
+            kept.append(k)
     return kept
-
-
-def _reason(problem: RuntimeError) -> str:
-    return str(problem).strip().splitlines()[-1]
 
 
 def _note(evidence: dict[str, float]) -> str:
@@ -269,23 +213,6 @@ def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
     if not moved:
         warnings.append("no position matched better than the headers' own: the map was left there")
     return tuple(warnings)
-
-
-def _to_itk(volume: Volume) -> Image:
-    """An ITK image in the same patient space: ITK, like DICOM, is LPS."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.values.transpose(2, 1, 0)))
-    image.SetSpacing(volume.grid.spacing_mm)
-    image.SetOrigin(volume.grid.affine[:3, 3].tolist())
-    image.SetDirection((volume.grid.affine[:3, :3] / np.asarray(volume.grid.spacing_mm)).ravel().tolist())
-    return image
-
-
-def _to_rigid(transform: Image) -> RigidTransform:
-    """The same map of points (fixed to moving) as one matrix."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
-    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
-    return RigidTransform(matrix)
 
 
 def started_by(mutual_information: MutualInformation, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:

@@ -25,15 +25,23 @@ class Breath:
 
     Attributes:
         diaphragm_mm: how far the domes stand below end expiration: 0 to 20 in free breathing, 25 to 60 after a deep
-            breath.
+            breath; below 0 above it.
         heart_share: how far the middle of the heart follows them, as a share: near 0.9 in free breathing; in a deep
             breath the heart gets longer and its middle follows by 0.5 to 0.7.
         upward_mm: the heart and what lies below stand this much higher than at end expiration (creep after exercise).
+        measured: tissue moves as measured in a 4-D CT (`measured_motion`), not as drawn. Then the domes may also stand
+            above end expiration (`diaphragm_mm` below 0), the heart share may be small, and the chest wall stays.
     """
 
     diaphragm_mm: float = 0.0
     heart_share: float = 0.9
     upward_mm: float = 0.0
+    measured: bool = False
+
+    @property
+    def sinks_mm(self) -> tuple[float, float]:
+        """How far domes and heart stand below end expiration."""
+        return self.diaphragm_mm - self.upward_mm, self.diaphragm_mm * self.heart_share - self.upward_mm
 
 
 @dataclass(frozen=True, eq=False)

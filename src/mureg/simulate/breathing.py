@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from mureg.simulate.anatomy import Breath
 Array = npt.NDArray[np.float64]
 Range = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]
-CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average"]
+CtPhase = Literal["end-expiration", "mid", "deep-inspiration", "average", "relative", "one-phase"]
 
 _NODE_MM = 7.0
 _STILL_MM, _DEEP_MM = 0.5, 15.0
@@ -45,11 +45,15 @@ class Breathing:
         amplitude_mm: excursion of the diaphragm in free breathing, end expiration to end inspiration.
         heart_share: how far the middle of the heart follows it.
         creep_mm: how much heart and abdomen rise from the first view to the last.
-        ct_phase: in which state the CT catches the patient.
-        ct_depth_mm: the diaphragm below end expiration in the CT; for "average" the amplitude over which it averages.
+        ct_phase: in which state the CT catches the patient; "relative" to the mean of the emission;
+            "one-phase" of the measured cycle, or deeper.
+        ct_depth_mm: the diaphragm below end expiration in the CT (above it below 0); for "average" the amplitude over
+            which it averages.
         ct_heart_share: how far the heart follows in the CT.
         shift_mm: a single motion of the whole patient during the scan.
         shift_at: share of the views before it happens.
+        measured: tissue moves as measured in a 4-D CT; `ct_depth_mm` may then be below 0 (above end expiration).
+        cycle: depth at even times of one breath, 0 to 1; `sin^4` when empty.
     """
 
     amplitude_mm: float = 0.0
@@ -60,6 +64,8 @@ class Breathing:
     ct_heart_share: float = 0.9
     shift_mm: Triple = (0.0, 0.0, 0.0)
     shift_at: float = 0.5
+    measured: bool = False
+    cycle: tuple[float, ...] = ()
 
     def poses(self, n_views: int) -> tuple[list[BreathPose], Array]:
         """The states to render, and for each view the share of its time spent in each [view, state].
@@ -68,7 +74,7 @@ class Breathing:
         that have its mean, its variance and (nearly) its skewness. With creep they are evenly spaced, and depths are
         shared out between them so that each view keeps its mean.
         """
-        depths = self.amplitude_mm * depths_of_a_breath()
+        depths = self.amplitude_mm * self._depths()
         time = (np.arange(n_views) + 0.5) / n_views
         if self.creep_mm == 0:
             n_nodes = 1 if self.amplitude_mm < _STILL_MM else 2 if self.amplitude_mm < _DEEP_MM else 3
@@ -78,7 +84,7 @@ class Breathing:
             low, high = -self.creep_mm, self.amplitude_mm
             nodes = np.linspace(low, high, max(2, round((high - low) / _NODE_MM) + 1))
             shares = np.stack([_onto_nodes(depths - self.creep_mm * t, nodes) for t in time])
-        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(0.0, -float(d))) for d in nodes]
+        breaths = [Breath(max(float(d), 0.0), self.heart_share, max(0.0, -float(d)), self.measured) for d in nodes]
         poses = [BreathPose(breath, (0.0, 0.0, 0.0)) for breath in breaths]
         if np.any(self.shift_mm):
             later = (time > self.shift_at)[:, None]
@@ -86,11 +92,21 @@ class Breathing:
             shares = np.concatenate([shares * ~later, shares * later], axis=1)
         return poses, shares
 
+    @property
+    def mean_depth_mm(self) -> float:
+        """Depth of the diaphragm below end expiration, averaged over the emission."""
+        return float(self.amplitude_mm * self._depths().mean() - self.creep_mm / 2)
+
+    def _depths(self) -> Array:
+        """Depth at even times of one breath, 0 to 1."""
+        return depths_of_a_cycle(self.cycle) if self.cycle else depths_of_a_breath()
+
     def ct_breaths(self) -> list[Breath]:
         """The states that the CT averages: one, or a few where it is slow."""
         if self.ct_phase != "average":
-            return [Breath(self.ct_depth_mm, self.ct_heart_share)]
-        return [Breath(share * self.ct_depth_mm, self.ct_heart_share) for share in (0.12, 0.65)]
+            return [Breath(self.ct_depth_mm, self.ct_heart_share, measured=self.measured)]
+        depths = [share * self.ct_depth_mm for share in (0.12, 0.65)]
+        return [Breath(depth, self.ct_heart_share, measured=self.measured) for depth in depths]
 
 
 def depths_of_a_breath() -> Array:
@@ -100,6 +116,12 @@ def depths_of_a_breath() -> Array:
     """
     phase = (np.arange(_PHASES_OF_A_BREATH) + 0.5) / _PHASES_OF_A_BREATH
     return np.asarray(np.sin(np.pi * phase) ** 4)
+
+
+def depths_of_a_cycle(cycle: tuple[float, ...]) -> Array:
+    """A breath given at a few even times, joined by straight lines around the clock."""
+    phase = (np.arange(_PHASES_OF_A_BREATH) + 0.5) / _PHASES_OF_A_BREATH
+    return np.asarray(np.interp(phase, np.arange(len(cycle) + 1) / len(cycle), (*cycle, cycle[0])))
 
 
 def _onto_nodes(depths: Array, nodes: Array) -> Array:
@@ -134,6 +156,38 @@ def shifted(patient_from_grid: RigidTransform, shift_mm: Triple) -> RigidTransfo
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
+class CtDepthRange:
+    """Depth of breath in the CT relative to the mean of the emission, and how far the heart follows in both.
+
+    The diaphragm of one patient breathing freely varies by 13 mm about 7 mm below end expiration, and the heart follows
+    by up to 0.46 (POPI 4-D CT; docs/concepts/anatomies.md).
+
+    Attributes:
+        depth_mm: lowest and highest depth of the diaphragm in the CT below its mean in the emission (mm; below 0 the
+            CT is the shallower).
+        usual_depth_mm: range of most of them (mm).
+        heart_share: motion of the heart relative to the diaphragm.
+        usual_heart_share: range of most of it.
+        share_usual: share of each drawn from the usual range (0 to 1), the others from the whole range.
+    """
+
+    depth_mm: Range = (-10.0, 25.0)
+    usual_depth_mm: Range = (-10.0, 10.0)
+    heart_share: Range = (0.1, 0.8)
+    usual_heart_share: Range = (0.3, 0.6)
+    share_usual: Share = 0.75
+
+    def draw(self, generator: np.random.Generator) -> tuple[float, float]:
+        """Depth of the CT below the mean of the emission (mm), and the motion of the heart over the diaphragm's."""
+        pairs = ((self.usual_depth_mm, self.depth_mm), (self.usual_heart_share, self.heart_share))
+        depth, share = (
+            float(generator.uniform(*(usual if generator.random() < self.share_usual else whole)))
+            for usual, whole in pairs
+        )
+        return depth, share
+
+
+@settings(frozen=True, config=ConfigDict(extra="forbid"))
 class BreathingRange:
     """Breathing and motion during the scan, and the phase of the CT.
 
@@ -151,6 +205,8 @@ class BreathingRange:
         deep_heart_share: motion of the heart relative to the diaphragm in deep inspiration.
         share_shift: share of studies in which the patient moves once during the scan (0 to 1).
         shift_mm: size of this motion, in any direction (mm).
+        ct_depth: depth of the CT relative to the emission, in place of the four weights and of `heart_share` (default:
+            by the weights).
     """
 
     amplitude_mm: Range = (5.0, 20.0)
@@ -165,6 +221,7 @@ class BreathingRange:
     deep_heart_share: Range = (0.5, 0.7)
     share_shift: Share = 0.0
     shift_mm: Range = (3.0, 10.0)
+    ct_depth: CtDepthRange | None = None
     kind: Literal["breathing"] = "breathing"
 
     def draw(self, generator: np.random.Generator) -> Breathing:
@@ -179,7 +236,7 @@ class BreathingRange:
         depth = {"end-expiration": 0.0, "mid": amplitude / 2, "deep-inspiration": deep, "average": amplitude}[phase]
         direction = generator.standard_normal(3)
         shift = direction / np.linalg.norm(direction) * generator.uniform(*self.shift_mm) * float(shifts)
-        return Breathing(
+        breathing = Breathing(
             amplitude,
             share,
             creep * float(creeps),
@@ -189,3 +246,15 @@ class BreathingRange:
             (float(shift[0]), float(shift[1]), float(shift[2])),
             float(generator.uniform(0.2, 0.8)),
         )
+        return breathing if self.ct_depth is None else relative_ct(breathing, *self.ct_depth.draw(generator))
+
+
+def relative_ct(breathing: Breathing, depth_mm: float, heart_share: float) -> Breathing:
+    """The same breathing with a CT so much deeper than the mean of the emission, and a heart that follows so far."""
+    return replace(
+        breathing,
+        heart_share=heart_share,
+        ct_phase="relative",
+        ct_depth_mm=breathing.mean_depth_mm + depth_mm,
+        ct_heart_share=heart_share,
+    )

@@ -49,6 +49,7 @@ class GammaCamera:
         n_rows, n_columns, pixel_mm: of the detector, row 0 nearest the head.
         middle_z_mm: z of the middle of the rows.
         collimator: None for perfect resolution.
+        centre_mm: column coordinate at which the axis of rotation is seen, from the middle of the columns.
 
     Raises `GeometryError` for voxels that are not cubes along the patient axes, and where radii and angles are not as
     many.
@@ -63,6 +64,7 @@ class GammaCamera:
     pixel_mm: float = 6.8
     middle_z_mm: float = 0.0
     collimator: Collimator | None = GE_LEHR
+    centre_mm: float = 0.0
 
     def __post_init__(self) -> None:
         x, y, z = self.grid.spacing_mm
@@ -393,7 +395,7 @@ def _blur_of(camera: GammaCamera) -> Blur:
         # in steps, so that patients on different orbits share the matrices
         100.0 * math.ceil((np.max(camera.radii_mm) + math.hypot(*grid.extent_mm[:2]) / 2) / 100.0),
         (grid.spacing_mm[2], float(grid.affine[2, 3]) - camera.middle_z_mm, grid.shape[2]),
-        (camera.n_rows, camera.n_columns, camera.pixel_mm),
+        (camera.n_rows, camera.n_columns, camera.pixel_mm, camera.centre_mm),
     )
 
 
@@ -402,18 +404,21 @@ def _blur(
     collimator: Collimator | None,
     reach_mm: float,
     slices: tuple[float, float, int],
-    detector: tuple[int, int, float],
+    detector: tuple[int, int, float, float],
 ) -> Blur:
-    """Matrices for sources up to `reach_mm` away; `slices` are spacing, z of the first from the middle, number."""
+    """Matrices for sources up to `reach_mm` away; `slices` are spacing, z of the first from the middle, number.
+
+    `detector` is rows, columns, pixel, and where the axis of rotation is seen from the middle of the columns.
+    """
     spacing, first_z, n_slices = slices
-    n_rows, n_columns, pixel = detector
+    n_rows, n_columns, pixel, centre = detector
     nodes = np.zeros(1)
     if collimator is not None:
         nearest, farthest = (collimator.fwhm_mm([0.0, reach_mm]) / FWHM_PER_SIGMA) ** 2
         n_nodes = 2 + math.ceil(math.log(farthest / nearest) / math.log(_NODE_RATIO))
         nodes = np.geomspace(nearest, farthest, n_nodes)
     margin = _REACH_SIGMAS * math.sqrt(nodes[-1]) + spacing
-    n_fine = math.ceil((n_columns * pixel + 2 * margin) / spacing)
+    n_fine = math.ceil((n_columns * pixel + 2 * (margin + abs(centre))) / spacing)
     z = first_z + (np.arange(n_slices + 1) - 0.5) * spacing
     half = n_rows * pixel / 2 + margin
     seen = np.flatnonzero((z[1:] > -half) & (z[:-1] < half))
@@ -421,7 +426,7 @@ def _blur(
     row_edges = (n_rows / 2 - np.arange(n_rows + 1)) * pixel
     rows = np.stack([-_shared(z[first : last + 1], row_edges, variance) for variance in nodes])
     fine_edges = (np.arange(n_fine + 1) - n_fine / 2) * spacing
-    column_edges = (np.arange(n_columns + 1) - n_columns / 2) * pixel
+    column_edges = (np.arange(n_columns + 1) - n_columns / 2) * pixel - centre
     columns = []
     for cosine_squared in _SLANTS:
         # the fine columns spread a shadow as wide as cosine voxels twice by their own width; a voxel is one wide

@@ -53,6 +53,7 @@ class OrbitRange:
         largest_radius_mm: largest radius of the detector (mm).
         pixel_mm: pixel size of the detector (mm).
         matrix: number of rows and columns.
+        share_full_turn: share of studies over 360 degrees (0 to 1), the others over 180 (default: all over `arc_deg`).
     """
 
     arc_deg: Literal[180, 360] = 180
@@ -63,6 +64,7 @@ class OrbitRange:
     largest_radius_mm: Annotated[float, Field(gt=100)] = 320.0
     pixel_mm: Annotated[float, Field(gt=0)] = 6.8
     matrix: Annotated[int, Field(ge=16, le=256)] = 64
+    share_full_turn: Share | None = None
     kind: Literal["orbit"] = "orbit"
 
     def draw(self, generator: np.random.Generator, reach_mm: Array) -> SimulatedOrbit:
@@ -74,8 +76,11 @@ class OrbitRange:
                 `reach_of_skin`.
         """
         n_views = int(generator.choice(self.views))
-        start = _HALF_TURN_START_DEG if self.arc_deg == 180 else _CLOCKWISE_START_DEG
-        angles = (start - np.arange(n_views) * self.arc_deg / n_views) % 360.0
+        arc_deg: int = self.arc_deg
+        if self.share_full_turn is not None:
+            arc_deg = 360 if generator.random() < self.share_full_turn else 180
+        start = _HALF_TURN_START_DEG if arc_deg == 180 else _CLOCKWISE_START_DEG
+        angles = (start - np.arange(n_views) * arc_deg / n_views) % 360.0
         gap = float(generator.uniform(*self.gap_mm))
         counts = float(np.exp(generator.uniform(*np.log(self.counts))))
         contour = generator.random() < self.share_contour

@@ -371,7 +371,8 @@ class _Detectors:
         sigma = pixels.astype(np.float32)[distance]
         spread = generator.standard_normal((2, len(view)), np.float32)
         per_mm = np.float32(1.0 / camera.pixel_mm)
-        column = right * per_mm + spread[0] * sigma + np.float32(camera.n_columns / 2)
+        middle = np.float32(camera.n_columns / 2 + camera.centre_mm / camera.pixel_mm)
+        column = right * per_mm + spread[0] * sigma + middle
         row = np.float32(camera.n_rows / 2) - z * per_mm + spread[1] * sigma
         inside = (column >= 0) & (column < camera.n_columns) & (row >= 0) & (row < camera.n_rows)
         pixel = (view * camera.n_rows + row.astype(np.int64)) * camera.n_columns + column.astype(np.int64)

@@ -82,6 +82,7 @@ class TableRange:
         sag_mm: depth of the hollow (mm).
         mattress_mm: thickness of the mattress (mm).
         middle_mm: largest distance of its middle from the axis of the scanner (mm).
+        shell_mm: thickness of the carbon fibre (mm; default: 2.5).
     """
 
     width_mm: Range = (380.0, 430.0)
@@ -89,6 +90,7 @@ class TableRange:
     sag_mm: Range = (10.0, 40.0)
     mattress_mm: Range = (3.0, 20.0)
     middle_mm: Annotated[float, Field(ge=0)] = 5.0
+    shell_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     kind: Literal["table"] = "table"
 
     def draw(self, generator: np.random.Generator, back_mm: float) -> PatientTable:
@@ -98,4 +100,5 @@ class TableRange:
             for bounds in (self.width_mm, self.thickness_mm, self.sag_mm, self.mattress_mm)
         )
         middle = float(generator.uniform(-self.middle_mm, self.middle_mm))
-        return PatientTable(back_mm, middle, width, thickness, sag_mm=sag, mattress_mm=mattress)
+        shell = PatientTable.shell_mm if self.shell_mm is None else float(generator.uniform(*self.shell_mm))
+        return PatientTable(back_mm, middle, width, thickness, shell, sag, mattress)

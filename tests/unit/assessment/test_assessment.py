@@ -26,6 +26,8 @@ from support.hearts import GRID as HEART_GRID
 from support.hearts import TOWARD, VENTRICLE, wall_volume
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
 
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
 OSEM, PHYSICS = Osem(iterations=2, subsets=6), Physics(resolution=False, scatter="none")
 CAMERA = camera(orbit(24, 360), rows=28, columns=34, pixel_mm=(12.0, 12.0))
 GRID = CAMERA.grid()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mureg.assessment.projection_checks import projection_evidence, projection_notes
+from mureg.assessment.projection_checks import ProjectionEvidence, projection_evidence, projection_notes
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.body import emission_outline
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
@@ -93,4 +93,26 @@ def test_a_wrong_centre_of_rotation_is_seen_on_its_side(acquisition, outline, of
     wrong = replace(acquisition, column_offsets_mm=np.full(acquisition.n_views, offset_mm))
     found = evidence(wrong, outline, mu_volume(CT_GRID))
     assert np.sign(found.rotation_offset_mm) == -np.sign(offset_mm)
+    assert found.rotation_offsets_mm == pytest.approx((-offset_mm, -offset_mm), abs=5.0), "each half of the rows"
     assert "centre of rotation" in sentences(found)
+
+
+def test_a_shift_of_half_the_rows_is_no_wrong_centre_of_rotation(acquisition, outline) -> None:
+    """A wrong centre of rotation moves all rows alike; what moves the lower ones alone has another cause."""
+    counts = acquisition.counts.clone()
+    lower = counts.shape[2] // 2
+    counts[:, :, lower:] = torch.roll(counts[:, :, lower:], 1, dims=3)
+    found = evidence(replace(acquisition, counts=counts), outline, mu_volume(CT_GRID))
+    assert abs(found.rotation_offset_mm) > Thresholds().rotation_centre_mm, "all rows together are deceived"
+    assert "centre of rotation" not in sentences(found)
+
+
+def test_vertebrae_that_confirm_the_slice_spacing_leave_a_stretch_for_the_record() -> None:
+    """The depth of breath stretches the chest, a wrong header all of it."""
+    found = ProjectionEvidence(3.0, {0.67: 0.6, 1.5: -2.0}, -1.0, 0.0, (0.0, 0.0))
+    (alone,) = projection_notes(found, Thresholds())
+    assert alone.rank is Rank.CHANGES_ANSWER
+    assert "check its slice spacing" in alone
+    (confirmed,) = projection_notes(found, Thresholds(), spacing_confirmed=True)
+    assert confirmed.rank is Rank.RECORD
+    assert "confirms its slice spacing" in confirmed

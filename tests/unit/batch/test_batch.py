@@ -25,6 +25,8 @@ from mureg.errors import UsageError
 from mureg.io.worklist.entry import WorklistEntry, patient_key
 from support.small_batch import Pretend, pairs, write_result
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
 SETTINGS = {"a": 1, "algorithms": {"osem": {"iterations": 4}}}
 N = 6
 FINE = Pretend()

@@ -19,6 +19,8 @@ from mureg.errors import UnreadableInputError, UsageError
 from support import small_cases
 from support.small_cases import files_of, small_case, small_settings
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
 SETTINGS = small_settings()
 N = 7
 

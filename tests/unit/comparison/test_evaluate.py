@@ -30,6 +30,8 @@ from mureg.registration.networks import initialised, preset
 from mureg.training.weights import save_network
 from support.tiny_cohort import tiny_case, tiny_cohort
 
+pytestmark = pytest.mark.usefixtures("forked_processes", "remembered_ventricles")
+
 SETTINGS = """
 [measurement.osem]
 kind = "osem"

@@ -180,6 +180,7 @@ def _write_until(folder: Path, n: int, two_steps: bool) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("two_steps", [False, True])
 def test_killed_at_any_step_the_next_run_finds_the_old_or_the_new_whole(tmp_path, two_steps) -> None:
     """Every step of an overwrite on the disk in turn; a user's notes live through all of them."""

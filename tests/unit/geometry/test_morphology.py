@@ -41,4 +41,4 @@ def test_in_slices_no_slice_is_near_another() -> None:
 
 
 def test_nothing_is_near_nothing() -> None:
-    assert not within(np.zeros((5, 4, 3), dtype=np.bool_), 100.0, np.ones(3)).any()
+    assert not within(np.zeros((5, 4, 3), dtype=np.bool_), 100.0, np.full(3, 20.0)).any()

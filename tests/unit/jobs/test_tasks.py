@@ -67,6 +67,7 @@ def test_a_process_that_dies_is_said_in_one_sentence() -> None:
         list(shared_out(small_tasks.killed, range(4), 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_no_process_outlives_the_run_however_it_ends(sign, tmp_path) -> None:
     places = [str(Path(small_tasks.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]

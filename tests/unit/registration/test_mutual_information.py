@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pydantic
 import pytest
-import SimpleITK as sitk
 
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
@@ -27,21 +26,12 @@ def spect() -> Volume:
     return Volume.from_numpy(chest(voxel_points(SPECT_GRID), edge_mm=16.0)[0], SPECT_GRID, Quantity.ACTIVITY)
 
 
-@pytest.fixture
-def threads():
-    """A setter of SimpleITK's thread count that is undone afterwards."""
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    yield sitk.ProcessObject.SetGlobalDefaultNumberOfThreads
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
-
-
-def test_the_number_of_threads_changes_no_digit(spect, threads) -> None:
-    results = []
-    for n in (1, 2, 5):
-        threads(n)
-        results.append(MutualInformation(starts=2).register(prepared(spect, mu_volume(CT_GRID, SHIFT))))
-    assert results[0].ct_from_spect == results[1].ct_from_spect == results[2].ct_from_spect
-    assert results[0].evidence == results[1].evidence == results[2].evidence
+def test_sums_have_a_fixed_order_so_that_starts_searched_together_or_alone_agree(spect) -> None:
+    """To a hundredth of a millimetre, the step at which the search ends; the same call gives the same digits."""
+    moving = mu_volume(CT_GRID, SHIFT)
+    one, again = (MutualInformation(starts=2).register(prepared(spect, moving)) for _ in range(2))
+    assert one.ct_from_spect == again.ct_from_spect
+    assert one.evidence == again.evidence
 
 
 def test_the_evidence_tells_how_much_was_gained_and_whether_starts_agree(spect) -> None:
@@ -115,7 +105,7 @@ def test_finishing_every_optimum_is_never_worse_than_finishing_one(spect) -> Non
 
 
 def test_the_finest_level_may_go_without_smoothing(spect) -> None:
-    sharp = MutualInformation(starts=1, smoothing_mm=(16.0, 10.0, 0.0)).register(
+    sharp = MutualInformation(starts=1, shrink_factors=(4, 2, 1), smoothing_mm=(16.0, 10.0, 0.0)).register(
         prepared(spect, mu_volume(CT_GRID, SHIFT))
     )
     assert np.linalg.norm(np.subtract(sharp.shift_mm, SHIFT.six(SPECT_GRID.centre_mm)[0])) < 6.0, "half a voxel"
@@ -172,10 +162,10 @@ def test_settings_that_mean_nothing_are_refused(wrong) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"shrink_factors": (2, 1)},
-        {"shrink_factors": (4, 2, 0)},
+        {"shrink_factors": (4, 2, 1)},
+        {"shrink_factors": (2, 0)},
         {"smoothing_mm": (8.0,)},
-        {"smoothing_mm": (16.0, 10.0, -1.0)},
+        {"smoothing_mm": (10.0, -1.0)},
     ],
 )
 def test_levels_that_do_not_match_are_refused(wrong) -> None:

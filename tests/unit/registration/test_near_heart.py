@@ -11,6 +11,7 @@ import pytest
 from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.heart.find import HeartLocation
 from mureg.notes import Rank, rank_of
 from mureg.recon import Osem
 from mureg.registration import MutualInformation, NearHeart, near_heart
@@ -24,6 +25,8 @@ from mureg.training.settings import as_table, load_settings
 from mureg.training.weights import save_network
 
 prepared = PreparedStudy.from_images
+
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
 
 GRID = Grid.centred((48, 48, 40), (6.8, 6.8, 6.8), (12.0, -30.0, 55.0))
 CARD = Card(network={"kind": "densenet"}, grid=InputGrid((32, 32, 32), 6.8), around="heart")
@@ -143,6 +146,8 @@ def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
     """What is taken, and how far apart the ways ended, where mutual information ends at these and the network stays."""
     monkeypatch.setattr(near_heart, "started_by", lambda *_: (free, ()))
     monkeypatch.setattr(MutualInformation, "across", lambda *_: held)
+    # in noise there is no heart to find, and the search takes seconds
+    monkeypatch.setattr(near_heart, "find_left_ventricle", lambda *_: HeartLocation((40.0, -50.0, 50.0), 1.0))
     spect, mu = pair()
     pose, _, apart_mm, _ = NearHeart(finish=False)._start(prepared(spect, mu), Says((0, 0, 0, 0, 0, 0)), CARD, False)
     return pose, apart_mm

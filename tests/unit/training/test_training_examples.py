@@ -18,6 +18,8 @@ from mureg.training.sources import open_sources, split_by_patient
 from support.chest_cases import SPECT_GRID, motion, write_chest_cohort, write_pairs
 from support.toy_pairs import drawn_motion, toy_pair
 
+pytestmark = pytest.mark.usefixtures("remembered_ventricles")
+
 GRID = InputGrid((15, 15, 15), 24.0)
 
 

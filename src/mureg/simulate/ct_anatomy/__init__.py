@@ -1,7 +1,7 @@
 """Virtual patients made from real CTs."""
 
 from mureg.simulate.ct_anatomy.base import CtBase
-from mureg.simulate.ct_anatomy.landmarks import CtLandmarks, load_landmarks
+from mureg.simulate.ct_anatomy.landmarks import CtLandmarks, load_landmarks, patient_of
 from mureg.simulate.ct_anatomy.patient import REST, CtAnatomy, CtAnatomyRange
 
-__all__ = ["REST", "CtAnatomy", "CtAnatomyRange", "CtBase", "CtLandmarks", "load_landmarks"]
+__all__ = ["REST", "CtAnatomy", "CtAnatomyRange", "CtBase", "CtLandmarks", "load_landmarks", "patient_of"]

@@ -28,7 +28,8 @@ from mureg.simulate.ct_anatomy.labels import (
     tissues_from_landmarks,
 )
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
-from mureg.simulate.ct_anatomy.motion import Motions, motion_weights
+from mureg.simulate.ct_anatomy.motion import Motions, body_regions, motion_weights
+from mureg.simulate.measured_motion import BodyRegions, MeasuredMotion
 from mureg.simulate.tissues import TISSUES
 
 AIR_HU = -1000.0
@@ -63,6 +64,7 @@ class CtBase:
         mu: attenuation at 140.5 keV in 1/cm.
         heart: share of the voxel inside the heart.
         motions: where breathing moves the tissue.
+        regions: what decides how measured breathing moves it.
         heart_points_mm: every fourth voxel or so of the heart, [n, 3] in the CT's frame.
         back_points_mm: lowest skin of each slice, [n, 3].
         sizes: body width and depth in mm and lung volume in ml, as scanned.
@@ -79,9 +81,15 @@ class CtBase:
     mu: Float[Tensor, "u v w"]
     heart: Float[Tensor, "u v w"]
     motions: Motions
+    regions: BodyRegions
     heart_points_mm: npt.NDArray[np.float64]
     back_points_mm: npt.NDArray[np.float64]
     sizes: Mapping[str, float]
+
+    @cached_property
+    def measured(self) -> MeasuredMotion:
+        """Displacement in a breath as it was measured, over the CT's frame as scanned."""
+        return MeasuredMotion.of(self.regions)
 
     @cached_property
     def liver_points_mm(self) -> npt.NDArray[np.float64]:
@@ -185,6 +193,7 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
     heart = Volume.from_numpy(continued(tissues.heart, 0.0), own, Quantity.ACTIVITY).coarsened(LATTICE_MM)
     origin, sizes = _middle_and_sizes(grid, landmarks, tissues, body)
     places = np.argwhere(tissues.heart)
+    regions = body_regions(grid, tissues, landmarks)
     return CtBase(
         name=name,
         landmarks=landmarks,
@@ -196,7 +205,8 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
         lattice=mu.grid,
         mu=torch.from_numpy(mu.values),
         heart=torch.from_numpy(heart.values),
-        motions=motion_weights(grid, tissues, landmarks),
+        motions=motion_weights(regions),
+        regions=regions,
         heart_points_mm=grid.points(places[:: max(1, len(places) // 20000)]),
         back_points_mm=_lowest_skin(grid, body),
         sizes=sizes,

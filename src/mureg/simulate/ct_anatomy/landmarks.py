@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -118,6 +119,19 @@ def load_landmarks() -> Mapping[str, CtLandmarks]:
     still = {n: CtLandmarks.model_validate(t) for n, t in tables.items() if "phase_of" not in t}
     phases = {n: CtPhase.model_validate(t) for n, t in tables.items() if "phase_of" in t}
     return still | {name: phase.moved(still[phase.phase_of]) for name, phase in phases.items()}
+
+
+@cache
+def _patients() -> Mapping[str, str]:
+    """Of every CT with landmarks whose it is: phases of one patient share the name before the last underscore."""
+    tables = tomllib.loads(resources.files("mureg.data").joinpath("hearts.toml").read_text(encoding="utf-8"))
+    still = {table["phase_of"] for table in tables.values() if "phase_of" in table}
+    return {n: n.rpartition("_")[0] if n in still or "phase_of" in t else n for n, t in tables.items()}
+
+
+def patient_of(ct: str) -> str:
+    """Whose CT this is: CTs of one patient, such as phases of breathing, are one anatomy."""
+    return _patients().get(ct, ct)
 
 
 def _shifted(place: Triple, by: Triple) -> Triple:

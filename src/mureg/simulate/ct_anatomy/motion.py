@@ -16,6 +16,7 @@ from mureg.geometry import Grid
 from mureg.simulate.anatomy import Breath
 from mureg.simulate.ct_anatomy.labels import Mask, TissueMap
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
+from mureg.simulate.measured_motion import BodyRegions
 
 _WORK_MM = 6.5
 _WALL_MM, _SLIDING_MM = 18.0, 12.0
@@ -62,11 +63,8 @@ def rises_mm(breath: Breath, landmarks: CtLandmarks) -> tuple[float, float]:
     return diaphragm, heart
 
 
-def motion_weights(grid: Grid, tissues: TissueMap, landmarks: CtLandmarks) -> Motions:
-    """Full below the domes and linear up to the top of the lungs; none in the chest wall, the spine and the skin.
-
-    The heart and a centimetre around it move as one piece; over the next 5 cm the two motions go over into each other.
-    """
+def body_regions(grid: Grid, tissues: TissueMap, landmarks: CtLandmarks) -> BodyRegions:
+    """Lung, heart and what breathing can move, as scanned, on a coarse grid."""
     steps = [max(1, int(_WORK_MM / s)) for s in grid.spacing_mm]
     pick = tuple(slice(step // 2, None, step) for step in steps)
     affine = grid.affine.copy()
@@ -75,15 +73,26 @@ def motion_weights(grid: Grid, tissues: TissueMap, landmarks: CtLandmarks) -> Mo
     lung, bone, heart = (tissues.mask("lung")[pick], tissues.mask("bone")[pick], tissues.heart[pick])
     nx, ny, nz = lung.shape
     coarse = Grid((nx, ny, nz), affine)
-    spacing = coarse.spacing_mm
     z_mm = coarse.affine[2, 3] + coarse.affine[2, 2] * np.arange(nz)
-    inside = _movable(lung, bone, tissues.codes[pick] > 0, z_mm < landmarks.dome_z_mm, spacing)
-    depth = ndimage.distance_transform_edt(np.pad(inside, ((1, 1), (1, 1), (0, 0))), sampling=spacing)[1:-1, 1:-1]
-    from_heart = ndimage.distance_transform_edt(~heart, sampling=spacing)
+    abdominal = z_mm < landmarks.dome_z_mm
+    inside = _movable(lung, bone, tissues.codes[pick] > 0, abdominal, coarse.spacing_mm)
+    return BodyRegions(coarse, lung, inside, heart, landmarks.dome_z_mm)
+
+
+def motion_weights(regions: BodyRegions) -> Motions:
+    """Full below the domes and linear up to the top of the lungs; none in the chest wall, the spine and the skin.
+
+    The heart and a centimetre around it move as one piece; over the next 5 cm the two motions go over into each other.
+    """
+    coarse, spacing, lung = regions.grid, regions.grid.spacing_mm, regions.lung
+    z_mm = coarse.affine[2, 3] + coarse.affine[2, 2] * np.arange(coarse.shape[2])
+    padded = np.pad(regions.movable, ((1, 1), (1, 1), (0, 0)))
+    depth = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
+    from_heart = ndimage.distance_transform_edt(~regions.heart, sampling=spacing)
     free = np.clip(depth / _SLIDING_MM, 0.0, 1.0)
     free = np.maximum(free, np.clip(1.0 - (from_heart - _HEART_FREE_MM) / _HEART_SLIDING_MM, 0.0, 1.0))
     top = float(z_mm[np.flatnonzero(lung.any((0, 1)))[-1]]) if lung.any() else float(z_mm[-1])
-    low = np.clip((top - z_mm) / (top - landmarks.dome_z_mm), 0.0, 1.0)
+    low = np.clip((top - z_mm) / (top - regions.dome_z_mm), 0.0, 1.0)
     with_heart = np.clip(1.0 - (from_heart - _HEART_RIGID_MM) / _HEART_FADES_MM, 0.0, 1.0)
     with_heart = with_heart**2 * (3.0 - 2.0 * with_heart)
     parts = [free * low * (1.0 - with_heart), free * with_heart]

@@ -27,6 +27,7 @@ from mureg.simulate.ct_anatomy.motion import rises_mm
 from mureg.simulate.ct_anatomy.sampling import SamplePlaces, averaged, denser, share_inside, texture, uptake_of_codes
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.fields import SmoothField
+from mureg.simulate.measured_motion import MeasuredMotion
 from mureg.simulate.tracer import Tracer
 
 _BODY_MM = (480.0, 360.0, 560.0)
@@ -35,6 +36,7 @@ _STEPS = 3
 _SLOPE_MM = 5.0
 _SLOPES = (0.35, 3.0)
 _SKIN_PER_CM = 0.05
+_MEASURED_MM = 8.0
 REST = Breath()
 """End expiration."""
 
@@ -211,7 +213,10 @@ class CtAnatomy:
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places at end expiration lies in a state of breathing."""
-        scan = self._scan_from_patient(torch.from_numpy(np.asarray(points_mm, dtype=np.float64)), REST)
+        points = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
+        if breath.measured:
+            return np.asarray((points + self._measured.shift(points, *breath.sinks_mm)).numpy())
+        scan = self._scan_from_patient(points, REST)
         moved = scan.numpy().copy()
         moved[..., 2] += self._rise(scan, breath).numpy()
         return moved
@@ -255,6 +260,7 @@ class CtAnatomy:
 
     def _scan_from_patient(self, points: Float[Tensor, "*point 3"], breath: Breath) -> Float[Tensor, "*point 3"]:
         """Where the tissue at these places was in the scan: z by secant steps."""
+        points, breath = self._undone(points, breath)
         if rises_mm(breath, self.base.landmarks) == (0.0, 0.0):
             return points
         target = points[..., 2]
@@ -270,6 +276,22 @@ class CtAnatomy:
             scan[..., 2] -= miss / slope
         return scan
 
+    @cached_property
+    def _measured(self) -> MeasuredMotion:
+        """Measured displacement over patient space at end expiration."""
+        corners = self.base.grid.points(
+            np.indices((2, 2, 2)).reshape(3, 8).T * (np.asarray(self.base.grid.shape) - 1.0)
+        )
+        ends = (corners - self.base.origin_mm) * self.scale - self._lift().numpy()
+        shape = [math.ceil(extent / _MEASURED_MM) for extent in np.ptp(ends, axis=0)]
+        grid = Grid.centred((shape[0], shape[1], shape[2]), (_MEASURED_MM,) * 3, _triple(ends.mean(0)))
+        points = torch.from_numpy(grid.points(np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)))
+        return self.base.measured.carried(grid, self._ct_from_scan(self._scan_from_patient(points, REST)))
+
+    def _undone(self, points: Float[Tensor, "*point 3"], breath: Breath) -> tuple[Float[Tensor, "*point 3"], Breath]:
+        """A measured breath taken back to end expiration; a drawn one as it is."""
+        return (self._measured.source(points, *breath.sinks_mm), REST) if breath.measured else (points, breath)
+
     def _places(
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
     ) -> tuple[Float[Tensor, "3 3"], SamplePlaces]:
@@ -279,15 +301,20 @@ class CtAnatomy:
             nodes.append(torch.linspace(0.0, n - 1.0, max(2, math.ceil((n - 1) * spacing / _NODES_MM) + 1)))
         matrix = torch.from_numpy(patient_from_grid.matrix @ grid.affine).float()
         now = torch.stack(torch.meshgrid(*nodes, indexing="ij"), -1) @ matrix[:3, :3].T + matrix[:3, 3]
-        scan = self._scan_from_patient(now, breath)
+        undone, drawn = self._undone(now, breath)
+        scan = self._scan_from_patient(undone, drawn)
         here, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
-        slope = _weighted(above - here, rises_mm(breath, self.base.landmarks)) / _SLOPE_MM
-        rest_z = scan[..., 2] + _weighted(here, rises_mm(REST, self.base.landmarks))
+        slope = _weighted(above - here, rises_mm(drawn, self.base.landmarks)) / _SLOPE_MM
+        growth = (1.0 + slope).clamp_min(0.1)
+        if breath.measured:
+            growth = growth * self._measured.volume_ratio(undone, *breath.sinks_mm).clamp_min(0.1)
+        rest = scan.clone()
+        rest[..., 2] += _weighted(here, rises_mm(REST, self.base.landmarks))
         return matrix[:3, :3], SamplePlaces(
             ct_mm=self._ct_from_scan(scan).movedim(-1, 0),
-            rest_z_mm=rest_z,
-            moved_mm=float((rest_z - now[..., 2]).abs().max()),
-            squeezed=1.0 / (1.0 + slope).clamp_min(0.1),
+            rest_mm=rest.movedim(-1, 0),
+            moved_mm=(rest - now).abs().reshape(-1, 3).max(0).values.double().numpy(),
+            squeezed=1.0 / growth,
             shape=grid.shape,
         )
 
@@ -316,7 +343,7 @@ class CtAnatomy:
     ) -> tuple[tuple[slice, slice, slice], Float[Tensor, "i j k 3"]]:
         """A box of the grid that holds the ventricle in any breath, and where its points are at end expiration."""
         ventricle = self.ventricle
-        reach = np.hypot(ventricle.length_mm / 2, ventricle.radius_mm) + 8.0 + np.array([0.0, 0.0, places.moved_mm])
+        reach = np.hypot(ventricle.length_mm / 2, ventricle.radius_mm) + 8.0 + places.moved_mm
         corners = np.stack(np.meshgrid(*[(-r, r) for r in reach], indexing="ij"), -1).reshape(-1, 3)
         index = grid.indices(patient_from_grid.inverse().apply(corners + ventricle.centre_mm))
         low, high = np.floor(index.min(0)).astype(int), np.ceil(index.max(0)).astype(int) + 1
@@ -325,7 +352,8 @@ class CtAnatomy:
         matrix = torch.from_numpy(patient_from_grid.matrix @ grid.affine).float()
         axes = [torch.arange(s.start, s.stop, dtype=torch.float32) for s in (x, y, z)]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ matrix[:3, :3].T + matrix[:3, 3]
-        points[..., 2] = places.spread(places.rest_z_mm[None])[0][x, y, z]
+        moved = [axis for axis in range(3) if axis == 2 or places.moved_mm[axis] > 0]
+        points[..., moved] = places.spread(places.rest_mm[moved])[:, x, y, z].movedim(0, -1)
         return (x, y, z), points
 
 

@@ -28,15 +28,15 @@ class SamplePlaces:
 
     Attributes:
         ct_mm: [3, u, v, w] place in the CT's frame.
-        rest_z_mm: z at end expiration.
-        moved_mm: the furthest that a point is from there.
+        rest_mm: [3, u, v, w] place in the patient at end expiration.
+        moved_mm: the furthest that a point is from there along each axis.
         squeezed: volume at this point as scanned, relative to now: how much denser lung is here.
         shape: of the grid.
     """
 
     ct_mm: Float[Tensor, "3 u v w"]
-    rest_z_mm: Float[Tensor, "u v w"]
-    moved_mm: float
+    rest_mm: Float[Tensor, "3 u v w"]
+    moved_mm: npt.NDArray[np.float64]
     squeezed: Float[Tensor, "u v w"]
     shape: tuple[int, int, int]
 

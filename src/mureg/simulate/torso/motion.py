@@ -17,6 +17,7 @@ from torch import Tensor
 from mureg.geometry.rigid import Triple
 from mureg.simulate.anatomy import Breath, Points
 from mureg.simulate.fields import SmoothField
+from mureg.simulate.measured_motion import MeasuredMotion
 from mureg.simulate.torso.shapes import HeightProfile, smoothstep
 
 Coordinates = tuple[Tensor, Tensor, Tensor]
@@ -86,10 +87,14 @@ class TorsoMotion:
 
 @dataclass(frozen=True)
 class BreathingMotion:
-    """Pull-back of one state of breathing; `wall` for the chest wall, `viscera` for what moves with the diaphragm."""
+    """Pull-back of one state of breathing; `wall` for the chest wall, `viscera` for what moves with the diaphragm.
+
+    With `measured` the viscera move as measured, over the undeformed body, and the chest wall stays.
+    """
 
     motion: TorsoMotion
     breath: Breath
+    measured: MeasuredMotion | None = None
 
     @property
     def still(self) -> bool:
@@ -98,7 +103,9 @@ class BreathingMotion:
 
     @property
     def depth(self) -> float:
-        """How deep the breath is: 0 up to `DEEP_MM`, 1 at 60 mm."""
+        """How deep the breath is: 0 up to `DEEP_MM`, 1 at 60 mm; a measured one stays 0."""
+        if self.measured is not None:
+            return 0.0
         return float(np.clip((self.breath.diaphragm_mm - DEEP_MM) / (_DEEPEST_MM - DEEP_MM), 0.0, 1.0))
 
     def wall(self, x: Tensor, y: Tensor, z: Tensor) -> Coordinates:
@@ -111,6 +118,9 @@ class BreathingMotion:
     def viscera(self, x: Tensor, y: Tensor, z: Tensor) -> Coordinates:
         """Where the tissue inside the chest wall at these places lies at end expiration."""
         if self.still:
+            return x, y, z
+        if self.measured is not None:
+            x, y, z = self.measured.source(torch.stack((x, y, z), -1), *self.breath.sinks_mm).unbind(-1)
             return x, y, z
         heart, breath = self.motion.heart_mm, self.breath
         share = breath.heart_share
@@ -126,6 +136,8 @@ class BreathingMotion:
         """Where tissue goes: with the viscera where `inside`, else with the wall (the inverse of the two)."""
         target = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
         chosen = torch.from_numpy(np.array(inside))[..., None]
+        if self.measured is not None:
+            return np.asarray((target + chosen * self.measured.shift(target, *self.breath.sinks_mm)).numpy())
         found = target.clone()
         for _ in range(_ITERATIONS):
             parts = found.unbind(-1)

@@ -256,7 +256,7 @@ class Torso:
         """
         undeformed = self.motion.undeformed(torch.from_numpy(np.asarray(points_mm, dtype=np.float64)))
         inside = (self.scene.envelope.cage(*undeformed.unbind(-1)) > 0).numpy()
-        return self.motion.deformed(self.motion.breathed_in(breath).carried(undeformed.numpy(), inside))
+        return self.motion.deformed(self.scene.breathed_in(breath).carried(undeformed.numpy(), inside))
 
     @cached_property
     def _tissues(self) -> dict[str, Tissue]:
@@ -270,7 +270,7 @@ class Torso:
         if breath.diaphragm_mm == 0 and breath.upward_mm == 0:
             return self.body.lung_density
         at_rest, depth = self.volumes_ml(Breath())["lung"], breath.diaphragm_mm - breath.upward_mm
-        if depth > _SHALLOW_MM:
+        if depth > _SHALLOW_MM or breath.measured:
             return self.body.lung_density * at_rest / self.volumes_ml(breath)["lung"]
         # up to here the volume grows evenly with the depth
         growth = self.volumes_ml(Breath(_SHALLOW_MM))["lung"] - at_rest

@@ -15,6 +15,7 @@ from torch import Tensor
 from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.anatomy import Breath, Points
 from mureg.simulate.fields import SmoothField
+from mureg.simulate.measured_motion import BodyRegions, MeasuredMotion
 from mureg.simulate.torso.abdomen import Abdomen
 from mureg.simulate.torso.body import Body
 from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette, Patch
@@ -27,6 +28,7 @@ from mureg.simulate.torso.skeleton import Skeleton
 
 _TEXTURE_BOX_MM = (480.0, 340.0, 540.0)
 _BOX_MARGIN_MM, _BOX_TOLERANCE_MM = 1.0, 0.5
+_MEASURED_MM = 8.0
 _BULGE = 0.04
 """How far faces of a box may bulge in the patient, as a share of its half diagonal."""
 _BOX_PLACES = np.array([place for place in np.ndindex(3, 3, 3) if place.count(1) in (0, 2)], dtype=np.float64) - 1.0
@@ -90,9 +92,33 @@ class Scene:
             Part(self.heart.box, self.heart.paint),
         ]
 
+    @cached_property
+    def measured(self) -> MeasuredMotion:
+        """Displacement in a breath as it was measured, over the undeformed body."""
+        b = self.body
+        low, high = np.array([-b.cage_x, -b.cage_y, -400.0 * b.scale]), np.array([b.cage_x, b.cage_y, 225.0 * b.scale])
+        around = np.array([30.0, 70.0, 0.0])
+        shape = [int(np.ceil(extent / _MEASURED_MM)) for extent in high - low + 2 * around]
+        cx, cy, cz = (float(v) for v in (low + high) / 2)
+        grid = Grid.centred((shape[0], shape[1], shape[2]), (_MEASURED_MM,) * 3, (cx, cy, cz))
+        points = grid.points(np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
+        x, y, z = torch.from_numpy(points).float().unbind(-1)
+        cage = self.envelope.cage(x, y, z)
+        lung = self.envelope.organs(cage, (x, y, z), (x, y, z))["lung"] > 0
+        movable = (cage > 0) & (y < self.envelope.spine_y(z) - b.spine_radius[1])
+        movable |= (cage > 0) & (x.abs() > b.spine_radius[0])
+        heart = self.heart.distances(x, y, z).all > 0
+        masks = [mask.numpy() for mask in (lung, movable, heart)]
+        dome = (b.dome_left + b.dome_right) / 2
+        return MeasuredMotion.of(BodyRegions(grid, masks[0], masks[1], masks[2], dome, wall_apart=True))
+
+    def breathed_in(self, breath: Breath) -> BreathingMotion:
+        """The motion of the undeformed body in a state of breathing."""
+        return BreathingMotion(self.motion, breath, self.measured if breath.measured else None)
+
     def organ_fields(self, lattice: Lattice, breath: Breath) -> dict[str, Tensor]:
         """Distances to the surfaces of lungs and liver at the nodes."""
-        moving, places = self.motion.breathed_in(breath), self._undeformed(lattice)
+        moving, places = self.breathed_in(breath), self._undeformed(lattice)
         wall = moving.wall(*places)
         return self.envelope.organs(self.envelope.cage(*wall), wall, moving.viscera(*places))
 
@@ -133,7 +159,7 @@ class Scene:
         lattice = Lattice(grid, patient_from_grid)
         places = self._undeformed(lattice)
         canvases = [[(torch.full(grid.shape, one.get("", 0.0)), one) for one in own] for own in palettes]
-        states = [_State(self.motion.breathed_in(breath), own) for breath, own in zip(breaths, canvases, strict=True)]
+        states = [_State(self.breathed_in(breath), own) for breath, own in zip(breaths, canvases, strict=True)]
         for depth in {state.moving.depth for state in states}:  # where the wall stands hangs on it alone
             alike = [state for state in states if state.moving.depth == depth]
             self._paint(lattice, places, alike, segments, texture)
@@ -219,7 +245,7 @@ class Scene:
     ) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
         """Share of each voxel inside the left-ventricular wall, and inside the whole heart."""
         lattice = Lattice(grid, patient_from_grid)
-        moving = self.motion.breathed_in(breath)
+        moving = self.breathed_in(breath)
         places = moving.viscera(*self._undeformed(lattice))
         fields = dict(zip(("vx", "vy", "vz"), places, strict=True))
         wall, whole = torch.zeros(grid.shape), torch.zeros(grid.shape)

@@ -19,7 +19,7 @@ import torch
 
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing
-from mureg.geometry import Grid, RigidTransform
+from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import find_left_ventricle
 from mureg.registration.inputs import InputGrid, network_inputs
@@ -111,17 +111,30 @@ def crops_of(case: Case, number: int, settings: CropSet, grid: InputGrid) -> Arr
     Raises:
         MuregError: the map or the pose of mutual information is refused.
     """
-    body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body.coarsened(grid.spacing_mm)
-    spect, true = case.uncorrected.coarsened(grid.spacing_mm), case.truth.ct_from_spect
-    points = case.truth.heart_points_mm
+    body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
     chance = np.random.default_rng([_STREAM, number])
+    truth = case.truth.ct_from_spect, case.truth.heart_points_mm
+    return crops_at(case.uncorrected, body, truth, chance, settings, grid)
+
+
+def crops_at(
+    uncorrected: Volume,
+    body: Volume,
+    truth: tuple[RigidTransform, npt.NDArray[np.float64]],
+    chance: np.random.Generator,
+    settings: CropSet,
+    grid: InputGrid,
+) -> Arrays:
+    """See `crops_of`; `truth` is the true pose of the heart and the heart's points in SPECT space."""
+    body, spect = body.coarsened(grid.spacing_mm), uncorrected.coarsened(grid.spacing_mm)
+    true, points = truth
     starts = settings.starts.poses(chance, spect, body, true, triple(points.mean(0)))
     arrays: Arrays = {SPECT: [], MU: [], MOTION: [], HEART: []}
     heart = np.zeros(3)
     for draw in range(settings.per_case):
         start = next(starts)
         if draw == 0:
-            heart = np.asarray(find_left_ventricle(case.uncorrected, body.resampled(spect.grid, start)).centre_mm)
+            heart = np.asarray(find_left_ventricle(uncorrected, body.resampled(spect.grid, start)).centre_mm)
         middle = triple(heart + settings.offset_mm * chance.standard_normal(3) * (draw > 0))
         lattice = Grid.centred(grid.shape, (grid.spacing_mm,) * 3, middle)
         emission, mu = network_inputs(spect, body, lattice, start)

@@ -1,0 +1,119 @@
+"""Training cases: what is stored is what was simulated, each CT with its true pose; crops come from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mureg.cohort.folds import fold_of
+from mureg.cohort.mixture import MixedRange
+from mureg.cohort.settings import CohortSettings, load_settings
+from mureg.errors import UnreadableInputError, UsageError
+from mureg.registration.inputs import InputGrid
+from mureg.simulate.photons import PhotonScatter
+from mureg.training.heart.crops import HEART, MOTION, MU, SPECT
+from mureg.training.heart.emissions import (
+    TrainingEmission,
+    emission_crops,
+    read_emission,
+    read_patient,
+    simulate_emission,
+    write_emission,
+)
+from mureg.training.heart.recipe import CropSet
+from mureg.training.heart.starts import AroundTruth
+
+N_CTS = 3
+
+
+def small() -> CohortSettings:
+    population = load_settings("population")
+    assert isinstance(population.anatomy, MixedRange)
+    assert population.camera is not None
+    return replace(
+        population,
+        anatomy=replace(population.anatomy.drawn, arms_down=0.0),
+        orbit=replace(population.orbit, pixel_mm=10.2, matrix=42, views=(20,), counts=(8e6, 8e6)),
+        ct=replace(population.ct, pixel_mm=(3.9, 3.9), slice_mm=(6.0, 6.0), field_mm=(500.0, 500.0)),
+        voxel_mm=6.8,
+        camera=replace(population.camera, share_other_pixel=0.0),
+        image=None,
+        scatter=PhotonScatter(histories=4000),
+    )
+
+
+@pytest.fixture(scope="module")
+def case() -> TrainingEmission:
+    return simulate_emission(small(), 5, N_CTS)
+
+
+def test_the_body_of_every_ct_lies_on_that_of_the_others_at_its_true_pose(case: TrainingEmission) -> None:
+    """Around the heart, which is what the pose is true for; at the scanner position they differ."""
+    middle = tuple(float(x) for x in case.axis_mm[1])
+    grid = InputGrid((16, 16, 16), 6.8).grid(case.uncorrected.grid)
+    grid = type(grid).centred((16, 16, 16), (6.8,) * 3, middle)
+    at_truth = [np.asarray(ct.body.resampled(grid, ct.ct_from_spect)) for ct in case.cts]
+    at_scanner = [np.asarray(ct.body.resampled(grid)) for ct in case.cts]
+    for k in (1, 2):
+        apart = [float(np.abs(maps[0] - maps[k]).mean()) for maps in (at_truth, at_scanner)]
+        assert apart[0] < 0.6 * apart[1]
+    moved = [ct.ct_from_spect.apply(middle) - middle for ct in case.cts]
+    assert np.ptp(moved, axis=0).max() > 3.0, "each CT has a motion of its own"
+
+
+def test_the_pose_carries_the_heart_of_the_emission_into_each_ct(case: TrainingEmission) -> None:
+    for ct in case.cts:
+        apart = ct.ct_from_spect.apply(case.heart_points_mm) - ct.heart_points_mm
+        assert np.sqrt((apart**2).sum(-1).mean()) < 2.5, "what a rigid pose cannot follow"
+    middle = case.axis_mm.mean(0)
+    assert np.allclose(middle, case.axis_mm[1], atol=1.0)
+    assert np.linalg.norm(case.axis_mm[2] - case.axis_mm[0]) > 60.0
+
+
+def test_the_ventricle_is_bright_where_the_case_says_it_lies(case: TrainingEmission) -> None:
+    image = case.uncorrected
+    index = np.rint(image.grid.indices(case.axis_mm[1])).astype(int)
+    box = tuple(slice(i - 4, i + 5) for i in index)
+    assert np.asarray(image)[box].mean() > 2.0 * np.asarray(image).mean()
+
+
+def test_what_is_read_is_what_was_written(case: TrainingEmission, tmp_path: Path) -> None:
+    path = tmp_path / f"{case.name}.npz"
+    write_emission(case, path)
+    back = read_emission(path)
+    assert (back.name, back.patient, back.facts) == (case.name, case.patient, case.facts)
+    assert read_patient(path) == case.patient
+    assert fold_of(back.patient) == 0
+    image, stored = np.asarray(case.uncorrected), np.asarray(back.uncorrected)
+    assert stored == pytest.approx(image * 1000.0 / image.max(), rel=6e-4, abs=1e-4)
+    assert np.array_equal(back.uncorrected.grid.affine, case.uncorrected.grid.affine)
+    assert back.heart_points_mm == pytest.approx(case.heart_points_mm, abs=1e-4)
+    for read, ct in zip(back.cts, case.cts, strict=True):
+        assert np.abs(np.asarray(read.body) - np.asarray(ct.body)).max() < 4e-4
+        assert np.array_equal(read.ct_from_spect.matrix, ct.ct_from_spect.matrix)
+        assert (read.body.outside is None) == (ct.body.outside is None)
+        if ct.body.outside is not None:
+            assert np.array_equal(np.asarray(read.body.outside), np.asarray(ct.body.outside))
+        assert read.facts == ct.facts
+    assert path.stat().st_size < 1_500_000
+    with pytest.raises(UsageError):
+        write_emission(case, path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UnreadableInputError, match="no training case"):
+        read_emission(path)
+
+
+def test_crops_of_each_ct_lack_the_motion_that_they_say(case: TrainingEmission) -> None:
+    crops = CropSet("one", {"population": 1}, per_case=4, starts=AroundTruth())
+    grid = InputGrid((20, 20, 20), 10.2)
+    arrays = emission_crops(case, 3, crops, grid)
+    assert {len(values) for values in arrays.values()} == {4 * N_CTS}
+    again = emission_crops(case, 3, crops, grid)
+    for name in (SPECT, MU, MOTION, HEART):
+        assert np.array_equal(np.array(arrays[name]), np.array(again[name]))
+    shifts = np.array(arrays[MOTION])[:, :3, 3]
+    assert np.ptp(shifts[:, 2]) > 10.0
+    assert np.array(arrays[SPECT]).mean((1, 2, 3)) == pytest.approx(np.ones(4 * N_CTS), rel=1e-4)
