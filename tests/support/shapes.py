@@ -88,7 +88,6 @@ def _form(value: Any) -> Any:
     kind = type(value)
     if kind is str or kind is bool:
         return value
-    shape = getattr(value, "shape", None)
-    if shape is None:
-        return (kind, tuple(map(type, value))) if kind is tuple or kind is list else kind
-    return kind, getattr(value, "dtype", None), tuple(shape) if isinstance(shape, tuple) else shape
+    if kind.__module__ in ("numpy", "torch") and hasattr(value, "shape"):
+        return kind, value.dtype, tuple(value.shape)
+    return (kind, tuple(map(type, value))) if kind is tuple or kind is list else kind
