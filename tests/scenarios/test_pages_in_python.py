@@ -15,7 +15,7 @@ import pytest
 
 import mureg
 from mureg.attenuation.maps import AttenuationMap
-from mureg.registration.network import shipped
+from mureg.registration.card import shipped
 from mureg.sample import load_truth, sample_folder
 from support.dicom import rotation, tomo_vectors, write_nm
 from support.tiny_cohort import tiny_cohort
