@@ -137,7 +137,7 @@ class Acquisition:
     @property
     def photopeak_counts(self) -> Float[Array, "view row column"]:
         """Counts of the photopeak window."""
-        return self.counts[self.photopeak]
+        return np.asarray(self.counts[self.photopeak])
 
     def grid(self) -> Grid:
         """The reconstruction grid: voxels as large as the detector's pixels, centred on the axis of rotation."""
