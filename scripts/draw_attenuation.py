@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,6 +23,7 @@ from mureg.attenuation.hu_to_mu import choose_conversion
 from mureg.attenuation.maps import AttenuationMap
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.dicom.ct_read import read_ct_dicom
+from mureg.jobs.cores import set_thread_count
 from mureg.sample import sample_folder
 
 FIGURES = Path(__file__).parents[1] / "docs" / "concepts" / "figures"
@@ -40,7 +40,7 @@ BONES = {"vertebrae": ("vertebrae",), "ribs": ("rib_",), "sternum": ("sternum",)
 def show(ax: Axes, volume: Volume, k: int, low: float, high: float, title: str) -> None:
     """An axial slice seen from the feet, millimetres."""
     (x0, y0), (x1, y1) = (volume.grid.points(p)[:2] for p in ((0, 0, 0), np.subtract(volume.grid.shape, 1)))
-    ax.imshow(volume.numpy()[:, :, k].T, cmap="gray", vmin=low, vmax=high, extent=(x0, x1, y1, y0))
+    ax.imshow(volume.values[:, :, k].T, cmap="gray", vmin=low, vmax=high, extent=(x0, x1, y1, y0))
     ax.set(title=title, xticks=[], yticks=[])
 
 
@@ -64,7 +64,7 @@ def draw_body_and_table(ct: Volume) -> None:
 
 def draw_contrast(ct: Volume) -> None:
     clipped = without_contrast_and_metal(ct)[0]
-    found = (clipped.values != ct.values).numpy()
+    found = clipped.values != ct.values
     figure = Figure(figsize=(12, 8.2), dpi=100, layout="constrained")
     for row, share in zip(figure.subplots(2, 3), (0.35, 0.55), strict=True):
         k = int(share * ct.grid.shape[2])
@@ -78,7 +78,7 @@ def draw_contrast(ct: Volume) -> None:
 def read(path: Path, quantity: Quantity) -> Volume:
     image = nib.load(path)
     grid = Grid(image.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine)
-    return in_patient_order(Volume(torch.from_numpy(np.asarray(image.dataobj, dtype=np.float32)), grid, quantity))
+    return in_patient_order(Volume(np.asarray(image.dataobj, dtype=np.float32), grid, quantity))
 
 
 def measure(folder: Path) -> None:
@@ -99,12 +99,12 @@ def measure(folder: Path) -> None:
 
 def measure_organs(ct: Volume, clipped: Volume, body: np.ndarray, path: Path) -> None:
     names = json.loads(Path(str(path).replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
-    labels = read(path, Quantity.LABEL).numpy()
+    labels = read(path, Quantity.LABEL).values
     print(f"  labelled voxels outside the body: {int(((labels > 0) & ~body).sum())} of {int((labels > 0).sum())}")
-    before, after = np.minimum(ct.numpy(), 2000.0), clipped.numpy()
+    before, after = np.minimum(ct.values, 2000.0), clipped.values
     for title, words in (ORGANS | BONES).items():
         of_label = np.isin(labels, [int(key) for key, name in names.items() if name.startswith(words)])
-        bright = of_label & (ct.numpy() > 150.0)
+        bright = of_label & (ct.values > 150.0)
         if title in ORGANS:
             print(f"  {title}: {100 * (after[bright] == 45.0).mean():.1f} % of {bright.sum()} bright voxels clipped")
         else:
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the pictures of docs/concepts/attenuation.md.")
     parser.add_argument("--measure", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     if arguments.measure:
         measure(arguments.measure)
         return

@@ -53,19 +53,19 @@ def image(ax: Axes, values: np.ndarray, low: float, high: float, colours: object
 def coronal(volume: Volume, y_mm: float) -> np.ndarray:
     """Head up, the patient's left on the right; as seen from the front."""
     j = int(np.clip(round(volume.grid.indices((0.0, y_mm, 0.0))[1]), 0, volume.grid.shape[1] - 1))
-    return volume.numpy()[:, j, ::-1].T
+    return volume.values[:, j, ::-1].T
 
 
 def axial(volume: Volume, z_mm: float) -> np.ndarray:
     """Front up, the patient's left on the right; as seen from the feet."""
     k = int(np.clip(round(volume.grid.indices((0.0, 0.0, z_mm))[2]), 0, volume.grid.shape[2] - 1))
-    return volume.numpy()[:, :, k].T
+    return volume.values[:, :, k].T
 
 
 def front_view(acquisition: Acquisition) -> np.ndarray:
     """The photopeak view nearest to the front."""
     away = np.abs((acquisition.angles_deg - 180.0 + 180.0) % 360.0 - 180.0)
-    return acquisition.photopeak_counts[int(np.argmin(away))].numpy()
+    return acquisition.photopeak_counts[int(np.argmin(away))]
 
 
 def heart_mm(case: Case) -> np.ndarray:
@@ -74,8 +74,8 @@ def heart_mm(case: Case) -> np.ndarray:
 
 def brightest(volume: Volume, case: Case) -> float:
     """The value that fills the colour scale: near the brightest of the heart, so that it shows beside a hot liver."""
-    wall = case.truth.lv_wall.numpy() > 0.4
-    return float(np.quantile(volume.numpy()[wall], 0.98)) * 1.1 if wall.any() else float(volume.values.max())
+    wall = case.truth.lv_wall.values > 0.4
+    return float(np.quantile(volume.values[wall], 0.98)) * 1.1 if wall.any() else float(volume.values.max())
 
 
 def montage(cases: list[Case], path: Path, title: str) -> None:
@@ -147,7 +147,7 @@ def beside_real_projections(cases: list[Case], real: Path, path: Path) -> None:
         wanted = 225.0 - np.arange(6) * 30.0
         for column, angle in enumerate(wanted):
             away = np.abs((acquisition.angles_deg - angle + 180.0) % 360.0 - 180.0)
-            view = acquisition.photopeak_counts[int(np.argmin(away))].numpy()
+            view = acquisition.photopeak_counts[int(np.argmin(away))]
             axes = figure.add_subplot(grid[row, column])
             image(axes, view, 0.0, float(np.quantile(view, 0.998)), HEAT, acquisition.pixel_mm)
             if row == 0:

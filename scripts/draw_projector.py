@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from mureg import Osem, Physics, SystemModel, read_study, reconstruct
+from mureg.jobs.cores import set_thread_count
 from mureg.sample import load_truth, sample_folder
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.system import detector_order
@@ -48,5 +48,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    set_thread_count(1)
     main()

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
+from mureg.jobs.cores import set_thread_count
 from mureg.spect import Acquisition, SystemModel
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.scatter import SimulatedScatter
@@ -29,10 +29,10 @@ VIEWS = {0: "from behind", 2: "from the front", 1: "from the left"}
 def scatter(case: Case, chosen: SimulatedScatter, angles=ANGLES, resolution: bool = False) -> np.ndarray:
     """Expected scatter [view, row, column] for one decay in all."""
     angles = np.array(angles)
-    counts, radii = torch.zeros(1, len(angles), N, N), np.full(len(angles), 250.0)
+    counts, radii = np.zeros((1, len(angles), N, N), dtype=np.float32), np.full(len(angles), 250.0)
     acquisition = Acquisition(counts, WINDOWS[:1], 0, angles, (PIXEL_MM, PIXEL_MM), radii_mm=radii)
     collimator = COLLIMATORS["GE LEHR"] if resolution else None
-    return chosen.estimate(SystemModel(acquisition, GRID, case.mu, collimator), case.activity).numpy().astype(float)
+    return chosen.estimate(SystemModel(acquisition, GRID, case.mu, collimator), case.activity).astype(float)
 
 
 def difference(found: np.ndarray, truth: np.ndarray) -> float:
@@ -78,7 +78,7 @@ def draw(reference: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    set_thread_count(1)
     with np.load(REFERENCE) as stored:
         reference = {name: stored[name] for name in stored.files}
     tabulate(reference)

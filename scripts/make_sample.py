@@ -27,7 +27,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 
 from mureg.cohort.settings import CohortSettings, Placement
 from mureg.cohort.simulation import Exposure, as_seen, case_of, draw, exposure
@@ -35,6 +34,7 @@ from mureg.geometry import Grid, RigidTransform
 from mureg.io.dicom.build import made_uid
 from mureg.io.dicom.ct_write import write_ct_series
 from mureg.io.nm.write_tomo import write_nm_tomo
+from mureg.jobs.cores import set_thread_count
 from mureg.simulate.breathing import BreathingRange
 from mureg.simulate.ct_anatomy import REST, CtAnatomyRange
 from mureg.simulate.ct_scan import CtRange
@@ -94,7 +94,7 @@ def truth_of(seen: Exposure, case: Case) -> dict[str, Any]:
     """What the simulation knows, ready for JSON."""
     truth, facts, drawn = case.truth, case.facts, seen.drawn
     translation_mm, angles_deg = truth.ct_from_spect.six(truth.centre_mm)
-    wall, grid = truth.lv_wall.numpy().astype(float), truth.lv_wall.grid
+    wall, grid = truth.lv_wall.values.astype(float), truth.lv_wall.grid
     places = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))
     scattered, expected = float(seen.scatter[0].sum()), float(seen.expected[0].sum())
     return {
@@ -160,7 +160,7 @@ def write_truth_maps(seen: Exposure, case: Case, folder: Path) -> None:
     for name in ("mu", "activity", "lv_wall"):
         volume = getattr(case.truth, name)
         affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.grid.affine
-        nib.save(nib.Nifti1Image(volume.numpy(), affine), folder / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(volume.values, affine), folder / f"{name}.nii.gz")
     np.save(folder / "expected_counts.npy", seen.expected.numpy())
 
 
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--truth-folder", type=Path, help="also write the true maps as NIfTI, and the expected counts")
     parser.add_argument("--overwrite", action="store_true", help="replace the study that is there")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     started = time.perf_counter()
     output: Path = arguments.output
     present = [output / name for name in ("ct", "spect.dcm", "truth.json") if (output / name).exists()]

@@ -8,11 +8,10 @@ from typing import Any
 
 import pydantic
 from jaxtyping import Float
-from torch import Tensor
 
 from mureg.attenuation.maps import AttenuationMaps
 from mureg.cohort.settings import CohortSettings, load_settings
-from mureg.geometry import Volume
+from mureg.geometry import Array, Volume
 from mureg.simulate.breathing import BreathingRange
 from mureg.spect import Acquisition, Physics, SystemModel
 from mureg.spect.scatter import SimulatedScatter
@@ -96,10 +95,10 @@ class SomeScatter:
     refresh_after: tuple[int, ...] = (1, 3)
     kind: str = "some"
 
-    def estimate(self, system: SystemModel, activity: Volume) -> Float[Tensor, "view row column"]:
+    def estimate(self, system: SystemModel, activity: Volume) -> Float[Array, "view row column"]:
         scatter = self.model.estimate(system, activity)
         expected = system.project(activity.values).sum() + scatter.sum()
-        return self.share * scatter * (system.acquisition.photopeak_counts.sum() / expected.clamp_min(1e-20))
+        return self.share * scatter * (float(system.acquisition.photopeak_counts.sum()) / max(float(expected), 1e-20))
 
 
 @pydantic.dataclasses.dataclass(frozen=True)

@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 import pydantic
 import SimpleITK as sitk
-import torch
 from ablation_rows import BASE, HEADERS, NEAR, ROWS, SEED, TRUE, Told, Variant, base
 
 from mureg.cohort.settings import CohortSettings
@@ -44,8 +43,10 @@ from mureg.comparison.methods import Method, MethodPose, register
 from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_difference, mean
 from mureg.comparison.table import Line, ResultTable
 from mureg.geometry import RigidTransform, Volume
+from mureg.jobs.cores import set_thread_count
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
-from mureg.registration.network import NetworkRegistrar, shipped
+from mureg.registration.card import shipped
+from mureg.registration.network import NetworkRegistrar
 from mureg.spect import Acquisition
 from mureg.study import Case, PreparedStudy, attenuation_maps
 
@@ -247,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--table", action="store_true", help="measure nothing, print what is there")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     if not options.table:
         for name in options.registrars:

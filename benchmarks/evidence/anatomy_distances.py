@@ -21,6 +21,7 @@ from mureg.cohort.anatomies import anatomy_of, ct_base
 from mureg.cohort.settings import load_settings
 from mureg.geometry import Grid, RigidTransform
 from mureg.heart.ventricle import LeftVentricle
+from mureg.jobs.cores import set_thread_count
 from mureg.simulate.anatomy import Anatomy
 from mureg.simulate.ct_anatomy import REST, CtAnatomy, load_landmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
@@ -54,9 +55,9 @@ def measures(anatomy: Anatomy, dome_z_mm: float) -> dict[str, float]:
     grid = Grid.centred((60, 60, 52), (VOXEL_MM,) * 3, ventricle.centre_mm)
     here = RigidTransform.identity()
     hu = anatomy.hounsfield(grid, here, REST)
-    values = np.where(hu.outside.numpy(), 0.0, hu.numpy()) if hu.outside is not None else hu.numpy()
+    values = np.where(hu.outside, 0.0, hu.values) if hu.outside is not None else hu.values
     only = Tracer({name: float(name in ABDOMEN) for name in ORGANS}, texture=0.0)
-    organs = anatomy.emission(grid, here, REST, only).activity.numpy() > 0.5
+    organs = anatomy.emission(grid, here, REST, only).activity.values > 0.5
     surface, lateral = surface_points(ventricle)
     apex = np.asarray(ventricle.centre_mm) + ventricle.length_mm / 2 * ventricle.axes[2]
     x, y, _ = np.moveaxis(grid.points(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)), -1, 0)
@@ -84,7 +85,7 @@ def measures(anatomy: Anatomy, dome_z_mm: float) -> dict[str, float]:
 def surface_points(ventricle: LeftVentricle) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Points of the outer surface [n, 3], and those of its lateral third between base and apical quarter [m, 3]."""
     points, distance = _around(ventricle, outer_distance_mm)
-    place = ventricle.coordinates(torch.from_numpy(points)).numpy()
+    place = ventricle.coordinates(points)
     on = np.abs(distance) < 1.0
     angle = np.abs(np.arctan2(place[:, 0], place[:, 1]))
     lateral = on & (angle < np.pi / 3) & (np.abs(place[:, 2]) < ventricle.length_mm / 4)
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--torsos", type=int, default=40)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     kinds = {"real": of_cts(given.ct_folder), given.cohort: of_torsos(given.cohort, given.torsos)}
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "distances.csv").open("w", newline="", encoding="utf-8") as stream:

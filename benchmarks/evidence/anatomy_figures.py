@@ -22,6 +22,7 @@ from mureg.attenuation.body import in_patient_order
 from mureg.geometry import Volume
 from mureg.heart.ventricle import LeftVentricle
 from mureg.io import read_ct
+from mureg.jobs.cores import set_thread_count
 from mureg.simulate.ct_anatomy import load_landmarks
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
@@ -37,7 +38,7 @@ def montage(name: str, ct: Volume, marks: CtLandmarks, path: Path) -> None:
     """Write the picture; in 256 greys and colours, with fewer pixels until it is small enough."""
     spacing = np.asarray(ct.grid.spacing_mm)
     sigma = np.maximum(1.5 / spacing, 0.6 * (spacing > 4.0))
-    smooth = ct.with_values(torch.from_numpy(ndimage.gaussian_filter(ct.numpy(), sigma)))
+    smooth = ct.with_values(ndimage.gaussian_filter(ct.values, sigma))
     window = NARROW.get(name, WINDOWS[marks.seen_by])
     ventricle = marks.ventricle
     centre, (anterior, lateral, apex) = np.asarray(ventricle.centre_mm), ventricle.axes
@@ -75,7 +76,7 @@ def _plane(
     steps = np.arange(-HALF_MM, HALF_MM + 0.1, 1.0)
     points = middle + steps[None, :, None] * right + steps[:, None, None] * up
     index = ct.grid.indices(points)
-    values = ndimage.map_coordinates(ct.numpy(), np.moveaxis(index, -1, 0), order=1, cval=-1000.0)
+    values = ndimage.map_coordinates(ct.values, np.moveaxis(index, -1, 0), order=1, cval=-1000.0)
     extent = (-HALF_MM, HALF_MM, -HALF_MM, HALF_MM)
     ax.imshow(values, cmap="gray", vmin=window[0], vmax=window[1], origin="lower", extent=extent)
     places = torch.from_numpy(points)
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[])
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     given.out.mkdir(parents=True, exist_ok=True)
     for path in sorted([*given.ct_folder.glob("*.nii.gz"), *given.ct_folder.glob("*/popi_4dct_*.nii.gz")]):
         name = path.name.removesuffix(".nii.gz")

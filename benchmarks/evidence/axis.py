@@ -62,7 +62,7 @@ def row_of(name: str, image: Volume, mu: Volume | None, wall: Volume, activity: 
 
 def painted_segments(activity: Volume, wall: Volume) -> np.ndarray:
     """Uptake of the wall in each segment as it was painted, in percent of the highest; voxels that are mostly wall."""
-    true, share = axis_from_wall(wall), wall.numpy()
+    true, share = axis_from_wall(wall), wall.values
     inside = share > 0.5
     places = wall.grid.points(np.argwhere(inside)) - np.asarray(true.centre_mm)
     anterior, lateral, along = (places @ axis for axis in true.axes)
@@ -74,7 +74,7 @@ def painted_segments(activity: Volume, wall: Volume) -> np.ndarray:
         [sector(towards_septum, 6), 6 + sector(towards_septum, 6), 12 + sector(towards_septum, 4)],
         16,
     )
-    values, weights = activity.numpy()[inside], share[inside]
+    values, weights = activity.values[inside], share[inside]
     means = [
         np.average(values[segment == k], weights=weights[segment == k]) if (segment == k).any() else np.nan
         for k in range(17)

@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import tomli_w
-import torch
+
+from mureg.jobs.cores import set_thread_count
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 
@@ -400,7 +401,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     if set(GRIDS) & set(arguments.registrars):
         install_peers()

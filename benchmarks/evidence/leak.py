@@ -39,7 +39,7 @@ def one(settings: CohortSettings, index: int) -> tuple[np.ndarray, np.ndarray, n
     drawn = draw(settings, index)
     conversion, _ = choose_conversion(drawn.scan.manufacturer, drawn.scan.model, drawn.scan.kvp)
     breath = drawn.breathing.ct_breaths()[0]
-    full = mu_map(drawn.anatomy.hounsfield(GRID, drawn.ct_from_patient.inverse(), breath), conversion).numpy()
+    full = mu_map(drawn.anatomy.hounsfield(GRID, drawn.ct_from_patient.inverse(), breath), conversion).values
     # what a map cut to the SPECT's field still holds after the motion
     before = (
         drawn.motion.ct_from_spect(CENTRE).inverse().apply(GRID.points(np.indices(GRID.shape).transpose(1, 2, 3, 0)))

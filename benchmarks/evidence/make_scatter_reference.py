@@ -110,7 +110,7 @@ def main() -> None:
     batches = int(sys.argv[1]) if len(sys.argv) > 1 else BATCHES
     chance, stored = np.random.default_rng(11), {}
     for name, case in cases().items():
-        found = measure(case.activity.numpy().astype(float), case.mu.numpy().astype(float), batches, chance)
+        found = measure(case.activity.values.astype(float), case.mu.values.astype(float), batches, chance)
         coarse = binned(found, BINNED)
         stored[f"{name}/counts"] = coarse.mean(0).astype(np.float32)
         stored[f"{name}/error"] = (coarse.std(0, ddof=1) / np.sqrt(batches)).astype(np.float16)

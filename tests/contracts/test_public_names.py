@@ -47,8 +47,8 @@ def test_a_path_may_be_text_in_every_public_function(tmp_path, monkeypatch) -> N
     np.testing.assert_allclose(mureg.read_transform("pose.tfm").ct_from_spect.matrix, pose.matrix, atol=1e-9)
     itk = sitk.ReadTransform("pose.tfm")
     np.testing.assert_allclose(itk.TransformPoint((10.0, 20.0, 30.0)), pose.apply((10.0, 20.0, 30.0)), atol=1e-6)
-    assert mureg.NetworkRegistrar("w.safetensors") == mureg.NetworkRegistrar(Path("w.safetensors"))
-    assert mureg.NearHeart(weights=Path("w.safetensors")) == mureg.NearHeart(weights="w.safetensors")
+    assert mureg.NetworkRegistrar("w.onnx") == mureg.NetworkRegistrar(Path("w.onnx"))
+    assert mureg.NearHeart(weights=Path("w.onnx")) == mureg.NearHeart(weights="w.onnx")
     for read_one in (mureg.read_ct, mureg.read_mu, lambda path: mureg.read_study(path, ct=path)):
         with pytest.raises(UnreadableInputError, match="nothing"):
             read_one("nothing")
@@ -69,7 +69,7 @@ def test_what_type_checkers_are_told_is_what_is_loaded() -> None:
 USER = """
 import mureg
 study = mureg.read_study("spect.dcm", ct="ct/")
-settings = mureg.StudySettings(mureg.NetworkRegistrar(weights="best.safetensors", passes=2))
+settings = mureg.StudySettings(mureg.NetworkRegistrar(weights="best.onnx", passes=2))
 answer = mureg.examine(study, settings)
 reveal_type(study)
 reveal_type(answer.move.rms_mm)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg.cli import main as command_line
+from mureg.jobs.threads import set_thread_count
 from mureg.sample import sample_folder
 from odd.catalogue import CATALOGUE, PAGE, page
 from odd.entry import Odd, tomo
@@ -21,7 +21,7 @@ READ = [odd for odd in CATALOGUE if odd.is_read]
 @pytest.fixture(autouse=True)
 def threads_as_before():
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

@@ -28,8 +28,8 @@ FULL = Physics()
 class Measured:
     """Noise-free counts, the map and the true activity in counts per voxel and view, all on the coarse grid."""
 
-    primary: torch.Tensor
-    scatter: torch.Tensor
+    primary: np.ndarray
+    scatter: np.ndarray
     mu: Volume
     truth: np.ndarray
 
@@ -46,7 +46,7 @@ class Measured:
             manufacturer="GE",
         )
         system, _ = physics.system(acquisition, self.mu if mu else None)
-        return USUAL.reconstruct(acquisition, system).numpy()
+        return USUAL.reconstruct(acquisition, system).values
 
     def share(self, values: np.ndarray, where: np.ndarray) -> float:
         """Mean of a region over its true mean."""
@@ -59,10 +59,11 @@ def seen(activity: np.ndarray, mu_per_cm: np.ndarray) -> Measured:
     mu = Volume.from_numpy(mu_per_cm, FINE, Quantity.MU_PER_CM)
     simulation = SingleScatter(n_directions=200)
     counted = float(simulation.crystal.accepted(LINE_KEV, PHOTOPEAK))
-    primary = binned(Camera(FINE, ANGLES_DEG, RADIUS_MM, Collimator()).project(source.values, mu.values), 2) * counted
+    images = torch.from_numpy(source.values), torch.from_numpy(mu.values)
+    primary = binned(Camera(FINE, ANGLES_DEG, RADIUS_MM, Collimator()).project(*images), 2).numpy() * counted
     scatter = simulation.project(source, mu, [PHOTOPEAK], Camera(COARSE, ANGLES_DEG, RADIUS_MM, Collimator()))[0]
-    truth = on_grid(source, COARSE).numpy() * 8 * counted
-    return Measured(primary, scatter, on_grid(mu, COARSE), truth)
+    truth = on_grid(source, COARSE).values * 8 * counted
+    return Measured(primary, scatter.numpy(), on_grid(mu, COARSE), truth)
 
 
 @pytest.fixture(scope="module")

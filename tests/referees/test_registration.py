@@ -36,5 +36,5 @@ def test_itk_lays_the_moved_map_back_by_the_same_pose(shift, angles) -> None:
     fixed_to_moving.SetTranslation(shift)
     reference = _to_itk(mu_volume(SPECT_GRID))
     theirs = sitk.GetArrayFromImage(sitk.Resample(_to_itk(moved), reference, fixed_to_moving, sitk.sitkLinear, 0.0))
-    ours = moved.resampled(onto=SPECT_GRID, through=ct_from_spect).numpy()
+    ours = moved.resampled(onto=SPECT_GRID, through=ct_from_spect).values
     np.testing.assert_allclose(ours, theirs.transpose(2, 1, 0), atol=1e-4)

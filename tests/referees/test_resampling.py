@@ -7,7 +7,6 @@ import nibabel.processing
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -26,12 +25,9 @@ NOWHERE = -1e6
 
 
 def textured(quantity: Quantity) -> Volume:
-    generator = torch.Generator().manual_seed(5)
-    values = (
-        torch.randint(0, 6, SOURCE.shape, generator=generator).double()
-        if quantity is Quantity.LABEL
-        else torch.rand(SOURCE.shape, generator=generator, dtype=torch.float64)
-    )
+    chance = np.random.default_rng(5)
+    labels = quantity is Quantity.LABEL
+    values = chance.integers(0, 6, SOURCE.shape).astype(float) if labels else chance.random(SOURCE.shape)
     return Volume(values, SOURCE, quantity)
 
 
@@ -43,7 +39,7 @@ def itk_frame(image, grid: Grid):
 
 
 def itk_resampled(volume: Volume, onto: Grid, through: RigidTransform, interpolator) -> np.ndarray:
-    image = itk_frame(sitk.GetImageFromArray(volume.numpy().transpose(2, 1, 0)), volume.grid)
+    image = itk_frame(sitk.GetImageFromArray(volume.values.transpose(2, 1, 0)), volume.grid)
     reference = itk_frame(sitk.Image(*onto.shape, sitk.sitkFloat64), onto)
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(through.matrix[:3, :3].ravel().tolist())
@@ -60,9 +56,9 @@ def itk_resampled(volume: Volume, onto: Grid, through: RigidTransform, interpola
 def test_itk_agrees_on_values_and_on_what_lies_outside(target, quantity, interpolator, self_from_onto) -> None:
     ours = textured(quantity).resampled(onto=target, through=self_from_onto)
     theirs = itk_resampled(textured(quantity), target, self_from_onto, interpolator)
-    outside = np.zeros(target.shape, bool) if ours.outside is None else ours.outside.numpy()
+    outside = np.zeros(target.shape, bool) if ours.outside is None else ours.outside
     np.testing.assert_array_equal(outside, theirs == NOWHERE)
-    np.testing.assert_allclose(ours.numpy()[~outside], theirs[~outside], atol=1e-7)
+    np.testing.assert_allclose(ours.values[~outside], theirs[~outside], atol=1e-7)
 
 
 @given(self_from_onto=motions)
@@ -71,8 +67,8 @@ def test_scipy_agrees_in_the_interior(self_from_onto) -> None:
     matrix = np.linalg.inv(SOURCE.affine) @ self_from_onto.matrix @ target.affine
     index = np.einsum("rc,c...->r...", matrix[:3, :3], np.indices(target.shape)) + matrix[:3, 3, None, None, None]
     interior = ((index >= 0) & (index <= np.reshape(SOURCE.shape, (3, 1, 1, 1)) - 1)).all(0)
-    expected = ndimage.map_coordinates(volume.numpy(), index, order=1)
-    ours = volume.resampled(onto=target, through=self_from_onto).numpy()
+    expected = ndimage.map_coordinates(volume.values, index, order=1)
+    ours = volume.resampled(onto=target, through=self_from_onto).values
     np.testing.assert_allclose(ours[interior], expected[interior], atol=1e-10)
 
 
@@ -84,7 +80,7 @@ def test_nibabel_agrees_from_the_other_handed_world(ct_from_spect) -> None:
     volume, target = textured(Quantity.HU), TARGETS["straight"]
     carried = ras_from_lps @ ct_from_spect.inverse().matrix @ SOURCE.affine
     theirs = nibabel.processing.resample_from_to(
-        nibabel.Nifti1Image(volume.numpy(), carried),
+        nibabel.Nifti1Image(volume.values, carried),
         (target.shape, ras_from_lps @ target.affine),
         order=1,
         cval=NOWHERE,
@@ -92,5 +88,5 @@ def test_nibabel_agrees_from_the_other_handed_world(ct_from_spect) -> None:
     ours = volume.resampled(onto=target, through=ct_from_spect)
     # nibabel fades out beyond the outermost voxel centres, so that only the interior can be compared
     interior = theirs > -1.0
-    assert ours.outside is None or not ours.outside.numpy()[interior].any()
-    np.testing.assert_allclose(ours.numpy()[interior], theirs[interior], atol=1e-6)
+    assert ours.outside is None or not ours.outside[interior].any()
+    np.testing.assert_allclose(ours.values[interior], theirs[interior], atol=1e-6)

@@ -22,7 +22,7 @@ import mureg
 
 ROOT = Path(__file__).parents[2]
 LARGEST_BYTES = 4_000_000
-SHIPPED_WEIGHTS = (".safetensors",)
+LARGEST_WHEEL_BYTES, LARGEST_WEIGHTS_BYTES = 20_000_000, 14_000_000
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,7 +77,9 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(archives) -> 
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in sizes if name.startswith("mureg/")} == present
-    assert [n for n, size in sizes.items() if size > LARGEST_BYTES and not n.endswith(SHIPPED_WEIGHTS)] == []
+    assert [n for n, size in sizes.items() if size > LARGEST_BYTES] == []
+    assert sum(size for name, size in sizes.items() if name.endswith(".onnx")) <= LARGEST_WEIGHTS_BYTES
+    assert archives[0].stat().st_size <= LARGEST_WHEEL_BYTES
     assert any(name.endswith("licenses/LICENSE") for name in sizes)
 
 
@@ -90,7 +92,7 @@ def test_the_source_archive_holds_what_a_developer_needs(archives, tmp_path) -> 
     assert {"src", "tests", "docs", "README.md", "LICENSE", "pyproject.toml"} <= {path.name for path in top.iterdir()}
     files = [path for path in top.rglob("*") if path.is_file()]
     assert not [path for path in files if "__pycache__" in path.parts or ".venv" in path.parts]
-    large = [p.name for p in files if p.stat().st_size > LARGEST_BYTES and p.suffix not in SHIPPED_WEIGHTS]
+    large = [p.name for p in files if p.stat().st_size > LARGEST_BYTES]
     assert large == []
 
 

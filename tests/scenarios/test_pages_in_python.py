@@ -15,7 +15,7 @@ import pytest
 
 import mureg
 from mureg.attenuation.maps import AttenuationMap
-from mureg.registration.network import shipped
+from mureg.registration.card import shipped
 from mureg.sample import load_truth, sample_folder
 from support.dicom import rotation, tomo_vectors, write_nm
 from support.tiny_cohort import tiny_cohort
@@ -97,14 +97,14 @@ def test_cohorts(tmp_path, monkeypatch) -> None:
     names = [name for part in ("train", "validation", "test") for name in scope[part].names]
     assert sorted(names) == [f"tiny-{k:06d}" for k in range(6)]
     case, lazy = scope["case"], scope["lazy"]
-    np.testing.assert_array_equal(lazy.volume("uncorrected").numpy(), case.uncorrected.numpy())
+    np.testing.assert_array_equal(lazy.volume("uncorrected").values, case.uncorrected.values)
     np.testing.assert_array_equal(lazy.ct_from_spect.matrix, case.truth.ct_from_spect.matrix)
 
 
 def test_train(folder, monkeypatch) -> None:
     first, weights = folder / "runs" / "first", shipped("densenet-small")
     first.mkdir(parents=True)
-    for suffix in (".safetensors", ".json"):
+    for suffix in (".onnx", ".json"):
         (first / f"best{suffix}").symlink_to(weights.with_suffix(suffix))
     whole = mureg.examine
     monkeypatch.setattr(mureg, "examine", lambda study, settings: whole(study, settings, correct=False))
@@ -130,7 +130,7 @@ def test_coordinates() -> None:
     spect = mureg.Volume.from_numpy(here, grid, mureg.Quantity.ACTIVITY)
     pose = mureg.RigidTransform.from_six((10.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     names = {"mu": mureg.Volume.from_numpy(there, grid, mureg.Quantity.MU_PER_CM), "spect": spect}
-    found = run("docs/concepts/coordinates.md", {**names, "ct_from_spect": pose})["mu_on_spect"].numpy()
+    found = run("docs/concepts/coordinates.md", {**names, "ct_from_spect": pose})["mu_on_spect"].values
     assert np.unravel_index(found.argmax(), found.shape) == (14, 4, 6)
 
 

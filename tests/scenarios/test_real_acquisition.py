@@ -17,7 +17,7 @@ def heart(shared_data):
     """The smoothed reconstruction, and the patch of left-ventricular wall in it."""
     acquisition, _ = read_spect(shared_data / "nm/mpi_stress_tomo_180deg_30views.dcm")
     image = reconstruct(acquisition, None, Osem(iterations=4, subsets=10), WITHOUT)
-    smooth = ndimage.gaussian_filter(image.numpy(), 1.0)
+    smooth = ndimage.gaussian_filter(image.values, 1.0)
     # above the liver and gut (the lower third of the field), below the neck
     chest = np.zeros_like(smooth, dtype=bool)
     chest[:, :, 20:50] = True
@@ -66,6 +66,6 @@ def test_mirroring_the_views_would_be_noticed(heart) -> None:
     acquisition, *_ = heart
     mirrored = replace(acquisition, counts=acquisition.counts.flip(-1))
     image = reconstruct(mirrored, None, Osem(iterations=2, subsets=10), WITHOUT)
-    smooth = ndimage.gaussian_filter(image.numpy(), 1.5)[:, :, 20:50]
+    smooth = ndimage.gaussian_filter(image.values, 1.5)[:, :, 20:50]
     peak = np.array(np.unravel_index(np.argmax(smooth), smooth.shape)) + np.array([0, 0, 20])
     assert image.grid.points(peak)[0] - acquisition.centre_mm[0] < 0

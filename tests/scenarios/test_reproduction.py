@@ -140,7 +140,7 @@ def trained(runs) -> None:
         said = {"trained_on": did, "validation": {"heart_mm": 12.5}, "weights_sha256": "of weights"}
         for name in ("best", "last"):
             (run.folder / f"{name}.json").write_text(json.dumps(said), "utf-8")
-            (run.folder / f"{name}.safetensors").write_bytes(b"weights")
+            (run.folder / f"{name}.onnx").write_bytes(b"weights")
         for name in ("settings.toml", "data.json", "machines.txt"):
             (run.folder / name).write_text(run.name, "utf-8")
 
@@ -162,7 +162,7 @@ def test_evidence_is_small_whole_and_can_be_traced(tmp_path, capsys) -> None:
     evidence = plan.options.evidence / "easy"
     assert gzip.decompress((evidence / "cases.csv.gz").read_bytes()).decode() == many
     files = {str(path.relative_to(evidence)): path for path in evidence.rglob("*") if path.is_file()}
-    assert not any(name.endswith(".safetensors") for name in files)
+    assert not any(name.endswith((".onnx", ".safetensors")) for name in files)
     told = json.loads(files.pop("hashes.json").read_text("utf-8"))
     assert told["files"] == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     assert told["committed"]["small-easy.toml"]

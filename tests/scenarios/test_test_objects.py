@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg.cli import main as command_line
+from mureg.jobs.threads import set_thread_count
 from support.dicom import detector, rotation, tomo_vectors, write_nm
 
 N, PIXEL_MM, VIEWS = 32, 8.0, 24
@@ -24,7 +24,7 @@ QUICK = ["--threads", "1", "--set", "reconstructor.iterations=2"]
 @pytest.fixture(autouse=True)
 def threads_as_before():
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-import torch
 
 from mureg.cli import main as command_line
 from mureg.io.dicom.registration_write import write_spatial_registration
+from mureg.jobs.threads import set_thread_count
 from support.dicom import change
 from support.dicom_study import POSE, study
 
@@ -28,7 +28,7 @@ NAMED = "is a DICOM Spatial Registration; identified by the images it names"
 @pytest.fixture(autouse=True)
 def threads_as_before():
     yield
-    torch.set_num_threads(1)
+    set_thread_count(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

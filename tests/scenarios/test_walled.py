@@ -67,7 +67,7 @@ COMMANDS: dict[str, Command] = {
     ],
     "train": lambda place, out: [str(place / "training.toml"), "--cohort", str(place / "chests"), "-o", out],
     "finetune": lambda place, out: [
-        *("--weights", str(place / "trained" / "best.safetensors"), "--pairs", str(place / "hospital" / "pairs.csv")),
+        *("--weights", str(place / "trained" / "best.onnx"), "--pairs", str(place / "hospital" / "pairs.csv")),
         *("-o", out, "--epochs", "1"),
     ],
     "settings": lambda _, __: [],

@@ -10,7 +10,7 @@ import pytest
 
 from mureg.errors import UsageError
 from mureg.registration.near_heart import SHIPPED, weights_file
-from mureg.registration.network import card_path
+from mureg.registration.card import card_path
 from mureg.training.heart.recipe import as_toml, load_recipe, recipe_from
 from support.tiny_recipe import STAGE, TABLE, tiny_recipe
 
