@@ -137,7 +137,8 @@ class Acquisition:
     @property
     def photopeak_counts(self) -> Float[Array, "view row column"]:
         """Counts of the photopeak window."""
-        return np.asarray(self.counts[self.photopeak])
+        counts: Array = self.counts[self.photopeak]
+        return counts
 
     def grid(self) -> Grid:
         """The reconstruction grid: voxels as large as the detector's pixels, centred on the axis of rotation."""
