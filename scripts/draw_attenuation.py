@@ -78,7 +78,7 @@ def draw_contrast(ct: Volume) -> None:
 def read(path: Path, quantity: Quantity) -> Volume:
     image = nib.load(path)
     grid = Grid(image.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine)
-    return in_patient_order(Volume.from_numpy(np.asarray(image.dataobj), grid, quantity))
+    return in_patient_order(Volume(np.asarray(image.dataobj, dtype=np.float32), grid, quantity))
 
 
 def measure(folder: Path) -> None:

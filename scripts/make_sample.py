@@ -85,7 +85,7 @@ def wall_points_mm(seen: Exposure) -> np.ndarray:
     n = int(200.0 / WALL_GRID_MM)
     grid = Grid.centred((n, n, n), (WALL_GRID_MM,) * 3, anatomy.ventricle.centre_mm)
     wall, _ = anatomy.heart_masks(grid, RigidTransform.identity(), REST)
-    inside = np.argwhere(wall.numpy() > 0.5)
+    inside = np.argwhere(np.asarray(wall) > 0.5)
     chosen = np.random.default_rng([SEED, 100]).choice(inside, N_WALL_POINTS, replace=False)
     return as_seen(seen, grid.points(chosen))[0]
 
@@ -161,7 +161,7 @@ def write_truth_maps(seen: Exposure, case: Case, folder: Path) -> None:
         volume = getattr(case.truth, name)
         affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.grid.affine
         nib.save(nib.Nifti1Image(volume.values, affine), folder / f"{name}.nii.gz")
-    np.save(folder / "expected_counts.npy", seen.expected.numpy())
+    np.save(folder / "expected_counts.npy", np.asarray(seen.expected))
 
 
 def main() -> None:

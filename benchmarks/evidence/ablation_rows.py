@@ -98,7 +98,7 @@ class SomeScatter:
     def estimate(self, system: SystemModel, activity: Volume) -> Float[Array, "view row column"]:
         scatter = self.model.estimate(system, activity)
         expected = system.project(activity.values).sum() + scatter.sum()
-        return self.share * scatter * (system.acquisition.photopeak_counts.sum() / expected.clamp_min(1e-20))
+        return self.share * scatter * (float(system.acquisition.photopeak_counts.sum()) / max(float(expected), 1e-20))
 
 
 @pydantic.dataclasses.dataclass(frozen=True)

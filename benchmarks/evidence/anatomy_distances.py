@@ -57,7 +57,7 @@ def measures(anatomy: Anatomy, dome_z_mm: float) -> dict[str, float]:
     hu = anatomy.hounsfield(grid, here, REST)
     values = np.where(hu.outside, 0.0, hu.values) if hu.outside is not None else hu.values
     only = Tracer({name: float(name in ABDOMEN) for name in ORGANS}, texture=0.0)
-    organs = anatomy.emission(grid, here, REST, only).activity.numpy() > 0.5
+    organs = anatomy.emission(grid, here, REST, only).activity.values > 0.5
     surface, lateral = surface_points(ventricle)
     apex = np.asarray(ventricle.centre_mm) + ventricle.length_mm / 2 * ventricle.axes[2]
     x, y, _ = np.moveaxis(grid.points(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)), -1, 0)
@@ -178,8 +178,6 @@ def main() -> None:
     parser.add_argument("--torsos", type=int, default=40)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    set_thread_count(1)
     set_thread_count(1)
     kinds = {"real": of_cts(given.ct_folder), given.cohort: of_torsos(given.cohort, given.torsos)}
     given.out.mkdir(parents=True, exist_ok=True)

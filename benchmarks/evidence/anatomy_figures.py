@@ -94,7 +94,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[])
     given = parser.parse_args()
-    torch.set_num_threads(1)
     set_thread_count(1)
     given.out.mkdir(parents=True, exist_ok=True)
     for path in sorted([*given.ct_folder.glob("*.nii.gz"), *given.ct_folder.glob("*/popi_4dct_*.nii.gz")]):

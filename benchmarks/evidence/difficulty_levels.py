@@ -34,6 +34,8 @@ import numpy as np
 import SimpleITK as sitk
 import tomli_w
 
+from mureg.jobs.cores import set_thread_count
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 
 from phantom import CHEST, paint
@@ -49,7 +51,6 @@ from mureg.comparison.statistics import Estimate, bootstrap, bootstrap_differenc
 from mureg.comparison.table import Line, ResultTable
 from mureg.errors import MuregError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.jobs.cores import set_thread_count
 from mureg.jobs.tasks import shared_out
 from mureg.registration import MutualInformation, NearHeart, ProfileLikelihood
 from mureg.spect import Acquisition

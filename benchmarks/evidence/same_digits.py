@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import mureg
+from mureg.jobs.cores import set_thread_count
 
 
 def _read_case(folder: Path) -> Any:
@@ -38,7 +38,7 @@ def line(name: str, study: Any) -> str:
     parts += [part for at in (examination.header, examination.found) for part in (at.mu, at.spect)]
     digest = hashlib.sha256()
     for part in parts:
-        values = np.asarray(part.values if hasattr(part, "values") else part)
+        values = part.values if hasattr(part, "values") else np.asarray(part)
         digest.update(np.ascontiguousarray(values).tobytes())
     return f"{name} {answer.decision} {answer.move_found.rms_mm!r} {digest.hexdigest()[:24]}"
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--spect", type=Path)
     parser.add_argument("--ct", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    set_thread_count(1)
     if options.spect is not None:
         print(line("study", mureg.read_study(options.spect, ct=options.ct)), flush=True)
     for folder in sorted(options.cases.iterdir())[: options.n]:

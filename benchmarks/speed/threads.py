@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from phantom import CHEST, paint
 
 from mureg import Acquisition, Osem, Quantity, SystemModel, Volume
+from mureg.jobs.threads import set_thread_count
 from mureg.spect import EnergyWindow
 from mureg.spect.collimator import COLLIMATORS, Collimator
 
@@ -34,13 +34,13 @@ def case(collimator: Collimator | None) -> tuple[Acquisition, SystemModel]:
         "pixel_mm": (VOXEL_MM, VOXEL_MM),
         "radii_mm": np.full(VIEWS, 250.0),
     }
-    empty = Acquisition(counts=torch.zeros(1, VIEWS, N, N), **geometry)
+    empty = Acquisition(counts=np.zeros((1, VIEWS, N, N), np.float32), **geometry)
     system = SystemModel(empty, empty.grid(), Volume.from_numpy(mu, empty.grid(), Quantity.MU_PER_CM), collimator)
-    return Acquisition(counts=system.project(torch.from_numpy(activity).float())[None], **geometry), system
+    return Acquisition(counts=system.project(activity.astype(np.float32))[None], **geometry), system
 
 
 def seconds(threads: int, acquisition: Acquisition, system: SystemModel) -> float:
-    torch.set_num_threads(threads)
+    set_thread_count(threads)
     started = time.perf_counter()
     Osem().reconstruct(acquisition, system)
     return time.perf_counter() - started

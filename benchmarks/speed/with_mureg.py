@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-import torch
 from worker import Array, Case, serve
 
 from mureg.geometry import Quantity, Volume
+from mureg.jobs.threads import set_thread_count
 from mureg.recon.osem import Osem
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import COLLIMATORS
@@ -15,7 +15,7 @@ from mureg.spect.collimator import COLLIMATORS
 
 def acquisition(case: Case) -> Acquisition:
     return Acquisition(
-        counts=torch.from_numpy(case.counts)[None],
+        counts=case.counts[None],
         windows=(EnergyWindow(126.5, 154.5),),
         photopeak=0,
         angles_deg=case.angles_deg,
@@ -32,10 +32,10 @@ def system(case: Case, measured: Acquisition) -> SystemModel:
 
 class Mureg:
     name = "mureg"
-    versions = {name: version(name) for name in ("mureg", "torch")}  # noqa: RUF012
+    versions = {name: version(name) for name in ("mureg", "numpy", "scipy")}  # noqa: RUF012
 
     def project(self, case: Case) -> Array:
-        return system(case, acquisition(case)).project(torch.from_numpy(case.activity)).numpy()
+        return system(case, acquisition(case)).project(case.activity)
 
     def load_counts(self, case: Case) -> Acquisition:
         return acquisition(case)
@@ -45,9 +45,9 @@ class Mureg:
         return algorithm.reconstruct(counts, system(case, counts))
 
     def image(self, reconstruction: Volume) -> Array:
-        return reconstruction.numpy()
+        return reconstruction.values
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    set_thread_count(1)
     serve(Mureg())

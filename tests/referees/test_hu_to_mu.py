@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, choose_conversion, mu_map
 from mureg.attenuation.maps import AttenuationMap
@@ -23,7 +23,7 @@ PUBLISHED = [
 
 
 def mu_of(manufacturer: str, model: str, kvp: float, hu: float) -> float:
-    ct = Volume(torch.full((1, 1, 1), hu, dtype=torch.float64), Grid.centred((1, 1, 1), (1.0,) * 3), Quantity.HU)
+    ct = Volume(np.full((1, 1, 1), hu), Grid.centred((1, 1, 1), (1.0,) * 3), Quantity.HU)
     return float(mu_map(ct, choose_conversion(manufacturer, model, kvp)[0]).values[0, 0, 0])
 
 
@@ -81,7 +81,7 @@ def test_fat_lies_nearer_to_the_line_to_air() -> None:
 
 def chest() -> Volume:
     """A body of water with a lung in it."""
-    hu = torch.full((40, 40, 20), -1000.0)
+    hu = np.full((40, 40, 20), -1000.0, dtype=np.float32)
     hu[4:36, 4:36] = 0.0
     hu[10:30, 10:30] = -740.0
     return Volume(hu, Grid.centred((40, 40, 20), (8.0, 8.0, 8.0)), Quantity.HU)

@@ -28,7 +28,7 @@ def marked_place(image: sitk.Image, value: float) -> np.ndarray:
 
 
 def our_place(volume: Volume, value: float) -> np.ndarray:
-    return volume.grid.points([int(n[0]) for n in np.nonzero(volume.numpy() == value)])
+    return volume.grid.points([int(n[0]) for n in np.nonzero(np.asarray(volume) == value)])
 
 
 C, S = np.cos(0.25), np.sin(0.25)

@@ -170,9 +170,7 @@ def written_objects(tmp_path):
 
 
 def np_counts(frames):
-    import torch
-
-    return torch.from_numpy(frames.astype(np.float32))
+    return frames.astype(np.float32)
 
 
 # PS3.3 A.5.4: modules of the NM Image IOD that are mandatory, or whose condition these objects meet

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-import torch
 
 import mureg
 from mureg.cli import main
 from mureg.comparison.methods import choose
+from mureg.jobs.threads import set_thread_count
 from mureg.recon import reconstruction_named
 from mureg.registration import registrar_from, registrar_named
 from mureg.registration.networks import network_named
@@ -46,8 +45,7 @@ def added(tmp_path, monkeypatch):
     yield
     for name in MODULES:
         sys.modules.pop(name, None)
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    set_thread_count(1)
 
 
 def test_the_page_has_what_this_test_runs() -> None:

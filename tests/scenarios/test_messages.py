@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pydicom
 import pytest
-import SimpleITK as sitk
-import torch
 
 from mureg.cli import main, progress
 from mureg.cli.messages import Messages
+from mureg.jobs.threads import set_thread_count
 from mureg.sample import sample_folder
 from support.dicom_study import study
 
@@ -27,8 +26,7 @@ QUICK = ("--registrar", "mutual-information", "--set", "registrar.starts=1", "--
 @pytest.fixture(autouse=True)
 def threads_as_before():
     yield
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    set_thread_count(1)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from mureg.jobs.cores import chosen_thread_count, set_thread_count, thread_count
 
@@ -16,6 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _place = threading.local()
+_pools: dict[str, object] = {}
 
 
 @contextmanager
@@ -39,8 +41,15 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
     threads = min(thread_count(), len(listed))
     if threads <= 1 or getattr(_place, "within", False):
         return [work(item) for item in listed]
-    with ThreadPoolExecutor(threads, initializer=_enter) as pool:
-        return list(pool.map(work, listed))
+    return list(_pool(thread_count()).map(work, listed))
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """The threads of this process; they wait for the next work, since to start them takes longer than much of it."""
+    if _pools.get("process") != os.getpid() or _pools.get("threads") != threads:
+        pool = ThreadPoolExecutor(threads, "mureg", initializer=_enter)
+        _pools.update(process=os.getpid(), threads=threads, pool=pool)
+    return cast("ThreadPoolExecutor", _pools["pool"])
 
 
 def _enter() -> None:

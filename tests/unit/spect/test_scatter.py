@@ -16,7 +16,7 @@ from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import COLLIMATORS
 from mureg.spect.compton import LINE_KEV, Crystal, into_window, sphere
 from mureg.spect.flux import incoming_flux
-from mureg.spect.scatter import SimulatedScatter, WindowScatter, lower_window, upper_window
+from mureg.spect.scatter import SimulatedScatter, WindowScatter, cubic_weights, lower_window, upper_window
 from mureg.spect.system import ScatterModel
 from support.phantoms import PHOTOPEAK, camera, chest, ellipsoid, orbit, voxel_points
 
@@ -330,3 +330,23 @@ def test_every_share_of_the_sphere_that_is_counted_adds_up() -> None:
     everything = EnergyWindow(0.0, 1000.0)
     share = into_window(sphere(20_000)[:, 2], everything, Crystal())
     assert share.mean() == pytest.approx(1.0, abs=1e-3)
+
+
+class TestOnDetector:
+    """From coarse pixels to fine ones."""
+
+    def test_cubic_weights_are_those_of_pytorch(self) -> None:
+        torch = pytest.importorskip("torch")
+        coarse = np.random.default_rng(0).random((1, 1, 7, 12))
+        fine = torch.nn.functional.interpolate(
+            torch.from_numpy(coarse), size=(21, 36), mode="bicubic", align_corners=False
+        ).numpy()
+        rows, columns = cubic_weights(21, 7, 1 / 3), cubic_weights(36, 12, 1 / 3)
+        np.testing.assert_allclose(rows @ coarse[0, 0] @ columns.T, fine[0, 0], atol=1e-12)
+
+    def test_a_straight_line_stays_straight_and_every_row_sums_to_one(self) -> None:
+        weights = cubic_weights(25, 11, 0.4)
+        places = (np.arange(25) - 12) * 0.4
+        inner = np.abs(places) < 3.0
+        np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-12)
+        np.testing.assert_allclose((weights @ (np.arange(11) - 5.0))[inner], places[inner], atol=0.11)
