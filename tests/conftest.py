@@ -37,7 +37,7 @@ import SimpleITK as sitk  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from mureg.jobs.threads import set_thread_count  # noqa: E402
+from mureg.jobs.cores import set_thread_count  # noqa: E402
 
 torch.set_num_threads(1)
 set_thread_count(1)

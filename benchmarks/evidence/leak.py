@@ -27,6 +27,7 @@ from mureg.attenuation.hu_to_mu import choose_conversion, mu_map
 from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import draw
 from mureg.geometry import Grid
+from mureg.jobs.cores import set_thread_count
 
 GRID = Grid.centred((32, 32, 32), (13.6, 13.6, 13.6))
 CENTRE = (0.0, 0.0, 0.0)
@@ -36,6 +37,8 @@ NAMES = ("tx", "ty", "tz", "rx", "ry", "rz")
 def one(settings: CohortSettings, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The map cut from the full field, the map with zeros moved in, and the six numbers."""
     torch.set_num_threads(1)
+    set_thread_count(1)
+    set_thread_count(1)
     drawn = draw(settings, index)
     conversion, _ = choose_conversion(drawn.scan.manufacturer, drawn.scan.model, drawn.scan.kvp)
     breath = drawn.breathing.ct_breaths()[0]

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from mureg.cli import main as command_line
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from mureg.sample import sample_folder
 from odd.catalogue import CATALOGUE, PAGE, page
 from odd.entry import Odd, tomo

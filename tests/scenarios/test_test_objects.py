@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from mureg.cli import main as command_line
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from support.dicom import detector, rotation, tomo_vectors, write_nm
 
 N, PIXEL_MM, VIEWS = 32, 8.0, 24

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from mureg.cli import main as command_line
 from mureg.io.dicom.registration_write import write_spatial_registration
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from support.dicom import change
 from support.dicom_study import POSE, study
 

@@ -23,7 +23,7 @@ from mureg.geometry import Volume
 from mureg.io import inspect, read_ct, read_gates, read_mu, read_spect
 from mureg.io.worklist.entry import WorklistEntry, require_name
 from mureg.io.worklist.find import find_pairs
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from mureg.spect.acquisition import Acquisition
 from mureg.study import Ct
 from support.mutations import seeds, spoiled

@@ -111,15 +111,7 @@ class NearHeart:
         blanked = self.blanked or card.blanked
         start, heart, apart_mm, warnings = self._start(study, networks, card, blanked)
         seen = look_at(
-            fixed,
-            moving,
-            start,
-            networks,
-            card,
-            passes=self.passes,
-            looks=self.looks,
-            blanked=blanked,
-            heart=heart,
+            fixed, moving, start, networks, card, passes=self.passes, looks=self.looks, blanked=blanked, heart=heart
         )
         pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
@@ -298,11 +290,7 @@ def weights_file(weights: str) -> Path:
 
 
 def _networks(weights: str) -> tuple[Networks, Card]:
-    """The networks of a setting, kept in memory for the next case.
-
-    Raises:
-        UsageError: networks whose input is the whole field.
-    """
+    """The networks of a setting; `UsageError` for networks whose input is the whole field."""
     path = weights_file(weights)
     networks, card = kept_network(path)
     refuse_around(card, "heart", path.name)
