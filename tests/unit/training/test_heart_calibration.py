@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.registration.near_heart import SHIPPED, weights_file
 from mureg.registration.card import card_path
+from mureg.registration.near_heart import SHIPPED, weights_file
 from mureg.training.heart.calibration import Residuals, stated_covariance
 from mureg.training.heart.errors import COLUMNS, RESIDUALS, read_rows, settings_fingerprints, write_rows
 from mureg.training.heart.recipe import load_recipe

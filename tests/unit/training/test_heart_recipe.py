@@ -9,8 +9,8 @@ from copy import deepcopy
 import pytest
 
 from mureg.errors import UsageError
-from mureg.registration.near_heart import SHIPPED, weights_file
 from mureg.registration.card import card_path
+from mureg.registration.near_heart import SHIPPED, weights_file
 from mureg.training.heart.recipe import as_toml, load_recipe, recipe_from
 from support.tiny_recipe import STAGE, TABLE, tiny_recipe
 
