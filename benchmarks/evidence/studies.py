@@ -156,5 +156,5 @@ def _mirrored(ct: Ct, axes: Iterable[str]) -> Ct:
     if not turned:
         return ct
     volume = ct.volume
-    outside = None if volume.outside is None else volume.outside.flip(turned)
-    return replace(ct, volume=replace(volume, values=volume.values.flip(turned), outside=outside))
+    outside = None if volume.outside is None else np.flip(volume.outside, turned)
+    return replace(ct, volume=replace(volume, values=np.flip(volume.values, turned), outside=outside))

@@ -83,7 +83,7 @@ def test_a_wrong_slice_spacing_is_seen_with_its_sense(acquisition, outline, fact
 def test_a_mirrored_map_is_seen(acquisition, outline) -> None:
     """About the middle of the grid, which is not that of the body, and moved back over it as a registrar would."""
     right = mu_volume(CT_GRID)
-    found = evidence(acquisition, outline, Volume(right.values.flip(0), right.grid, right.quantity, right.outside))
+    found = evidence(acquisition, outline, Volume(np.flip(right.values, 0), right.grid, right.quantity, right.outside))
     assert found.mirror_gain > 0.1
     assert "left and right exchanged" in sentences(found)
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.heart import find
+from mureg.heart.axis_search import draw
 from mureg.heart.find import find_left_ventricle
 
 FINE = Grid.centred((64, 64, 64), (6.8, 6.8, 6.8), (0.0, 0.0, -170.0))
@@ -66,3 +68,22 @@ def test_a_blank_image_and_an_image_of_noise_say_so() -> None:
     assert found.note
     noise = np.random.default_rng(1).poisson(5.0, FINE.shape)
     assert find_left_ventricle(Volume.from_numpy(noise, FINE, Quantity.ACTIVITY)).confidence < 0.3
+
+
+def test_a_place_is_not_drawn_again_for_another_pose_of_the_map_and_the_answer_is_that_of_a_fresh_search(
+    monkeypatch,
+) -> None:
+    drawn = []
+
+    def counted(spect, starts, *others):
+        drawn.extend(starts)
+        return draw(spect, starts, *others)
+
+    monkeypatch.setattr(find, "draw", counted)
+    spect, mu, _ = _study(np.array([45.0, -30.0, -165.0]), 1.0)
+    find_left_ventricle(spect, mu)
+    moved = mu.resampled(mu.grid, RigidTransform.from_six((4.0, -3.0, 5.0), (0, 0, 0), FINE.centre_mm))
+    again = find_left_ventricle(spect, moved)
+    assert len(set(drawn)) == len(drawn)
+    copy = spect.with_values(spect.values.copy())  # another volume, of which nothing is kept
+    assert find_left_ventricle(copy, moved) == again

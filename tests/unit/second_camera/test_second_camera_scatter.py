@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.spect import compton as closed_form
@@ -42,7 +43,7 @@ def test_first_scatter_of_a_water_sphere_agrees_with_monte_carlo() -> None:
     simulation = SingleScatter(point_mm=18.0, n_directions=400, multiple=(1.0, 1.0))
     scattered = simulation.project(activity, mu_volume, (PHOTOPEAK, LOWER), camera).sum((1, 2, 3))
     counted = float(simulation.crystal.accepted(140.5, PHOTOPEAK))
-    primary = float(camera.project(activity.values, mu_volume.values).sum()) * counted
+    primary = float(camera.project(*map(torch.from_numpy, (activity.values, mu_volume.values))).sum()) * counted
 
     chance = np.random.default_rng(11)
     starts = np.argwhere(inside > 0)[chance.integers(0, int(inside.sum()), 400_000)]
