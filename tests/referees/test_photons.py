@@ -27,7 +27,8 @@ ONE = torch.ones(4, 1)
 def scatter(name: str, settings: PhotonScatter = GRAINY, seed: int = 3) -> np.ndarray:
     """Per photon counted in the photopeak of what escapes unscattered, as in the reference [window, view, row, col]."""
     case, chance = CASES[name], np.random.default_rng(seed)
-    found = settings.project(CAMERA, case.activity.values[None], case.mu.values[None], ONE, WINDOWS, chance)
+    activity, mu = (torch.from_numpy(volume.values)[None] for volume in (case.activity, case.mu))
+    found = settings.project(CAMERA, activity, mu, ONE, WINDOWS, chance)
     return found.numpy().astype(float) / primary_share(WINDOWS)[0]
 
 
