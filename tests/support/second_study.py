@@ -39,7 +39,7 @@ def second_case(
     drawn = draw(settings, index, ct_folder) if drawn is None else drawn
     scene = rendered(settings, index, drawn)
     seen = second_exposure(settings, drawn, scene, settings.seed * _SEED + index)
-    return case_of(settings, index, Exposure(drawn, scene, seen.expected, seen.scatter), seen.counts)
+    return case_of(settings, index, Exposure(drawn, scene, seen.expected, seen.scatter), seen.counts.numpy())
 
 
 def second_exposure(settings: CohortSettings, drawn: CaseDraw, scene: Scene, seed: int) -> Counted:

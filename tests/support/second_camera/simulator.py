@@ -121,7 +121,10 @@ def scattered_counts(
         *(() if camera.collimator is not None else (None,)),
     )
     views = scatter.project(
-        Volume(activity, camera.grid, Quantity.ACTIVITY), Volume(mu, camera.grid, Quantity.MU_PER_CM), BANDS, coarse
+        Volume(activity.numpy(), camera.grid, Quantity.ACTIVITY),
+        Volume(mu.numpy(), camera.grid, Quantity.MU_PER_CM),
+        BANDS,
+        coarse,
     )
     return _finer(views, camera, n)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from mureg.assessment.motion_checks import explained_share, motion_notes
 from mureg.notes import Rank
@@ -27,7 +26,7 @@ def scan(profiles, seed: int = 2) -> Acquisition:
     counts = np.random.default_rng(seed).poisson(10.0 * expected)
     angles = 225.0 - 180.0 / N_VIEWS * np.arange(N_VIEWS)
     return Acquisition(
-        torch.from_numpy(counts)[None].float(),
+        counts[None].astype(np.float32),
         (PHOTOPEAK,),
         0,
         angles,

@@ -99,9 +99,9 @@ def test_a_wrong_centre_of_rotation_is_seen_on_its_side(acquisition, outline, of
 
 def test_a_shift_of_half_the_rows_is_no_wrong_centre_of_rotation(acquisition, outline) -> None:
     """A wrong centre of rotation moves all rows alike; what moves the lower ones alone has another cause."""
-    counts = acquisition.counts.clone()
+    counts = acquisition.counts.copy()
     lower = counts.shape[2] // 2
-    counts[:, :, lower:] = torch.roll(counts[:, :, lower:], 1, dims=3)
+    counts[:, :, lower:] = np.roll(counts[:, :, lower:], 1, axis=3)
     found = evidence(replace(acquisition, counts=counts), outline, mu_volume(CT_GRID))
     assert abs(found.rotation_offset_mm) > Thresholds().rotation_centre_mm, "all rows together are deceived"
     assert "centre of rotation" not in sentences(found)
