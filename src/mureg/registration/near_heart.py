@@ -53,7 +53,7 @@ _ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
 _COARSE = MutualInformation(
     starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
 )
-_FINE = MutualInformation(starts=1, finish=1, shrink_factors=(1,), smoothing_mm=(8.0,))
+_FINE = MutualInformation(starts=1, finish=1, sampling=0.25, shrink_factors=(1,), smoothing_mm=(8.0,))
 
 
 def _as_text(weights: object) -> object:
