@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float, TypeCheckError
 
-from mureg.heart.axis_search import Cup
+from mureg.heart.cup import Cups
 from support.shapes import ALWAYS, EVERY, checked, jaxtyped
 
 
@@ -35,6 +35,8 @@ def test_a_wrong_result_of_a_known_form_is_found_soon() -> None:
 
 def test_the_package_is_checked() -> None:
     with pytest.raises(TypeCheckError):
-        Cup(np.zeros(2), np.zeros(3), 50.0, 25.0)
+        Cups(np.zeros((1, 2)), np.zeros((1, 3)), np.array([50.0]), np.array([25.0]))
+    cups = Cups(np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0]]), np.array([50.0]), np.array([25.0]))
+    assert cups.off_mm(np.full((1, 4, 3), 30.0)).shape == (1, 4)
     with pytest.raises(TypeCheckError):
-        Cup(np.zeros(3), np.array([1.0, 0.0, 0.0]), 50.0, 25.0).off_mm(np.zeros((4, 2)))
+        cups.off_mm(np.full((1, 4, 2), 30.0))
