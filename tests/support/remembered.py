@@ -22,7 +22,7 @@ def patch(monkeypatch) -> None:
     """Let the searches for the ventricle remember, by the content of the image, what they drew."""
 
     def remembering(spect: Volume, starts: Sequence[Any], along: Any = None) -> list[DrawnCup]:
-        image = np.ascontiguousarray(spect.numpy())
+        image = np.ascontiguousarray(spect.values)
         content = hashlib.sha256(image).digest(), image.dtype.str, spect.grid.shape, spect.grid.affine.tobytes()
         key = (*content, np.asarray(starts).tobytes(), None if along is None else np.asarray(along).tobytes())
         if key not in _drawn:
