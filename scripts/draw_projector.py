@@ -27,13 +27,15 @@ def main() -> None:
     activity = reconstruct(acquisition, mu, Osem(iterations=3, post_filter="gaussian", fwhm_mm=8.0), Physics()).values
     sharp = SystemModel(acquisition, grid, mu).block([VIEW], activity)
     blurred = SystemModel(acquisition, grid, mu, COLLIMATORS["GE LEHR"]).block([VIEW], activity)
-    frames = (sharp.rotation @ activity.reshape(-1, activity.shape[-1])).view(*sharp.frame_shape, -1)[0]
+    (turn,) = sharp.turns
+    leaves = turn.views[0].attenuation  # [column, depth, z], as the rotated activity
+    frames = (turn.rotation @ activity.reshape(-1, activity.shape[-1])).reshape(leaves.shape)
     k = round(float(grid.indices(truth.lv_wall_centroid_mm)[2]))
     pictures = (
         ("activity, seen from the feet", activity[:, :, k].T, "inferno"),
-        ("1  rotated: detector at the top", frames[:, :, k], "inferno"),
-        ("2  share that gets out", sharp.attenuation[0, :, :, k], "viridis"),
-        ("1 x 2  what sets out and arrives", frames[:, :, k] * sharp.attenuation[0, :, :, k], "inferno"),
+        ("1  rotated: detector at the top", frames[:, :, k].T, "inferno"),
+        ("2  share that gets out", leaves[:, :, k].T, "viridis"),
+        ("1 x 2  what sets out and arrives", (frames * leaves)[:, :, k].T, "inferno"),
         ("3a  summed without blur", detector_order(sharp.project(activity))[0], "inferno"),
         ("3b  blurred by distance, then summed", detector_order(blurred.project(activity))[0], "inferno"),
     )

@@ -239,9 +239,10 @@ def test_a_ready_map_serves_as_well_as_the_ct(results, tmp_path) -> None:
     arguments = ["--projections", SPECT, "--mu", str(results / "mu_registered.nii.gz"), "-o", str(image)]
     assert main(["reconstruct", *arguments, "--set", "reconstructor.iterations=2"]) == 0
     again, first = (nib.load(file).get_fdata() for file in (image, results / "spect_ac.nii.gz"))
-    # the file ends where the SPECT field does, the patient's left side does not: the last 40 mm there are off by more
-    inner = np.s_[6:-6, :, :]
-    np.testing.assert_allclose(again[inner], first[inner], rtol=1e-3, atol=1e-3 * first.max())
+    # the file ends where the SPECT field does, the patient's left side does not: off by more are its last 40 mm, and
+    # at the shoulder 70 mm
+    for inner, within in ((np.s_[:-6, :, :48], 3e-4), (np.s_[:-10], 1e-3)):
+        np.testing.assert_allclose(again[inner], first[inner], rtol=1e-3, atol=within * first.max())
     np.testing.assert_allclose(again, first, atol=5e-3 * first.max())
 
 

@@ -64,7 +64,7 @@ def test_mirroring_the_views_would_be_noticed(heart) -> None:
     from dataclasses import replace
 
     acquisition, *_ = heart
-    mirrored = replace(acquisition, counts=acquisition.counts.flip(-1))
+    mirrored = replace(acquisition, counts=np.flip(acquisition.counts, -1))
     image = reconstruct(mirrored, None, Osem(iterations=2, subsets=10), WITHOUT)
     smooth = ndimage.gaussian_filter(image.values, 1.5)[:, :, 20:50]
     peak = np.array(np.unravel_index(np.argmax(smooth), smooth.shape)) + np.array([0, 0, 20])
