@@ -66,6 +66,11 @@ class SparseMatrix:
         return len(self.starts) - 1, self.n_columns
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the three arrays."""
+        return int(self.starts.nbytes + self.columns.nbytes + self.weights.nbytes)
+
+    @property
     def scipy(self) -> Any:
         """The same matrix as SciPy's ``csr_array``."""
         used = slice(self.starts[0], self.starts[-1])
