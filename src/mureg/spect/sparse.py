@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ class SparseMatrix:
 
     def rows(self, first: int, end: int) -> SparseMatrix:
         """The rows from `first` up to `end`; they share the memory of all."""
-        return replace(self, starts=self.starts[first : end + 1])
+        return SparseMatrix(self.starts[first : end + 1], self.columns, self.weights, self.n_columns)
 
     def apply(self, dense: Float[Array, "column z"], out: Float[Array, "row z"]) -> None:
         """Write the product into `out`; both arrays hold their rows one after another in memory."""
@@ -110,6 +110,14 @@ class SparseMatrix:
         if dense.shape[0] != columns or out.shape != (rows, dense.shape[1]):
             raise ValueError(f"a product of {shape} with {dense.shape} into {out.shape}")
         return rows, columns, dense.shape[1], self.starts, self.columns, self.weights
+
+
+def stacked_rows(matrices: Sequence[SparseMatrix]) -> SparseMatrix:
+    """Matrices with the same columns one below the other; each holds all of its rows."""
+    ends = np.cumsum([0] + [len(matrix.weights) for matrix in matrices], dtype=np.int32)
+    starts = [matrix.starts[:-1] + before for matrix, before in zip(matrices, ends, strict=False)]
+    columns, weights = (np.concatenate(parts) for parts in zip(*((m.columns, m.weights) for m in matrices), strict=True))
+    return SparseMatrix(np.concatenate([*starts, ends[-1:]]), columns, weights, matrices[0].n_columns)
 
 
 def _flat(array: Array) -> Array:
