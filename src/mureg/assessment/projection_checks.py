@@ -128,8 +128,7 @@ def _stretch_gains(
     alternatives = [(acquisition, maps.on_spect(grid, ct_from_spect)) for maps in (body, *stretched.values())]
     unstretched, *others = _log_likelihoods(alternatives)
     return {
-        factor: (other - unstretched) / _thousands(acquisition)
-        for factor, other in zip(stretched, others, strict=True)
+        factor: (other - unstretched) / _thousands(acquisition) for factor, other in zip(stretched, others, strict=True)
     }
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +115,9 @@ def stacked_rows(matrices: Sequence[SparseMatrix]) -> SparseMatrix:
     """Matrices with the same columns one below the other; each holds all of its rows."""
     ends = np.cumsum([0] + [len(matrix.weights) for matrix in matrices], dtype=np.int32)
     starts = [matrix.starts[:-1] + before for matrix, before in zip(matrices, ends, strict=False)]
-    columns, weights = (np.concatenate(parts) for parts in zip(*((m.columns, m.weights) for m in matrices), strict=True))
+    columns, weights = (
+        np.concatenate(parts) for parts in zip(*((m.columns, m.weights) for m in matrices), strict=True)
+    )
     return SparseMatrix(np.concatenate([*starts, ends[-1:]]), columns, weights, matrices[0].n_columns)
 
 
@@ -126,21 +127,25 @@ def _flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
-@contextmanager
-def work_array(shape: tuple[int, ...], dtype: Any) -> Iterator[Array]:
+class work_array:  # noqa: N801 (called like a function)
     """An array to work in while the block lasts; its values are arbitrary.
 
     The next block that asks for the same shape gets the same memory. A fresh array of a megabyte costs as much as the
     product that is written into it: the system hands it out page by page.
     """
-    spare = _spare.setdefault((shape, np.dtype(dtype).str), [])
-    try:
-        array = spare.pop()
-    except IndexError:
-        array = np.empty(shape, dtype)
-    try:
-        yield array
-    finally:
-        spare.append(array)
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._shape, self._dtype = shape, dtype
+
+    def __enter__(self) -> Array:
+        self._spare = _spare.setdefault((self._shape, self._dtype.str), [])
+        try:
+            self._array = self._spare.pop()
+        except IndexError:
+            self._array = np.empty(self._shape, self._dtype)
+        return self._array
+
+    def __exit__(self, *_: object) -> None:
+        self._spare.append(self._array)
         while len(_spare) > _SPARE_KINDS:
             _spare.pop(list(_spare)[0], None)  # noqa: RUF015 (in one step, whatever other threads do)

@@ -51,11 +51,11 @@ class StackedViews:
     def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view column z"]:
         """See `ViewBlock.project`."""
         planes = self.rotation @ activity.reshape(-1, activity.shape[-1])
-        sums = np.einsum("vcdz,vcdz->vcz", planes.reshape(self.factors.shape), self.factors)
+        sums: Array = np.einsum("vcdz,vcdz->vcz", planes.reshape(self.factors.shape), self.factors)
         sums[self.opposite] = sums[self.opposite, ::-1]
         expected = np.empty_like(sums)
         expected[self.numbers] = sums
-        return expected
+        return np.asarray(expected)
 
     def backproject(self, projections: Float[Array, "view column z"]) -> Float[Array, "x y z"]:
         """The transpose of `project`."""
@@ -65,7 +65,8 @@ class StackedViews:
         slices = planes.shape[-1]
         image = np.zeros((self.plane_shape[0] * self.plane_shape[1], slices), dtype=planes.dtype)
         self.rotation.add_transposed(planes.reshape(-1, slices), image)
-        return image.reshape(*self.plane_shape, slices)
+        result: Array = image.reshape(*self.plane_shape, slices)
+        return result
 
     def backprojected_ratio(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ _SLAB_VALUES = 1 << 17
 """Values of a view's frame that are worked on at a time: half a megabyte stays in the processor's cache."""
 
 
+@runtime_checkable
 class ViewModel(Protocol):
     """The model of a few views: `ViewBlock`, or another with the same products."""
 
