@@ -71,7 +71,6 @@ def test_a_full_disk_leaves_an_older_result_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_transform_cut_short_by_a_full_disk_is_noticed(tmp_path: Path) -> None:
-    """ITK itself says nothing."""
     code = (
         "import resource, sys; from pathlib import Path; import numpy as np\n"
         "from mureg.errors import UsageError; from mureg.geometry import RigidTransform\n"

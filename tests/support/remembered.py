@@ -13,21 +13,31 @@ import numpy as np
 
 from mureg.geometry import Volume
 from mureg.heart import axis, find
-from mureg.heart.axis_search import DrawnCup, draw
+from mureg.heart.axis_search import DrawnCup, best_likeness, draw
 
 _drawn: dict[Any, list[DrawnCup]] = {}
+_likeness: dict[Any, list[float]] = {}
 
 
 def patch(monkeypatch) -> None:
     """Let the searches for the ventricle remember, by the content of the image, what they drew."""
 
-    def remembering(spect: Volume, starts: Sequence[Any], along: Any = None) -> list[DrawnCup]:
-        image = np.ascontiguousarray(spect.values)
-        content = hashlib.sha256(image).digest(), image.dtype.str, spect.grid.shape, spect.grid.affine.tobytes()
-        key = (*content, np.asarray(starts).tobytes(), None if along is None else np.asarray(along).tobytes())
+    def drawn(spect: Volume, starts: Sequence[Any], along: Any = None) -> list[DrawnCup]:
+        key = (*_content(spect), np.asarray(starts).tobytes(), None if along is None else np.asarray(along).tobytes())
         if key not in _drawn:
             _drawn[key] = draw(spect, starts, along)
         return list(_drawn[key])
 
-    for module in (axis, find):
-        monkeypatch.setattr(module, "draw", remembering)
+    def likeness(spect: Volume, starts: Sequence[Any]) -> list[float]:
+        key = (*_content(spect), np.asarray(starts).tobytes())
+        if key not in _likeness:
+            _likeness[key] = best_likeness(spect, starts)
+        return list(_likeness[key])
+
+    monkeypatch.setattr(axis, "draw", drawn)
+    monkeypatch.setattr(find, "best_likeness", likeness)
+
+
+def _content(spect: Volume) -> tuple[Any, ...]:
+    image = np.ascontiguousarray(spect.values)
+    return hashlib.sha256(image).digest(), image.dtype.str, spect.grid.shape, spect.grid.affine.tobytes()

@@ -18,6 +18,7 @@ from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.jobs.threads import in_threads
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import rebinned, rows_to_trust, with_rows
 from mureg.spect import Acquisition, SystemModel
@@ -29,6 +30,7 @@ from mureg.spect.expectation import (
     start_image,
     update_by_subsets,
 )
+from mureg.spect.stacked import StackedViews
 from mureg.spect.system import inner_order
 
 _PIXEL_MM = 13.6
@@ -96,12 +98,12 @@ def projection_evidence(
     grid = body.attenuation_grid(chosen.grid(), ct_from_spect)
     mu = maps.on_spect(grid, ct_from_spect, outline)
     water = Volume(outline.resampled(onto=grid).values * _WATER_PER_CM, grid, Quantity.MU_PER_CM)
-    with_map = log_likelihood(chosen, mu)
     mirrored = _mirrored(body).on_spect(grid, ct_from_spect, outline)
+    with_map, with_water, with_mirrored = _log_likelihoods([(chosen, mu), (chosen, water), (chosen, mirrored)])
     return ProjectionEvidence(
-        (with_map - log_likelihood(chosen, water)) / _thousands(chosen),
+        (with_map - with_water) / _thousands(chosen),
         {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect),
-        (log_likelihood(chosen, mirrored) - with_map) / _thousands(chosen),
+        (with_mirrored - with_map) / _thousands(chosen),
         _rotation_offset_mm(chosen, mu, with_map),
         _offsets_of_halves(chosen, maps, outline, ct_from_spect),
     )
@@ -123,11 +125,10 @@ def _stretch_gains(
     ct_from_spect: RigidTransform,
 ) -> dict[float, float]:
     grid = body.attenuation_grid(acquisition.grid(), ct_from_spect)
-    unstretched = log_likelihood(acquisition, body.on_spect(grid, ct_from_spect))
+    alternatives = [(acquisition, maps.on_spect(grid, ct_from_spect)) for maps in (body, *stretched.values())]
+    unstretched, *others = _log_likelihoods(alternatives)
     return {
-        factor: (log_likelihood(acquisition, maps.on_spect(grid, ct_from_spect)) - unstretched)
-        / _thousands(acquisition)
-        for factor, maps in stretched.items()
+        factor: (other - unstretched) / _thousands(acquisition) for factor, other in zip(stretched, others, strict=True)
     }
 
 
@@ -136,17 +137,18 @@ def _offsets_of_halves(
 ) -> tuple[float, float]:
     """Offset of the axis of rotation from the upper and from the lower half of the rows, each with its own activity."""
     n_rows = acquisition.counts.shape[2]
-    offsets = []
-    for first, end in ((0, n_rows // 2), (n_rows // 2, n_rows)):
-        half = with_rows(acquisition, first, end)
-        mu = maps.on_spect(maps.attenuation_grid(half.grid(), ct_from_spect), ct_from_spect, outline)
-        offsets.append(_rotation_offset_mm(half, mu, log_likelihood(half, mu)))
-    return offsets[0], offsets[1]
+    halves = [with_rows(acquisition, first, end) for first, end in ((0, n_rows // 2), (n_rows // 2, n_rows))]
+    grids = [maps.attenuation_grid(half.grid(), ct_from_spect) for half in halves]
+    mus = [maps.on_spect(grid, ct_from_spect, outline) for grid in grids]
+    upper, lower = in_threads(
+        lambda part: _rotation_offset_mm(*part, log_likelihood(*part)), list(zip(halves, mus, strict=True))
+    )
+    return upper, lower
 
 
 def _rotation_offset_mm(acquisition: Acquisition, mu: Volume, as_stated: float) -> float:
     """Where the axis of rotation fits best, beyond the usual place; `as_stated`: log-likelihood without a shift."""
-    before, after = (log_likelihood(_offset(acquisition, mm), mu) for mm in (-_OFFSET_MM, _OFFSET_MM))
+    before, after = _log_likelihoods([(_offset(acquisition, mm), mu) for mm in (-_OFFSET_MM, _OFFSET_MM)])
     return _vertex_mm(before, as_stated, after) - _USUAL_OFFSET_MM
 
 
@@ -198,12 +200,18 @@ def projection_notes(
         )
 
 
+def _log_likelihoods(alternatives: Sequence[tuple[Acquisition, Volume]]) -> list[float]:
+    """`log_likelihood` of each, side by side."""
+    return in_threads(lambda alternative: log_likelihood(*alternative), alternatives)
+
+
 def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
     """Poisson log-likelihood, without its constant, that a short reconstruction with this map reaches."""
     system = SystemModel(acquisition, acquisition.grid(), mu, None)
     counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
     subsets = ordered_subsets(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
-    blocks = [system.block(views, counts) for views in subsets]
+    rows, dtype = counts.shape[2], counts.dtype.name
+    blocks = [StackedViews.of(system.block(views, counts), rows, dtype) for views in subsets]
     measured = [counts[views] * seen for views in subsets]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
     activity = start_image(acquisition, system.grid).values.copy()

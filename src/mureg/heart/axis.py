@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import least_squares
 
 from mureg.errors import RefusedError, UsageError
 from mureg.geometry import Volume
@@ -178,6 +177,8 @@ def _residuals(
 
 
 def _fitted(points: Points, weights: Weights) -> LeftVentricle:
+    from scipy.optimize import least_squares  # a tenth of a second that other ways to the axis do not need
+
     if len(points) < _FEWEST:
         raise RefusedError(
             f"{len(points)} voxels of a left-ventricular wall", f"at least {_FEWEST}", "check that the heart is in view"

@@ -61,27 +61,54 @@ def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -
         starts: near the middle of the ventricle, mm.
         along: unit vector; the axis stays on the line through the start along it.
     """
-    image = Sampled.of(spect)
-    directions = [along] if along is not None else [np.asarray(d) / np.linalg.norm(d) for d in _DIRECTIONS]
-
-    def drawn(
-        places: Sequence[Triple], ways: Sequence[Vector], behind_mm: Sequence[float], windows_mm: Sequence[float]
-    ) -> list[DrawnCup]:
-        begin = [(place, way, behind) for place in places for way in ways for behind in behind_mm]
-        if not begin:
-            return []
-        centres = np.array([np.asarray(place) - behind * way for place, way, behind in begin])
-        directions = np.array([way for _, way, _ in begin])
-        sizes = (np.full(len(begin), size) for size in (CAP_MM, RADIUS_MM))
-        return list(_drawn(image, Cups(centres, directions, *sizes), windows_mm, along is not None))
-
+    image, on_line = Sampled.of(spect), along is not None
+    directions = [along] if along is not None else _usual_directions()
     # once from every place with a wide profile, then from all sides at the best of them, also with a narrow one that
     # cannot be drawn away to what is bright beside the wall
-    once = drawn(starts, directions[:1], [_BEHIND_MM], _WIDE_MM)
+    once = _from_places(image, _poses(starts, directions[:1], [_BEHIND_MM]), _WIDE_MM, on_line)
     best = [starts[k] for k in sorted(range(len(once)), key=lambda k: -once[k].likeness)[:1]]
-    narrow = drawn(best, directions, _NARROW_BEHIND_MM, _NARROW_MM)
-    wide = drawn(best, directions, _WIDE_BEHIND_MM, _WIDE_MM)
+    narrow = _from_places(image, _poses(best, directions, _NARROW_BEHIND_MM), _NARROW_MM, on_line)
+    wide = _from_places(image, _poses(best, directions, _WIDE_BEHIND_MM), _WIDE_MM, on_line)
     return sorted([*once, *narrow, *wide], key=lambda one: -one.likeness)
+
+
+def best_likeness(spect: Volume, starts: Sequence[Triple]) -> list[float]:
+    """For each place the likeness of the best surface that `draw` finds from there alone; all in one go."""
+    image, directions = Sampled.of(spect), _usual_directions()
+    kinds = (
+        (directions[:1], [_BEHIND_MM], _WIDE_MM),
+        (directions, _NARROW_BEHIND_MM, _NARROW_MM),
+        (directions, _WIDE_BEHIND_MM, _WIDE_MM),
+    )
+    best = np.full(len(starts), -np.inf)
+    for ways, behind_mm, windows_mm in kinds:
+        drawn = _from_places(image, _poses(starts, ways, behind_mm), windows_mm, on_line=False)
+        likeness = np.array([one.likeness for one in drawn]).reshape(len(starts), len(ways) * len(behind_mm))
+        best = np.maximum(best, likeness.max(1, initial=-np.inf))
+    return [float(value) for value in best]
+
+
+def _usual_directions() -> list[Vector]:
+    return [np.asarray(d) / np.linalg.norm(d) for d in _DIRECTIONS]
+
+
+def _poses(
+    places: Sequence[Triple], ways: Sequence[Vector], behind_mm: Sequence[float]
+) -> list[tuple[Triple, Vector, float]]:
+    """Each place with each direction and each distance behind it, place after place."""
+    return [(place, way, behind) for place in places for way in ways for behind in behind_mm]
+
+
+def _from_places(
+    image: Sampled, begin: Sequence[tuple[Triple, Vector, float]], windows_mm: Sequence[float], on_line: bool
+) -> list[DrawnCup]:
+    """Surfaces of the usual size, drawn from poses; see `_poses`."""
+    if not begin:
+        return []
+    centres = np.array([np.asarray(place) - behind * way for place, way, behind in begin])
+    directions = np.array([way for _, way, _ in begin])
+    sizes = (np.full(len(begin), size) for size in (CAP_MM, RADIUS_MM))
+    return list(_drawn(image, Cups(centres, directions, *sizes), windows_mm, on_line))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from scipy import fft, ndimage
 
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
-from mureg.heart.axis_search import draw
+from mureg.heart.axis_search import best_likeness
+from mureg.jobs.threads import in_threads
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -127,19 +128,27 @@ def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] |
 def _by_wall(spect: Volume, mu: Volume | None) -> tuple[Triple, float]:
     """Of the likeliest places the one with the best wall, and the confidence that follows from its rivals' walls."""
     places = ventricle_places(spect, mu, _PLACES_DRAWN) or (spect.grid.centre_mm,)
-    walls = [_wall_at(spect, place) for place in places]
+    walls = _walls_at(spect, places)
     best = int(np.argmax(walls))
     rival = max((wall for k, wall in enumerate(walls) if k != best), default=-1.0)
     return places[best], _confidence(walls[best], rival)
 
 
-@lru_cache(maxsize=16)
-def _wall_at(spect: Volume, place_mm: Triple) -> float:
-    """How much the best surface that is drawn from a place resembles a wall, -1 to 1.
+def _walls_at(spect: Volume, places_mm: Sequence[Triple]) -> list[float]:
+    """How much the best surface that is drawn from each place resembles a wall, -1 to 1.
 
-    Cached: places lie on the voxels of the search grid, and the same ones come up with maps at several poses.
+    Kept: places lie on the voxels of the search grid, and the same ones come up with maps at several poses.
     """
-    return draw(spect, [place_mm])[0].likeness
+    known = _walls_of(spect)
+    others = [place for place in places_mm if place not in known]
+    known.update(zip(others, best_likeness(spect, others), strict=True))
+    return [known[place] for place in places_mm]
+
+
+@lru_cache(maxsize=2)
+def _walls_of(_spect: Volume) -> dict[Triple, float]:
+    """What `_walls_at` knows of an image."""
+    return {}
 
 
 def _offsets_from(grid: Grid, place_mm: Triple) -> Array:
@@ -236,13 +245,17 @@ def _likeness(image: Array, where: Mask, fade_per_mm: float) -> Array:
     floor = 1e-6 * float(image.max()) ** 2
     cups = list(_cups(fade_per_mm))
     values, squares = (_Correlated(image, len(cups[0][0])) for image in (padded, padded**2))
-    for template, window in cups:
-        n = window.sum()
+
+    def correlation(cup: tuple[Array, Array]) -> Array:
+        (template, window), n = cup, cup[1].sum()
         contrast = (template - (template * window).sum() / n) * window
         over = values.transformed(window)
         spread = squares.with_transformed(over) - values.with_transformed(over) ** 2 / n
         norm = np.sqrt((contrast**2).sum() * (np.maximum(spread, 0.0) + floor * n))
-        best = np.maximum(best, values.with_kernel(contrast) / norm)
+        return np.asarray(values.with_kernel(contrast) / norm)
+
+    for alike in in_threads(correlation, cups):
+        np.maximum(best, alike, out=best)
     likeness: Array = np.full(image.shape, -1.0)
     likeness[box] = best[_PAD:-_PAD, _PAD:-_PAD, _PAD:-_PAD]
     return np.where(where, likeness, -1.0)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.nifti_forms import LPS_FROM_RAS, NO_UNIT, lps_affine, require_perpendicular
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 _SMALLEST_MM = 0.15
 """A smaller voxel is taken for one in another unit; as for NIfTI files."""
@@ -37,6 +39,8 @@ def nibabel_from_volume(volume: Volume) -> Any:
 
 def volume_from_sitk(image: sitk.Image, quantity: Quantity) -> Volume:
     """The voxels of a SimpleITK image with their place; see `Volume.from_sitk`."""
+    import SimpleITK as sitk  # a tenth of a second that nothing else in this module needs
+
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise GeometryError(
             f"a SimpleITK image with {image.GetDimension()} dimensions and "
@@ -55,6 +59,8 @@ def volume_from_sitk(image: sitk.Image, quantity: Quantity) -> Volume:
 
 def sitk_from_volume(volume: Volume) -> sitk.Image:
     """A float32 `SimpleITK.Image` in LPS+ mm."""
+    import SimpleITK as sitk
+
     image = sitk.GetImageFromArray(volume.values.astype(np.float32).transpose(2, 1, 0))
     affine, spacing_mm = volume.grid.affine, volume.grid.spacing_mm
     image.SetSpacing(spacing_mm)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.geometry import RigidTransform
@@ -144,6 +143,8 @@ def _from_numbers(numbers: list[float], name: str) -> tuple[Matrix, str]:
 
 
 def _from_itk(path: Path) -> Matrix:
+    import SimpleITK as sitk  # a tenth of a second that other forms do not need
+
     try:
         transform = sitk.ReadTransform(str(path))
     except RuntimeError as problem:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+from collections.abc import Sequence
 from pathlib import Path
 
-import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
@@ -22,8 +22,7 @@ def write_transform(ct_from_spect: RigidTransform, path: Path | str, centre_mm: 
     """Write an ITK transform file (.tfm) that opens in SimpleITK, 3D Slicer and plastimatch.
 
     ITK maps points of the fixed image (SPECT) to the moving image (CT), in LPS millimetres: exactly ``ct_from_spect``.
-    Written as a VersorRigid3DTransform, since plastimatch reads no Euler3DTransform, and read back: ITK does not say
-    that a disk was full.
+    Written as a VersorRigid3DTransform, since plastimatch reads no Euler3DTransform.
 
     Args:
         ct_from_spect: the pose.
@@ -36,16 +35,20 @@ def write_transform(ct_from_spect: RigidTransform, path: Path | str, centre_mm: 
     path = Path(path)
     if path.suffix.lower() not in _TEXT:
         raise UsageError(f"a transform file named {path.name}", "a name that ends in .tfm", "choose another name")
-    transform = sitk.VersorRigid3DTransform()
-    transform.SetCenter(centre_mm)
-    transform.SetMatrix(ct_from_spect.matrix[:3, :3].ravel().tolist(), 1e-8)
-    transform.SetTranslation(ct_from_spect.six(centre_mm)[0])
+    versor = Rotation.from_matrix(ct_from_spect.matrix[:3, :3]).as_quat(canonical=True)[:3]
+    parameters = (*versor, *ct_from_spect.six(centre_mm)[0])
+    lines = (
+        "#Insight Transform File V1.0",
+        "#Transform 0",
+        "Transform: VersorRigid3DTransform_double_3_3",
+        f"Parameters: {_in_line(parameters)}",
+        f"FixedParameters: {_in_line(centre_mm)}",
+    )
     with writing(path) as scratch:
-        try:
-            sitk.WriteTransform(transform, str(scratch))
-            whole = sitk.ReadTransform(str(scratch)).GetParameters() == transform.GetParameters()
-        except RuntimeError:
-            whole = False
-        if not whole:
-            raise OSError(errno.EIO, "written incompletely, the disk may be full")
+        scratch.write_text("\n".join(lines) + "\n", "ascii")
     return path
+
+
+def _in_line(numbers: Sequence[float]) -> str:
+    """Numbers with all their digits."""
+    return " ".join(repr(float(number)) for number in numbers)

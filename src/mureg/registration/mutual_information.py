@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.jobs.threads import in_threads
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.levels import Level
 from mureg.registration.parzen import ParzenInformation
@@ -221,3 +222,22 @@ def started_by(mutual_information: MutualInformation, study: PreparedStudy) -> t
         return mutual_information.register(study).ct_from_spect, ()
     except RegistrationError as refusal:
         return RigidTransform.identity(), (f"mutual information gave no start, the headers did: {refusal}",)
+
+
+def starts_by(
+    mutual_information: MutualInformation, study: PreparedStudy
+) -> tuple[list[RigidTransform], tuple[str, ...]]:
+    """Poses with all parameters free, and with the axial shift of the scanner where there is overlap; and warnings."""
+
+    def at_scanner() -> tuple[RigidTransform | None, tuple[str, ...]]:
+        try:
+            return mutual_information.across(study.uncorrected, study.body, RigidTransform.identity()), ()
+        except RegistrationError as refusal:
+            return None, (f"no start at the axial scanner position: {refusal}",)
+
+    def free() -> tuple[RigidTransform | None, tuple[str, ...]]:
+        return started_by(mutual_information, study)
+
+    results = in_threads(lambda search: search(), [free, at_scanner])
+    warnings = tuple(warning for _, own in results for warning in own)
+    return [start for start, _ in results if start is not None], warnings

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,16 +20,16 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from mureg.errors import RegistrationError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle
+from mureg.jobs.threads import in_threads
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.card import UNIT_MM, Card, refuse_around, shipped
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import network_inputs
-from mureg.registration.mutual_information import MutualInformation, started_by
+from mureg.registration.mutual_information import MutualInformation, starts_by
 from mureg.registration.network import ABLATED
 from mureg.registration.onnx_networks import Images, Networks, kept_network
 from mureg.study import PreparedStudy
@@ -167,16 +168,15 @@ class NearHeart:
     ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
         """Start of the final passes, the heart, the distance of the two results there (mm), and warnings."""
         fixed, moving = study.uncorrected, study.body
-        free, warnings = started_by(self.coarse, study)
-        starts = [free]
-        try:
-            starts.append(self.coarse.across(fixed, moving, RigidTransform.identity()))
-        except RegistrationError as refusal:
-            warnings = (*warnings, f"no start at the axial scanner position: {refusal}")
-        ends = [
-            look_at(fixed, moving, start, networks, card, passes=_WAY, looks=1, axial_alone=True, blanked=blanked)
-            for start in starts
-        ]
+        starts, warnings = starts_by(self.coarse, study)
+        body = moving.coarsened(card.grid.spacing_mm)
+        # one after the other: what the first one draws, the next one need not draw again
+        hearts = [find_left_ventricle(fixed, body.resampled(fixed.grid, start)) for start in starts]
+
+        way = partial(look_at, fixed, moving, networks=networks, card=card, passes=_WAY, looks=1, blanked=blanked)
+        ends = in_threads(
+            lambda begin: way(begin[0], heart=begin[1], axial_alone=True), list(zip(starts, hearts, strict=True))
+        )
         moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
         nearest = ends[int(np.argmin(moves))]
         apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)

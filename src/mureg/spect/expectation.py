@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.system import SystemModel
-from mureg.spect.views import ViewBlock
+from mureg.spect.views import ViewBlock, ViewModel
 
 _FULL = 0.3
 """Share of the usual counts of a row above which the row is inside the patient."""
@@ -42,7 +42,7 @@ def expectation_floor(counts: Array) -> float:
 
 def update_by_subsets(
     activity: Float[Array, "x y z"],
-    blocks: Sequence[ViewBlock],
+    blocks: Sequence[ViewModel],
     measured: Sequence[Float[Array, "_ column z"]],
     weights: Sequence[Float[Array, "x y z"]],
     scatter: Sequence[Float[Array, "_ column z"]] | None,
@@ -63,7 +63,7 @@ def update_by_subsets(
         activity *= weight
 
 
-def inverse_sensitivity(block: ViewBlock, like: Array, seen: Float[Array, " z"]) -> Float[Array, "x y z"]:
+def inverse_sensitivity(block: ViewModel, like: Array, seen: Float[Array, " z"]) -> Float[Array, "x y z"]:
     """1 / sensitivity of a subset, and 0 where a voxel is hardly seen by it.
 
     Args:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,6 +65,11 @@ class SparseMatrix:
         return len(self.starts) - 1, self.n_columns
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the three arrays."""
+        return int(self.starts.nbytes + self.columns.nbytes + self.weights.nbytes)
+
+    @property
     def scipy(self) -> Any:
         """The same matrix as SciPy's ``csr_array``."""
         used = slice(self.starts[0], self.starts[-1])
@@ -74,7 +78,7 @@ class SparseMatrix:
 
     def rows(self, first: int, end: int) -> SparseMatrix:
         """The rows from `first` up to `end`; they share the memory of all."""
-        return replace(self, starts=self.starts[first : end + 1])
+        return SparseMatrix(self.starts[first : end + 1], self.columns, self.weights, self.n_columns)
 
     def apply(self, dense: Float[Array, "column z"], out: Float[Array, "row z"]) -> None:
         """Write the product into `out`; both arrays hold their rows one after another in memory."""
@@ -107,27 +111,41 @@ class SparseMatrix:
         return rows, columns, dense.shape[1], self.starts, self.columns, self.weights
 
 
+def stacked_rows(matrices: Sequence[SparseMatrix]) -> SparseMatrix:
+    """Matrices with the same columns one below the other; each holds all of its rows."""
+    ends = np.cumsum([0] + [len(matrix.weights) for matrix in matrices], dtype=np.int32)
+    starts = [matrix.starts[:-1] + before for matrix, before in zip(matrices, ends, strict=False)]
+    columns, weights = (
+        np.concatenate(parts) for parts in zip(*((m.columns, m.weights) for m in matrices), strict=True)
+    )
+    return SparseMatrix(np.concatenate([*starts, ends[-1:]]), columns, weights, matrices[0].n_columns)
+
+
 def _flat(array: Array) -> Array:
     if not array.flags.c_contiguous:
         raise ValueError("an array with gaps cannot be written as one line")
     return array.reshape(-1)
 
 
-@contextmanager
-def work_array(shape: tuple[int, ...], dtype: Any) -> Iterator[Array]:
+class work_array:  # noqa: N801 (called like a function)
     """An array to work in while the block lasts; its values are arbitrary.
 
     The next block that asks for the same shape gets the same memory. A fresh array of a megabyte costs as much as the
     product that is written into it: the system hands it out page by page.
     """
-    spare = _spare.setdefault((shape, np.dtype(dtype).str), [])
-    try:
-        array = spare.pop()
-    except IndexError:
-        array = np.empty(shape, dtype)
-    try:
-        yield array
-    finally:
-        spare.append(array)
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._shape, self._dtype = shape, dtype
+
+    def __enter__(self) -> Array:
+        self._spare = _spare.setdefault((self._shape, self._dtype.str), [])
+        try:
+            self._array = self._spare.pop()
+        except IndexError:
+            self._array = np.empty(self._shape, self._dtype)
+        return self._array
+
+    def __exit__(self, *_: object) -> None:
+        self._spare.append(self._array)
         while len(_spare) > _SPARE_KINDS:
             _spare.pop(list(_spare)[0], None)  # noqa: RUF015 (in one step, whatever other threads do)

@@ -8,7 +8,6 @@ that one in-plane weight serves a whole contiguous line of slices.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +16,14 @@ import scipy.special
 from jaxtyping import Float
 
 from mureg.geometry import Array, Grid
+from mureg.spect.kept import KeptByBytes
 from mureg.spect.sparse import SparseMatrix
 
 _REACH_SIGMAS = 3.5
-_VIEWS_KEPT = 256
+_BYTES_KEPT = 48 * 2**20
+"""Memory of the rotations that are kept: all of a study of 64 x 64 pixels and of its checks."""
 _DEPTHS_AT_ONCE = 16
+_rotations: KeptByBytes[SparseMatrix] = KeptByBytes(_BYTES_KEPT, lambda matrix: matrix.nbytes)
 
 
 def toward_detector(angle_deg: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -64,7 +66,6 @@ class Frame:
         return (np.arange(self.n_columns, dtype=np.float64) - (self.n_columns - 1) / 2) * self.spacing_mm
 
 
-@lru_cache(maxsize=_VIEWS_KEPT)
 def rotation_matrix(
     grid: Grid, frame: Frame, angle_deg: float, column_offset_mm: float = 0.0, dtype: str = "float64"
 ) -> SparseMatrix:
@@ -81,20 +82,42 @@ def rotation_matrix(
         Sparse [column * depth, x * y]; places outside the grid have no weight. Its transpose is the exact adjoint. It
         is kept for the next study of the same geometry: not to be changed.
     """
-    nx, ny, _ = grid.shape
-    places = (
-        np.asarray(frame.axis_mm)
-        + frame.depths_mm()[None, :, None] * toward_detector(angle_deg)
-        + (frame.columns_mm() - column_offset_mm)[:, None, None] * to_viewers_right(angle_deg)
-    ).reshape(-1, 2)
-    index = (places - grid.affine[:2, 3]) / grid.spacing_mm[0]
-    low = np.floor(index).astype(np.int64)
-    high_share = index - low
-    corners = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
-    x, y = (low[:, None, :] + corners).transpose(2, 0, 1)
-    weights = np.where(corners == 1, high_share[:, None, :], 1.0 - high_share[:, None, :]).prod(2)
-    inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny) & (weights > 0)
-    return SparseMatrix.from_rows(x * ny + y, weights, inside, nx * ny, dtype)
+    first_mm = float(grid.affine[0, 3]), float(grid.affine[1, 3])
+    plane = grid.shape[:2], first_mm, grid.spacing_mm[0]
+    parts = plane, frame, angle_deg, column_offset_mm, dtype
+    return _rotations.value(parts, lambda: _rotation_of_plane(*parts))
+
+
+def _rotation_of_plane(
+    plane: tuple[tuple[int, int], tuple[float, float], float],
+    frame: Frame,
+    angle_deg: float,
+    column_offset_mm: float,
+    dtype: str,
+) -> SparseMatrix:
+    """See `rotation_matrix`; the plane of a grid is its shape, its first voxel (mm) and its spacing (mm)."""
+    (nx, ny), first_mm, spacing_mm = plane
+    right, depth = to_viewers_right(angle_deg), toward_detector(angle_deg)
+    columns_mm, depths_mm = (frame.columns_mm() - column_offset_mm)[:, None], frame.depths_mm()
+    lows, shares, beyond = [], [], []
+    for axis, size in enumerate((nx, ny)):
+        places = (frame.axis_mm[axis] + depths_mm * depth[axis]) + columns_mm * right[axis]
+        index = ((places - first_mm[axis]) / spacing_mm).ravel()
+        low = np.floor(index)
+        lows.append(low.astype(np.int32))
+        share = index - low
+        shares.append((1.0 - share, share))
+        beyond.append(tuple((lows[axis] + k >= 0) & (lows[axis] + k < size) for k in (0, 1)))
+    first = lows[0] * ny + lows[1]
+    n_rows = len(first)
+    entries, weights = np.empty((n_rows, 4), np.int32), np.empty((n_rows, 4))
+    used = np.empty((n_rows, 4), dtype=bool)
+    for k, (x, y) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        np.add(first, x * ny + y, out=entries[:, k])
+        np.multiply(shares[0][x], shares[1][y], out=weights[:, k])
+        np.logical_and(beyond[0][x], beyond[1][y], out=used[:, k])
+    used &= weights > 0
+    return SparseMatrix.from_rows(entries, weights, used, nx * ny, dtype)
 
 
 def attenuation_factors(
@@ -153,8 +176,10 @@ def variance_nodes(variances: npt.NDArray[np.float64], ratio: float = 1.25) -> n
 
 def half_kernels(variances: npt.NDArray[np.float64], reach: int) -> Float[np.ndarray, "variance step"]:
     """The middle and one side of the Gaussian of each variance (in samples squared), up to a reach in samples."""
-    halves = [kernel[len(kernel) // 2 :] for kernel in map(gaussian_kernel, variances)]
-    return np.stack([np.pad(half, (0, reach + 1 - len(half))) for half in halves])
+    steps = np.arange(reach + 1)
+    own_reach = np.maximum(1, np.ceil(_REACH_SIGMAS * np.sqrt(variances)))
+    halves = np.where(steps <= own_reach[:, None], scipy.special.ive(steps, variances[:, None]), 0.0)
+    return np.asarray(halves / (2.0 * halves.sum(1) - halves[:, 0])[:, None])
 
 
 def mixed_half_kernels(

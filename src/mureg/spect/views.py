@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +24,29 @@ _PARTS = 2
 this does not change a digit."""
 _SLAB_VALUES = 1 << 17
 """Values of a view's frame that are worked on at a time: half a megabyte stays in the processor's cache."""
+
+
+@runtime_checkable
+class ViewModel(Protocol):
+    """The model of a few views: `ViewBlock`, or another with the same products."""
+
+    def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view column z"]:
+        """Expected counts."""
+        ...
+
+    def backproject(self, projections: Float[Array, "view column z"]) -> Float[Array, "x y z"]:
+        """The transpose of `project`."""
+        ...
+
+    def backprojected_ratio(
+        self,
+        activity: Float[Array, "x y z"],
+        measured: Float[Array, "view column z"],
+        scatter: Float[Array, "view column z"] | None,
+        floor: float,
+    ) -> Float[Array, "x y z"]:
+        """See `ViewBlock.backprojected_ratio`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,11 +212,7 @@ class ViewBlock:
             scatter: expected scattered counts, or None for none.
             floor: least expected counts.
         """
-        expected = self.project(activity)
-        if scatter is not None:
-            expected += scatter
-        np.maximum(expected, floor, out=expected)
-        return self.backproject(np.divide(measured, expected, out=expected))
+        return backprojected_ratio(self, activity, measured, scatter, floor)
 
     @property
     def _n_columns(self) -> int:
@@ -226,3 +246,18 @@ class ViewBlock:
             own = [view.as_seen(sums) if view.blur is None else sums[view.number] for view in turn.views]
             turn.spread(own, part[1], image)
         return image
+
+
+def backprojected_ratio(
+    model: ViewModel,
+    activity: Float[Array, "x y z"],
+    measured: Float[Array, "view column z"],
+    scatter: Float[Array, "view column z"] | None,
+    floor: float,
+) -> Float[Array, "x y z"]:
+    """See `ViewBlock.backprojected_ratio`."""
+    expected = model.project(activity)
+    if scatter is not None:
+        expected += scatter
+    np.maximum(expected, floor, out=expected)
+    return model.backproject(np.divide(measured, expected, out=expected))

@@ -3,7 +3,7 @@ import pytest
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.heart import find
-from mureg.heart.axis_search import draw
+from mureg.heart.axis_search import best_likeness
 from mureg.heart.find import find_left_ventricle
 
 FINE = Grid.centred((64, 64, 64), (6.8, 6.8, 6.8), (0.0, 0.0, -170.0))
@@ -75,11 +75,11 @@ def test_a_place_is_not_drawn_again_for_another_pose_of_the_map_and_the_answer_i
 ) -> None:
     drawn = []
 
-    def counted(spect, starts, *others):
+    def counted(spect, starts):
         drawn.extend(starts)
-        return draw(spect, starts, *others)
+        return best_likeness(spect, starts)
 
-    monkeypatch.setattr(find, "draw", counted)
+    monkeypatch.setattr(find, "best_likeness", counted)
     spect, mu, _ = _study(np.array([45.0, -30.0, -165.0]), 1.0)
     find_left_ventricle(spect, mu)
     moved = mu.resampled(mu.grid, RigidTransform.from_six((4.0, -3.0, 5.0), (0, 0, 0), FINE.centre_mm))

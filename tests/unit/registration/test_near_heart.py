@@ -14,7 +14,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.heart.find import HeartLocation
 from mureg.notes import Rank, rank_of
 from mureg.recon import Osem
-from mureg.registration import MutualInformation, NearHeart, near_heart
+from mureg.registration import NearHeart, near_heart
 from mureg.registration.card import Card, read_card
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
@@ -144,8 +144,7 @@ def test_a_hurried_look_has_its_own_errors() -> None:
 
 def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
     """What is taken, and how far apart the ways ended, where mutual information ends at these and the network stays."""
-    monkeypatch.setattr(near_heart, "started_by", lambda *_: (free, ()))
-    monkeypatch.setattr(MutualInformation, "across", lambda *_: held)
+    monkeypatch.setattr(near_heart, "starts_by", lambda *_: ([free, held], ()))
     # in noise there is no heart to find, and the search takes seconds
     monkeypatch.setattr(near_heart, "find_left_ventricle", lambda *_: HeartLocation((40.0, -50.0, 50.0), 1.0))
     spect, mu = pair()

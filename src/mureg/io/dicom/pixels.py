@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.uid import (
@@ -118,6 +117,8 @@ def _decoded_by_gdcm(dataset: Dataset) -> Stored | None:
         if number(dataset, "BitsAllocated") == 8
         else MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     )
+    import SimpleITK as sitk  # a tenth of a second that uncompressed images do not need
+
     bare.SOPClassUID = many if n_frames > 1 else SecondaryCaptureImageStorage
     bare.SOPInstanceUID = generate_uid()
     bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID

@@ -109,14 +109,15 @@ def _montage(canvas: Canvas, left: float, top: float, slices: list[list[Array]],
     """
     side, gap = _FINE * _SIDE, _FINE * _GAP
     rows, columns = len(slices), len(slices[0])
-    picture = np.ones((rows * (side + gap) - gap, columns * (side + gap) - gap, 4))
+    # in bytes: as floating-point numbers it would take 130 MB
+    picture = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap, 4), 255, dtype=np.uint8)
     steps = ((np.arange(side) + 0.5) / side * 2.0 - 1.0) * reach
     for row, line in enumerate(slices):
         for column, values in enumerate(line):
             down, across = (steps + (n - 1) / 2 for n in values.shape)
             shown = ndimage.map_coordinates(values, np.meshgrid(down, across, indexing="ij"), order=1, mode="constant")
             y, x = row * (side + gap), column * (side + gap)
-            picture[y : y + side, x : x + side] = HEAT(np.clip(shown / 100.0, 0.0, 1.0))
+            picture[y : y + side, x : x + side] = HEAT(np.clip(shown / 100.0, 0.0, 1.0), bytes=True)
     axes = canvas.axes((left, top, picture.shape[1] / _FINE, picture.shape[0] / _FINE))
     axes.imshow(picture, interpolation="nearest", aspect="auto")
 
