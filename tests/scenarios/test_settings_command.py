@@ -67,14 +67,14 @@ def test_the_settings_of_a_comparison_read_back(capsys) -> None:
 def test_changed_values_read_back_too(tmp_path: Path, capsys) -> None:
     """A table, a list, a truth value, a text and a number; the comments still name the defaults."""
     changes = (
-        "registrar.coarse.shrink_factors=[3, 1]", "physics.resolution=false", "physics.collimator=LEHR",
+        "registrar.coarse.shrink_factors=[3]", "physics.resolution=false", "physics.collimator=LEHR",
         "registrar.weights=a \"quoted\" file", "attenuation.below_water=scanner", "decision.aligned-mm=3.5",
     )  # fmt: skip
     text = printed(capsys, *(word for change in changes for word in ("--set", change)))
     (tmp_path / "mine.toml").write_text(text)
     algorithms = Tuning(tmp_path / "mine.toml").algorithms()
     assert isinstance(algorithms.registrar, NearHeart)
-    assert algorithms.registrar.coarse.shrink_factors == (3, 1)
+    assert algorithms.registrar.coarse.shrink_factors == (3,)
     assert algorithms.registrar.coarse.smoothing_mm == NearHeart().coarse.smoothing_mm
     assert algorithms.registrar.weights == 'a "quoted" file'
     assert (algorithms.physics.resolution, algorithms.physics.collimator) == (False, "LEHR")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from mureg.cli import main
-from mureg.cli import simulate as verb
 from mureg.cohort import run as runner
 from mureg.cohort.settings import as_toml
 from mureg.cohort.store.cohort import CASES, read_case, write_case
@@ -31,9 +30,8 @@ def settings(tmp_path) -> str:
 
 def simulated_by(simulate, monkeypatch) -> None:
     """Let the command make cases by another function than the real one."""
-    monkeypatch.setattr(
-        verb, "simulate_cohort", lambda *a, **options: runner.simulate_cohort(*a, **options, simulate=simulate)
-    )
+    whole = runner.simulate_cohort
+    monkeypatch.setattr(runner, "simulate_cohort", lambda *a, **options: whole(*a, **options, simulate=simulate))
 
 
 def test_a_cohort_is_made_exported_and_read(settings, tmp_path, capsys, monkeypatch) -> None:
@@ -70,7 +68,7 @@ def test_stopped_by_the_user(settings, tmp_path, capsys, monkeypatch) -> None:
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb, "simulate_cohort", stopped)
+    monkeypatch.setattr(runner, "simulate_cohort", stopped)
     assert main(["simulate", "--cohort", settings, "-o", str(tmp_path / "cohort")]) == 130
     assert "finished cases are kept" in capsys.readouterr().err
 
