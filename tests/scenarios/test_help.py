@@ -112,7 +112,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "a setting too large": (("register", *STUDY, "--set", "registrar.passes=300"), "less than or equal to 10"),
     "a value for a table": (("register", *STUDY, "--set", "registrar.coarse=3"), "a table of settings"),
     "a setting without a value": (("register", *STUDY, "--set", "registrar.passes"), "NAME=VALUE"),
-    "settings that do not fit": (("register", *STUDY, "--set", "registrar.coarse.shrink_factors=[2,1]"), "smoothing_mm"),
+    "settings that do not fit": (("register", *STUDY, "--set", "registrar.coarse.shrink_factors=[]"), "smoothing_mm"),
     "a setting of another verb": (("reconstruct", "--projections", "a", "-o", "b.nii", "--set", "registrar.passes=1"),
                                   "reconstructor"),
     "a kind": (("register", *STUDY, "--set", "registrar.kind=projection"), "--registrar"),
