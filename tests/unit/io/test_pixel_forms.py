@@ -14,7 +14,6 @@ from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless
 
 from mureg.errors import UnreadableInputError
 from mureg.io import inspect, read_ct, read_mu, read_spect
-from mureg.io.dicom import pixels as dicom_pixels
 from mureg.io.dicom.pixels import decoded_pixels
 from support.dicom import (
     change,
@@ -233,13 +232,13 @@ class TestParametricMaps:
 def test_nothing_but_pixels_goes_to_the_other_decoder(tmp_path, monkeypatch) -> None:
     """No name, no number of a patient is written into the temporary file."""
     written = []
-    original = dicom_pixels.sitk.ImageFileReader.SetFileName
+    original = sitk.ImageFileReader.SetFileName
 
     def spy(self, name):
         written.append(Path(name).read_bytes())
         original(self, name)
 
-    monkeypatch.setattr(dicom_pixels.sitk.ImageFileReader, "SetFileName", spy)
+    monkeypatch.setattr(sitk.ImageFileReader, "SetFileName", spy)
     test_bytes = b"Secret"
     file = write_ct(tmp_path, chest_like())[0]
     ds = pydicom.dcmread(file)

@@ -340,4 +340,4 @@ def test_a_real_ct_becomes_a_patient(shared_data: Path) -> None:
     _, heart = anatomy.heart_masks(grid, HERE, anatomy.as_scanned)
     assert 450 < float(heart.sum()) * grid.voxel_volume_mm3 / 1000.0 < 1000
     hu = anatomy.hounsfield(grid, HERE, anatomy.as_scanned).values
-    assert float(hu[heart > 0.95].median()) == pytest.approx(45.0, abs=15.0)
+    assert float(np.median(hu[heart.numpy() > 0.95])) == pytest.approx(45.0, abs=15.0)
