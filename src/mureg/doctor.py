@@ -20,7 +20,7 @@ from mureg.io import read_study
 from mureg.jobs.cores import machine_cores, thread_count, usable_cores
 from mureg.pipeline import examine
 from mureg.registration.card import SUFFIX
-from mureg.registration.onnx_networks import load_network
+from mureg.registration.onnx_networks import load_network, runtime
 from mureg.sample import load_truth, sample_folder
 from mureg.spect import Acquisition
 
@@ -141,9 +141,7 @@ def _weights() -> Check:
 
 def _networks() -> Check:
     """Whether the runtime of the networks loads; the sample study is registered with them."""
-    import onnxruntime
-
-    return Check("networks", "ok", f"onnxruntime {onnxruntime.__version__}, on the CPU")
+    return Check("networks", "ok", f"onnxruntime {runtime().__version__}, on the CPU")
 
 
 def _training() -> Check:

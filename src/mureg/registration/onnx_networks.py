@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,9 @@ INPUTS, OUTPUT = ("spect", "mu"), "rigid_parameters"
 
 Images = tuple[Float[Array, "x y z"], Float[Array, "x y z"]]
 """SPECT divided by its mean, attenuation in 1/cm."""
+
+NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
+"""Environment variables by which versions of onnxruntime are told to keep no identifier and to send nothing."""
 
 _KEPT = 16
 """Sets of networks that a process keeps ready."""
@@ -102,10 +106,23 @@ def _stamp(weights: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def runtime() -> Any:
+    """The module onnxruntime, imported where a network is used, without its telemetry.
+
+    Its official builds keep an identifier of the device in the user's home and send events to their maker. The
+    environment variable stops both if it is set before the first import in this process; on Windows the function does.
+    """
+    for name in NO_TELEMETRY:
+        os.environ[name] = "1"
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 def session_of(content: bytes) -> Any:
     """An `onnxruntime.InferenceSession` on one thread of the processor; raises what onnxruntime raises."""
-    import onnxruntime  # where a network is used, not where it could be
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

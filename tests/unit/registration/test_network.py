@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -309,3 +311,23 @@ def test_the_pipeline_takes_it_and_says_which_weights(tmp_path, spect) -> None:
     assert outcome.provenance.weights_sha256 == load_network(weights)[1].weights_sha256
     assert outcome.provenance.settings["registrar"]["weights"] == "w.onnx", "no path of this machine"
     json.dumps(outcome.provenance.settings)
+
+
+QUIET = """\
+import os
+from mureg.registration.card import shipped
+from mureg.registration.onnx_networks import load_network
+
+load_network(shipped("near-heart"))
+print(sorted(os.environ.get(name, "") for name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")))
+"""
+
+
+def test_the_runtime_of_the_networks_keeps_no_identifier_and_sends_nothing(tmp_path) -> None:
+    """In an empty home, and without the variables by which continuous integration is spared."""
+    kept = ("PATH", "PYTHONPATH", "SYSTEMROOT", "LD_LIBRARY_PATH")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment |= dict.fromkeys(("HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA"), str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", QUIET], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "['1', '1']", done.stderr
+    assert list(tmp_path.rglob("*")) == []
