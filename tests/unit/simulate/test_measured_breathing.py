@@ -184,6 +184,7 @@ def test_no_drawn_torso_folds(seed: int, share: float) -> None:
     assert least_volume(motion, SHALLOWEST, share * SHALLOWEST) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", CTS)
 def test_no_real_ct_folds_and_its_lungs_grow(shared_data: Path, name: str) -> None:
