@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.system import SystemModel
-from mureg.spect.views import ViewBlock, ViewModel
+from mureg.spect.views import ViewBlock, ViewModel, backprojected_ratio
 
 _FULL = 0.3
 """Share of the usual counts of a row above which the row is inside the patient."""
@@ -59,7 +59,7 @@ def update_by_subsets(
         floor: see `expectation_floor`.
     """
     for k, (block, y, weight) in enumerate(zip(blocks, measured, weights, strict=True)):
-        activity *= block.backprojected_ratio(activity, y, None if scatter is None else scatter[k], floor)
+        activity *= backprojected_ratio(block, activity, y, None if scatter is None else scatter[k], floor)
         activity *= weight
 
 

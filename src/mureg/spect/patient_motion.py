@@ -10,6 +10,7 @@ from jaxtyping import Float
 from mureg.spect.acquisition import Acquisition
 
 _SIDE = 2
+"""Views before and after a gap that are compared."""
 _REACH_ROWS = 5
 _STEPS_PER_ROW = 10
 _FEWEST_VIEWS = 16
@@ -28,11 +29,15 @@ class Jump:
         mm: how far the patient is shifted to the head after it; negative to the foot.
         view: number of the first view after it, counted from 1 along the orbit.
         rows: the same in detector rows.
+        explained_share: how much of the difference between the views before and after it the shift explains, 0 to 1.
+            Attenuation that changes with the angle also shifts the sums of the rows a little, but changes their shape
+            more. What noise alone leaves is not counted.
     """
 
     mm: float
     view: int
     rows: float
+    explained_share: float
 
     @property
     def is_motion(self) -> bool:
@@ -70,10 +75,12 @@ def largest_jump(acquisition: Acquisition) -> Jump | None:
     if mean.std() < _LEAST_CONTRAST * mean.mean():
         return None
     gaps = range(_SIDE, n_views - _SIDE + 1)
-    steps = [_step_rows(profiles[gap - _SIDE : gap].mean(0), profiles[gap : gap + _SIDE].mean(0)) for gap in gaps]
+    sides = [(profiles[gap - _SIDE : gap].mean(0), profiles[gap : gap + _SIDE].mean(0)) for gap in gaps]
+    steps = [_step_rows(*pair) for pair in sides]
     worst = int(np.argmax(np.abs(steps)))
     rows = -steps[worst]  # row 0 is nearest the head
-    return Jump(rows * acquisition.pixel_mm[0], gaps[worst] + 1, rows)
+    explained = _explained_share(*sides[worst], steps[worst])
+    return Jump(rows * acquisition.pixel_mm[0], gaps[worst] + 1, rows, explained)
 
 
 def _along_orbit(angles_deg: Float[np.ndarray, " view"]) -> np.ndarray:
@@ -103,3 +110,20 @@ def _step_rows(before: Profile, after: Profile) -> float:
     low, middle, high = explained[best - 1 : best + 2]
     bend = low - 2 * middle + high
     return float(shifts[best] + (0.5 * (low - high) / bend / _STEPS_PER_ROW if bend < 0 else 0.0))
+
+
+def _explained_share(before: Profile, after: Profile, rows: float) -> float:
+    """How much of the difference of two profiles a shift towards higher rows explains; see `Jump`."""
+    still, shifted = (_misfit(before, after, shift) for shift in (0.0, rows))
+    by_noise = len(before) - 2 * _REACH_ROWS
+    return float(np.clip((still - shifted) / max(still - by_noise, 1.0), 0.0, 1.0))
+
+
+def _misfit(before: Profile, after: Profile, rows: float) -> float:
+    """Chi square of one profile, shifted towards higher rows and scaled, against another, by Poisson noise."""
+    inner = slice(_REACH_ROWS, -_REACH_ROWS)
+    place = np.arange(len(before), dtype=np.float64)
+    moved, target = np.interp(place - rows, place, before)[inner], after[inner]
+    factor = (moved @ target) / max(float(moved @ moved), 1e-12)
+    variance = np.maximum((target + factor**2 * moved) / _SIDE, 1e-3)
+    return float(((target - factor * moved) ** 2 / variance).sum())

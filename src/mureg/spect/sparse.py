@@ -40,12 +40,6 @@ class SparseMatrix:
     n_columns: int
 
     @classmethod
-    def from_scipy(cls, matrix: Any, dtype: Any) -> SparseMatrix:
-        """Take over a matrix in SciPy's compressed rows, with weights of a precision."""
-        starts, columns = (part.astype(np.int32, copy=False) for part in (matrix.indptr, matrix.indices))
-        return cls(starts, columns, matrix.data.astype(dtype, copy=False), matrix.shape[1])
-
-    @classmethod
     def from_rows(
         cls,
         columns: Int[Array, "row most"],

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from mureg.errors import UsageError
 from mureg.geometry import Array
 from mureg.spect.sparse import SparseMatrix, stacked_rows
-from mureg.spect.views import ViewBlock, backprojected_ratio
+from mureg.spect.views import ViewBlock
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +67,3 @@ class StackedViews:
         self.rotation.add_transposed(planes.reshape(-1, slices), image)
         result: Array = image.reshape(*self.plane_shape, slices)
         return result
-
-    def backprojected_ratio(
-        self,
-        activity: Float[Array, "x y z"],
-        measured: Float[Array, "view column z"],
-        scatter: Float[Array, "view column z"] | None,
-        floor: float,
-    ) -> Float[Array, "x y z"]:
-        """See `ViewBlock.backprojected_ratio`."""
-        return backprojected_ratio(self, activity, measured, scatter, floor)

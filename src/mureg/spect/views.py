@@ -38,16 +38,6 @@ class ViewModel(Protocol):
         """The transpose of `project`."""
         ...
 
-    def backprojected_ratio(
-        self,
-        activity: Float[Array, "x y z"],
-        measured: Float[Array, "view column z"],
-        scatter: Float[Array, "view column z"] | None,
-        floor: float,
-    ) -> Float[Array, "x y z"]:
-        """See `ViewBlock.backprojected_ratio`."""
-        ...
-
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -197,23 +187,6 @@ class ViewBlock:
             total += image
         return total.reshape(*self.plane_shape, slices)
 
-    def backprojected_ratio(
-        self,
-        activity: Float[Array, "x y z"],
-        measured: Float[Array, "view column z"],
-        scatter: Float[Array, "view column z"] | None,
-        floor: float,
-    ) -> Float[Array, "x y z"]:
-        """The back-projection of what was measured over what the activity lets expect.
-
-        Args:
-            activity: see `project`.
-            measured: counts of these views.
-            scatter: expected scattered counts, or None for none.
-            floor: least expected counts.
-        """
-        return backprojected_ratio(self, activity, measured, scatter, floor)
-
     @property
     def _n_columns(self) -> int:
         return self.turns[0].n_columns
@@ -255,7 +228,15 @@ def backprojected_ratio(
     scatter: Float[Array, "view column z"] | None,
     floor: float,
 ) -> Float[Array, "x y z"]:
-    """See `ViewBlock.backprojected_ratio`."""
+    """The back-projection of what was measured over what an activity lets expect.
+
+    Args:
+        model: of some views.
+        activity: see `ViewModel.project`.
+        measured: counts of these views.
+        scatter: expected scattered counts, or None for none.
+        floor: least expected counts.
+    """
     expected = model.project(activity)
     if scatter is not None:
         expected += scatter

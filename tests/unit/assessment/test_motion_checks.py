@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mureg.assessment.motion_checks import explained_share, motion_notes
+from mureg.assessment.motion_checks import motion_notes
 from mureg.notes import Rank
 from mureg.spect import Acquisition
 from mureg.spect.patient_motion import largest_jump
@@ -44,7 +44,7 @@ def test_a_shift_explains_a_patient_who_slipped(rows: float) -> None:
     slipped = halves(activity(ROWS), 0.9 * activity(ROWS - rows))
     jump = largest_jump(slipped)
     assert jump is not None
-    assert explained_share(slipped, jump) > 0.8
+    assert jump.explained_share > 0.8
     (note,) = motion_notes(slipped)
     assert note.rank is Rank.CHANGES_ANSWER
     assert f"before view {GAP + 1}" in note
@@ -58,7 +58,7 @@ def test_attenuation_that_changes_between_views_is_no_motion() -> None:
     jump = largest_jump(dimmed)
     assert jump is not None
     assert jump.is_motion, "the first witness alone is deceived"
-    assert explained_share(dimmed, jump) < 0.4
+    assert jump.explained_share < 0.4
     assert not list(motion_notes(dimmed))
 
 
