@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,10 +228,19 @@ def _patient(path: Path) -> str:
 
 def _content(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a file of crops, all or those named."""
+    with reading(path, "file of crops", "remove it and draw its crops again") as archive:
+        return {name: archive[name] for name in names or (SPECT, MU, MOTION, HEART, "patient")}
+
+
+@contextmanager
+def reading(path: Path, what: str, remedy: str) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """The arrays of a file.
+
+    Raises:
+        UnreadableInputError: damaged, also where the block finds that; names `what` it should be, and the `remedy`.
+    """
     try:
         with path.open("rb") as file, np.load(file) as archive:
-            return {name: archive[name] for name in names or (SPECT, MU, MOTION, HEART, "patient")}
+            yield archive
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise UnreadableInputError(
-            f"{path.name} is no file of crops", "the file as mureg wrote it", "remove it and draw its crops again"
-        ) from problem
+        raise UnreadableInputError(f"{path.name} is no {what}", "the file as mureg wrote it", remedy) from problem

@@ -7,8 +7,8 @@ no projections, no HU and no corrected image. One compressed file a case, images
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ from mureg.cohort.exposure import draw, exposure, generator
 from mureg.cohort.other_cts import other_ct
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import acquired, as_seen, drawn_facts, scanned, uncorrected_of
-from mureg.errors import UnreadableInputError, UsageError
+from mureg.errors import UsageError
 from mureg.files.atomic import writing
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration.inputs import InputGrid
 from mureg.simulate.anatomy import Points
 from mureg.study import attenuation_maps
-from mureg.training.heart.crops import Arrays, crops_at
+from mureg.training.heart.crops import Arrays, crops_at, reading
 from mureg.training.heart.recipe import CropSet
 
 SPACING_MM = 6.8
@@ -110,8 +110,7 @@ def simulate_emission(
         cts.append(TrainingCt(body, pose, in_ct[:_POINTS], in_ct[_POINTS:-3], drawn_facts(other, seen.scene.orbit)))
     counts = acquisition.counts.sum((1, 2, 3))
     facts: Facts = {**how, "counts_photopeak": int(counts[0]), "counts_scatter_window": int(counts[1])}
-    facts |= drawn.camera.facts | {"pixel_mm": acquisition.pixel_mm[0]}
-    facts["arc_deg"] = _arc_deg(seen.scene.orbit.angles_deg)
+    facts |= drawn.camera.facts | {"pixel_mm": acquisition.pixel_mm[0], "arc_deg": round(acquisition.arc_deg)}
     return TrainingEmission(
         emission_name(settings, index),
         patient_name(settings, index, ct_folder),
@@ -185,9 +184,8 @@ def read_emission(path: Path) -> TrainingEmission:
     Raises:
         UnreadableInputError: a damaged file.
     """
-    try:
-        with path.open("rb") as file, np.load(file) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+    with _reading(path) as archive:
+        arrays = {name: archive[name] for name in archive}
         header = json.loads(arrays["header"].tobytes())
         cts = tuple(_ct(arrays, number, facts) for number, facts in enumerate(header["cts"]))
         return TrainingEmission(
@@ -200,10 +198,6 @@ def read_emission(path: Path) -> TrainingEmission:
             cts,
             header["facts"],
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise UnreadableInputError(
-            f"{path.name} is no training case", "the file as mureg wrote it", "remove it and simulate it again"
-        ) from problem
 
 
 def read_patient(path: Path) -> str:
@@ -212,13 +206,12 @@ def read_patient(path: Path) -> str:
     Raises:
         UnreadableInputError: a damaged file.
     """
-    try:
-        with path.open("rb") as file, np.load(file) as archive:
-            return str(json.loads(archive["header"].tobytes())["patient"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise UnreadableInputError(
-            f"{path.name} is no training case", "the file as mureg wrote it", "remove it and simulate it again"
-        ) from problem
+    with _reading(path) as archive:
+        return str(json.loads(archive["header"].tobytes())["patient"])
+
+
+def _reading(path: Path) -> AbstractContextManager[Mapping[str, npt.NDArray[Any]]]:
+    return reading(path, "training case", "remove it and simulate it again")
 
 
 def _ct(arrays: Mapping[str, npt.NDArray[Any]], number: int, facts: Facts) -> TrainingCt:
@@ -241,9 +234,3 @@ def _volume(
 ) -> Volume:
     nx, ny, nz = values.shape
     return Volume.from_numpy(values, Grid((nx, ny, nz), affine), quantity, outside)
-
-
-def _arc_deg(angles_deg: npt.NDArray[np.float64]) -> int:
-    """Arc of an orbit of even steps, in whole degrees."""
-    step: float = abs((angles_deg[1] - angles_deg[0] + 180.0) % 360.0 - 180.0)
-    return round(float(step) * len(angles_deg))
