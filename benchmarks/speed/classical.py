@@ -59,13 +59,13 @@ def steps(study: PreparedStudy, true: RigidTransform, heart_mm: Points) -> dict[
     result: dict[str, Pose] = {
         "unregistered": lambda: here,
         "own-coarse": lambda: new.coarse.register(study).ct_from_spect,
-        "simpleitk-coarse": lambda: OLD_COARSE.register(study).ct_from_spect,
+        "simpleitk-coarse": lambda: OLD_COARSE.pose(study),
         "own-transverse": lambda: new.coarse.across(spect, body, here),
         "simpleitk-transverse": lambda: OLD_COARSE.across(spect, body, here),
         "own-fine": lambda: new.fine.across(spect, body, near),
         "simpleitk-fine": lambda: OLD_FINE.across(spect, body, near),
         "own-five-starts": lambda: MutualInformation().register(study).ct_from_spect,
-        "simpleitk-five-starts": lambda: SimpleItkInformation().register(study).ct_from_spect,
+        "simpleitk-five-starts": lambda: SimpleItkInformation().pose(study),
         "gradient-fields": lambda: GradientFields().register(study).ct_from_spect,
     }
     for name, (settings, points, bins) in FLOOR.items():

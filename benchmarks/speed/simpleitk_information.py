@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,18 +10,15 @@ import SimpleITK as sitk
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration, refuse_result, refuse_unusable
-from mureg.registration.mutual_information import without_hot_spots
+from mureg.registration.base import nothing_found, refuse_result, refuse_unusable
+from mureg.registration.mutual_information import start_shifts, without_hot_spots
 from mureg.study import PreparedStudy
 
 Image = Any  # SimpleITK ships no types
 Optimum = tuple[float, RigidTransform]
 
-_AGREE_MM = 3.4
-"""Starts agree up to half a pixel of a usual cardiac SPECT."""
 _SAME_MM = 1.0
 _FREE, _ACROSS = (1.0,) * 6, (1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 """Weights of three angles and three shifts, as ITK orders them: all, or all but the axial shift."""
@@ -69,9 +64,8 @@ class SimpleItkInformation:
             raise ValueError("shrink_factors and smoothing_mm need one value for each level, and at least one level")
         return self
 
-    def register(self, study: PreparedStudy) -> Registration:
-        """See `Registrar.register`; the projections are not used. Two runs give the same numbers."""
-        started = time.perf_counter()
+    def pose(self, study: PreparedStudy) -> RigidTransform:
+        """``ct_from_spect``; the projections are not used. Two runs give the same numbers."""
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
@@ -82,47 +76,20 @@ class SimpleItkInformation:
             for image in (fixed_image, moving_image)
         ]
         optima, failures = self._coarse_optima(fixed_image, moving_image, smooth, centre_mm)
-        finished: list[tuple[float, RigidTransform, RigidTransform]] = []
+        finished: list[Optimum] = []
         for _, spot in _distinct(optima, centre_mm)[: self.finish]:
             try:
                 climbed = self._climb(fixed_image, moving_image, centre_mm, spot, slice(-1, None))
-                finished.append((self._mutual_information(smooth, climbed), climbed, spot))
+                finished.append((self._mutual_information(smooth, climbed), climbed))
             except RuntimeError as problem:
                 failures.append(_reason(problem))
         if not finished:
-            raise RegistrationError(
-                f"none of {self.starts} starts led to an optimum ({failures[0]})",
-                "a SPECT and a CT of the same chest",
-                "check that both belong to this patient and overlap",
-            )
-        finished.sort(key=lambda pair: -pair[0])
-        metric, best, before_finish = finished[0]
-        at_identity = self._mutual_information(smooth, RigidTransform.identity())
-        moved = metric > at_identity
-        ct_from_spect = best if moved else RigidTransform.identity()
-        refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
-        meeting_point = before_finish.apply(
-            centre_mm
-        )  # starts are compared where all of them ended, on the coarser levels
-        distances = [float(np.linalg.norm(spot.apply(centre_mm) - meeting_point)) for _, spot in optima]
-        evidence = {
-            "mutual_information_at_identity": at_identity,
-            "mutual_information_at_optimum": metric,
-            "starts": float(self.starts),
-            "starts_failed": float(len(failures)),
-            "starts_that_agree": float(sum(d <= _AGREE_MM for d in distances)),
-            "spread_of_starts_mm": max(distances),
-        }
-        return Registration(
-            ct_from_spect,
-            centre_mm,
-            self.kind,
-            "moved" if moved else "left as it was",
-            evidence,
-            seconds=time.perf_counter() - started,
-            notes=(_note(evidence),),
-            warnings=_warnings(evidence, moved),
-        )
+            raise nothing_found(f"none of {self.starts} starts led to an optimum ({failures[0]})")
+        metric, best = max(finished, key=lambda pair: pair[0])
+        moved = metric > self._mutual_information(smooth, RigidTransform.identity())
+        pose = best if moved else RigidTransform.identity()
+        refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
+        return pose
 
     def across(self, fixed: Volume, moving: Volume, start: RigidTransform) -> RigidTransform:
         """The best pose near a start with a fixed axial shift, through every level.
@@ -140,16 +107,12 @@ class SimpleItkInformation:
         try:
             return self._climb(*images, fixed.grid.centre_mm, start, slice(None), along=False)
         except RuntimeError as problem:  # what SimpleITK raises for everything
-            raise RegistrationError(
-                f"no optimum near the start ({_reason(problem)})",
-                "a SPECT and a CT of the same chest",
-                "check that both belong to this patient and overlap",
-            ) from problem
+            raise nothing_found(f"no optimum near the start ({_reason(problem)})") from problem
 
     def _images(self, fixed: Volume, moving: Volume) -> tuple[Image, Image]:
         # after smoothing by 8 mm and more nothing is lost on voxels as coarse as those of the SPECT
         dimmed = without_hot_spots(fixed, self.brightest).coarsened(self.voxel_mm)
-        return _to_itk(dimmed), _to_itk(moving.coarsened(min(dimmed.grid.spacing_mm)))
+        return dimmed.to_sitk(), moving.coarsened(min(dimmed.grid.spacing_mm)).to_sitk()
 
     def _metric_method(self) -> Any:
         method = sitk.ImageRegistrationMethod()
@@ -166,7 +129,7 @@ class SimpleItkInformation:
         optima: list[Optimum] = []
         failures: list[str] = []
         coarse = slice(0, -1)
-        for shift_mm in itertools.islice(_start_shifts(self.start_shift_mm), self.starts):
+        for shift_mm in itertools.islice(start_shifts(self.start_shift_mm), self.starts):
             spot = RigidTransform.from_six(shift_mm, (0.0, 0.0, 0.0), centre_mm)
             try:
                 if self.shrink_factors[coarse]:
@@ -222,16 +185,6 @@ class SimpleItkInformation:
         return -float(method.MetricEvaluate(*fixed_and_moving))
 
 
-def _start_shifts(size_mm: float) -> Iterator[Triple]:
-    """The headers' own position, then a shift either way along z (where motion and breathing act), x and y."""
-    yield 0.0, 0.0, 0.0
-    for direction in (2, 0, 1):
-        for sign in (1.0, -1.0):
-            shift = [0.0, 0.0, 0.0]
-            shift[direction] = sign * size_mm
-            yield shift[0], shift[1], shift[2]
-
-
 def _distinct(optima: list[Optimum], centre_mm: Triple) -> list[Optimum]:
     """Optima without those that a better one stands for already."""
     kept: list[Optimum] = []
@@ -244,35 +197,6 @@ def _distinct(optima: list[Optimum], centre_mm: Triple) -> list[Optimum]:
 
 def _reason(problem: RuntimeError) -> str:
     return str(problem).strip().splitlines()[-1]
-
-
-def _note(evidence: dict[str, float]) -> str:
-    return (
-        f"mutual information {evidence['mutual_information_at_identity']:.4f} at the scanner position, "
-        f"{evidence['mutual_information_at_optimum']:.4f} at the optimum; "
-        f"{evidence['starts_that_agree']:.0f} of {evidence['starts']:.0f} starts within {_AGREE_MM:g} mm of it, "
-        f"the farthest {evidence['spread_of_starts_mm']:.1f} mm away"
-    )
-
-
-def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
-    warnings = []
-    if evidence["starts"] > 1 and evidence["starts_that_agree"] < 2:
-        warnings.append("no second start reached the same optimum: check the overlay before using the map")
-    if evidence["starts_failed"] > 0:
-        warnings.append(f"{evidence['starts_failed']:.0f} of {evidence['starts']:.0f} starts failed")
-    if not moved:
-        warnings.append("no position matched better than the headers' own: the map was left there")
-    return tuple(warnings)
-
-
-def _to_itk(volume: Volume) -> Image:
-    """An ITK image in the same patient space: ITK, like DICOM, is LPS."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(np.asarray(volume).transpose(2, 1, 0)))
-    image.SetSpacing(volume.grid.spacing_mm)
-    image.SetOrigin(volume.grid.affine[:3, 3].tolist())
-    image.SetDirection((volume.grid.affine[:3, :3] / np.asarray(volume.grid.spacing_mm)).ravel().tolist())
-    return image
 
 
 def _to_rigid(transform: Image) -> RigidTransform:

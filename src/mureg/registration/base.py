@@ -111,6 +111,13 @@ def refuse_result(
     refuse_overlap(fixed, moving, ct_from_spect, "after registration")
 
 
+def nothing_found(how: str) -> RegistrationError:
+    """What to raise where no start led to a pose; `how` says what was tried and what became of it."""
+    return RegistrationError(
+        how, "a SPECT and a CT of the same chest", "check that both belong to this patient and overlap"
+    )
+
+
 def refuse_blank(volume: Volume, what: str) -> None:
     """Refuse an image with the same value everywhere; `what` is its name in the sentence."""
     if float(volume.values.max()) <= float(volume.values.min()):

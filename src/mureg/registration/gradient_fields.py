@@ -20,7 +20,7 @@ from scipy import ndimage
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.registration.base import Registration, refuse_result, refuse_unusable
+from mureg.registration.base import Registration, nothing_found, refuse_result, refuse_unusable
 from mureg.registration.levels import Level, noise_of_differences
 from mureg.registration.mutual_information import MutualInformation, started_by, without_hot_spots
 from mureg.registration.rigid_search import Motions, Six, minimise, to_pose, to_six
@@ -108,10 +108,8 @@ class GradientFields:
             far = np.abs(ends[:, 2] - starts[-1, 2]) > self.farthest_axial_mm
             weighed = np.where(far, (1.0 - self.margin) * weighed, weighed)
         if not near.any():
-            raise RegistrationError(
-                f"every one of {len(starts)} starts slid by more than {self.farthest_axial_mm:g} mm along z",
-                "a SPECT and a CT of the same chest",
-                "check that both belong to this patient and overlap",
+            raise nothing_found(
+                f"every one of {len(starts)} starts slid by more than {self.farthest_axial_mm:g} mm along z"
             )
         best = int(np.argmin(weighed))
         at_identity = float(-measures[-1](np.zeros((1, 6)))[0][0])

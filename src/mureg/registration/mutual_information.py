@@ -19,7 +19,7 @@ from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.jobs.threads import in_threads
-from mureg.registration.base import Registration, refuse_result, refuse_unusable
+from mureg.registration.base import Registration, nothing_found, refuse_result, refuse_unusable
 from mureg.registration.levels import Level
 from mureg.registration.parzen import ParzenInformation
 from mureg.registration.rigid_search import Six, minimise, to_pose, to_six
@@ -88,10 +88,8 @@ class MutualInformation:
         starts = to_six(poses, centre_mm)
         spots, failed = self._coarse_optima(metrics, starts)
         if not len(spots):
-            raise RegistrationError(
-                f"none of {self.starts} starts led to an optimum (too few points of the SPECT lie inside the map)",
-                "a SPECT and a CT of the same chest",
-                "check that both belong to this patient and overlap",
+            raise nothing_found(
+                f"none of {self.starts} starts led to an optimum (too few points of the SPECT lie inside the map)"
             )
         before = spots[_distinct(spots)[: self.finish]] if len(metrics) > 1 else spots
         ends, values, _ = minimise(metrics[-1], before, iterations=self.iterations)
@@ -139,11 +137,7 @@ class MutualInformation:
         pose = to_six([start], centre_mm)
         for metric in self._metrics(fixed, moving):
             if not metric.overlaps(pose).all():
-                raise RegistrationError(
-                    "no optimum near the start (too few points of the SPECT lie inside the map)",
-                    "a SPECT and a CT of the same chest",
-                    "check that both belong to this patient and overlap",
-                )
+                raise nothing_found("no optimum near the start (too few points of the SPECT lie inside the map)")
             pose, _, _ = minimise(metric, pose, iterations=self.iterations, free=_TRANSVERSE)
         return to_pose(pose[0], centre_mm)
 
@@ -159,7 +153,7 @@ class MutualInformation:
         return metrics
 
     def _shifts(self) -> Iterator[Triple]:
-        return itertools.islice(_start_shifts(self.start_shift_mm), self.starts)
+        return itertools.islice(start_shifts(self.start_shift_mm), self.starts)
 
     def _coarse_optima(self, metrics: list[ParzenInformation], starts: Six) -> tuple[Six, int]:
         """Where the starts that overlap end on the coarser levels, best first, and how many do not overlap."""
@@ -177,7 +171,7 @@ def without_hot_spots(spect: Volume, brightest: float) -> Volume:
     return spect if limit <= float(spect.values.min()) else spect.with_values(np.minimum(spect.values, limit))
 
 
-def _start_shifts(size_mm: float) -> Iterator[Triple]:
+def start_shifts(size_mm: float) -> Iterator[Triple]:
     """The headers' own position, then a shift either way along z (where motion and breathing act), x and y."""
     yield 0.0, 0.0, 0.0
     for direction in (2, 0, 1):
