@@ -17,7 +17,7 @@ import numpy as np
 from phantom import CHEST, paint
 
 from mureg import Acquisition, Osem, Quantity, SystemModel, Volume
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from mureg.spect import EnergyWindow
 from mureg.spect.collimator import COLLIMATORS, Collimator
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from worker import Array, Case, serve
 
 from mureg.geometry import Quantity, Volume
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from mureg.recon.osem import Osem
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import COLLIMATORS

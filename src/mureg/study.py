@@ -115,6 +115,11 @@ class Study:
         """What the attenuation side is called in sentences."""
         return "CT" if isinstance(self.attenuation, Ct) else "attenuation map"
 
+    @property
+    def attenuation_volume(self) -> Volume:
+        """The CT in HU, or the map in 1/cm."""
+        return self.attenuation.volume if isinstance(self.attenuation, Ct) else self.attenuation
+
     def __post_init__(self) -> None:
         if isinstance(self.attenuation, Volume) and self.attenuation.quantity is not Quantity.MU_PER_CM:
             raise UsageError(

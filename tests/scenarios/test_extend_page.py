@@ -14,7 +14,7 @@ import pytest
 import mureg
 from mureg.cli import main
 from mureg.comparison.methods import choose
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from mureg.recon import reconstruction_named
 from mureg.registration import registrar_from, registrar_named
 from mureg.registration.networks import network_named

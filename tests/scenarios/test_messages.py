@@ -15,7 +15,7 @@ import pytest
 
 from mureg.cli import main, progress
 from mureg.cli.messages import Messages
-from mureg.jobs.threads import set_thread_count
+from mureg.jobs.cores import set_thread_count
 from mureg.sample import sample_folder
 from support.dicom_study import study
 

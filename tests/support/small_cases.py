@@ -13,7 +13,7 @@ from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import case_name
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.jobs.threads import thread_count
+from mureg.jobs.cores import thread_count
 from mureg.spect import Acquisition, EnergyWindow
 from mureg.study import Case, Ct, Source, Study, Truth
 

@@ -20,7 +20,7 @@ from mureg.geometry.rigid import Triple
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import air_inside
 from mureg.spect import Acquisition
-from mureg.study import Ct, PreparedStudy, Study
+from mureg.study import PreparedStudy, Study
 
 
 def data_notes(
@@ -41,8 +41,7 @@ def data_notes(
     """
     given = study.attenuation_name
     vertebrae = vertebral_spacing(prepared.body)
-    slice_mm = _slice_mm(study.attenuation.volume if isinstance(study.attenuation, Ct) else study.attenuation)
-    yield from vertebrae_notes(vertebrae, slice_mm, limits, given)
+    yield from vertebrae_notes(vertebrae, _slice_mm(study.attenuation_volume), limits, given)
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)
         evidence = projection_evidence(study.spect, prepared.maps, prepared.outline, at.ct_from_spect, heart_mm)

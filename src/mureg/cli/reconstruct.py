@@ -21,7 +21,7 @@ from mureg.notes import Note, Rank, by_rank
 from mureg.pipeline import StudySettings, reconstruct_at, versions
 from mureg.recon.images import reconstruct_and_say
 from mureg.spect import Acquisition
-from mureg.study import Ct, Source, Study
+from mureg.study import Source, Study
 
 _SECTIONS = ("reconstructor", "physics", "attenuation", "decision")
 """Tables of settings that a reconstruction uses."""
@@ -169,7 +169,6 @@ def _transform(options: Reconstruct, study: Study) -> tuple[RigidTransform, tupl
     if options.transform is None:
         return RigidTransform.identity(), (), ()
     assert isinstance(study.spect, Acquisition)
-    attenuation = study.attenuation.volume if isinstance(study.attenuation, Ct) else study.attenuation
-    frames = study.spect.frame_of_reference, attenuation.grid.frame_of_reference
+    frames = study.spect.frame_of_reference, study.attenuation_volume.grid.frame_of_reference
     transform = read_transform(options.transform, frames)
     return transform.ct_from_spect, (transform.source,), (Note(transform.note, Rank.RECORD),)

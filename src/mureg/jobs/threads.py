@@ -11,8 +11,6 @@ from typing import TypeVar, cast
 
 from mureg.jobs.cores import chosen_thread_count, set_thread_count, thread_count
 
-__all__ = ["in_threads", "set_thread_count", "thread_count", "threads_set_to"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -9,7 +9,7 @@ import scipy.fft
 from jaxtyping import Float
 
 from mureg.geometry import Array, Volume
-from mureg.jobs.threads import thread_count
+from mureg.jobs.cores import thread_count
 from mureg.spect.collimator import FWHM_PER_SIGMA
 
 
