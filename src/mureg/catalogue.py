@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from dataclasses import fields as dataclass_fields
 from enum import Enum
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -16,8 +16,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
 from mureg.errors import UsageError
-
-Table = dict[str, Any]
+from mureg.files.settings import Table
+from mureg.files.validation import merged, nearest, validated
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,38 +61,46 @@ class Catalogue:
             raise UsageError(
                 f"two installed packages with a {self.noun} named {name!r} ({', '.join(sorted(points))})",
                 "one package for each name",
-                f"uninstall one of them, or name the class: --{self.noun} package.module:Class",
+                "uninstall one of them, or name the class itself as package.module:Class",
             )
         for point in points.values():
             return self._checked(self._loaded(point), name)
         raise UsageError(
             f"no {self.noun} named {name!r}",
-            f"one of {', '.join(self.names())}, or package.module:Class",
+            f"{nearest(name, self.names())}, or package.module:Class",
             "correct the name, or install the package that has it",
         )
 
-    def made(self, table: Mapping[str, Any], *, imports: bool = True) -> Any:
+    def made(self, table: Mapping[str, Any], *, imports: bool = True, where: str = "", prefix: str = "") -> Any:
         """The algorithm that a table of settings describes: its kind, or the name of its class, and its fields.
 
+        Args:
+            table: what is missing keeps its default, in nested tables the default of their place.
+            imports: see `named`.
+            where: place of the table for messages, such as "settings file a.toml"; the name of the algorithm if left
+                out.
+            prefix: dotted name of the table within that place.
+
         Raises:
-            UsageError: as `named`, or settings that a class without declared fields does not take.
-            ValidationError: settings that do not fit, of pydantic.
+            UsageError: as `named`, or settings that do not fit.
         """
         name = str(table.get("kind", ""))
-        chosen = self.named(name, imports=imports)
-        fields = {key: value for key, value in table.items() if key != "kind"}
         try:
-            adapter: TypeAdapter[Any] = TypeAdapter(chosen)
-        except PydanticSchemaGenerationError:  # no dataclass: it checks its settings itself
+            chosen = self.named(name, imports=imports)
+        except UsageError as problem:
+            found = f"{where}: {problem.found}" if where else problem.found
+            raise UsageError(found, problem.expected, problem.remedy) from problem
+        place = where or f"the {self.noun} {name}"
+        fields = {key: value for key, value in table.items() if key != "kind"}
+        _refuse_unknown(chosen, fields, place, prefix)
+        try:
+            TypeAdapter(chosen)
+        except PydanticSchemaGenerationError:  # no settings class: it checks its settings itself
             try:
                 return chosen(**fields)
             except (TypeError, ValueError) as problem:
-                raise self._do_not_fit(name, str(problem)) from problem
-        algorithm = adapter.validate_python(fields)
-        unknown = set(fields) - {field.name for field in dataclass_fields(chosen)} if is_dataclass(chosen) else set()
-        if unknown:  # many dataclasses ignore them
-            raise self._do_not_fit(name, f"no setting named {', '.join(sorted(unknown))}")
-        return algorithm
+                raise _do_not_fit(place, str(problem), "settings that fit together") from problem
+        return validated(chosen, _with_nested_defaults(chosen, fields), place, prefix)
 
     def table_of(self, algorithm: Any) -> Table:
         """The settings of an algorithm as a table that `made` takes: plain values, paths as they are, nothing unset.
@@ -122,29 +130,29 @@ class Catalogue:
             )
         try:
             found: Any = import_module(module_name)
-            for part in path.split("."):
-                found = getattr(found, part)
+        except ModuleNotFoundError as problem:
+            if problem.name is None or not f"{module_name}.".startswith(f"{problem.name}."):
+                raise self._cannot_load(name, _reason(problem)) from problem
+            raise self._cannot_load(name, f"there is no module {problem.name}") from problem
         except Exception as problem:  # whatever goes wrong in code that is not ours
-            raise self._cannot_load(name, problem) from problem
+            raise self._cannot_load(name, _reason(problem)) from problem
+        for part in path.split("."):
+            if not hasattr(found, part):
+                raise self._cannot_load(name, f"there is no {part or 'class'} in {module_name}")
+            found = getattr(found, part)
         return found
 
     def _loaded(self, point: EntryPoint) -> Any:
         try:
             return point.load()
         except Exception as problem:
-            raise self._cannot_load(point.name, problem) from problem
+            raise self._cannot_load(point.name, _reason(problem)) from problem
 
-    def _cannot_load(self, name: str, problem: Exception) -> UsageError:
-        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
+    def _cannot_load(self, name: str, reason: str) -> UsageError:
         return UsageError(
             f"the {self.noun} {name} cannot be loaded ({reason})",
             "package.module:Class of a package that Python can import",
             "correct the name, install the package, or add its folder to PYTHONPATH",
-        )
-
-    def _do_not_fit(self, name: str, reason: str) -> UsageError:
-        return UsageError(
-            f"settings of the {self.noun} {name} that do not fit ({reason})", "settings that it has", "correct them"
         )
 
     def _checked(self, found: Any, name: str) -> type[Any]:
@@ -155,9 +163,57 @@ class Catalogue:
         if not isinstance(found, type) or missing:
             what = f"a class without {' and '.join(missing)}" if isinstance(found, type) else "no class"
             raise UsageError(
-                f"{name} is {what}", f"a class with kind and {self.method}", "see docs/how-to/extend.md for an example"
+                f"{name} is {what}",
+                f"a class with kind and {self.method}",
+                "add what is missing, or name another class",
             )
         return found
+
+
+def _do_not_fit(place: str, reason: str, expected: str) -> UsageError:
+    return UsageError(f"{place}: {reason}", expected, "correct it; mureg settings lists every setting")
+
+
+def _reason(problem: Exception) -> str:
+    return " ".join(f"{type(problem).__name__}: {problem}".split())
+
+
+def _refuse_unknown(chosen: type[Any], fields: Table, place: str, prefix: str) -> None:
+    """Refuse settings that a class does not have, which many would ignore, and those that it needs and are missing."""
+    declared = _settings_of_class(chosen)
+    if declared is None:
+        return
+    dotted = {name: ".".join(part for part in (prefix, name) if part) for name in (*fields, *declared)}
+    for name in fields:
+        if name not in declared:
+            raise _do_not_fit(place, f"there is no setting {dotted[name]}", nearest(name, declared))
+    for name, is_required in declared.items():
+        if is_required and name not in fields:
+            raise _do_not_fit(place, f"{dotted[name]} is missing", "a value for it")
+
+
+def _settings_of_class(chosen: type[Any]) -> dict[str, bool] | None:
+    """The names of the settings of a class, without its kind, and whether each is required; None where any is taken."""
+    try:
+        parameters = inspect.signature(chosen).parameters
+    except (TypeError, ValueError):  # a class in another language
+        return None
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return None
+    given = {name: one for name, one in parameters.items() if name != "kind" and one.kind is not one.VAR_POSITIONAL}
+    return {name: one.default is one.empty for name, one in given.items()}
+
+
+def _with_nested_defaults(chosen: type[Any], fields: Table) -> Table:
+    """Fields whose nested tables are filled with the defaults of their place."""
+    nested = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
+    if not nested:
+        return fields
+    try:
+        defaults = settings_of(chosen())
+    except (TypeError, ValueError):  # it has required settings
+        return fields
+    return fields | merged({name: defaults[name] for name in nested if name in defaults}, nested)
 
 
 def settings_of(algorithm: Any) -> Table:

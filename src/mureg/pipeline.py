@@ -140,8 +140,8 @@ def examine(
     provenance = Provenance(
         versions(),
         {
-            "registrar": _settings(settings.registrar),
-            "reconstructor": _settings(settings.reconstructor),
+            "registrar": recorded_settings(settings.registrar),
+            "reconstructor": recorded_settings(settings.reconstructor),
             "physics": asdict(settings.physics),
             "attenuation": asdict(settings.attenuation),
         },
@@ -223,7 +223,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _settings(algorithm: Registrar | Reconstructor) -> Settings:
+def recorded_settings(algorithm: Registrar | Reconstructor) -> Settings:
     """The settings of an algorithm; a path by its file's name alone, for where it lies tells of a machine."""
     catalogue = REGISTRAR_CATALOGUE if isinstance(algorithm, Registrar) else RECONSTRUCTION_CATALOGUE
     table = catalogue.table_of(algorithm)

@@ -180,8 +180,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("kind", "settings", "words"),
         [
-            ("Plain", {"stepps": 5}, "no setting named stepps"),
-            ("Bare", {"stepps": 5}, "unexpected keyword argument 'stepps'"),
+            ("Plain", {"stepps": 5}, "there is no setting stepps; expected one of steps"),
+            ("Bare", {"stepps": 5}, "there is no setting stepps; expected one of steps"),
             ("Bare", {"steps": 0}, "less than one step"),
         ],
     )

@@ -13,22 +13,23 @@ import tyro
 
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMap
+from mureg.catalogue import Catalogue
 from mureg.errors import UsageError
 from mureg.files.settings import Table
 from mureg.files.validation import merged, nearest, split_change, validated, with_changes
 from mureg.io.plain_text import read_text
-from mureg.recon import Osem
+from mureg.recon import RECONSTRUCTIONS, Osem, Reconstructor
+from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.registration import REGISTRARS, NearHeart, Registrar
-from mureg.registration.catalogue import REGISTRAR_CATALOGUE, registrar_from
+from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Physics
 
 LOG = logging.getLogger("mureg.cli")
 
-REGISTRAR = "registrar"
-DEFAULT_REGISTRAR = NearHeart.kind
-
 Changes = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
 """The option ``--set``, which may be given several times."""
+RegistrarName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(REGISTRARS) + "}")]
+ReconstructorName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECONSTRUCTIONS) + "}")]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Algorithms:
     """
 
     registrar: Registrar = field(default_factory=NearHeart)
-    reconstructor: Osem = field(default_factory=Osem)
+    reconstructor: Reconstructor = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
     attenuation: AttenuationMap = field(default_factory=AttenuationMap)
     decision: Thresholds = field(default_factory=Thresholds)
@@ -55,8 +56,26 @@ class Algorithms:
 
     def tables(self) -> dict[str, Table]:
         """The settings as nested dictionaries."""
-        tables = {name: asdict(settings) for name, settings in self.sections().items() if name != REGISTRAR}
-        return {REGISTRAR: REGISTRAR_CATALOGUE.table_of(self.registrar), **tables}
+        return {
+            name: _CHOSEN[name].catalogue.table_of(settings) if name in _CHOSEN else asdict(settings)
+            for name, settings in self.sections().items()
+        }
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A table whose algorithm is chosen by its kind: by an option of the same name, or in the file."""
+
+    catalogue: Catalogue
+    default: str
+
+
+_CHOSEN = {
+    "registrar": _Choice(REGISTRAR_CATALOGUE, NearHeart.kind),
+    "reconstructor": _Choice(RECONSTRUCTION_CATALOGUE, Osem.kind),
+}
+_CLASSES: dict[str, type] = {"physics": Physics, "attenuation": AttenuationMap, "decision": Thresholds}
+_SECTIONS = (*_CHOSEN, *_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -66,69 +85,57 @@ class Tuning:
     Attributes:
         settings: TOML file of algorithm settings, from mureg settings or from beside a result (default: none).
         changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
+        reconstructor: reconstruction method (default: osem, or that of --settings); also the name of one of another
+            installed package, or package.module:Class.
     """
 
     settings: Path | None = None
     changes: Changes = ()
+    reconstructor: ReconstructorName = None
 
-    def algorithms(self, registrar: str | None = None, sections: Sequence[str] = ()) -> Algorithms:
+    def algorithms(self, registrar: str | None = None, sections: Sequence[str] = _SECTIONS) -> Algorithms:
         """Every setting: the defaults, changed by the file, changed by ``--set``.
 
         Args:
-            registrar: kind of registrar that ``--registrar`` names; None for that of the file, or the default.
-            sections: tables that ``--set`` may change; all of them where left out.
+            registrar: as ``--registrar`` names it; None for that of the file, or the default.
+            sections: tables that ``--set`` may change.
 
         Raises:
-            UsageError: a file that is missing or no TOML, a registrar, table or setting that does not exist, or a
+            UsageError: a file that is missing or no TOML, an algorithm, table or setting that does not exist, or a
                 value that does not fit.
         """
         where = "--set" if self.settings is None else f"settings file {self.settings.name}"
         table = {} if self.settings is None else read_tables(self.settings)
         _refuse_unknown_tables(table, where)
-        kind = registrar or str(table.get(REGISTRAR, {}).get("kind", DEFAULT_REGISTRAR))
-        if table.get(REGISTRAR, {}).get("kind", kind) != kind:
-            LOG.warning("--registrar %s: the settings of another registrar in the file are not used", kind)
-            del table[REGISTRAR]
-        _refuse_changes(self.changes, sections or _SECTIONS)
+        _refuse_changes(self.changes, sections)
+        for name, kind in (("registrar", registrar), ("reconstructor", self.reconstructor)):
+            _choose(table, name, kind)
         changed = with_changes(table, self.changes)
-        where = "--registrar" if registrar is not None and registrar not in REGISTRAR_CATALOGUE.names() else where
-        return algorithms_of(changed, kind, "--set" if changed != table else where)
+        return algorithms_of(changed, "--set" if changed != table else where)
 
 
-_SECTIONS = tuple(one.name for one in fields(Algorithms))
-_CLASSES: dict[str, type] = {
-    "reconstructor": Osem,
-    "physics": Physics,
-    "attenuation": AttenuationMap,
-    "decision": Thresholds,
-}
+def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
+    """Write the kind that an option names, or that of the file, or the default, into its table."""
+    table = tables.get(name, {})
+    if kind is not None:
+        _CHOSEN[name].catalogue.named(kind)
+    chosen = kind or str(table.get("kind", _CHOSEN[name].default))
+    if table.get("kind", chosen) != chosen:
+        LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen, name)
+        table = {}
+    tables[name] = {**table, "kind": chosen}
 
 
-def algorithms_of(tables: Mapping[str, Table], registrar: str, where: str) -> Algorithms:
+def algorithms_of(tables: Mapping[str, Table], where: str) -> Algorithms:
     """Settings from plain tables. Raises `UsageError` for the first mistake; see `Tuning.algorithms`."""
     defaults = Algorithms().tables()
-    others: dict[str, Any] = {
-        name: validated(_CLASSES[name], merged(defaults[name], table), where, name)
+    made: dict[str, Any] = {
+        name: _CHOSEN[name].catalogue.made(table, where=where, prefix=name)
+        if name in _CHOSEN
+        else validated(_CLASSES[name], merged(defaults[name], table), where, name)
         for name, table in tables.items()
-        if name != REGISTRAR
     }
-    return Algorithms(_registrar_of(tables.get(REGISTRAR, {}), registrar, where), **others)
-
-
-def _registrar_of(table: Table, kind: str, where: str) -> Registrar:
-    """A registrar of mureg, of another package, or by its module, with the settings of a table."""
-    if kind in REGISTRARS:
-        chosen: type[Any] = REGISTRARS[kind]
-    else:
-        if ":" not in kind and kind not in (names := REGISTRAR_CATALOGUE.names()):
-            raise UsageError(
-                f"{where}: there is no registrar {kind}",
-                f"{nearest(kind, names)}, or package.module:Class",
-                "see mureg register --help",
-            )
-        return registrar_from({**table, "kind": kind})
-    registrar: Registrar = validated(chosen, merged(asdict(chosen()), table), where, REGISTRAR)
-    return registrar
+    return Algorithms(**made)
 
 
 def algorithms_from(path: Path) -> Algorithms:
@@ -177,5 +184,5 @@ def _refuse_changes(changes: Sequence[str], sections: Sequence[str]) -> None:
                 "mureg settings lists every setting",
             )
         if path[-1] == "kind":
-            remedy = "choose the registrar with --registrar" if path[0] == REGISTRAR else "leave it out"
+            remedy = f"choose the {path[0]} with --{path[0]}" if path[0] in _CHOSEN else "leave it out"
             raise UsageError(f"--set {change}: kind is not a setting", "a setting of the algorithm", remedy)

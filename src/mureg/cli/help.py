@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("figures", "dry-run"),
     ),
     "Method": (
-        *("registrar", "registrars", "fast", "axis", "settings", "set", "epochs", "steps", "minutes"),
+        *("registrar", "registrars", "reconstructor", "fast", "axis", "settings", "set", "epochs", "steps", "minutes"),
         *("against", "peers"),
     ),
     "Cases": ("split", "skip", "limit", "images", "classical"),

@@ -18,8 +18,9 @@ from mureg.files.places import refuse_foreign_file
 from mureg.geometry import RigidTransform
 from mureg.io import read_gates, read_spect, read_study, read_transform, write_nifti
 from mureg.notes import Note, Rank, by_rank
-from mureg.pipeline import StudySettings, reconstruct_at, versions
+from mureg.pipeline import StudySettings, reconstruct_at, recorded_settings, versions
 from mureg.recon.images import reconstruct_and_say
+from mureg.report.wording import reconstruction_in_words
 from mureg.spect import Acquisition
 from mureg.study import Source, Study
 
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str]) -> int:
             warnings = by_rank((*warnings, *transform_notes))
         report("writing")
         write_nifti(image, output)
+    recorded = recorded_settings(algorithms.reconstructor)
     answer = {
         "output": options.output.name,
         "attenuation_corrected": corrected,
@@ -113,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
         "warnings": [{"rank": note.rank.words, "text": str(note)} for note in warnings],
         "provenance": {
             "versions": versions(),
-            "settings": {name: algorithms.tables()[name] for name in _SECTIONS},
+            "settings": {name: algorithms.tables()[name] for name in _SECTIONS} | {"reconstructor": recorded},
             "sources": [vars(source) for source in sources],
         },
         "use": RESEARCH_USE_ONLY,
@@ -121,6 +123,7 @@ def main(arguments: Sequence[str]) -> int:
     lines = [
         f"{'with' if corrected else 'without'} attenuation correction, {acquisition.n_views} views over "
         f"{acquisition.arc_deg:.0f} degrees, {answer['counts']:.0f} counts",
+        f"reconstruction {reconstruction_in_words(recorded)}",
         *(f"warning    {note} [{note.rank.words}]" for note in warnings),
         RESEARCH_USE_ONLY,
         f"image in {options.output}",

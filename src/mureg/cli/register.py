@@ -12,7 +12,7 @@ import tyro
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment
-from mureg.cli.algorithms import Algorithms, Tuning
+from mureg.cli.algorithms import Algorithms, RegistrarName, Tuning
 from mureg.cli.allowed import Allowed
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.dicom import DicomOut
@@ -24,10 +24,8 @@ from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import REGISTRARS, NearHeart
+from mureg.registration import NearHeart
 from mureg.results import as_json, check_folder, describe, write_folder
-
-RegistrarName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(REGISTRARS) + "}")]
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class Manner:
     """How a study is registered and what is written: all that a batch decides once for all studies.
 
     Attributes:
-        registrar: registration method (default: near-heart, or that of --settings); also the name of a registrar of
-            another installed package, or package.module:Class.
+        registrar: registration method (default: near-heart, or that of --settings); also the name of one of another
+            installed package, or package.module:Class.
         no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
         allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
     """

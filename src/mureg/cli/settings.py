@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mureg import __version__
-from mureg.cli.algorithms import Changes, Tuning
+from mureg.cli.algorithms import Changes, ReconstructorName, RegistrarName, Tuning
 from mureg.cli.common import parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
-from mureg.cli.register import RegistrarName
 from mureg.cli.settings_text import commented_toml
 from mureg.cli.simulate import changed_cohort
 from mureg.cli.training_options import require_research
@@ -36,6 +36,7 @@ class SettingsOptions:
     Attributes:
         verb: register (also for batch and reconstruct), evaluate, train or simulate.
         registrar: registration method (default: near-heart, or that of --settings).
+        reconstructor: reconstruction method (default: osem, or that of --settings).
         settings: start from this TOML file; for train and simulate also a shipped name (small, paper, clinical, hard).
         changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
 
@@ -45,6 +46,7 @@ class SettingsOptions:
 
     verb: tyro.conf.Positional[Verb] = "register"
     registrar: RegistrarName = None
+    reconstructor: ReconstructorName = None
     settings: str | None = None
     changes: Changes = ()
     messages: Annotated[Messages, Flat] = field(default_factory=Messages)
@@ -56,13 +58,15 @@ OPTIONS = SettingsOptions
 def main(arguments: Sequence[str]) -> int:
     """Parse the options and print the settings as TOML; returns the exit code."""
     options = parse("settings", arguments, SettingsOptions)
-    if options.registrar is not None and options.verb != "register":
-        raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")
+    for name, kind in (("--registrar", options.registrar), ("--reconstructor", options.reconstructor)):
+        if kind is not None and options.verb != "register":
+            raise UsageError(f"{name} with {options.verb}", "settings of register", f"leave {name} out")
     if options.verb in _SHIPPED:
         require_research(f"mureg settings {options.verb}")
     settings, table = _settings(options)
     head = f"# Settings of mureg {options.verb}, mureg {__version__}; read back with {_READ_BACK[options.verb]}.\n\n"
-    options.messages.emit(table, [*(head + commented_toml(settings)).rstrip().splitlines()])
+    plain = json.loads(json.dumps(table, default=str))  # paths as text
+    options.messages.emit(plain, [*(head + commented_toml(settings, table)).rstrip().splitlines()])
     return 0
 
 
@@ -96,5 +100,5 @@ def _settings(options: SettingsOptions) -> tuple[Any, Table]:
         start = comparison.Settings() if file is None else comparison.read_settings(file)
         settings = comparison.changed(start, options.changes)
         return settings, asdict(settings)
-    algorithms = Tuning(file, options.changes).algorithms(options.registrar)
+    algorithms = Tuning(file, options.changes, options.reconstructor).algorithms(options.registrar)
     return algorithms, algorithms.tables()

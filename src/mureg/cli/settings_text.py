@@ -12,41 +12,62 @@ import annotated_types
 import tomli_w
 
 from mureg.cli.docstrings import attribute_texts, opening
+from mureg.files.settings import Table
 
 _WIDTH = 100
 
 
-def commented_toml(settings: Any) -> str:
+def commented_toml(settings: Any, table: Table) -> str:
     """Settings as commented TOML, which reads back to the same settings.
 
     Args:
         settings: instance of a settings class. Nested settings classes become tables; None is left out.
+        table: the same as a plain table, which names each algorithm as it is chosen.
     """
-    return "\n".join(_lines("", settings, None)).strip() + "\n"
+    return "\n".join(_lines("", settings, table, None)).strip() + "\n"
 
 
-def _lines(name: str, settings: Any, default: Any) -> Iterator[str]:
+def _lines(name: str, settings: Any, table: Table, default: Any) -> Iterator[str]:
     """One table and those below it; `default` is what its place has by default, None where that is nothing."""
-    texts, hints = attribute_texts(type(settings)), get_type_hints(type(settings), include_extras=True)
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    defaults = {field.name: _default(field) for field in fields(settings)}
+    texts, hints, defaults = attribute_texts(type(settings)), _hints(settings), _defaults(settings)
+    declared = _fields(settings)
+    values = declared | {key: getattr(settings, key, value) for key, value in table.items() if key not in declared}
     if type(default) is type(settings):
         defaults = {key: getattr(default, key) for key in values}
-    nested = {key: value for key, value in values.items() if is_dataclass(value)}
+    nested = {key: value for key, value in values.items() if _is_table(value, table.get(key))}
     for key, value in values.items():
         if key in nested or value is None:
             continue
         if key != "kind":
-            parts = (_sentence(texts.get(key, "")), _allowed(hints[key]), _default_words(defaults[key]))
+            allowed = _allowed(hints[key]) if key in hints else ""
+            parts = (_sentence(texts.get(key, "")), allowed, _default_words(defaults[key]) if key in defaults else "")
             yield from _comment(" ".join(part for part in parts if part))
-        yield f"{key} = {_value(value)}"
+        yield f"{key} = {_value(table.get(key, value))}"
     for key, value in nested.items():
         yield ""
         text = _sentence(texts.get(key, ""))
-        algorithm = opening(type(value)).splitlines()[0]
+        algorithm = (opening(type(value)).splitlines() or [""])[0]
         yield from _comment(text if algorithm in text else f"{text} {algorithm}".strip())
         yield f"[{name}{key}]"
-        yield from _lines(f"{name}{key}.", value, defaults[key])
+        yield from _lines(f"{name}{key}.", value, table.get(key, {}), defaults.get(key))
+
+
+def _is_table(value: Any, plain: Any) -> bool:
+    """Whether a value is an object with settings of its own, of any class."""
+    return is_dataclass(value) or (isinstance(plain, dict) and not isinstance(value, dict))
+
+
+def _fields(settings: Any) -> Table:
+    """The declared settings of an object; none of a plain class, whose settings are in its table alone."""
+    return {one.name: getattr(settings, one.name) for one in fields(settings)} if is_dataclass(settings) else {}
+
+
+def _hints(settings: Any) -> Table:
+    return get_type_hints(type(settings), include_extras=True) if is_dataclass(settings) else {}
+
+
+def _defaults(settings: Any) -> Table:
+    return {one.name: _default(one) for one in fields(settings)} if is_dataclass(settings) else {}
 
 
 def _default(field: Any) -> Any:

@@ -35,6 +35,8 @@ def validated(settings: type[T], table: Mapping[str, Any], where: str, prefix: s
     """
     try:
         made: T = TypeAdapter(settings).validate_python(table)
+    except UsageError as problem:  # of a value that is an algorithm by its name
+        raise UsageError(f"{where}: {problem.found}", problem.expected, problem.remedy) from None
     except ValidationError as problem:
         sentence, expected = mistake(problem, settings, prefix)
         raise UsageError(f"{where}: {sentence}", expected, "correct it; mureg settings lists every setting") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mureg.attenuation.maps import AttenuationMaps
+from mureg.errors import UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.recon.base import Reconstructor
 from mureg.recon.osem import Osem
@@ -38,7 +39,7 @@ def reconstruct_and_say(
     grid = acquisition.grid()
     on_grid = None if mu is None else mu if _fits(mu.grid, grid) else finer_than(mu, grid).resampled(onto=grid)
     system, notes = physics.system(acquisition, on_grid)
-    return reconstructor.reconstruct(acquisition, system), notes
+    return _image(reconstructor.reconstruct(acquisition, system), system.grid, reconstructor), notes
 
 
 def corrected_at(
@@ -64,3 +65,15 @@ def _fits(mu: Grid, grid: Grid) -> bool:
     """Whether a map can be used as it is: on the emission grid, or on a wider one with the same slices."""
     alike = mu.along_patient_axes and np.allclose(mu.spacing_mm, grid.spacing_mm, rtol=1e-6)
     return alike and mu.shape[2] == grid.shape[2] and abs(mu.centre_mm[2] - grid.centre_mm[2]) < 1e-6
+
+
+def _image(answer: object, grid: Grid, reconstructor: Reconstructor) -> Volume:
+    """The answer of a reconstruction, which may be of another package. Raises `UsageError` for what is no image."""
+    if isinstance(answer, Volume) and answer.grid == grid:
+        return answer
+    shape = f"an image of {answer.grid.shape} voxels on another grid" if isinstance(answer, Volume) else None
+    raise UsageError(
+        f"the reconstruction {reconstructor.kind} gave {shape or f'an object of the class {type(answer).__name__}'}",
+        f"a Volume on the grid of the system model, {grid.shape} voxels",
+        "correct the reconstruction, or use another one",
+    )

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, model_validator
 from pydantic.dataclasses import dataclass
 
 from mureg.catalogue import settings_of
 from mureg.errors import UsageError
-from mureg.files.validation import mistake, split_change, validated, with_changes
+from mureg.files.validation import split_change, validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import NETWORK_CATALOGUE, NetworkSettings, preset
@@ -108,17 +108,14 @@ def _network(value: Any) -> Any:
         return value
     table = dict(value)
     kind, size = table.get("kind"), table.pop("preset", None)
-    if size not in (None, "small", "paper"):
-        raise ValueError(f"no preset named {size!r}; small or paper")
-    try:
-        if size is not None:
-            table = {**settings_of(preset(str(kind), size)), **table}
-        return NETWORK_CATALOGUE.made(table)
-    except UsageError as problem:
-        raise ValueError(f"{problem.found}; {problem.expected}") from problem
-    except ValidationError as problem:
-        sentence, expected = mistake(problem, NETWORK_CATALOGUE.named(str(kind)))
-        raise ValueError(f"{sentence}; expected {expected}") from problem
+    if size is not None:
+        table = {**settings_of(preset(str(kind), size)), **table}
+    network = NETWORK_CATALOGUE.made(table, where="network")
+    if not hasattr(network, "shape"):
+        raise UsageError(
+            f"network: {kind} has no shape", "the number of voxels of its input along x, y, z", "add it to the class"
+        )
+    return network
 
 
 AnyNetwork = Annotated[NetworkSettings, SkipValidation, BeforeValidator(_network)]

@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from onnx import ModelProto
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
 from mureg.errors import RefusedError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing
-from mureg.files.validation import mistake
 from mureg.registration.card import Card, Table, card_path, read_weights, weights_files, with_hash
 from mureg.registration.networks import NETWORK_CATALOGUE, NetworkSettings, initialised, n_parameters
 from mureg.registration.networks.together import Together
@@ -89,7 +87,7 @@ def read_network(weights: Path | str) -> tuple[nn.Module, Card]:
 
 def settings_on(card: Card) -> tuple[NetworkSettings, ...]:
     """The settings of each network. Raises `UnreadableInputError` for one that this mureg does not have."""
-    return tuple(_settings(card, table) for table in (card.network, *card.others))
+    return tuple(_settings(table) for table in (card.network, *card.others))
 
 
 def require_exportable(settings: NetworkSettings, table: Table, grid_shape: tuple[int, int, int]) -> None:
@@ -97,7 +95,7 @@ def require_exportable(settings: NetworkSettings, table: Table, grid_shape: tupl
     _graph(initialised(settings, seed=0), table, grid_shape)
 
 
-def _settings(card: Card, network: Table) -> NetworkSettings:
+def _settings(network: Table) -> NetworkSettings:
     try:
         settings: NetworkSettings = NETWORK_CATALOGUE.made(network, imports=False)
     except UsageError as problem:
@@ -105,13 +103,6 @@ def _settings(card: Card, network: Table) -> NetworkSettings:
             f"weights of a network that cannot be made: {problem.found}",
             problem.expected,
             "use the mureg that trained it, with the package of its network installed or imported",
-        ) from problem
-    except ValidationError as problem:
-        reason, _ = mistake(problem, NETWORK_CATALOGUE.named(card.kind, imports=False))
-        raise UnreadableInputError(
-            f"settings of the network {card.kind} that do not fit ({reason})",
-            "the settings it was trained with",
-            "use the mureg that trained it",
         ) from problem
     return settings
 

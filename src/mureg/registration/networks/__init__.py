@@ -47,6 +47,10 @@ def preset(kind: str, size: Literal["paper", "small"]) -> NetworkSettings:
     settings: type[NetworkSettings] = network_named(kind)
     if size not in ("paper", "small"):
         raise UsageError(f"no preset of size {size!r}", "paper or small", "choose one of these")
+    if size == "small" and not hasattr(settings, "small"):
+        raise UsageError(
+            f"the network {kind} has no preset of size 'small'", "a class method small", "give its settings themselves"
+        )
     return settings() if size == "paper" else settings.small()
 
 
