@@ -152,7 +152,7 @@ class TestRefusedByResearch:
         table = json.loads(card_path(tmp_path / "w.onnx").read_text())
         for network, words in (
             ({"kind": "of-tomorrow"}, "of-tomorrow"),
-            ({"kind": "tiny", "colour": 3}, "do not fit"),
+            ({"kind": "tiny", "colour": 3}, "there is no setting colour; expected one of shape, norm, dropout"),
             ({"kind": "tiny", "shape": [8, 8, 8]}, "does not fit a tiny network"),
         ):
             card_path(tmp_path / "w.onnx").write_text(json.dumps({**table, "network": network}))

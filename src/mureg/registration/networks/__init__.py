@@ -1,6 +1,6 @@
 """Networks that predict rigid parameters from two images. A network is one file here and one line in the catalogue."""
 
-from typing import Any, Literal
+from typing import Any
 
 from mureg.catalogue import Catalogue
 from mureg.errors import UsageError
@@ -33,7 +33,7 @@ def network_named(kind: str) -> type[Any]:
     return NETWORK_CATALOGUE.named(kind)
 
 
-def preset(kind: str, size: Literal["paper", "small"]) -> NetworkSettings:
+def preset(kind: str, size: str) -> NetworkSettings:
     """Settings of a network as in the paper, or small enough for a CPU.
 
     Args:
