@@ -332,7 +332,7 @@ EMISSIONS = [
         "radius that cannot be",
         "spect",
         _turn(RadialPosition=2.5),
-        note="not believable",
+        note="not plausible",
         facts={**TOMO, "radius_mm": None},
     ),
     Odd("opposite start angle", "spect", _turn(45), note="its position agrees with the orientation", facts=TOMO),

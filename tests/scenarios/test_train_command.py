@@ -80,7 +80,7 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
     assert main([*command, "--minutes", "0.0001"]) == 0
     out, err = capsys.readouterr()
     assert "not finished: the same command continues" in out
-    assert "headers alone leave" in err
+    assert "the error at the scanner position is" in err
     assert "epoch 1:" in err
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()

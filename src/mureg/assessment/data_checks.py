@@ -59,7 +59,7 @@ def is_plausible(vertebrae: VertebralSpacing, limits: Thresholds) -> bool:
 def vertebrae_notes(
     vertebrae: VertebralSpacing | None, slice_mm: float, limits: Thresholds, given: str
 ) -> Iterator[Note]:
-    """A slice spacing that contradicts the vertebrae: of the first rank. Nothing where they cannot be told apart.
+    """A slice spacing that contradicts the vertebrae: of the first rank. Nothing where they cannot be distinguished.
 
     Args:
         vertebrae: as far apart as the slice spacing says.

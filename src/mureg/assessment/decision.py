@@ -126,7 +126,7 @@ def _contradiction(grounds: Grounds, limits: Thresholds) -> str:
         )
     if bound is not None and bound.heart_mm > limits.release_limit_mm:
         return (
-            f"The pose found lies near the scanner position, but is only known to within {bound.heart_mm:.1f} mm at "
+            f"The pose found lies near the scanner position, but is known only to within {bound.heart_mm:.1f} mm at "
             "the heart (90 %), more than two pixels."
         )
     return ""

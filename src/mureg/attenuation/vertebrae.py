@@ -55,9 +55,9 @@ class VertebralSpacing:
 
 
 def vertebral_spacing(body: Volume) -> VertebralSpacing | None:
-    """Measure the distance of the thoracic vertebrae; None where it cannot be told.
+    """Measure the distance of the thoracic vertebrae; None where it cannot be measured.
 
-    It cannot be told from fewer than five vertebrae, too few slices a vertebra, or a pattern that is not clear.
+    It cannot be measured from fewer than five vertebrae, too few slices a vertebra, or a pattern that is not clear.
 
     Args:
         body: attenuation of the body alone, 1/cm, its indices in patient order (`AttenuationMaps.body`).

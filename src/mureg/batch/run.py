@@ -37,7 +37,7 @@ from mureg.jobs.cases import require_fit_worker
 from mureg.jobs.pool import Done, all_done
 
 Progress = Callable[[int, int], None]
-"""Told how many of the missing studies are done, and how many were missing."""
+"""Receives how many of the missing studies are done, and how many were missing."""
 
 RegisterOne = Callable[[WorklistEntry, Path], None]
 """Registers a study and writes the results into a folder that is there and empty; importable by name."""
@@ -244,7 +244,9 @@ def _stamped(pair: WorklistEntry) -> tuple[WorklistEntry, str]:
 
 def _gone(pair: WorklistEntry, problem: OSError) -> UnreadableInputError:
     return UnreadableInputError(
-        f"the files of {pair.name!r} cannot be listed ({problem.strerror})", "files that stay", "check the path"
+        f"the files of {pair.name!r} cannot be listed ({problem.strerror})",
+        "files that can be listed",
+        "check the path",
     )
 
 

@@ -149,7 +149,7 @@ def _ended() -> int:
     except BrokenPipeError:  # the reader of the pipe has closed it
         code = 141
     except OSError as problem:
-        reason = f"stopped by the system ({problem.strerror}); expected room to write"
+        reason = f"the system stopped the program ({problem.strerror}); expected room to write"
         print(f"mureg: {reason}; choose another place or free the disk.", file=sys.stderr)
         code = 2
     except Exception as problem:

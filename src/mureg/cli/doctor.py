@@ -9,6 +9,7 @@ from typing import Annotated
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, parse
 from mureg.cli.help import Flat
+from mureg.cli.messages import Messages
 from mureg.cli.progress import progress
 from mureg.doctor import Check, checks
 
@@ -19,11 +20,15 @@ class Doctor:
 
     Writes nothing. Exit code 0 if no check failed, 3 otherwise. Research use only.
 
+    Attributes:
+        threads: number of CPU threads; 0 for all that this process may use.
+
     Example:
         mureg doctor
     """
 
-    common: Annotated[Common, Flat] = field(default_factory=Common)
+    threads: int = 0
+    messages: Annotated[Messages, Flat] = field(default_factory=Messages)
 
 
 OPTIONS = Doctor
@@ -32,16 +37,16 @@ OPTIONS = Doctor
 def main(arguments: Sequence[str]) -> int:
     """Run the checks, print one line for each."""
     options = parse("doctor", arguments, Doctor)
-    options.common.prepare()
+    Common(options.threads).prepare()
     found: list[Check] = []
-    with progress(options.common.messages) as report:
+    with progress(options.messages) as report:
         for check in checks():
             found.append(check)
             report(f"after {check.name}")
     healthy = all(check.state != "fail" for check in found)
     answer = {"healthy": healthy, "checks": [check.as_dict() for check in found], "use": RESEARCH_USE_ONLY}
     verdict = "all checks passed" if healthy else "a check failed: see the lines that begin with fail"
-    options.common.messages.emit(answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
+    options.messages.emit(answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
     return 0 if healthy else 3
 
 

@@ -37,17 +37,18 @@ class Evaluate:
 
     Attributes:
         cohorts: folder that mureg simulate made; repeatable.
-        registrars: names with commas: headers, oracle, mutual-information, gradient-fields, near-heart,
-            projection, elastix, ants, or .onnx files (which get a second row with the SPECT input ablated).
+        registrars: names with commas: headers (scanner position), oracle (truth), mutual-information, gradient-fields,
+            near-heart, projection, elastix, ants, package.module:Class, or .onnx files (which get a second row with
+            the SPECT input ablated).
         output: folder for tables, settings.toml and figures/.
-        against: row that tests compare with (default: the first that registers anything).
+        against: method with which statistical tests compare the others (default: the first after headers and oracle).
         images: number of cases of each cohort with corrected images (default: all; 0 for none).
         classical: number of cases of each cohort for mutual-information, elastix and ants (default: all).
         figures: number of cases of each cohort with figures.
-        split: patients, by the division that training uses.
+        split: set of patients to measure, by the division that training uses.
         skip: number of cases to skip at the beginning of each cohort.
         limit: largest number of cases of each cohort (default: all).
-        peers: Python with itk-elastix and antspyx (default: this one).
+        peers: Python interpreter that has itk-elastix and antspyx (default: this one).
         settings: TOML file from an earlier run or from mureg settings evaluate (default: none).
         changes: change one setting, such as near_heart.passes=3; repeatable; takes precedence over --settings.
         jobs: number of processes on this machine, each with one thread.
@@ -149,7 +150,7 @@ def _answer(
 
 
 def _lines(comparison: Comparison, summaries: list[MethodSummary], output: Path) -> Iterator[str]:
-    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows; the others were done before"
+    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows; the others existed"
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         yield f"{cohort}: target registration error over the heart, mm (mean, interval, share beyond one pixel)"

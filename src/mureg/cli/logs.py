@@ -93,7 +93,7 @@ def _file_handler(file: Path, others: Iterable[Path | None]) -> logging.Handler:
     try:
         if file.exists() and not _is_log(file):
             raise UsageError(
-                f"--log {file.name} is there and is not a log of mureg",
+                f"--log {file.name} exists and is not a log of mureg",
                 "a new file, or a log that mureg wrote",
                 "choose another file",
             )

@@ -75,7 +75,7 @@ def _on(settings: TrainingSettings, options: Train) -> TrainingSettings:
     given = [path for path in (options.cohort, options.pairs, options.train) if path is not None]
     if len(given) > 1 or (options.train is None) != (options.validation is None):
         raise UsageError(
-            "options that name the cases in more than one way, or by half",
+            "options that name the cases in more than one way, or --train without --validation",
             "one of --cohort, --pairs, and --train with --validation",
             "leave the others out",
         )

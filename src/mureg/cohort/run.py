@@ -17,7 +17,7 @@ from mureg.errors import UsageError
 from mureg.jobs.pool import Done, all_done
 
 Progress = Callable[[int, int], None]
-"""Told how many of the missing cases are done, and how many were missing."""
+"""Receives how many of the missing cases are done, and how many were missing."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class CaseJob:
         return case_name(self.settings, index)
 
     def is_done(self, index: int) -> bool:
-        """Whether nothing is left to do for that case."""
+        """Whether that case is complete."""
         name = self.name(index)
         return is_case(self.output / CASES / name) and (not self.dicom or (self.output / DICOM / name).is_dir())
 

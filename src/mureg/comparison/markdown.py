@@ -27,10 +27,10 @@ def tables(summaries: Sequence[MethodSummary], against: str, settings_sha256: st
     parts = [
         "# Registration on virtual patients\n",
         f"Mean ± standard deviation over cases [{100 * level:g} % bootstrap interval of the mean, patients resampled]; "
-        "the best mean in bold, oracle and blanked rows and rows on fewer cases not counted. "
+        "the best mean in bold, without the oracle, rows with the SPECT input ablated and rows on fewer cases. "
         f"p: paired t-test over cases / Wilcoxon signed-rank test over patients, against {name_of(against)}, on the "
         "cases that both rows have. "
-        "A registration that was refused or crashed counts with the error of the headers. "
+        "A registration that was refused or crashed counts with the error at the scanner position. "
         "ΔT and ΔR are means over three axes (equations 12 and 13 of the paper), not distances. "
         f"{RESEARCH_USE_ONLY}\n",
     ]
@@ -138,8 +138,8 @@ def _table_2(summaries: list[MethodSummary]) -> str:
         head += [what, "p"]
     return _markdown(
         "Table 2. The registered µ-map on the SPECT grid against the true one, averaged over the acquisition, and the "
-        "AC SPECT reconstructed with it against that with the true one. The oracle's row is what interpolation, "
-        "breathing and the CT's noise leave; where the body breathes, another pose can fit parts of it better.",
+        "AC SPECT reconstructed with it against that with the true one. The oracle has the error of interpolation, "
+        "breathing and the noise of the CT; where the body breathes, another pose can fit parts of it better.",
         [*head, "n (map / AC)"],
         lines,
     )

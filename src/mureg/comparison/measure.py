@@ -50,7 +50,7 @@ class Task:
 
     @property
     def open(self) -> bool:
-        """Whether anything is left to do."""
+        """Whether anything remains to be done."""
         return any(
             method.name not in self.known or (self.images and not self.known[method.name].images)
             for method in self.methods

@@ -106,7 +106,11 @@ def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
         python: that has the outside programs.
     """
     if method.registrar is None:
-        raise UsageError(f"{method.name} as a registration", "a registrar", "take its pose from the case")
+        raise UsageError(
+            f"the method {method.name}, which registers nothing",
+            "a method with a registrar",
+            "take its pose from the case",
+        )
     if isinstance(method.registrar, Elastix | Ants):
         found = _ask_peer(method.registrar, study.uncorrected, study.body, python)
     else:

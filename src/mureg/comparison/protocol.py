@@ -145,7 +145,7 @@ def chosen_cases(cohorts: Sequence[Path], selection: Selection) -> dict[tuple[st
         if not cases:
             which = "" if selection.split == "all" else f" in the set {selection.split!r}"
             raise UsageError(
-                f"no case of {name} is left{which} after the first {selection.skip}",
+                f"no case of {name} remains{which} after the first {selection.skip}",
                 "at least one",
                 "give a smaller --skip, or a larger cohort",
             )

@@ -166,7 +166,9 @@ def _cases_of(patients: Sequence[str] | None, n_cases: int) -> list[Int[np.ndarr
     if patients is None:
         return [np.array([k]) for k in range(n_cases)]
     if len(patients) != n_cases:
-        raise UsageError(f"{len(patients)} patients for {n_cases} cases", "one for each", "say whose each case is")
+        raise UsageError(
+            f"{len(patients)} patients for {n_cases} cases", "one for each", "give the patient of each case"
+        )
     found: dict[str, list[int]] = {}
     for number, patient in enumerate(patients):
         found.setdefault(patient, []).append(number)

@@ -111,7 +111,7 @@ class MethodSummary:
     Attributes:
         cohort, method: whose.
         n, patients: how many cases, of how many patients.
-        failed: cases that were refused or crashed, counted with the error of the headers.
+        failed: cases that were refused or crashed, counted with the error at the scanner position.
         liver_points: of them, how many hold points of their liver; in the others a ball stands for it.
         seconds: of the processor, mean over cases; NaN where nothing registers.
         parameters: of the network.

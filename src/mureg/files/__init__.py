@@ -1,1 +1,1 @@
-"""Writing on disks that people share: whole or not at all, one writer at a time, nothing of anybody else's touched."""
+"""Writing on disks that people share: whole or not at all, one writer at a time, no foreign file touched."""

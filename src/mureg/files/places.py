@@ -1,4 +1,4 @@
-"""Where an output may be: nowhere among the inputs, and only where nothing of anybody else's lies."""
+"""Where an output may be: nowhere among the inputs, and only where no foreign files lie."""
 
 from __future__ import annotations
 

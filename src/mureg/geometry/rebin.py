@@ -13,7 +13,7 @@ from mureg.geometry.interpolation import Array
 def rebinned(values: Float[Array, "x y z"], grid: Grid, onto: Grid) -> Float[Array, "u v w"]:
     """The mean over each voxel of `onto`; what lies beyond `grid` counts as 0. Both run along the patient axes."""
     if not (grid.along_patient_axes and onto.along_patient_axes):
-        raise GeometryError("a turned lattice", "lattices along the patient axes", "use Volume.resampled")
+        raise GeometryError("a rotated grid", "grids along the patient axes", "use Volume.resampled")
     u, v, w = (_shared(grid, onto, axis).astype(values.dtype) for axis in range(3))
     along_z = values @ w.T
     along_y = v @ along_z

@@ -196,7 +196,7 @@ def _likeness(image: Sampled, cups: Cups) -> Float[Array, " cup"]:
 
 
 def base_mm(spect: Volume, cup: Cup) -> float:
-    """How far behind the widest place the wall ends: where half of what each angle holds ahead of it is left.
+    """How far behind the widest place the wall ends: where half of what each angle holds ahead of it remains.
 
     The median over the angles; blur leaves half of an edge at its place.
     """

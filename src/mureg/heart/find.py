@@ -79,7 +79,7 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     """
     look = _first_look(spect, mu)
     if look is None:
-        return HeartLocation(spect.grid.centre_mm, 0.0, "the SPECT is blank or flat; no left ventricle to be found")
+        return HeartLocation(spect.grid.centre_mm, 0.0, "the SPECT is blank or flat; no left ventricle can be found")
     grid, image, _ = look
     place, confidence = _by_wall(spect, mu)
     near = np.linalg.norm(_offsets_from(grid, place), axis=-1) < _REFINE_WITHIN_MM

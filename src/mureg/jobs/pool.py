@@ -54,7 +54,9 @@ def in_processes(work: Job, indices: Iterable[int], jobs: int) -> Generator[Done
         suspects = deque((yield from _until_a_process_dies(work, remaining, jobs, AHEAD)))
         while suspects:
             for index in (yield from _until_a_process_dies(work, suspects, 1, 1)):
-                yield Done(index, work.name(index), problem="the process died, perhaps for want of memory")
+                yield Done(
+                    index, work.name(index), problem="the process ended unexpectedly, perhaps because memory ran out"
+                )
 
 
 def _until_a_process_dies(work: Job, remaining: deque[int], jobs: int, ahead: int) -> Generator[Done, None, list[int]]:

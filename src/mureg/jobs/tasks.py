@@ -41,7 +41,7 @@ def shared_out(
                 yield future.result()
     except BrokenProcessPool as problem:
         raise MuregError(
-            "a process died, perhaps for want of memory",
+            "a process ended unexpectedly, perhaps because memory ran out",
             "enough memory for every job",
             "give the same command again with fewer --jobs: finished work is kept",
         ) from problem

@@ -167,7 +167,7 @@ def read_weights(weights: Path, *, in_one_file: bool = False) -> tuple[tuple[byt
     contents = (first, *(_bytes(path, f"one file for each of {networks} networks", _MOST_BYTES) for path in others))
     if _sha256(contents) != card.weights_sha256:
         raise UnreadableInputError(
-            f"{weights.name} is not the file that {card_path(weights).name} speaks of",
+            f"{weights.name} is not the file that {card_path(weights).name} describes",
             "weights with the hash on their card",
             "copy the weights and their card again",
         )

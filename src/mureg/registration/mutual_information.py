@@ -206,7 +206,7 @@ def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
     if evidence["starts_failed"] > 0:
         warnings.append(f"{evidence['starts_failed']:.0f} of {evidence['starts']:.0f} starts failed")
     if not moved:
-        warnings.append("no position matched better than the headers' own: the map was left there")
+        warnings.append("no position matched better than the scanner position: the map stays there")
     return tuple(warnings)
 
 
@@ -215,7 +215,9 @@ def started_by(mutual_information: MutualInformation, study: PreparedStudy) -> t
     try:
         return mutual_information.register(study).ct_from_spect, ()
     except RegistrationError as refusal:
-        return RigidTransform.identity(), (f"mutual information gave no start, the headers did: {refusal}",)
+        return RigidTransform.identity(), (
+            f"mutual information gave no start, so the search began at the scanner position: {refusal}",
+        )
 
 
 def starts_by(

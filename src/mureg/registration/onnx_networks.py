@@ -24,7 +24,7 @@ Images = tuple[Float[Array, "x y z"], Float[Array, "x y z"]]
 """SPECT divided by its mean, attenuation in 1/cm."""
 
 NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
-"""Environment variables by which versions of onnxruntime are told to keep no identifier and to send nothing."""
+"""Environment variables that make all versions of onnxruntime keep no identifier and send nothing."""
 
 _KEPT = 16
 """Sets of networks that a process keeps ready."""
@@ -146,7 +146,7 @@ def _session(content: bytes, name: str) -> Any:
 
 
 def _require_ends(session: Any, shape: tuple[int, int, int], name: str) -> None:
-    """Refuse a graph with other inputs than two images of a shape, or other outputs than six numbers."""
+    """Refuse a graph with other inputs than two images of a shape, or other outputs than six rigid parameters."""
     expected = {key: [1, 1, *shape] for key in INPUTS}, {OUTPUT: [1, 6]}
     stated = tuple(
         {end.name: list(end.shape) for end in ends} for ends in (session.get_inputs(), session.get_outputs())

@@ -64,7 +64,7 @@ def archive_sheets(contents: Contents, pictures: Pictures) -> list[Canvas]:
     sheets = [_first(contents, pictures, rest), _second(contents, pictures, rest)]
     while rest.sentences:
         further = Rest(f"on page {len(sheets) + 2}")
-        sheet, y = _sheet("What found no room on the pages before", contents)
+        sheet, y = _sheet("Continued from the pages before", contents)
         Column(sheet, _LEFT, y, WIDTH).bullets(rest.sentences, 8.0, rest=further)
         if len(further.sentences) == len(rest.sentences):  # one that fills more than a page
             break
@@ -93,7 +93,7 @@ def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     left.write(" ".join(contents.shift_notes), 6.5, colour=_FAINT)
     right = Column(canvas, _LEFT + _COLUMN + 64, y, _COLUMN - 40, y + 175)
     if contents.reasons:
-        right.heading("What else was weighed")
+        right.heading("Other checks")
         right.bullets(contents.reasons, 7.0, rest=rest)
     right.bottom = BOTTOM
     right.heading("Mismatch index, myocardium to mediastinum")

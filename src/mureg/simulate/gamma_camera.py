@@ -211,7 +211,7 @@ def _attenuate(seen: Float[Tensor, "place inner"], losses: Float[Tensor, "place 
     """Weaken what is seen, in place, by ``exp(-integral of mu)`` along the ray to the detector.
 
     `losses` are half the exponent of each place, and are used up: it is crossed by half on the way out of itself. What
-    is left is multiplied up half a plane at a time.
+    remains is multiplied up half a plane at a time.
     """
     kept = losses.new_ones(max((first + count for first, count in rays.planes), default=0), losses.shape[1])
     counts = [count for _, count in rays.planes]

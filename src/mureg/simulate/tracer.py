@@ -148,8 +148,8 @@ class TracerRange:
             if organ == "lv_wall":
                 continue
             with_early, with_passed = _FOLLOWS.get(organ, (0.0, 0.0))
-            left = float(np.sqrt(1.0 - with_early**2 - with_passed**2))
-            deviate = with_early * early + with_passed * passed + left * own
+            remaining = float(np.sqrt(1.0 - with_early**2 - with_passed**2))
+            deviate = with_early * early + with_passed * passed + remaining * own
             if organ == "liver":
                 deviate += 0.5 if state == "rest" else -0.5
             uptake[organ] = _log_uniform(float(ndtr(deviate)), getattr(self, organ))

@@ -243,7 +243,7 @@ def _require_map(mu: Volume, grid: Grid) -> None:
     if not same_slices or not mu.grid.along_patient_axes or not np.allclose(mu.grid.spacing_mm, grid.spacing_mm):
         raise GeometryError(
             "an attenuation map whose voxels or slices are not those of the activity",
-            "the same spacing and slices, as wide as you like",
+            "the same spacing and slices, of any width",
             "use mu.resampled(onto=grid)",
         )
 

@@ -98,8 +98,8 @@ def batch_of(
     identity = torch.eye(4, dtype=torch.float64)
     old_from_new, changes = [], list[Change]()
     for k, (number, chance) in enumerate(zip(group, draws, strict=True)):
-        left = only_aligned and not bool(examples.aligned[number])
-        drawn = None if left else motion.new_from(own[k], heart[k], examples.half_field_mm, chance)
+        stays = only_aligned and not bool(examples.aligned[number])
+        drawn = None if stays else motion.new_from(own[k], heart[k], examples.half_field_mm, chance)
         old_from_new.append(identity if drawn is None else drawn)
         changes.append(augmentation.draw(chance))
     spect_moved, together = torch.stack(old_from_new), torch.stack([change.together for change in changes])

@@ -27,7 +27,7 @@ from mureg.jobs.tasks import shared_out
 from mureg.registration.inputs import InputGrid, network_inputs
 
 Progress = Callable[[int, int], None]
-"""Told how many cases are prepared, and of how many."""
+"""Receives how many cases are prepared, and of how many."""
 
 Prepared = dict[str, Tensor]
 

@@ -105,7 +105,7 @@ def _run(
     wanted = settings.samples_of(len(train_set))
     report.say(
         f"training on {len(train_set)} cases of {len(set(train_set.patients))} patients, validating on "
-        f"{len(validation_set)} of {len(set(validation_set.patients))}; the headers alone leave "
+        f"{len(validation_set)} of {len(set(validation_set.patients))}; the error at the scanner position is "
         f"{by_headers.heart_mm:.1f} mm at the heart"
     )
     if progress.epoch:

@@ -53,7 +53,7 @@ class Team:
     def shares(self, order: Sequence[int], batch: int) -> list[Share]:
         """Divide the cases of an epoch.
 
-        Each step takes the next ``batch * size`` cases of the order, the last step what is left, and the processes
+        Each step takes the next ``batch * size`` cases of the order, the last step the rest, and the processes
         take turns in them. Together they see every case once and none twice.
         """
         steps = []

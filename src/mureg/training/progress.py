@@ -69,6 +69,6 @@ def epoch_line(row: EpochRow, by_headers: Figures) -> str:
     if row.heart_mm is None or row.share_above_pixel is None:
         return line
     return (
-        f"{line}; heart {row.heart_mm:.2f} mm on patients not seen (headers {by_headers.heart_mm:.1f}), "
+        f"{line}; heart {row.heart_mm:.2f} mm on patients not seen (scanner position {by_headers.heart_mm:.1f}), "
         f"{100 * row.share_above_pixel:.0f} % above one pixel"
     )

@@ -50,7 +50,7 @@ def validate(
     bf16: bool = False,
     blanked: bool = False,
 ) -> Figures:
-    """Errors of a network over every case once, the processes taking turns; of the headers alone for None."""
+    """Errors of a network over every case once, the processes taking turns; of the scanner position for None."""
     rows = torch.zeros(len(examples), 4, dtype=torch.float64, device=team.device)
     own = list(range(len(examples)))[team.rank :: team.size]
     if module is not None:

@@ -199,7 +199,7 @@ def test_a_process_that_is_killed_takes_only_its_study_with_it(tmp_path) -> None
     run = batch(tmp_path, Pretend((("s03", "killed"),)), jobs=2)
     assert [row.study for row in run.failed] == ["s03"]
     assert run.made == N - 1
-    assert "the process died, perhaps for want of memory" in run.failed[0].reason
+    assert "the process ended unexpectedly, perhaps because memory ran out" in run.failed[0].reason
     assert batch(tmp_path).made == 0, "it is remembered, too"
 
 

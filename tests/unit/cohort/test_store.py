@@ -152,7 +152,7 @@ def test_an_array_is_read_though_the_others_are_ruined(case, folder) -> None:
     content[start + ct.nbytes :] = b"\xff" * (len(content) - start - ct.nbytes)
     file.write_bytes(content)
     np.testing.assert_array_equal(open_case(folder).array("ct"), ct)
-    with pytest.raises(UnreadableInputError, match=r"damaged .* is not the one that case.toml speaks of"):
+    with pytest.raises(UnreadableInputError, match=r"damaged .* is not the file that case.toml describes"):
         read_case(folder)
 
 

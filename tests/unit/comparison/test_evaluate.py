@@ -385,7 +385,7 @@ class TestRefusals:
             ("headers", ("--classical", "0"), "--classical 0"),
             ("headers", ("--images", "-1"), "--images -1"),
             ("headers", ("--jobs", "0"), "--jobs 0"),
-            ("headers", ("--skip", "9"), "no case of tiny is left"),
+            ("headers", ("--skip", "9"), "no case of tiny remains"),
             ("headers,elastix", ("--peers", "/no/such/python"), "no answer from the Python"),
             ("headers,ants", ("--peers", sys.executable), "no ants in the Python"),
         ],

@@ -252,7 +252,7 @@ BROKEN = [
     ({"PixelData": None}, "no pixel data"),
     ({"PixelData": b"\0" * 100}, "do not fit its header"),
     ({"EnergyWindowVector": [1] * (N - 1) + [2]}, "window 2 has 1 views"),
-    ({"ManufacturerModelName": "Discovery NM 530c"}, "only thing accepted from NM 530c, StarGuide"),
+    ({"ManufacturerModelName": "Discovery NM 530c"}, "only form that is read from cameras such as the NM 530c"),
     ({"ManufacturerModelName": "StarGuide"}, "reconstructed volume"),
     ({"NumberOfDetectors": 19}, "reconstructed volume"),
     ({"ImageType": ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]}, "STATIC"),

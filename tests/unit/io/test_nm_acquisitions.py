@@ -220,7 +220,7 @@ def test_centre_of_rotation_offset_is_where_the_axis_is_seen(tmp_path, offset, m
     ("value", "elements", "words"),
     [
         (10.0, {"CorrectedImage": ["UNIF", "COR"]}, "not applied"),
-        (120.0, {}, "not believable"),
+        (120.0, {}, "not plausible"),
         ([1.0, 2.0], {}, "2 centre-of-rotation offsets"),
         (0.0, {}, ""),
     ],

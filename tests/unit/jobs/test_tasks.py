@@ -63,7 +63,7 @@ def test_the_refusal_of_the_first_task_is_raised_where_the_order_counts() -> Non
 
 
 def test_a_process_that_dies_is_said_in_one_sentence() -> None:
-    with pytest.raises(MuregError, match="a process died, perhaps for want of memory"):
+    with pytest.raises(MuregError, match="a process ended unexpectedly, perhaps because memory ran out"):
         list(shared_out(small_tasks.killed, range(4), 2))
 
 

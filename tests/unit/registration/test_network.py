@@ -203,7 +203,7 @@ class TestRefusedWeights:
     def test_weights_and_card_of_two_networks(self, tmp_path) -> None:
         weights, other = stored(Tiny(), tmp_path / "w.onnx"), stored(Tiny(norm=True), tmp_path / "other.onnx")
         shutil.copy(card_path(weights), card_path(other))
-        assert "is not the file that other.json speaks of" in self.refusal(other)
+        assert "is not the file that other.json describes" in self.refusal(other)
         card_path(other).write_text("{}")
         assert "no card" in self.refusal(other)
 
@@ -212,7 +212,7 @@ class TestRefusedWeights:
         content = bytearray(weights.read_bytes())
         content[len(content) // 2] ^= 1
         weights.write_bytes(content)
-        assert "is not the file that w.json speaks of" in self.refusal(weights)
+        assert "is not the file that w.json describes" in self.refusal(weights)
 
     @pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x08"], ids=["empty", "text", "no graph"])
     def test_no_network_though_the_card_names_its_hash(self, tmp_path, content) -> None:

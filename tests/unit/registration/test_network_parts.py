@@ -182,7 +182,7 @@ def test_weights_are_spread_as_said(weights, deviation) -> None:
             lambda: DenseNetNonLocal(attend_at=(0,)),
             "attention between 256,000 voxels at level 0; expected at most 40,000",
         ),
-        (lambda: preset("resnet", "small"), "no network named 'resnet'; expected one of densenet, densenet-nonlocal"),
+        (lambda: preset("resnet", "small"), "no network named 'resnet'; expected one of densenet, dvnet"),
         (lambda: preset("dvnet", "medium"), "no preset of size 'medium'; expected paper or small"),
     ],
 )

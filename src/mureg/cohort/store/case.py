@@ -102,7 +102,7 @@ def read_case(folder: Path | str) -> Case:
     stored = open_case(folder)
     with _reading(stored.folder):
         if _sha256(stored.folder / ARRAYS) != stored.header["arrays_sha256"]:
-            raise damaged(stored.folder, f"{ARRAYS} is not the one that {HEADER} speaks of")
+            raise damaged(stored.folder, f"{ARRAYS} is not the file that {HEADER} describes")
     return stored.load()
 
 

@@ -33,7 +33,7 @@ def header_of(case: Case, arrays_sha256: str) -> Table:
     if not _NAME.fullmatch(case.name):
         raise UsageError(f"a case named {case.name!r}", "letters, digits, dots, dashes", "give it another name")
     if not case.study.patient:
-        raise UsageError(f"{case.name} says not whose it is", "the pseudonym of its patient", "set study.patient")
+        raise UsageError(f"{case.name} names no patient", "the pseudonym of its patient", "set study.patient")
     acquisition, ct = acquisition_and_ct(case)
     truth = case.truth
     volumes = {
@@ -198,7 +198,5 @@ def _plain(value: Any) -> float | int | str | bool:
     """A number or word of Python's own, whatever library it came from."""
     plain = value.item() if isinstance(value, np.generic) else value
     if not isinstance(plain, float | int | str | bool):
-        raise UsageError(
-            f"a fact of type {type(value).__name__}", "a number, a word or a truth value", "say it plainly"
-        )
+        raise UsageError(f"a fact of type {type(value).__name__}", "a number, a word or a truth value", "convert it")
     return plain

@@ -87,7 +87,7 @@ def require_original(file: DicomFile | None, what: str, *, allowed: bool) -> Not
     if notes and not allowed:
         raise RefusedError(
             notes[0],
-            "the images of the scanner, for registered again it would be found aligned with itself",
+            "the images of the scanner: a moved series that is registered again appears aligned",
             "choose the original series, or give --allow-derived if this one is meant",
         )
     return tuple(Note(sentence, Rank.CHANGES_ANSWER) for sentence in notes)

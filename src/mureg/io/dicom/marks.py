@@ -53,12 +53,12 @@ def corrected_notes(header: Dataset, *, allowed: bool) -> Notes:
     if not allowed:
         raise RefusedError(
             f"the SPECT is already corrected for attenuation ({statement})",
-            "projections or an uncorrected reconstruction: a corrected one holds the map it is to be compared with",
+            "projections or an uncorrected reconstruction: a corrected one already contains an attenuation map",
             "give the uncorrected image, or --allow-corrected-spect if you know what that means",
         )
     sentence = (
-        f"the SPECT is already corrected for attenuation ({statement}): where it disagrees with the CT, that map "
-        "has already been built into it, and it is called uncorrected only by its place in the results"
+        f"the SPECT is already corrected for attenuation ({statement}): the map of that correction influences "
+        "the registration, and the image that the results call uncorrected is a corrected one"
     )
     return (Note(sentence, Rank.CHANGES_ANSWER),)
 

@@ -31,7 +31,7 @@ def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> 
     of = f" of {patients} patients" if patients > 1 else ""
     raise UnreadableInputError(
         f"{len(candidates)} {what}{of} found: {listed}",
-        "one, or the choice of one",
+        f"exactly one {what}",
         "choose one by number, description or the end of its UID",
     )
 

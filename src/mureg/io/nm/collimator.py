@@ -54,7 +54,7 @@ def require_no_zoom_offset(dataset: Dataset) -> None:
         if offset and any(offset):
             listed = " and ".join(f"{value:g}" for value in offset)
             raise GeometryError(
-                f"detector {detector} has a zoomed field off its middle (ZoomCenter {listed} mm)",
+                f"detector {detector} has a zoomed field that is not centred (ZoomCenter {listed} mm)",
                 "ZoomCenter 0 and 0, or none",
                 "export or acquire without an offset of the zoom, or give the reconstructed volume",
             )

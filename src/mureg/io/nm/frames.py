@@ -65,7 +65,7 @@ def frame_labels(dataset: Dataset, required: str) -> Labels:
         labels[_AXES[keyword]] = _vector(dataset, keyword, n_frames)
     if _AXES[required] not in labels:
         raise UnreadableInputError(
-            f"FrameIncrementPointer does not name {required}", "it among the vectors", "export the original object"
+            f"FrameIncrementPointer does not name {required}", "this vector among them", "export the original object"
         )
     return labels
 

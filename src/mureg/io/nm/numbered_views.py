@@ -115,7 +115,9 @@ def _by_angle(
     stated = [view.key[_VIEW] if numbered else _instance(datasets[view.part]) for view in members]
     if None in stated:
         raise UnreadableInputError(
-            "several objects of one view each without an InstanceNumber", "it in each", "export the original objects"
+            "several objects of one view each without an InstanceNumber",
+            "an InstanceNumber in each",
+            "export the original objects",
         )
     lowest = int(np.argmin(np.asarray(stated, dtype=np.float64)))
     turn = next(iter(items(datasets[members[lowest].part], "RotationInformationSequence")), Dataset())

@@ -104,7 +104,7 @@ def column_offset_mm(dataset: Dataset, detector: int) -> tuple[float, tuple[str,
     if "COR" in corrections_applied(dataset):
         return 0.0, (f"{base} not applied: CorrectedImage says that the frames are corrected for it",)
     if abs(offset) > _LARGEST_OFFSET_MM:
-        return 0.0, (f"{base} is not believable and ignored",)
+        return 0.0, (f"{base} is not plausible and is ignored",)
     return offset, (f"{base} applied; positive read as DICOM has it, the axis to the right of the middle column",)
 
 
@@ -120,7 +120,7 @@ def _in_mm(radii: tuple[float, ...]) -> tuple[tuple[float, ...] | None, tuple[st
         return radii, ()
     if low >= _RADII_CM[0] and high < _RADII_CM[1]:
         return tuple(10.0 * r for r in radii), (f"detector radii of {low:g} to {high:g} taken for centimetres",)
-    return None, (f"detector radii of {low:g} to {high:g} mm are not believable and ignored",)
+    return None, (f"detector radii of {low:g} to {high:g} mm are not plausible and are ignored",)
 
 
 def _start(dataset: Dataset, one: Pass, implied: dict[int, float]) -> tuple[float, int, tuple[str, ...]]:

@@ -200,7 +200,7 @@ def _require_rotating_parallel(dataset: Dataset) -> None:
     if any(word in model for word in _STATIONARY) or n_detectors > 4:
         raise UnreadableInputError(
             f"projections of a camera without a rotating flat detector ({model or f'{n_detectors:g} detectors'})",
-            "its reconstructed volume, the only thing accepted from NM 530c, StarGuide and their like",
+            "its reconstructed volume, the only form that is read from cameras such as the NM 530c and StarGuide",
             "export the reconstructed volume",
         )
     require_parallel(dataset)

@@ -140,7 +140,7 @@ def rebinned(acquisition: Acquisition, factor: int, view_step: int) -> Acquisiti
     row_mm, column_mm = acquisition.pixel_mm
     offsets = _every(acquisition.column_offsets_mm, view_step)
     if over[1]:
-        # the middle of what is left lies to the left of the old one: the axis is seen to its right
+        # the middle of the remaining pixels lies to the left of the old one: the axis is seen to its right
         offsets = (np.zeros(counts.shape[1]) if offsets is None else offsets) + over[1] * column_mm / 2
     return replace(
         acquisition,

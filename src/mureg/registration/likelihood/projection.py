@@ -106,7 +106,7 @@ class ProfileLikelihood:
         if acquisition is None:
             raise RegistrationError(
                 "a reconstructed SPECT without its projections",
-                "projections, whose likelihood decides here",
+                "projections, with whose counts this registrar compares",
                 "give the projections, or choose another registrar",
             )
         start, warnings = self._start(study)
@@ -265,8 +265,8 @@ class _Climb:
 
 def _note(evidence: dict[str, float]) -> str:
     return (
-        f"log-likelihood of the projections {evidence['gain_over_headers']:+.0f} against the headers, "
-        f"{evidence['gain_over_start']:+.0f} against the start; {evidence['newton_steps']:.0f} steps, the last "
+        f"log-likelihood of the projections {evidence['gain_over_headers']:+.0f} above the scanner position, "
+        f"{evidence['gain_over_start']:+.0f} above the start; {evidence['newton_steps']:.0f} steps, the last "
         f"{evidence['last_step_mm']:.1f} mm at the heart; lung {evidence['lung_per_cm']:+.3f} 1/cm, "
         f"table {100 * evidence['table_share']:+.0f} %"
     )

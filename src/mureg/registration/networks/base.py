@@ -114,7 +114,7 @@ def require_room(kind: str, shape: tuple[int, int, int], halvings: int) -> None:
     """Refuse a shape of which so many halvings leave a single voxel: batch norm has nothing to compare it with.
 
     Raises:
-        UsageError: a single voxel is left.
+        UsageError: only one voxel would remain.
     """
     if halved(shape, halvings) == (1, 1, 1):
         raise UsageError(

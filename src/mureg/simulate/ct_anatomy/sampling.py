@@ -99,7 +99,7 @@ def _running_mean(values: Float[Tensor, "x y z"], axis: int, width: float) -> Fl
 def denser(
     density: Float[Tensor, "x y z"], places: SamplePlaces, all_below: float, none_above: float
 ) -> Float[Tensor, "x y z"]:
-    """Light tissue (lung) as dense as the volume that it is left with makes it; other tissue as it is."""
+    """Light tissue (lung) as dense as its remaining volume makes it; other tissue as it is."""
     squeezed = places.squeezed.clamp(_LEAST_DENSITY, _MOST_DENSITY)
     if float((squeezed - 1.0).abs().max()) < 1e-4:
         return density

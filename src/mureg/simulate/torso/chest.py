@@ -177,18 +177,18 @@ class Chest:
         return parts
 
     def _branches(
-        self, generator: np.random.Generator, start: Array, direction: Array, radius: float, left: int
+        self, generator: np.random.Generator, start: Array, direction: Array, radius: float, remaining: int
     ) -> list[Part]:
         """A branch and what grows from its end."""
         direction = direction / np.linalg.norm(direction)
-        end = start + direction * generator.uniform(24.0, 42.0) * (0.75 + 0.12 * left)
+        end = start + direction * generator.uniform(24.0, 42.0) * (0.75 + 0.12 * remaining)
         shape = Capsule(
             (float(start[0]), float(start[1]), float(start[2])), (float(end[0]), float(end[1]), float(end[2])),
             radius, 0.75 * radius,
         )  # fmt: skip
         parts = [solid([shape], "blood", "lung", 3.0, detail_mm=1.6 * radius)]
-        if left > 0:
+        if remaining > 0:
             for _ in range(2):
                 turned = direction + 0.55 * generator.standard_normal(3)
-                parts += self._branches(generator, end, turned, 0.68 * radius, left - 1)
+                parts += self._branches(generator, end, turned, 0.68 * radius, remaining - 1)
         return parts

@@ -155,7 +155,7 @@ def write_emission(case: TrainingEmission, path: Path) -> None:
         UsageError: the file exists or cannot be written.
     """
     if path.exists():
-        raise UsageError(f"{path.name} is there already", "a new file", "choose another name")
+        raise UsageError(f"{path.name} exists already", "a new file", "choose another name")
     largest = max(float(np.asarray(case.uncorrected).max()), 1e-12)
     arrays: dict[str, Any] = {
         "uncorrected": (np.asarray(case.uncorrected) * (_LARGEST / largest)).astype(np.float16),
