@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Int
 
 from mureg.geometry import Array
 
+# places of a surface of the usual size: 6.8 mm apart around it (a voxel of a usual SPECT), 8 to 10 mm along it
 _N_AROUND, _N_DOWN = 24, 7
 _TUBE_MM = (4.0, 12.0, 20.0)
-"""Places of a surface of the usual size: 6.8 mm apart around it (a voxel of a usual SPECT), 8 to 10 mm along it."""
 
 DIRECTIONS = ((0.70, -0.55, -0.45), (0.85, -0.30, -0.40), (0.40, -0.75, -0.50))
 """Directions from base to apex that fits start from, LPS+, the most usual one first.
@@ -19,8 +19,8 @@ DIRECTIONS = ((0.70, -0.55, -0.45), (0.85, -0.30, -0.40), (0.40, -0.75, -0.50))
 They point 52, 71 and 28 degrees to the left of the sagittal plane and 24 to 30 down; drawn torsos have 40 to 60 and
 10 to 40, real CTs 18 to 44 and 4 to 39 (docs/concepts/anatomies.md).
 """
-_USUAL = np.array(DIRECTIONS[0]) / np.linalg.norm(DIRECTIONS[0])
 
+_USUAL = np.array(DIRECTIONS[0]) / np.linalg.norm(DIRECTIONS[0])  # the first one counts as usual
 # soft limits, as standard deviations: sizes are near the means of drawn torsos at the middle of the wall (radius 31.7
 # less half a wall; 0.7 of a length of 89.7 less half a wall, docs/concepts/anatomies.md); the widths are chosen, two to
 # three times those of the torsos, so that real ventricles (radius 29.9, length 80.1) lie well within

@@ -104,7 +104,7 @@ class ListedPair:
         )
         pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
         heart = find_left_ventricle(prepared.uncorrected)
-        points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)
+        points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)  # as many as a case of a cohort has
         return TrainingPair(prepared.uncorrected, prepared.body, pose, points)
 
 

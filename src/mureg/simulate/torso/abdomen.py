@@ -19,8 +19,7 @@ from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, tube
 
 _LOOP_EDGE_MM = 9.0
 """Steepness of the random field that makes bowel loops, as mm for one standard deviation; chosen by eye."""
-_COLON_WALL_MM = 2.0
-_HAUSTRA_MM = 38.0
+_COLON_WALL_MM, _HAUSTRA_MM = 2.0, 38.0
 """Thickness of the wall, and distance of the haustra; drawn by eye."""
 
 

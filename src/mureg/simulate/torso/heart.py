@@ -20,8 +20,7 @@ from mureg.simulate.torso.body import APEX_WALL, NARROWING, Body
 from mureg.simulate.torso.canvas import Patch
 from mureg.simulate.torso.shapes import Box, Ellipsoid, smooth_max, smooth_min, united_box
 
-_ATRIUM_WALL_MM = 2.0
-_ENVELOPE_FILLET_MM = 14.0
+_ATRIUM_WALL_MM, _ENVELOPE_FILLET_MM = 2.0, 14.0
 """Thickness of the atria's walls, and width of the fillets that fill the grooves; drawn by eye."""
 
 

@@ -26,8 +26,7 @@ Inside = npt.NDArray[np.bool_]
 DEEP_MM = 20.0
 """Depth of the diaphragm up to which the chest wall is still, and beyond which it rises as well: the deepest of free
 breathing (5 to 20 mm: Wang et al., Magn Reson Med 1995)."""
-_DEEPEST_MM = 60.0
-_CHEST_RISE_MM = 8.0
+_DEEPEST_MM, _CHEST_RISE_MM = 60.0, 8.0
 """Depth of the deepest breath (see `Breath`), and how far the front of the chest rises in it; chosen."""
 _FORWARD = 0.12
 """How far the viscera go to the front for each mm down; chosen (in data/breathing.toml the heart has 0.12 as well)."""
