@@ -11,6 +11,7 @@ from textwrap import wrap
 import numpy as np
 from matplotlib import colormaps
 
+from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.cohort.store.cohort import read_case
 from mureg.comparison.images import Images
 from mureg.comparison.markdown import name_of
@@ -239,6 +240,6 @@ def _heart_planes(
 def _brightest(spect: Volume, heart_mm: Triple) -> float:
     """The brightest value near the left ventricle, what lies well below it left out; 1 where all is dark."""
     offset = spect.grid.points(np.indices(spect.grid.shape).transpose(1, 2, 3, 0)) - np.asarray(heart_mm)
-    # a ball of 45 mm is about a heart (docs/concepts/decision.md); 30 mm below its middle liver and gut begin; chosen
-    near = (np.linalg.norm(offset, axis=-1) < 45.0) & (offset[..., 2] > -30.0)
+    # 30 mm below the middle, about an outer radius of the ventricle, liver and gut begin; chosen
+    near = (np.linalg.norm(offset, axis=-1) < HEART_RADIUS_MM) & (offset[..., 2] > -30.0)
     return float(spect.values[near].max(initial=0.0)) or 1.0

@@ -37,9 +37,9 @@ _WEIGHT = 100.0
 FAR_MM = 10.0
 """No point counts as farther off than this, nearly a wall, in the spread that is stated; chosen."""
 _SCALE = np.array([5.0, 5.0, 5.0, 5.0, 5.0, 0.2, 0.2])
-"""Usual sizes of a step: cap, radius, along the axis, twice across it (mm), two slopes."""
+"""Usual sizes of a step: cap, radius, along the axis, twice across it (mm), two slopes. Chosen."""
 _STEPS, _NEGLIGIBLE = 12, 1e-8
-"""Steps of one fit at most; it ends where none of the fits gets better by more than this share."""
+"""Steps of one fit at most; it ends where none of the fits gets better by more than this share. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ Transform = npt.NDArray[np.complex128]
 HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
 """Names under which evidence and figures say where the heart is."""
 HARD_TO_FIND = 0.5
-"""Below this confidence a note says that the ventricle is hard to distinguish from its surroundings."""
+"""Below this confidence a note says that the ventricle is hard to distinguish from its surroundings; chosen."""
 
 PLACES_DRAWN = 3
 """At so many places the wall is drawn. Of 96 virtual patients the cups alone were 103 to 119 mm off in seven, with a

@@ -56,7 +56,7 @@ def segment_error_percent(found: PolarMap, reference: PolarMap) -> float:
 
 
 def short_axis_grid(ventricle: LeftVentricle, spacing_mm: float = 3.4) -> Grid:
-    """The grid of short-axis slices as they are read, seen from the apex.
+    """The grid of short-axis slices as they are read, seen from the apex; 3.4 mm is half a voxel of a usual SPECT.
 
     i runs to the lateral wall (the image's right), j to the inferior wall (down), k from the base to the apex.
     """

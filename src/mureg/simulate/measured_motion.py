@@ -239,7 +239,10 @@ class MeasuredMotion:
     def volume_ratio(
         self, points_mm: Float[Tensor, "*point 3"], domes_mm: float, heart_mm: float, step_mm: float = 4.0
     ) -> Float[Tensor, "*point"]:
-        """Volume of tissue now relative to end expiration at these points of end expiration; below 0 it would fold."""
+        """Volume of tissue now relative to end expiration at these points of end expiration; below 0 it would fold.
+
+        Differences are over `step_mm` to either side: half of `MEASURED_MM`, so over one voxel of the lattice.
+        """
         columns = []
         for axis in range(3):
             step = torch.zeros(3).to(points_mm)

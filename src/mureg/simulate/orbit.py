@@ -20,7 +20,7 @@ Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 WINDOWS = (EnergyWindow(126.5, 154.5, "photopeak"), EnergyWindow(114.0, 126.0, "scatter"))
-"""20 % around 140.5 keV, and the window below it."""
+"""20 % around 140.5 keV, and the window below it, 10 % around 120 keV; usual for the dual-window method."""
 
 _CLOCKWISE_START_DEG, _HALF_TURN_START_DEG = 180.0, 225.0
 """A full turn starts in front; half a turn 45 degrees right anterior, as usual in cardiac SPECT (DICOM's sense)."""
