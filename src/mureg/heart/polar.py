@@ -17,7 +17,7 @@ N_ANGLES = 60
 _PER_RING = 4
 """Heights in each third of the cavity: 6 mm apart in one of 70 mm, less than a voxel of a usual SPECT (6.8 mm)."""
 _REACH_MM = 8.0
-"""Search beyond half a wall, to either side: a little more than such a voxel; chosen, not tuned."""
+"""Search beyond half a wall, to either side: a little more than such a voxel; chosen."""
 _STEP_MM = 1.5
 """Between samples along a ray: less than a quarter of such a voxel, between which values are linear."""
 _APEX_RAYS = 8
