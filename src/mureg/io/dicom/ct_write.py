@@ -16,6 +16,7 @@ PADDING_HU = -2000
 """Written where nothing is known about the CT; below every value a scanner measures."""
 
 _INTERCEPT_HU = -1024
+"""As scanners write it: the lowest HU of 12 bits becomes 0."""
 
 
 def write_ct_series(
@@ -108,6 +109,7 @@ def write_ct_series(
 
 def _stored_ct_values(ct: Ct) -> npt.NDArray[np.int16]:
     """Stored values [row, column, slice]; HU minus the intercept, padding where nothing is known."""
+    # 30000 with the intercept taken off fits into 16 bits with a sign
     hounsfield = np.clip(np.rint(ct.volume.values), PADDING_HU + 1, 30000)
     if ct.volume.outside is not None:
         hounsfield = np.where(ct.volume.outside, PADDING_HU, hounsfield)

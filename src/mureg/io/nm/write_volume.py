@@ -220,5 +220,6 @@ def _derivation(volume: Volume, derivation: str, stored: Sequence[str]) -> str:
     unknown = f"{100 * (1 - volume.known_share):.1f} % of the voxels are unknown and hold a filler"
     end = [*(sentence[0].upper() + sentence[1:] for sentence in stored), unknown if volume.known_share < 1 else ""]
     last = ". ".join(part for part in (*end, f"Made by {software_version()}") if part)
+    # two characters for what joins them
     first = derivation.strip().rstrip(".")[: 1022 - len(last)]
     return f"{first}. {last}" if first else last
