@@ -17,6 +17,7 @@ from mureg.files.settings import Table
 T = TypeVar("T")
 
 _LONGEST_VALUE = 60
+"""Characters of a wrong value in a message: the sentence stays on one or two lines of a terminal."""
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _ABSENT = ("missing", "missing_argument", "union_tag_not_found")
 
