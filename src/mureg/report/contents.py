@@ -25,6 +25,7 @@ _HEADLINES = {
 }
 _AXES = ("left - right", "front - back", "head - foot")
 _HASH = 20
+"""Digits of a SHA-256 that are shown, 80 bits: they serve to compare (docs/decisions, 8)."""
 
 
 @dataclass(frozen=True)

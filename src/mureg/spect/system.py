@@ -20,7 +20,9 @@ from mureg.spect.sparse import SparseMatrix, work_array
 from mureg.spect.views import Turn, View, ViewBlock
 
 _VIEWS_AT_ONCE = 6
+"""Views of one block where none is asked for: those of one of ten subsets of 60 views, which bounds the memory."""
 _SAME_DEG, _SAME_MM = 1e-6, 1e-9
+"""Rounding of angles and shifts in double precision: opposite views are exactly opposite."""
 
 
 @runtime_checkable
