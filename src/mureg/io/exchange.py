@@ -75,6 +75,7 @@ def _lps_affine_of(image: Any) -> npt.NDArray[np.float64]:
         return stated
     affine, notes = lps_affine(image.header, "the nibabel image", SMALLEST_CT_MM)
     contradictions = [note for note in notes if note != NO_UNIT]
+    # mm, rounding of single precision in the header
     if not np.allclose(affine, stated, atol=1e-3):
         contradictions.append("the affine of the nibabel image differs from that of its header")
     if contradictions:

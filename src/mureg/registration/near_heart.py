@@ -55,10 +55,9 @@ _ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
 _COARSE = MutualInformation(
     starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
 )
-"""On 13.6 mm: docs/decisions, 10; points: docs/concepts/classical-registration.md, last table. The covariance on the
-card was measured with these and the fine settings."""
+"""On 13.6 mm: docs/decisions, 10; points: docs/concepts/classical-registration.md, last table."""
 _FINE = MutualInformation(starts=1, finish=1, sampling=0.25, shrink_factors=(1,), smoothing_mm=(8.0,))
-"""A quarter of the voxels as points: docs/concepts/classical-registration.md, last table."""
+"""The same table. The card was calibrated with both."""
 
 
 def _as_text(weights: object) -> object:

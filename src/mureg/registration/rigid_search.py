@@ -90,6 +90,7 @@ def minimise(
     cost: Cost,
     start: Six,
     *,
+    # a third of a pixel, about a pixel, and far below any error; chosen
     first_mm: float = 2.0,
     longest_mm: float = 8.0,
     tolerance_mm: float = 0.01,

@@ -60,6 +60,7 @@ def write_ct_series(
     rows_columns_slices = _stored_ct_values(ct)
     grid = ct.volume.grid
     axes = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
+    # the volume of the unit cell: rounding of decimal strings
     if abs(abs(float(np.linalg.det(axes))) - 1.0) > 1e-4:
         raise GeometryError(
             "the CT grid is sheared", "three perpendicular axes", "resample it on an upright grid first"

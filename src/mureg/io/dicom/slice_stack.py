@@ -117,6 +117,7 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
     if np.ptp(directions, axis=0).max() > 2e-3:
         raise GeometryError("the CT series has mixed orientations", "parallel slices", "export one reconstruction")
     row, column = (d / max(float(np.linalg.norm(d)), 1e-12) for d in directions[0])
+    # 0.1 degrees as above; lengths by cosines of two decimals
     if abs(row @ column) > 2e-3 or np.abs(np.linalg.norm(directions[0], axis=1) - 1).max() > 1e-2:
         raise GeometryError(
             f"CT row and column directions {directions[0].round(4).tolist()}",

@@ -203,6 +203,7 @@ def _offset_mm(acquisition: Acquisition, detector: int, n_detectors: int) -> flo
     if acquisition.column_offsets_mm is None:
         return 0.0
     offsets = _by_detector(acquisition.column_offsets_mm, n_detectors)[detector]
+    # mm, rounding
     if np.ptp(offsets) > 1e-6:
         raise GeometryError(
             f"centre-of-rotation offsets from {offsets.min():g} to {offsets.max():g} mm",

@@ -157,6 +157,7 @@ def _set_geometry(nm: Dataset, grid: Grid, header: Dataset | None) -> None:
     """Frames, their order, and where the first lies."""
     axes = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
     handedness = float(np.linalg.det(axes))
+    # rounding of decimal strings
     if abs(abs(handedness) - 1.0) > 1e-4:
         raise GeometryError(
             "the grid of the volume is sheared", "three perpendicular axes", "resample it on an upright grid first"

@@ -60,6 +60,7 @@ def chest_centre(spect: Volume, heart: HeartLocation, view: PlaneView) -> Triple
 
 def draw_fused(axes: Axes, mu: Plane, spect: Plane, bright: float, colour: str, dashed: bool = False) -> None:
     """Paint a map in grey, the emission in colour over it, and the outline of the map's lungs and body."""
+    # the window of `Quantity.MU_PER_CM`
     draw_values(axes, mu, GREY, 0.0, 0.2)
     draw_glow(axes, spect, bright)
     draw_outline(axes, mu, LUNG_EDGE_PER_CM, colour, dashed=dashed)
@@ -67,6 +68,7 @@ def draw_fused(axes: Axes, mu: Plane, spect: Plane, bright: float, colour: str, 
 
 def draw_checkerboard(axes: Axes, mu: Plane, spect: Plane, bright: float) -> None:
     """Paint squares in turn of a map in grey and of the emission in colour; the square at the top left is the map's."""
+    # the window of `Quantity.MU_PER_CM`
     draw_values(axes, mu, GREY, 0.0, 0.2)
     step = abs(spect.across_mm[1] - spect.across_mm[0])
     rows, columns = (np.arange(n) * step // _SQUARE_MM for n in spect.values.shape)

@@ -202,6 +202,7 @@ def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title
     crossing = centre_mm or _default_crossing(volume)
     low, high = volume.quantity.window_low, volume.quantity.window_high
     if high is None:
+        # one voxel in a thousand may be brighter than the scale
         high = float(np.quantile(volume.values, 0.999)) or float(volume.values.max())
     high = high if high > low else low + 1.0
     corners = volume.grid.corners_mm()
