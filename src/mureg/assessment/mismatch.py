@@ -16,7 +16,7 @@ _BESIDE_MM = 4.0
 _LUNG_BELOW_PER_CM = 0.08
 """Lower values of the map are lung or air (docs/concepts/decision.md)."""
 _FEWEST_VOXELS = 20
-"""With fewer voxels of myocardium one of them is more than 5 %, beyond the limit of the index by itself."""
+"""Chosen: with fewer voxels of myocardium a single one is more than 5 %, and the limit of the index is 3 %."""
 
 
 def myocardium(spect: Volume, ventricle: LeftVentricle) -> npt.NDArray[np.bool_]:

@@ -44,7 +44,7 @@ _STRETCHES = (0.67, 1.5)
 _REACH_MM = 70.0
 """Only rows within this distance of the heart are used (docs/concepts/decision.md)."""
 _FEWEST_ROWS = 4
-"""Rows of 13.6 mm: together more than half of a heart of 90 mm; chosen, not tuned."""
+"""Rows of 13.6 mm: together more than half of a heart of 90 mm; chosen."""
 _OFFSET_MM = 10.0
 """Shift of the projections to both sides (docs/concepts/decision.md)."""
 _USUAL_OFFSET_MM = -1.0

@@ -16,24 +16,26 @@ from mureg.geometry.blocks import block_means
 from mureg.geometry.morphology import Mask, dilated, eroded, in_slices, within
 
 TISSUE_ABOVE: dict[Quantity, float] = {Quantity.HU: -400.0, Quantity.MU_PER_CM: 0.06}
-"""Between lung (about -750 HU, 0.04 1/cm) and soft tissue (about 0 HU, 0.15 1/cm); chosen, not tuned."""
+"""Between lung (about -750 HU, 0.04 1/cm) and soft tissue (about 0 HU, 0.15 1/cm); chosen."""
 _EMPTY_BELOW: dict[Quantity, float] = {Quantity.HU: -900.0, Quantity.MU_PER_CM: 0.005}
-"""Air with its noise. A value between this and tissue may be skin that fills its voxel in part; chosen, not tuned."""
+"""Air with its noise. A value between this and tissue may be skin that fills its voxel in part; chosen."""
 _NOTHING: dict[Quantity, float] = {Quantity.HU: -1000.0, Quantity.MU_PER_CM: 0.0}
 """Air, by the definition of HU; it does not attenuate."""
+PIECE_OF_LUNG = 0.2
+"""Of the largest piece of air in the body: a larger one is the second lung, a smaller one gas in the bowel; chosen."""
 
 _WORK_MM = 3.9
 """Longest edge of the blocks that are searched: two CT pixels of up to 1.95 mm, the largest of the virtual patients."""
 _THIN_MM = 14.0
-"""Diameter of the disc of the opening: wider than the shell of a table, narrower than an arm; chosen, not tuned."""
+"""Diameter of the disc of the opening: wider than the shell of a table, narrower than an arm; chosen."""
 _LIMB_RADIUS_MM = 14.0
-"""Radius of a disc that fits into an arm; chosen, not tuned."""
+"""Radius of a disc that fits into an arm; chosen."""
 _LIMB_ML = 40.0
-"""Smallest volume of an arm that a scan shows in part; chosen, not tuned."""
+"""Smallest volume of an arm that a scan shows in part; chosen."""
 _EDGE_MM = 3.5
 """The outline runs along the edge of the field within this distance: two CT pixels of 1.75 mm."""
 _CAVITY_BORDER = 0.7
-"""Share of the border of a lung that is trunk, less than all where a hole reaches the table; chosen, not tuned."""
+"""Share of the border of a lung that is trunk, less than all where a hole reaches the table; chosen."""
 _IN_SLICE = ndimage.generate_binary_structure(3, 1)  # the four neighbours that share an edge within a slice
 _IN_SLICE[:, :, [0, 2]] = False
 
@@ -190,8 +192,8 @@ def emission_outline(spect: Volume) -> Volume:
         A label volume on the grid of `spect`: 1 inside, 0 outside.
     """
     spacing = np.asarray(spect.grid.spacing_mm)
-    # 15 mm and 4 % are chosen, not tuned: soft tissue holds 2 to 9 % of the activity of the myocardium
-    # (docs/concepts/virtual-patients.md), and voxels below 1e-4 of the largest are empty; 2.355 is FWHM over sigma
+    # 15 mm and 4 % are chosen: soft tissue holds 2 to 9 % of the activity of the myocardium
+    # (`mureg.simulate.tracer`), and voxels below 1e-4 of the largest are empty; 2.355 is FWHM over sigma
     image = ndimage.gaussian_filter(np.maximum(spect.values.astype(np.float64), 0.0), 15.0 / 2.355 / spacing)
     inside = np.zeros(spect.grid.shape, dtype=np.bool_)
     if image.max() > 0.0:

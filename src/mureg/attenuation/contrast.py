@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mureg.attenuation.body import convex_hull, find_body, known_values, opened, repeated, shrunk
+from mureg.attenuation.body import PIECE_OF_LUNG, convex_hull, find_body, known_values, opened, repeated, shrunk
 from mureg.attenuation.spine import Spine, find_spine
 from mureg.geometry import Array, Volume
 from mureg.geometry.morphology import Mask, ball, eroded, in_slices, within
@@ -160,8 +160,7 @@ def _between_lungs(coarse: Array, inside: Mask, spacing: npt.NDArray[np.float64]
     between: Mask = np.zeros(inside.shape, dtype=np.bool_)
     if sizes_ml.max() < _LUNG_ML:
         return between
-    # both lungs, of which one may be small, and no gas in the bowel: a fifth of the larger one
-    lungs: Mask = (sizes_ml > max(_LUNG_ML, 0.2 * sizes_ml.max()))[pieces]
+    lungs: Mask = (sizes_ml > max(_LUNG_ML, PIECE_OF_LUNG * sizes_ml.max()))[pieces]
     for k in range(inside.shape[2]):
         between[:, :, k] = convex_hull(lungs[:, :, k], (spacing[0], spacing[1]), _CHEST_WALL_MM)
     return np.asarray(between & ~lungs, dtype=np.bool_)

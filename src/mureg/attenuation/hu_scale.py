@@ -21,7 +21,7 @@ SOFT_TISSUE_HU = (-120.0, 80.0)
 # The shares and widths below were chosen, then checked: 22 real CTs are read and their damaged copies are refused
 # (docs/reference/inputs.md, HU are measured).
 LOWEST_HU = -1500
-"""No scanner measures less than air at -1024 HU with its noise: lower values are padding."""
+"""Lower than noise and offsets bring air (-1000 HU): padding, such as -2000 or -3024."""
 _HIGHEST = 4000
 """Above what 12 bits hold with an intercept of -1024 (3071 HU)."""
 _SMOOTHING_HU = 8.0  # sigma; chosen

@@ -19,7 +19,7 @@ from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
 
-_ABSORBS_PER_CM = 0.01  # less is air with its noise: 6 % of water; chosen, not tuned
+_ABSORBS_PER_CM = 0.01  # less is air with its noise: 6 % of water; chosen
 _OFTEN_KNOWN = 0.25  # share of the slices of a column: less is the rim of a field that lies at a slant; chosen
 _NOTHING = np.float32(0.0)  # air does not attenuate
 _SAID_TRUNCATION, _SAID_ML = 0.01, 1.0  # worth a note: 1 % of the outline, 1 ml of metal; round values

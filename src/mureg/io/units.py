@@ -65,8 +65,8 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
 def looks_like_hounsfield(values: Array) -> bool:
     """Whether the voxels can be a CT in HU: air or fat below 0, and tissue around 0."""
     low, high = float(values.min()), float(values.max())
-    # 16 bits with the usual intercepts hold -33,000 to 40,000; a map or a SPECT in small numbers spans less than 100.
-    # The shares of voxels near water were chosen, not tuned.
+    # the range of 16 bits with a sign, with room for an intercept; a map in 1/cm or 1/mm spans less than 100; the
+    # limits around water, air and fat and the share of voxels there were chosen
     if low < -33000 or high > 40000 or high - low < 100:
         return False
     around_water = values[(values > -300) & (values < 300)]

@@ -18,7 +18,7 @@ from mureg.spect.system import SystemModel
 from mureg.spect.views import ViewBlock, ViewModel, backprojected_ratio
 
 _FULL = 0.3
-"""Share of the usual counts of a row above which the row is inside the patient; chosen, not tuned."""
+"""Share of the usual counts of a row above which the row is inside the patient; chosen."""
 _LEAST_SEEN = 0.1
 """Share of its sensitivity that a voxel must keep when detector rows are masked, or else it stays empty; chosen."""
 _NEVER_BELOW = 1e-6

@@ -17,7 +17,7 @@ from mureg.notes import Note, Rank
 _FULL = (255, 32767, 65535)
 """The largest values of 8 bits, of 16 bits with a sign and of 16 bits without one."""
 
-# chosen, not tuned
+# chosen
 _PLATEAU = 4  # pixels at the largest value that touch each other; a volume scaled to it has one
 _UNIFORM = 0.2  # of the positive pixels: a larger plateau is an object of one value
 _NEARLY_FULL = 0.9  # of the range: values that wrap have come near its end

@@ -28,7 +28,7 @@ from mureg.io.nm.pose import (
 from mureg.io.nm.views import Pass
 
 # by which the second best reading must be farther; of the detector's width. A wrong reading is off by that width or by
-# the diameter of the orbit; chosen, not tuned
+# the diameter of the orbit; chosen
 _MARGIN_MM, _MARGIN_SHARE = 60.0, 0.4
 _USUAL_RADIUS_MM = 250.0  # as `Physics.radius_mm`
 _WITHOUT_WITNESS = ("GE", "SIEMENS")  # whose positions are not those of the detector

@@ -17,7 +17,7 @@ LARGEST_MISSING_SHARE = 0.25
 """A pass with more of its views missing or empty is refused; a round value."""
 
 _SERIOUS_SHARE = 0.1
-"""Of the planned views: above it the image may be wrong and has to be checked. A round value, not tuned."""
+"""Of the planned views: above it the image may be wrong and has to be checked. A round value."""
 _SURELY_COUNTED = 50.0  # a view beside views with that many counts has 0 by chance once in 10^21 (Poisson)
 
 Notes = tuple[str, ...]
