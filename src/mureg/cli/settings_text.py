@@ -12,8 +12,7 @@ import annotated_types
 import tomli_w
 
 from mureg.cli.docstrings import attribute_texts, opening
-
-_WIDTH = 100
+from mureg.cli.help import WIDEST
 
 
 def commented_toml(settings: Any) -> str:
@@ -61,7 +60,7 @@ def _default_words(default: Any) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return textwrap.wrap(text, WIDEST, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def _sentence(text: str) -> str:

@@ -27,7 +27,7 @@ NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
 """Environment variables by which versions of onnxruntime are told to keep no identifier and to send nothing."""
 
 _KEPT = 16
-"""Sets of networks that a process keeps ready."""
+"""Sets of networks that a process keeps ready: more than one comparison uses, 10 MB each; a round value."""
 
 
 @runtime_checkable
