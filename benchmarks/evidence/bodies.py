@@ -162,7 +162,7 @@ def simulated(emission: Emission) -> Case:
     counts = np.random.default_rng([18, index]).poisson(expected).astype(np.float32)
     acquisition = case.study.spect
     return replace(
-        case, study=replace(case.study, spect=replace(acquisition, counts=acquisition.counts.new_tensor(counts)))
+        case, study=replace(case.study, spect=replace(acquisition, counts=counts))
     )
 
 

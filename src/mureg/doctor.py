@@ -26,7 +26,8 @@ from mureg.spect import Acquisition
 
 _WRONG_GPU = "GPU results are wrong: use --device cpu"
 _MOST_MM = 4.0
-"""The default leaves 2.0 mm on the sample study; damaged weights or libraries that calculate wrongly leave more."""
+"""Twice the 2.0 mm that the default leaves on the sample study; damaged weights or libraries that calculate wrongly
+leave more."""
 
 State = Literal["ok", "warn", "fail"]
 

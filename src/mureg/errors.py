@@ -9,12 +9,18 @@ def printable(words: str) -> str:
 
 
 LONGEST_PART = 800
-"""Characters of each of the three parts of a refusal that are shown: longer text from a header is cut."""
+"""Characters of each of the three parts of a refusal that are shown, ten lines of a terminal: longer text from a header
+is cut."""
 
 
 def shortened(words: str, most: int = LONGEST_PART) -> str:
     """The words, cut to `most` characters with three dots for the rest."""
     return words if len(words) <= most else words[: most - 4] + " ..."
+
+
+SOME_FAILED, STOPPED_BY_HAND = 5, 130
+"""Exit codes beside those of the exceptions: some of many failed, as listed by ``mureg --help``; Ctrl-C, by the
+convention of shells (128 plus signal 2)."""
 
 
 class MuregError(Exception):

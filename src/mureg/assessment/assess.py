@@ -22,6 +22,7 @@ from mureg.heart.find import HEART_MM, find_left_ventricle
 from mureg.notes import by_rank
 
 _FEWEST_STARTS = 2.0
+"""Two starts are the fewest that can agree."""
 
 
 def assess(

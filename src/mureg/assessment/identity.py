@@ -138,7 +138,7 @@ def _plain(entry: str) -> str:
 
 
 def _digits(date: str) -> str:
-    digits = re.sub(r"\D", "", date)
+    digits = re.sub(r"\D", "", date)  # YYYYMMDD (PS3.5 6.2, DA); the years 0000 and 1900 are placeholders
     return digits if len(digits) == 8 and digits[:4] not in ("0000", "1900") else ""
 
 

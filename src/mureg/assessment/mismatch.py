@@ -16,6 +16,7 @@ _BESIDE_MM = 4.0
 _LUNG_BELOW_PER_CM = 0.08
 """Lower values of the map are lung or air (docs/concepts/decision.md)."""
 _FEWEST_VOXELS = 20
+"""Chosen: with fewer voxels of myocardium a single one is more than 5 %, and the limit of the index is 3 %."""
 
 
 def myocardium(spect: Volume, ventricle: LeftVentricle) -> npt.NDArray[np.bool_]:
@@ -51,6 +52,7 @@ def mismatch_percent(wall: npt.NDArray[np.bool_], mu: Volume) -> float | None:
         None where the map covers too little of the myocardium to tell.
     """
     known = wall if mu.outside is None else wall & ~mu.outside
+    # half of the myocardium: docs/concepts/decision.md
     if known.sum() < _FEWEST_VOXELS or known.sum() < 0.5 * wall.sum():
         return None
     return float(100.0 * (mu.values[known] < _LUNG_BELOW_PER_CM).mean())

@@ -64,7 +64,7 @@ class Move:
         parts = [
             f"{abs(mm):.1f} mm {toward}"
             for mm, toward in sorted(zip(self.mean_mm, self.toward, strict=True), key=lambda part: -abs(part[0]))
-            if abs(mm) >= 0.05
+            if abs(mm) >= 0.05  # the others round to 0.0
         ]
         return f"{', '.join(parts) or 'no shift'}; turned by {self.turn_deg:.1f} degrees"
 
@@ -74,5 +74,6 @@ def heart_points_mm(centre_mm: Triple) -> Float[np.ndarray, "point 3"]:
 
     Target errors and moves of a patient whose heart points are not known are measured over these.
     """
+    # 7 points along each axis: 3 x 15 mm to either side of the middle reach the radius of the ball
     lattice = _LATTICE_MM * (np.indices((7, 7, 7)).reshape(3, -1).T - 3.0)
     return np.asarray(lattice[np.linalg.norm(lattice, axis=1) <= HEART_RADIUS_MM] + np.asarray(centre_mm))

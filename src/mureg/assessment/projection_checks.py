@@ -36,6 +36,7 @@ from mureg.spect.system import inner_order
 _PIXEL_MM = 13.6
 """Pixels of the averaged projections (docs/concepts/decision.md)."""
 _PASSES, _SUBSETS = 4, 6
+"""Of each reconstruction; few, for fourteen are made. The limits of the likelihood were set with them."""
 _WATER_PER_CM = 0.12
 """Of the map that knows no CT: water of 0.154 1/cm with a fifth of lung."""
 _STRETCHES = (0.67, 1.5)
@@ -43,6 +44,7 @@ _STRETCHES = (0.67, 1.5)
 _REACH_MM = 70.0
 """Only rows within this distance of the heart are used (docs/concepts/decision.md)."""
 _FEWEST_ROWS = 4
+"""Rows of 13.6 mm: together more than half of a heart of 90 mm; chosen."""
 _OFFSET_MM = 10.0
 """Shift of the projections to both sides (docs/concepts/decision.md)."""
 _USUAL_OFFSET_MM = -1.0

@@ -49,6 +49,8 @@ class Thresholds:
         least_lung_ml: smallest volume of lung in an attenuation map of a chest (ml).
     """
 
+    # Round values but for one pixel and two (6.8, 13.6 mm), 5 points and 3 %; the gains of the projections, set on 27
+    # virtual patients; and the vertebrae, set on 13 adults (docs/concepts/decision.md).
     aligned_mm: Millimetres = 4.5
     least_gain: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 10.0
     action_limit_mm: Millimetres = 6.8

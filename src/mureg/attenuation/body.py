@@ -16,16 +16,27 @@ from mureg.geometry.blocks import block_means
 from mureg.geometry.morphology import Mask, dilated, eroded, in_slices, within
 
 TISSUE_ABOVE: dict[Quantity, float] = {Quantity.HU: -400.0, Quantity.MU_PER_CM: 0.06}
+"""Between lung (about -750 HU, 0.04 1/cm) and soft tissue (about 0 HU, 0.15 1/cm); chosen."""
 _EMPTY_BELOW: dict[Quantity, float] = {Quantity.HU: -900.0, Quantity.MU_PER_CM: 0.005}
+"""Air with its noise. A value between this and tissue may be skin that fills its voxel in part; chosen."""
 _NOTHING: dict[Quantity, float] = {Quantity.HU: -1000.0, Quantity.MU_PER_CM: 0.0}
+"""Air, by the definition of HU; it does not attenuate."""
+PIECE_OF_LUNG = 0.2
+"""Of the largest piece of air in the body: a larger one is the second lung, a smaller one gas in the bowel; chosen."""
 
 _WORK_MM = 3.9
+"""Longest edge of the blocks that are searched: two CT pixels of up to 1.95 mm, the largest of the virtual patients."""
 _THIN_MM = 14.0
+"""Diameter of the disc of the opening: wider than the shell of a table, narrower than an arm; chosen."""
 _LIMB_RADIUS_MM = 14.0
+"""Radius of a disc that fits into an arm; chosen."""
 _LIMB_ML = 40.0
+"""Smallest volume of an arm that a scan shows in part; chosen."""
 _EDGE_MM = 3.5
+"""The outline runs along the edge of the field within this distance: two CT pixels of 1.75 mm."""
 _CAVITY_BORDER = 0.7
-_IN_SLICE = ndimage.generate_binary_structure(3, 1)
+"""Share of the border of a lung that is trunk, less than all where a hole reaches the table; chosen."""
+_IN_SLICE = ndimage.generate_binary_structure(3, 1)  # the four neighbours that share an edge within a slice
 _IN_SLICE[:, :, [0, 2]] = False
 
 
@@ -151,6 +162,7 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
         known[1:-1, 1:-1] &= ~volume.outside
     x, y = (np.arange(nx) - (nx - 1) / 2) * dx, (np.arange(ny) - (ny - 1) / 2) * dy
     beyond = np.hypot(x[:, None], y[None, :]) > min(nx * dx, ny * dy) / 2
+    # a thousandth of the voxels beyond the circle: bits of the table that count as body
     within_circle = body[ndimage.binary_erosion(beyond, iterations=reach, border_value=1)].mean() < 1e-3
     if volume.outside is None and within_circle:
         known[1:-1, 1:-1][beyond] = False
@@ -161,6 +173,7 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
         near = dilated(near)
     edge = solid & dilated(~solid)
     touched, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
+    # a hundredth: single voxels that touch the edge by chance do not count
     slices = int((touched > 0.01 * outline).sum())
     return Truncation(float(touched.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
 
@@ -179,6 +192,8 @@ def emission_outline(spect: Volume) -> Volume:
         A label volume on the grid of `spect`: 1 inside, 0 outside.
     """
     spacing = np.asarray(spect.grid.spacing_mm)
+    # 15 mm and 4 % are chosen: soft tissue holds 2 to 9 % of the activity of the myocardium
+    # (`mureg.simulate.tracer`), and voxels below 1e-4 of the largest are empty; 2.355 is FWHM over sigma
     image = ndimage.gaussian_filter(np.maximum(spect.values.astype(np.float64), 0.0), 15.0 / 2.355 / spacing)
     inside = np.zeros(spect.grid.shape, dtype=np.bool_)
     if image.max() > 0.0:

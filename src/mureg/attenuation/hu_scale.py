@@ -18,20 +18,26 @@ AIR_HU = (-1060.0, -960.0)
 SOFT_TISSUE_HU = (-120.0, 80.0)
 """Where soft tissue must lie: fat at -110, water at 0, muscle and organs up to 70 HU."""
 
-_LOWEST, _HIGHEST = -1500, 4000
-_SMOOTHING_HU = 8.0
-_SAMPLES = 4_000_000
+# The shares and widths below were chosen, then checked: 22 real CTs are read and their damaged copies are refused
+# (docs/reference/inputs.md, HU are measured).
+LOWEST_HU = -1500
+"""Lower than noise and offsets bring air (-1000 HU): padding, such as -2000 or -3024."""
+_HIGHEST = 4000
+"""Above what 12 bits hold with an intercept of -1024 (3071 HU)."""
+_SMOOTHING_HU = 8.0  # sigma; chosen
+_SAMPLES = 4_000_000  # voxels: the least of the shares below, 0.002, is then 8000 of them
 _PLATEAU_SHARE = 0.01  # of the known voxels with exactly the lowest value
 _PLATEAU_RATIO = 5.0  # and so many times more than have any one of the values right above it
-_NEAR_PLATEAU_HU = 60.0
+_NEAR_PLATEAU_HU = 60.0  # from padding to the peak of air: -1024 to -1000 and noise
 _MOST_PADDING = 10.0  # times the voxels in the peak of air; a cylinder of a field in a square has 0.3
 _PEAK_SHARE = 0.002  # of the known voxels within 20 HU
-_PEAK_HALF_WIDTH = 20
+_PEAK_HALF_WIDTH = 20  # HU; chosen
 _SOFT_SHARE = 0.10  # of what is denser than lung
 _LOW_EDGE_HU = (-1300.0, -850.0)  # lung, trachea or bowel of a field without any air around the body
-_LOW_EDGE_PERCENTILE = 0.005
+_LOW_EDGE_PERCENTILE = 0.005  # one voxel in 20,000: single ones may be artefacts
 _SHIFTED_AIR_HU = (-990.0, -960.0)
-_SHIFTED_SHARE = 0.05
+"""Air at -976 HU, where an intercept of -1000 in place of -1024 puts it, with room for noise."""
+_SHIFTED_SHARE = 0.05  # of the known voxels: only air around the body says where air lies
 _MUCH_DENSER = 0.05  # of the voxels: not water with a few inserts in it
 
 Counts = npt.NDArray[np.float64]
@@ -76,6 +82,7 @@ class HuScale:
     def is_shifted(self) -> bool:
         """Whether air lies where an intercept of -1000 in place of -1024 puts it, and nothing lies lower."""
         shifted = _SHIFTED_AIR_HU[0] <= self.air_hu <= _SHIFTED_AIR_HU[1]
+        # nothing below air but rounding
         return shifted and self.air_share >= _SHIFTED_SHARE and self.low_edge_hu >= -1002.0
 
 
@@ -90,10 +97,10 @@ def hu_scale(volume: Volume) -> HuScale:
     values = volume.values
     known = values[~volume.outside] if volume.outside is not None else values.ravel()
     known = known[:: max(1, known.size // _SAMPLES)]
-    known = known[(known >= _LOWEST) & (known <= _HIGHEST)]
+    known = known[(known >= LOWEST_HU) & (known <= _HIGHEST)]
     if not known.size:
         raise UnitsError("a CT without a known voxel between -1500 and 4000", "a chest", "export the series again")
-    counts = np.bincount(np.rint(known).astype(np.int64) - _LOWEST, minlength=_HIGHEST - _LOWEST + 1).astype(float)
+    counts = np.bincount(np.rint(known).astype(np.int64) - LOWEST_HU, minlength=_HIGHEST - LOWEST_HU + 1).astype(float)
     plateau = _plateau(counts)
     air = _lowest_peak(counts)
     if plateau is not None:
@@ -108,12 +115,12 @@ def hu_scale(volume: Volume) -> HuScale:
     soft, soft_share = _soft_tissue(counts, air)
     total = counts.sum()
     return HuScale(
-        air_hu=float(air + _LOWEST),
+        air_hu=float(air + LOWEST_HU),
         air_share=float(_around(counts, air) / total),
         low_edge_hu=float(np.percentile(known, _LOW_EDGE_PERCENTILE, method="higher")),
-        soft_hu=float(soft + _LOWEST),
+        soft_hu=float(soft + LOWEST_HU),
         soft_share=soft_share,
-        clipped_hu=None if plateau is None else float(plateau + _LOWEST),
+        clipped_hu=None if plateau is None else float(plateau + LOWEST_HU),
         denser_share=float(counts[air + 500 :].sum() / total),
     )
 
@@ -165,17 +172,20 @@ def _refusal(scale: HuScale, also: str) -> UnitsError:
 
 def _cause(scale: HuScale) -> tuple[str, str]:
     """What probably happened to the values, and what to do about it."""
+    # air and soft tissue (0 to 70 HU) with an offset of 1000 or 1024, and room for noise
     if 900 <= scale.soft_hu <= 1150 and -100 <= scale.air_hu <= 150:
         return (
             "probably stored values, HU + 1024 or HU + 1000",
             "export the series with its rescale intercept, or subtract the offset before use",
         )
     if scale.clipped_hu is not None and AIR_HU[1] < scale.clipped_hu >= scale.air_hu - 2.0:
+        # so low it may be air by a lost slope as well: -500 HU for one half
         or_slope = ", or the rescale slope is lost" if scale.clipped_hu <= -300.0 else ""
         return (
             f"probably cut to a display window that begins at {scale.clipped_hu:.0f}{or_slope}",
             "export the original series and no copy made for display",
         )
+    # a slope of 0.2 or more: below that, air cannot be told from soft tissue
     if AIR_HU[1] < scale.air_hu < -200 or (not scale.has_air and scale.has_soft_tissue):
         factor = scale.air_hu / -1000.0
         return (
@@ -188,7 +198,7 @@ def _cause(scale: HuScale) -> tuple[str, str]:
 def _plateau(counts: Counts) -> int | None:
     """Index of the lowest value where far more voxels have exactly that value than have its neighbours."""
     lowest = int(np.flatnonzero(counts)[0])
-    beside = counts[lowest + 1 : lowest + 21]
+    beside = counts[lowest + 1 : lowest + 21]  # 20 HU, as many as a peak has on either side
     occupied = beside[beside > 0]
     usual = float(np.median(occupied)) if occupied.size else 0.0
     is_plateau = counts[lowest] >= _PLATEAU_SHARE * counts.sum() and counts[lowest] > _PLATEAU_RATIO * usual
@@ -218,13 +228,14 @@ def _around(counts: Counts, index: int) -> float:
 
 def _soft_tissue(counts: Counts, air: int) -> tuple[int, float]:
     """Index of the peak of soft tissue, and the share of what is denser than lung that lies where it must."""
-    air_hu = air + _LOWEST
+    air_hu = air + LOWEST_HU
+    # 500 HU above air, half way to water; where air lies too high (a lost slope), -300 HU or close above it
     first = air_hu + 500 if air_hu > -100 else min(air_hu + 500, max(air_hu + 50, -300))
     smooth = gaussian_filter1d(counts, _SMOOTHING_HU, mode="constant")
-    beyond_lung = counts[first - _LOWEST :]
-    low, high = (int(v) - _LOWEST for v in SOFT_TISSUE_HU)
+    beyond_lung = counts[first - LOWEST_HU :]
+    low, high = (int(v) - LOWEST_HU for v in SOFT_TISSUE_HU)
     inside: Any = counts[low : high + 1].sum() if first <= SOFT_TISSUE_HU[1] else 0.0
     share = float(inside / beyond_lung.sum()) if beyond_lung.sum() else 0.0
     if share >= _SOFT_SHARE:
         return low + int(smooth[low : high + 1].argmax()), share
-    return first - _LOWEST + int(smooth[first - _LOWEST :].argmax()), share
+    return first - LOWEST_HU + int(smooth[first - LOWEST_HU :].argmax()), share

@@ -11,15 +11,18 @@ from scipy import ndimage
 from mureg.geometry import Array
 from mureg.geometry.morphology import Mask
 
-_STEP_MM = 3.6
-_CANAL_MM, _RING_MM = 6.0, (8.5, 16.0)
-_ALONG_MM = 12.0
-_FROM_BACK_MM = (25.0, 110.0)
-_FROM_MIDDLE_MM = 50.0
-_BODY_AHEAD_MM, _BODY_HALF_DEPTH_MM = 24.0, 18.0
-_HALF_WIDTH_MM, _LUMBAR_HALF_WIDTH_MM = 20.0, 27.0
+# Lengths in mm of adult vertebrae in the axial plane. They were chosen; what is lost of vertebrae and ribs with them is
+# measured on one CT with organ labels (docs/concepts/attenuation.md, What it measures).
+_STEP_MM = 3.6  # longest edge of the pixels of the search: small against the canal
+_CANAL_MM, _RING_MM = 6.0, (8.5, 16.0)  # radius inside the canal; inner and outer radius of the bone around
+_ALONG_MM = 12.0  # FWHM along z: half a thoracic vertebra, so that the gaps between arches close
+_FROM_BACK_MM = (25.0, 110.0)  # depth of the canal below the skin of the back
+_FROM_MIDDLE_MM = 50.0  # from the middle of the body sideways, for patients who lie off the middle
+_BODY_AHEAD_MM, _BODY_HALF_DEPTH_MM = 24.0, 18.0  # middle of the vertebral body in front of the canal
+_HALF_WIDTH_MM, _LUMBAR_HALF_WIDTH_MM = 20.0, 27.0  # of the vertebral body
+# behind these lines, from the middle of the canal to the back, all is bone: rib heads begin farther in front
 _BEHIND_MM, _RIB_HEADS_MM, _RIB_HEADS_HALF_WIDTH_MM, _RIBS_HALF_WIDTH_MM = -8.0, -17.0, 32.0, 40.0
-_ZONE_HALF_WIDTH_MM, _ZONE_AHEAD_MM = 34.0, 52.0
+_ZONE_HALF_WIDTH_MM, _ZONE_AHEAD_MM = 34.0, 52.0  # around the vertebral body, where the aorta may touch it
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +57,11 @@ def find_spine(
     """
     step = max(1, int(_STEP_MM / spacing_mm[0] + 1e-6)), max(1, int(_STEP_MM / spacing_mm[1] + 1e-6))
     pixel = spacing_mm[:2] * step
+    # above soft tissue, and no more for cortical bone or metal than for dense cancellous bone
     bright = ndimage.uniform_filter(np.clip(values - 100.0, 0.0, 400.0), (*step, 1))[:: step[0], :: step[1]]
     rating = _rating(bright, inside[:: step[0], :: step[1]], np.asarray((*pixel, spacing_mm[2])))
     path = _best_path(rating, max(1, round(spacing_mm[2] / 3.0)))
+    # sigma of 8 mm: takes the steps of whole pixels out of the path; chosen
     canal = ndimage.gaussian_filter1d(path * np.asarray(step, dtype=np.float64), 8.0 / spacing_mm[2], axis=0)
     x = (np.arange(values.shape[0])[:, None, None] - canal[:, 0]) * spacing_mm[0]
     y = (np.arange(values.shape[1])[None, :, None] - canal[:, 1]) * spacing_mm[1]
@@ -80,7 +85,7 @@ def _rating(bright: Array, inside: Mask, spacing_mm: npt.NDArray[np.float64]) ->
     middle = (np.arange(len(sums)) * sums).sum() / max(sums.sum(), 1)
     aside = np.abs(np.arange(inside.shape[0]) - middle)[:, None, None] * spacing_mm[0]
     allowed = inside & (depth > _FROM_BACK_MM[0]) & (depth < _FROM_BACK_MM[1]) & (aside < _FROM_MIDDLE_MM)
-    rating = np.full(bright.shape, np.float32(-300.0))
+    rating = np.full(bright.shape, np.float32(-300.0))  # a poor rating, which the path takes only where it must
     box = ndimage.find_objects(allowed.astype(np.int8))
     if not box:
         return rating

@@ -27,6 +27,7 @@ TIMES = ("processed", "seconds")
 _PICTURE_SIZE, _CHEST = (1500, 1300), (0, 60, 1500, 846)
 """Of the quality picture, and where it shows the map on the SPECT before and after, in pixels."""
 _WIDTH, _QUALITY = 480, 72
+"""Pixels of a picture on the page and its JPEG quality; chosen by eye."""
 
 COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
     "study": lambda row: row.study,
@@ -52,6 +53,7 @@ COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
     "patient": lambda row: row.patient,
     "seconds": lambda row: row.seconds,
 }
+"""Columns of the table in their order."""
 
 
 def write_summary(rows: Sequence[StudyRow], output: Path) -> tuple[Path, Path]:

@@ -15,7 +15,7 @@ from types import FrameType, ModuleType
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.cli import logs
-from mureg.errors import MuregError, RefusedError
+from mureg.errors import STOPPED_BY_HAND, MuregError, RefusedError
 from mureg.files.temporary import own_temporary_folder
 
 VERBS = {
@@ -33,8 +33,6 @@ VERBS = {
     "export": "write a virtual patient as DICOM",
 }
 
-_BY_HAND = 130
-"""Exit code after Ctrl-C, by the convention of shells: 128 plus signal 2."""
 _SHOW_FAULTS = "MUREG_TRACEBACK"
 _stopped_by: list[int] = []
 
@@ -59,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nearest = ", ".join(get_close_matches(verb, VERBS) or VERBS)
         print(f"mureg: there is no verb {verb!r}; expected one of {nearest}; see mureg --help.", file=sys.stderr)
         return 2
-    code = _BY_HAND
+    code = STOPPED_BY_HAND
     try:
         if verb in _RESEARCH and not {"-h", "--help"} & set(rest):
             from mureg.cli.training_options import require_research
@@ -132,8 +130,8 @@ def entry() -> None:
     try:
         code = _ended()
     except KeyboardInterrupt:  # before or after the verb
-        code = _BY_HAND
-    sys.exit(128 + _stopped_by[0] if code == _BY_HAND and _stopped_by else code)
+        code = STOPPED_BY_HAND
+    sys.exit(128 + _stopped_by[0] if code == STOPPED_BY_HAND and _stopped_by else code)
 
 
 def _ended() -> int:
@@ -147,7 +145,7 @@ def _ended() -> int:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of the pipe has closed it
-        code = 141
+        code = 141  # 128 plus signal 13, SIGPIPE, as shells report it
     except OSError as problem:
         reason = f"the system stopped the program ({problem.strerror}); expected room to write"
         print(f"mureg: {reason}; choose another place or free the disk.", file=sys.stderr)

@@ -20,14 +20,13 @@ from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
 from mureg.cli.register import Manner, Register, carried_out
-from mureg.errors import printable
+from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, printable
 from mureg.files.places import refuse_overlap
 from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.find import find_pairs
 
-SOME_FAILED = 5
-"""Exit code, as listed by ``mureg --help``."""
 _MOST_LINES = 20
+"""Failed studies that are listed: a round value that fits a terminal of 24 lines."""
 _SAYS: dict[State, str] = {
     "done": "done",
     "failed": "failed before",
@@ -119,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
             )
     except KeyboardInterrupt:
         print("mureg: stopped; finished studies are kept, and the same command continues the run.", file=sys.stderr)
-        return 130
+        return STOPPED_BY_HAND
     messages.emit(_answer(batch), list(_lines(batch, options.retry)))
     return SOME_FAILED if batch.failed else 0
 

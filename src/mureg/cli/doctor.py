@@ -12,6 +12,7 @@ from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import progress
 from mureg.doctor import Check, checks
+from mureg.errors import RefusedError
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     answer = {"healthy": healthy, "checks": [check.as_dict() for check in found], "use": RESEARCH_USE_ONLY}
     verdict = "all checks passed" if healthy else "a check failed: see the lines that begin with fail"
     options.messages.emit(answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
-    return 0 if healthy else 3
+    return 0 if healthy else RefusedError.exit_code
 
 
 def _line(check: Check) -> str:

@@ -20,14 +20,12 @@ from mureg.comparison.markdown import name_of, warnings
 from mureg.comparison.methods import choose
 from mureg.comparison.settings import Selection, Settings, Split, changed, read_settings
 from mureg.comparison.summary import MethodSummary
-from mureg.errors import UsageError
+from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, UsageError
 from mureg.jobs.cores import set_thread_count
 
 if TYPE_CHECKING:  # it needs the packages for research
     from mureg.comparison.protocol import Comparison
 
-SOME_FAILED = 5
-"""Exit code, as listed by ``mureg --help``."""
 Cohorts = Annotated[tuple[Path, ...], tyro.conf.arg(name="cohort", metavar="PATH"), tyro.conf.UseAppendAction]
 
 
@@ -111,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
             pictures = comparison_figures(comparison, settings.measurement, options.output / FIGURES, options.figures)
     except KeyboardInterrupt:
         print("mureg: stopped; finished rows are kept, and the same command continues the run.", file=sys.stderr)
-        return 130
+        return STOPPED_BY_HAND
     answer = _answer(comparison, summaries, options.output, pictures)
     options.messages.emit(answer, list(_lines(comparison, summaries, options.output)))
     broken = any(row.status == "crashed" or row.images == "failed" for row in comparison.rows)

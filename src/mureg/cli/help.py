@@ -38,7 +38,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Every option of every verb, by the group in which the help shows it, in this order."""
 
-_WIDEST, _NAMES = 100, 26
+WIDEST, _NAMES = 100, 26
+"""Columns of text at most, since longer lines are hard to read, and of the names of options; chosen by eye."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Option:
 
 def help_text(verb: str, options: type) -> str:
     """Text of ``mureg VERB --help``."""
-    width = max(60, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
+    width = max(60, min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns))  # below 60 there is no room for text
     known = {option.name: option for option in (*options_of(options), _HELP)}
     words = {name: option.invocation.split(", ")[-1] for name, option in known.items()}
     must = " ".join(

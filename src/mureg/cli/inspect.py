@@ -12,6 +12,7 @@ import tyro
 from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import Common, parse
 from mureg.cli.help import Flat
+from mureg.errors import UnreadableInputError
 from mureg.files.output import claimed
 from mureg.files.places import refuse_foreign_file, refuse_overlap
 from mureg.geometry import Volume
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=False)]
     answer = inspection.as_dict() | {"pictures": [picture.name for picture in pictures], "use": RESEARCH_USE_ONLY}
     options.common.messages.emit(answer, [*lines, RESEARCH_USE_ONLY])
-    return 0 if usable else 4
+    return 0 if usable else UnreadableInputError.exit_code
 
 
 def _drawn(usable: Sequence[InspectedImage], output: Path, options: Inspect) -> list[Path]:
@@ -80,6 +81,7 @@ def numbered(path: Path, k: int) -> Path:
 def _as_volume(found: InspectedImage) -> Volume:
     """What can be drawn: the volume itself, or a quick uncorrected reconstruction of projections."""
     if isinstance(found.loaded, Acquisition):
+        # a sixth of the usual iterations: enough to see what lies where
         quick = Osem(iterations=2, subsets=min(10, found.loaded.n_views))
         return reconstruct(found.loaded, None, quick, WITHOUT)
     assert found.loaded is not None

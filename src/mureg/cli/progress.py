@@ -80,6 +80,7 @@ def watched(messages: Messages, columns: Sequence[ProgressColumn | str]) -> Iter
         with Ticker(prints=messages.has_lines) as ticker:
             yield ticker, None
         return
+    # cases take seconds to minutes: five minutes hold several of them
     bar = Progress(*columns, console=console, transient=True, speed_estimate_period=300)
     with Ticker(prints=False) as ticker, bar:
         yield ticker, bar

@@ -12,9 +12,8 @@ import annotated_types
 import tomli_w
 
 from mureg.cli.docstrings import attribute_texts, opening
+from mureg.cli.help import WIDEST
 from mureg.files.settings import Table
-
-_WIDTH = 100
 
 
 def commented_toml(settings: Any, table: Table) -> str:
@@ -82,7 +81,7 @@ def _default_words(default: Any) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return textwrap.wrap(text, WIDEST, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def _sentence(text: str) -> str:

@@ -17,7 +17,7 @@ from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
 from mureg.cohort.store.shares import SHARES
-from mureg.errors import UsageError
+from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, UsageError
 from mureg.files.validation import validated, with_changes
 from mureg.jobs.pool import Done
 
@@ -25,9 +25,8 @@ if TYPE_CHECKING:  # they need PyTorch
     from mureg.cohort.run import CohortRun
     from mureg.cohort.settings import CohortSettings
 
-SOME_FAILED = 5
-"""Exit code, as listed by ``mureg --help``."""
 _MOST_LINES = 10
+"""Reasons of failed cases that are listed: a round value, half a terminal."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
             )
     except KeyboardInterrupt:
         print("mureg: stopped; finished cases are kept, and the same command continues the run.", file=sys.stderr)
-        return 130
+        return STOPPED_BY_HAND
     options.messages.emit(_answer(run, settings.name), list(_lines(run)))
     return SOME_FAILED if run.failed else 0
 

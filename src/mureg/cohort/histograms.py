@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 
 from mureg.files.atomic import writing
 
-_DPI, _COLUMNS, _PANEL, _HEAD = 100, 6, (2.1, 1.35), 0.4  # inches
+# the page in inches, at 100 points an inch: a display choice, as are the letters' sizes and gaps below
+_DPI, _COLUMNS, _PANEL, _HEAD = 100, 6, (2.1, 1.35), 0.4
 _LEFT, _BELOW, _WIDE, _HIGH = 0.3, 0.22, 1.65, 0.85
-_BINS, _MOST_WORDS = 24, 8
+_BINS, _MOST_WORDS = 24, 8  # what a panel has room for
 _INK, _FAINT, _BARS = "#1f2328", "#8b949e", "#3b6ea8"
 
 Bar = list[tuple[float, float]]

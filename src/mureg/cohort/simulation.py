@@ -26,6 +26,7 @@ from mureg.spect.physics import WITHOUT
 from mureg.study import Case, Ct, Study, Truth
 
 _HEART_POINTS, _LIVER_POINTS = 256, 256
+"""Points on which the true pose and the errors of a case rest; chosen."""
 __all__ = [
     "UNCORRECTED",
     "CaseDraw",
@@ -107,7 +108,7 @@ def acquired(settings: CohortSettings, index: int, seen: Exposure) -> Acquisitio
         (pixel_mm, pixel_mm),
         CENTRE_MM,
         orbit.radii_mm + drawn.camera.radius_mm,
-        seconds_per_view=20.0,
+        seconds_per_view=20.0,  # a usual time for the header; how many counts there are is drawn (`OrbitRange`)
         collimator="LEHR",
         nuclide="Tc-99m",
         patient_position="HFS",

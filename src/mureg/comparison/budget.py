@@ -13,6 +13,7 @@ LOG = "log.csv"
 """Of a run of `mureg train`: a line for each epoch."""
 
 _BATCH = 4
+"""Cases, as in Table 1 of Chen et al., MICCAI 2022."""
 
 
 @dataclass(frozen=True)

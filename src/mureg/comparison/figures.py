@@ -11,6 +11,7 @@ from textwrap import wrap
 import numpy as np
 from matplotlib import colormaps
 
+from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.cohort.store.cohort import read_case
 from mureg.comparison.images import Images
 from mureg.comparison.markdown import name_of
@@ -23,18 +24,22 @@ from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.report.pictures.bullseye import draw_bullseye
 from mureg.report.pictures.canvas import AFTER, CAUTION, FAINT, GREY, HEAT, Canvas, draw_glow, draw_outline, draw_values
-from mureg.report.pictures.chest import smoothed
+from mureg.report.pictures.chest import LUNG_EDGE_PER_CM, smoothed
 from mureg.report.pictures.planes import VIEWS, plane
 
+# what is shown: a chest without arms, and a heart with what lies beside it
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
 _HEART_MM: Triple = (150.0, 150.0, 150.0)
-_LUNG_EDGE_PER_CM = 0.08
+
+# the page in pixels, a display choice, as are the numbers of its texts below
 _LABEL, _LABEL_LETTERS = 250, 20
 _TOP, _MARGIN, _GAP = 92, 18, 6
 _MAP_PER_MM = 0.66
 _HEART_SIDE = 150
 _POLAR_SIDE, _POLAR_COLUMNS = 250, 4
+
 _DIFFERENCE = 0.15
+"""Ends of the colours, share of the brightest: the most that a shift of 7 mm changes (Matsunari et al., 1998)."""
 _USE = "research use only: not for diagnosis"
 _COLD_HOT = colormaps["RdBu_r"]
 
@@ -126,10 +131,10 @@ def maps_picture(shown: Shown) -> Canvas:
             at: Triple = (middle[0], middle[1], middle[2])
             axes = canvas.panel((left, top, width, height), view, _CHEST_MM, at)
             map_plane = plane(registered, view, at, _CHEST_MM)
-            draw_values(axes, map_plane, GREY, 0.0, 0.2)
+            draw_values(axes, map_plane, GREY, 0.0, 0.2)  # up to 0.2 1/cm: soft tissue (0.15) is light, bone white
             draw_glow(axes, plane(spect, view, at, _CHEST_MM), bright)
-            draw_outline(axes, plane(case.truth.mu, view, at, _CHEST_MM), _LUNG_EDGE_PER_CM, CAUTION)
-            draw_outline(axes, map_plane, _LUNG_EDGE_PER_CM, AFTER)
+            draw_outline(axes, plane(case.truth.mu, view, at, _CHEST_MM), LUNG_EDGE_PER_CM, CAUTION)
+            draw_outline(axes, map_plane, LUNG_EDGE_PER_CM, AFTER)
             left += width + _GAP
     return canvas
 
@@ -235,5 +240,6 @@ def _heart_planes(
 def _brightest(spect: Volume, heart_mm: Triple) -> float:
     """The brightest value near the left ventricle, what lies well below it left out; 1 where all is dark."""
     offset = spect.grid.points(np.indices(spect.grid.shape).transpose(1, 2, 3, 0)) - np.asarray(heart_mm)
-    near = (np.linalg.norm(offset, axis=-1) < 45.0) & (offset[..., 2] > -30.0)
+    # 30 mm below the middle, about an outer radius of the ventricle, liver and gut begin; chosen
+    near = (np.linalg.norm(offset, axis=-1) < HEART_RADIUS_MM) & (offset[..., 2] > -30.0)
     return float(spect.values[near].max(initial=0.0)) or 1.0

@@ -240,7 +240,7 @@ def _p(figure: Figure) -> str:
 def _probability(p: float) -> str:
     if math.isnan(p):
         return _NOTHING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"  # three decimals, as journals print them
 
 
 def _markdown(caption: str, head: list[str], lines: list[list[str]]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mureg.assessment.thresholds import Thresholds
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 
-ACTION_LIMIT_MM = 6.8
-"""One pixel: a heart that lies farther off than this calls for action (Kennedy et al., J Nucl Med 2009)."""
+ACTION_LIMIT_MM = Thresholds().action_limit_mm
+"""One pixel (6.8 mm): a heart that lies farther off than this calls for action (Kennedy et al., J Nucl Med 2009)."""
 
 
 def motion_errors(found: RigidTransform, true: RigidTransform, centre_mm: npt.ArrayLike) -> tuple[Triple, Triple]:

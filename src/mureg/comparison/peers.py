@@ -31,6 +31,7 @@ from mureg.registration.mutual_information import without_hot_spots
 
 SCRIPT = Path(__file__).with_name("peers_process.py")
 PATIENCE_S = 300.0
+"""Seconds for one registration, which takes 2 to 7 (docs/concepts/virtual-patients.md); chosen for slow machines."""
 
 Level = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(ge=0)]

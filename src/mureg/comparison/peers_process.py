@@ -192,10 +192,11 @@ def _to_ants(image: Image) -> Any:
 
 def _matrix(move: Callable[[list[float]], Any]) -> Array:
     """An affine map of points as a 4x4 matrix, its upper part the rotation nearest to what was found."""
-    far_mm = 100.0
+    far_mm = 100.0  # the size of a chest: what rounding there adds to the matrix moves no heart
     middle = np.array(move([0.0, 0.0, 0.0]))
     columns = [(np.array(move([far_mm * (a == axis) for a in range(3)])) - middle) / far_mm for axis in range(3)]
     u, stretch, v = np.linalg.svd(np.stack(columns, 1))
+    # a thousandth is 0.1 mm at that distance
     if np.abs(stretch - 1).max() > 1e-3 or np.linalg.det(u @ v) < 0:
         raise ValueError(f"not rigid: stretches by {stretch}")
     matrix = np.eye(4)
@@ -224,6 +225,7 @@ def warm_up() -> None:
     values = np.random.default_rng(1).random((24, 24, 24)).astype(np.float32)
     image = Image(values, np.diag([6.8, 6.8, 6.8, 1.0]))
     mask = Image(np.ones_like(values), image.affine)
+    # the least that runs
     settings = {"bins": 16, "samples": 500, "iterations": 2, "shrink": [1], "smoothing_mm": [0.0], "seed": 1}
     with_elastix(ImagePair(image, image, mask), settings)
 

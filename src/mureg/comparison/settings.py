@@ -38,6 +38,7 @@ class Resampling:
         seed: seed of the resamples.
     """
 
+    # percentile intervals need a thousand resamples or more (Efron and Tibshirani 1993); the seed is a date
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 2000
     seed: Annotated[int, Field(ge=0)] = 20250301

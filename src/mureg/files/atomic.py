@@ -17,6 +17,7 @@ from mureg.files.modes import FILE_MODE, FOLDER_MODE, below, make_folder, onto_d
 from mureg.files.places import refuse_foreign, require_writable
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""From fcntl.h and linux/fs.h, for renameat2: paths are relative to the current folder; exchange both names."""
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
 
 Recognise = Callable[[Path], bool]

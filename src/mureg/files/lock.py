@@ -182,6 +182,7 @@ def _say_who(descriptor: int) -> None:
 def _holder(descriptor: int) -> dict[str, object]:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
+        # a block of a disk; what is written here has some hundred bytes
         found = json.loads(os.read(descriptor, 4096))
     except (OSError, ValueError, RecursionError):
         return {}

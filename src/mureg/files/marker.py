@@ -14,6 +14,7 @@ from mureg.files.settings import read_json
 
 MARKER, HALF_MARKER = ".mureg", ".mureg-new"
 _FORMAT = 1
+"""Number of the form of the marker; a marker of another form is that of another version and is not trusted."""
 
 Listing = Mapping[str, str]
 

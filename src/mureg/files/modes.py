@@ -14,6 +14,7 @@ from pathlib import Path
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
 """Owner writes, group reads, others have no access (README)."""
 _NOT_FOR_OTHERS = 0o027
+"""The rights that the modes above withhold."""
 
 
 def make_folder(folder: Path) -> list[Path]:

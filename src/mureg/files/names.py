@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST_BYTES = 100
+"""Of 255 that usual disks allow for a name (ext4, APFS, NTFS): scratch names add to it, and Windows allows 260
+characters for a whole path."""
 _NOT_IN_NAMES = set('/\\:*?"<>|')
 _DEVICES = {
     *("con", "prn", "aux", "nul", "conin$", "conout$", "clock$"),

@@ -14,6 +14,7 @@ from mureg.files.marker import HALF_MARKER, MARKER, read_marker
 
 _SIGN = b"mureg"
 _HEAD_BYTES = 4096
+"""The sign lies in the header of NIfTI (348 or 540 bytes) and in the first chunks of PNG."""
 
 
 def require_writable(folder: Path) -> None:

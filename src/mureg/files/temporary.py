@@ -14,7 +14,7 @@ from mureg.files.lock import LOCK, locked, try_locked
 
 _PREFIX = "mureg-"
 _NEWBORN_S = 60.0
-"""A folder that young may belong to a process that has not locked it yet."""
+"""A folder that young may belong to a process that has not locked it yet: seconds on a slow disk. A round value."""
 
 
 def own_temporary_folder() -> Path:

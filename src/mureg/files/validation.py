@@ -17,6 +17,7 @@ from mureg.files.settings import Table
 T = TypeVar("T")
 
 _LONGEST_VALUE = 60
+"""Characters of a wrong value in a message: the sentence stays on one or two lines of a terminal."""
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _ABSENT = ("missing", "missing_argument", "union_tag_not_found")
 
@@ -74,6 +75,7 @@ def mistake(problem: ValidationError, settings: type | None = None, prefix: str 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known names that are most like a word, or all of them where none is."""
     names = list(known)
+    # as many as one reads at a glance, half of their letters in common; chosen
     close = get_close_matches(word, names, n=3, cutoff=0.5)
     return f"one of {', '.join(close or names)}" if names else "a setting that exists"
 

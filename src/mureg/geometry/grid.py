@@ -58,6 +58,7 @@ class Grid:
             raise GeometryError(f"grid shape {self.shape}", "three counts of at least 1", "check the image size")
         affine = frozen_matrix(self.affine, "the voxel-to-patient matrix")
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        # volume of the cell over that of a box: 0.001 is two axes within 0.06 degrees
         if spacing.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.maximum(spacing, 1e-30))) < 1e-3:
             raise GeometryError(
                 f"voxel axes {affine[:3, :3].tolist()} mm",

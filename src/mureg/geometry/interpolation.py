@@ -15,7 +15,8 @@ from mureg.jobs.threads import in_threads
 Array = npt.NDArray[Any]
 
 _SLAB_POINTS = 250_000
-"""Target voxels that one thread takes at a time: few enough that what is made of them stays in the cache."""
+"""Target voxels that one thread takes at a time: few enough that what is made of them (1 MB in single precision for
+each array) stays in the cache; a round value."""
 _FORGIVEN = 0.5 + 1e-6
 """Half a voxel, and 1e-6 for the rounding where two lattices share their edge."""
 

@@ -42,14 +42,14 @@ def dilated(mask: Mask) -> Mask:
 
 def in_slices(spacing_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A spacing with slices so far apart that none is near another."""
-    return np.asarray((*spacing_mm[:2], 1e6))
+    return np.asarray((*spacing_mm[:2], 1e6))  # a kilometre
 
 
 def ball(radius_mm: float, spacing_mm: npt.ArrayLike) -> Mask:
     """The voxels within a distance of the middle one."""
     axes = np.ogrid[tuple(slice(-int(radius_mm / s), int(radius_mm / s) + 1) for s in np.asarray(spacing_mm))]
     squares = [(axis * s) ** 2 for axis, s in zip(axes, np.asarray(spacing_mm), strict=True)]
-    return np.asarray(sum(squares) <= radius_mm**2 + 1e-6)
+    return np.asarray(sum(squares) <= radius_mm**2 + 1e-6)  # with rounding
 
 
 def _add_shifted(onto: Mask, flat: Mask, shift: int) -> None:

@@ -14,6 +14,7 @@ from mureg.geometry.grid import Grid
 _LONGEST_EDGE = 192
 """Pixels along the longest edge of the volume: three of them fit beside each other into a notebook."""
 _GAP = 4
+"""Pixels between two slices; chosen by eye."""
 
 Picture = npt.NDArray[np.uint8]
 

@@ -25,6 +25,7 @@ from mureg.geometry.rigid import RigidTransform
 class Quantity(Enum):
     """What the voxel values mean: a name, the unit and the display window."""
 
+    # usual for the mediastinum; to a third above soft tissue (0.15 1/cm)
     HU = ("HU", -200.0, 300.0)
     MU_PER_CM = ("1/cm", 0.0, 0.2)
     COUNTS = ("counts", 0.0, None)
@@ -183,7 +184,7 @@ class Volume:
             known = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
             values, beyond = interpolate(known, index_matrix, onto.shape, nearest=nearest)
             touched, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
-            outside = beyond | (touched > 1e-4)
+            outside = beyond | (touched > 1e-4)  # rounding of the weights in single precision
             values[outside] = 0.0
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
 
@@ -195,6 +196,7 @@ class Volume:
         """
         if self.quantity is Quantity.LABEL:
             raise GeometryError("labels to be averaged", "values that have a mean", "resample labels instead")
+        # 1e-6: rounding where the spacings are multiples
         factors = [max(1, int(spacing_mm / s + 1e-6)) for s in self.grid.spacing_mm]
         if factors == [1, 1, 1]:
             return self
@@ -233,7 +235,7 @@ class Volume:
         if self.outside is None:
             return Volume(mean(self.values), grid, self.quantity)
         known = mean((~self.outside).astype(self.values.dtype))
-        outside = known < 0.5 - 1e-4
+        outside = known < 0.5 - 1e-4  # a half, with rounding
         filled = mean(np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False))
         values = np.where(outside, 0.0, filled / np.maximum(known, 1e-6)).astype(self.values.dtype, copy=False)
         return Volume(values, grid, self.quantity, outside if bool(outside.any()) else None)

@@ -9,21 +9,37 @@ from jaxtyping import Bool, Float, Int
 
 from mureg.geometry import Array
 
+# places of a surface of the usual size: 6.8 mm apart around it (a voxel of a usual SPECT), 8 to 10 mm along it
 _N_AROUND, _N_DOWN = 24, 7
 _TUBE_MM = (4.0, 12.0, 20.0)
 
-_USUAL = np.array([0.70, -0.55, -0.45]) / np.linalg.norm([0.70, -0.55, -0.45])
-_USUAL_WITHIN = 0.45
+DIRECTIONS = ((0.70, -0.55, -0.45), (0.85, -0.30, -0.40), (0.40, -0.75, -0.50))
+"""Directions from base to apex that fits start from, LPS+, the most usual one first.
+
+They point 52, 71 and 28 degrees to the left of the sagittal plane and 24 to 30 down; drawn torsos have 40 to 60 and
+10 to 40, real CTs 18 to 44 and 4 to 39 (docs/concepts/anatomies.md).
+"""
+
+_USUAL = np.array(DIRECTIONS[0]) / np.linalg.norm(DIRECTIONS[0])  # the first one counts as usual
+# soft limits, as standard deviations: sizes are near the means of drawn torsos at the middle of the wall (radius 31.7
+# less half a wall; 0.7 of a length of 89.7 less half a wall, docs/concepts/anatomies.md); the widths are chosen, two to
+# three times those of the torsos, so that real ventricles (radius 29.9, length 80.1) lie well within
+_USUAL_WITHIN = 0.45  # of each component of the unit direction: 26 degrees
 RADIUS_MM, _RADIUS_WITHIN_MM = 26.0, 6.0
 CAP_MM, _CAP_WITHIN_MM = 58.0, 15.0
+
 _LEAST_CAP_MM, _LEAST_RADIUS_MM = 20.0, 12.0
+"""Far below those of any adult: they keep a surface from shrinking to a point."""
 _SOFT_MM = 4.0
+"""Distance beyond which a point counts less and less: a third of a wall; chosen, no measurement is recorded."""
 _WEIGHT = 100.0
+"""All points together count as so many, beside the five soft limits; chosen, no measurement is recorded."""
 FAR_MM = 10.0
+"""No point counts as farther off than this, nearly a wall, in the spread that is stated; chosen."""
 _SCALE = np.array([5.0, 5.0, 5.0, 5.0, 5.0, 0.2, 0.2])
-"""Usual sizes of a step: cap, radius, along the axis, twice across it (mm), two slopes."""
+"""Usual sizes of a step: cap, radius, along the axis, twice across it (mm), two slopes. Chosen."""
 _STEPS, _NEGLIGIBLE = 12, 1e-8
-"""Steps of one fit at most; it ends where none of the fits gets better by more than this share."""
+"""Steps of one fit at most; it ends where none of the fits gets better by more than this share. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +136,7 @@ def fitted(
     at = np.zeros((len(start), 7))
     at[:, 0], at[:, 1] = start.cap_mm, start.radius_mm
     scale = _SCALE[:numbers]
-    damping = np.full(len(start), 1e-3)
+    damping = np.full(len(start), 1e-3)  # this start, and a factor of 10 up or down, are the usual ones
     residuals, slopes = _residuals(start, at, across, points, root)
     cost = (residuals**2).sum(1)
     for _ in range(_STEPS):

@@ -10,14 +10,18 @@ from scipy import ndimage
 
 from mureg.errors import UsageError
 from mureg.geometry import Grid, Volume
-from mureg.heart.ventricle import SEGMENTS, TERRITORIES, LeftVentricle
+from mureg.heart.ventricle import SEGMENTS, TERRITORIES, WIDEST, LeftVentricle
 
 N_ANGLES = 60
+"""Rays around the axis: ten in each of six segments, fifteen in each of four, 3 mm apart at the middle of a wall."""
 _PER_RING = 4
+"""Heights in each third of the cavity: 6 mm apart in one of 70 mm, less than a voxel of a usual SPECT (6.8 mm)."""
 _REACH_MM = 8.0
+"""Search beyond half a wall, to either side: a little more than such a voxel; chosen."""
 _STEP_MM = 1.5
-_WIDEST = 0.3
+"""Between samples along a ray: less than a quarter of such a voxel, between which values are linear."""
 _APEX_RAYS = 8
+"""Around the middle one: 45 degrees apart; chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +56,12 @@ def segment_error_percent(found: PolarMap, reference: PolarMap) -> float:
 
 
 def short_axis_grid(ventricle: LeftVentricle, spacing_mm: float = 3.4) -> Grid:
-    """The grid of short-axis slices as they are read, seen from the apex.
+    """The grid of short-axis slices as they are read, seen from the apex; 3.4 mm is half a voxel of a usual SPECT.
 
     i runs to the lateral wall (the image's right), j to the inferior wall (down), k from the base to the apex.
     """
     anterior, lateral, apex = ventricle.axes
-    half = 1.5 * ventricle.radius_mm
+    half = 1.5 * ventricle.radius_mm  # and 10 mm beyond base and apex: what surrounds the wall is shown; chosen
     n_across = 2 * round(half / spacing_mm) + 1
     n_along = 2 * round((ventricle.length_mm / 2 + 10.0) / spacing_mm) + 1
     affine = np.eye(4)
@@ -115,7 +119,7 @@ def segment_means(rings: Float[np.ndarray, "height angle"], apex: float) -> Floa
 
 def wall_radius_mm(ventricle: LeftVentricle, height_mm: float) -> float:
     """Distance from the axis to the middle of the wall at a height above the base plane."""
-    widest = _WIDEST * ventricle.length_mm
+    widest = WIDEST * ventricle.length_mm
     cap = ventricle.length_mm - widest - ventricle.wall_mm / 2
     ahead = np.clip((height_mm - widest) / cap, 0.0, 1.0)
     return float((ventricle.radius_mm - ventricle.wall_mm / 2) * np.sqrt(1.0 - ahead**2))
@@ -125,6 +129,7 @@ def _around(spect: Volume, ventricle: LeftVentricle, height_mm: float) -> Float[
     """Brightest value on every ray at one height."""
     anterior, lateral, apex = ventricle.axes
     radius, reach = wall_radius_mm(ventricle, height_mm), ventricle.wall_mm / 2 + _REACH_MM
+    # not below 0.4 of the radius, so that rays do not meet in the cavity near the apex; chosen
     radii = np.arange(max(0.4 * radius, radius - reach), radius + reach, _STEP_MM)
     angles = 2.0 * np.pi * np.arange(N_ANGLES) / N_ANGLES
     direction = np.cos(angles)[:, None] * anterior + np.sin(angles)[:, None] * lateral
@@ -140,6 +145,7 @@ def _apex(spect: Volume, ventricle: LeftVentricle) -> float:
     along = np.arange(tip - reach, tip + reach, _STEP_MM)
     angles = 2.0 * np.pi * np.arange(_APEX_RAYS) / _APEX_RAYS
     around = np.cos(angles)[:, None] * anterior + np.sin(angles)[:, None] * lateral
+    # a quarter of the radius: within the cap, whose surface is nearly across the axis there; chosen
     starts = np.concatenate([np.zeros((1, 3)), 0.25 * (ventricle.radius_mm - ventricle.wall_mm / 2) * around])
     places = np.asarray(ventricle.centre_mm) + starts + along[:, None, None] * apex
     return float(_sampled(spect, places).max(0).mean())

@@ -29,6 +29,13 @@ TERRITORIES = {
 }
 """Segments (counted from 1) that each coronary artery feeds (Cerqueira et al.)."""
 
+WIDEST = 0.3
+"""Where a ventricle is widest, as a share of its length from the base plane: chosen, no measurement is recorded."""
+USUAL_WALL_MM = 12.0
+"""Thickness taken for a wall in an image, which a gamma camera does not resolve (docs/concepts/decision.md).
+
+Walls of CTs with contrast medium measure 8.5 to 13 mm (medians, docs/concepts/anatomies.md)."""
+
 
 @dataclass(frozen=True)
 class LeftVentricle:
@@ -73,7 +80,7 @@ class LeftVentricle:
         up = np.array([0.0, 0.0, 1.0]) - apex[2] * apex
         anterior = up / np.linalg.norm(up)
         lateral = np.cross(apex, anterior)
-        if lateral @ np.array([0.5, 1.0, 0.0]) < 0:  # lateral points to the left and the back
+        if lateral @ np.array([0.5, 1.0, 0.0]) < 0:  # lateral points to the left and, more so, to the back
             lateral = -lateral
         return np.stack([anterior, lateral, apex])
 
@@ -87,7 +94,7 @@ class LeftVentricle:
     ) -> Float[Array, "*point"]:
         """Relative uptake at points of the wall, from one value for each of the 17 segments.
 
-        Segments go over into each other smoothly over about `blur_mm` on either side of their edges.
+        Segments go over into each other smoothly over about `blur_mm` on either side of their edges; 4 mm is chosen.
         """
         if len(segments) != len(SEGMENTS):
             raise UsageError(f"{len(segments)} segment values", "17", "give one for each segment of the standard")

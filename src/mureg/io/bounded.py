@@ -12,12 +12,12 @@ from typing import IO, cast
 from mureg.errors import UnreadableInputError
 
 LARGEST_INFLATED = 2**28
-"""Bytes that one compressed DICOM object may inflate to: 256 MiB."""
+"""Bytes that one compressed DICOM object may inflate to: 256 MiB, as many as a multi-frame CT of 512 slices."""
 LARGEST_PIXELS = 2**28
 """Pixels in one object, in all frames, and voxels in one image: 512 x 512 x 1024."""
 
-_CHUNK = 2**24
-_SMALL = 2**16
+_CHUNK = 2**24  # bytes at a time, 16 MiB: small beside the memory of a computer; a round value
+_SMALL = 2**16  # bytes, 64 kB: reads of header elements, which need no check
 
 
 class BoundedReader(io.BufferedReader):

@@ -11,12 +11,10 @@ import numpy.typing as npt
 from mureg.errors import GeometryError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.nifti_forms import LPS_FROM_RAS, NO_UNIT, lps_affine, require_perpendicular
+from mureg.io.refusals import SMALLEST_CT_MM
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-_SMALLEST_MM = 0.15
-"""A smaller voxel is taken for one in another unit; as for NIfTI files."""
 
 
 def volume_from_nibabel(image: Any, quantity: Quantity) -> Volume:
@@ -75,8 +73,9 @@ def _lps_affine_of(image: Any) -> npt.NDArray[np.float64]:
     if not isinstance(image.header, nib.Nifti1Header):  # NIfTI-2 included
         require_perpendicular(stated, "the nibabel image")
         return stated
-    affine, notes = lps_affine(image.header, "the nibabel image", _SMALLEST_MM)
+    affine, notes = lps_affine(image.header, "the nibabel image", SMALLEST_CT_MM)
     contradictions = [note for note in notes if note != NO_UNIT]
+    # mm, rounding of single precision in the header
     if not np.allclose(affine, stated, atol=1e-3):
         contradictions.append("the affine of the nibabel image differs from that of its header")
     if contradictions:

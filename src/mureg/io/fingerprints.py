@@ -11,9 +11,9 @@ from typing import IO
 WHOLE_BYTES = 2**22
 """Files up to 4 MiB are hashed as a whole: every slice of a CT, pixels included."""
 
-_CHUNK = 2**16
-_LONGEST_HEADER = 2**25
-_BLOCKS, _BLOCK = 64, 2**14
+_CHUNK = 2**16  # bytes at a time; longer than a usual header
+_LONGEST_HEADER = 2**25  # bytes, 32 MiB: private elements may be long; a round value
+_BLOCKS, _BLOCK = 64, 2**14  # of 16 kB, 1 MiB in all: read in no time from gigabytes; round values
 _PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
 
 

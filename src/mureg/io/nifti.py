@@ -25,14 +25,19 @@ from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.bounded import read_exactly, require_moderate, unzipped
 from mureg.io.exchange import nibabel_from_volume
 from mureg.io.nifti_forms import lps_affine
-from mureg.io.refusals import cannot_be_read
+from mureg.io.refusals import LARGEST_VALUE, SMALLEST_CT_MM, SMALLEST_SPECT_MM, cannot_be_read
 from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
 
 Expected = Literal["spect", "ct", "mu", "labels"]
 
-_SMALLEST_MM: dict[Expected, float] = {"spect": 1.0, "ct": 0.15, "mu": 0.15, "labels": 0.15}
+_SMALLEST_MM: dict[Expected, float] = {
+    "spect": SMALLEST_SPECT_MM,
+    "ct": SMALLEST_CT_MM,
+    "mu": SMALLEST_CT_MM,
+    "labels": SMALLEST_CT_MM,
+}
 _LARGEST_OFFSET = 2**24
-_LARGEST_VALUE = 1e15
+"""Byte at which the voxels begin: 16 MiB of extensions are far more than any program writes; a round value."""
 
 
 def is_nifti(path: Path) -> bool:
@@ -42,6 +47,7 @@ def is_nifti(path: Path) -> bool:
             start = stream.read(348)
     except (OSError, EOFError, zlib.error, struct.error):
         return False
+    # sizes and magic strings of the headers: nifti1.h, nifti2.h
     return start[344:348] == b"n+1\x00" or start[4:8] == b"n+2\x00"
 
 
@@ -79,6 +85,7 @@ def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple
             raise UnitsError("labels that are not whole numbers", "one whole number for each organ", "check the file")
         return Volume.from_numpy(values, grid, Quantity.LABEL), notes
     low, high = float(values.min()), float(values.max())
+    # filters of some programs leave a few per cent below 0, a CT much more; 2 % is chosen
     if high <= 0 or low < -0.02 * high:
         raise UnitsError(
             f"SPECT values from {low:.4g} to {high:.4g}", "counts or activity of at least 0", "check the series given"
@@ -122,10 +129,10 @@ def _load(path: Path, smallest_mm: float) -> tuple[npt.NDArray[np.float32], Grid
         raise UnreadableInputError(
             f"{path.name} holds {n_bad} NaN or infinite voxels", "finite numbers", "replace them before use"
         )
-    if float(np.abs(values).max()) > _LARGEST_VALUE:
+    if float(np.abs(values).max()) > LARGEST_VALUE:
         raise UnreadableInputError(
             f"{path.name} holds values up to {float(np.abs(values).max()):.3g}",
-            f"at most {_LARGEST_VALUE:g}",
+            f"at most {LARGEST_VALUE:g}",
             "check the scaling in its header",
         )
     shape = (int(values.shape[0]), int(values.shape[1]), int(values.shape[2]))

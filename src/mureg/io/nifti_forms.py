@@ -18,8 +18,10 @@ NO_UNIT = "the NIfTI header names no spatial unit; millimetres assumed"
 _SCANNER = 1  # code of the scanner's own coordinates; the others are aligned to another image or to an atlas
 _MILLIMETRES = 2  # code of NIfTI
 _SAME_MM = 0.5
-_SAME_SPACING = 0.01
-_LARGEST_SHEAR = 5e-3
+"""Between the corners of sform and qform: rounding of a quaternion in single precision, far below a voxel; chosen."""
+_SAME_SPACING = 0.01  # share: voxel sizes are rounded to a few decimals
+_LARGEST_SHEAR = 5e-3  # cosine between two axes: 0.3 degrees, the rounding of what other programs write
+# codes of nifti1.h (NIFTI_XFORM)
 _SPACES = {2: "another image", 3: "the Talairach atlas", 4: "the MNI atlas", 5: "a template"}
 
 Matrix = npt.NDArray[np.float64]
@@ -32,7 +34,7 @@ def lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[Matrix, tupl
         GeometryError: no orientation, or two that contradict each other; a unit other than mm; shear.
     """
     notes: list[str] = []
-    code = int(header["xyzt_units"]) & 7
+    code = int(header["xyzt_units"]) & 7  # the lower three bits are the unit of space (nifti1.h)
     if code == 0:
         notes.append(NO_UNIT)
     elif code != _MILLIMETRES:

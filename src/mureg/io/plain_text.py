@@ -32,6 +32,7 @@ def decoded(raw: bytes) -> str:
         if raw.startswith(mark):
             return _without_zeros(raw.decode(encoding), raw)
     half = len(raw) // 2
+    # most characters of Western text are below 256, so one byte of two is 0; 0.7 leaves room for others
     if half and raw[1::2].count(0) > 0.7 * half and 0 not in raw[0::2]:
         return _without_zeros(raw.decode("utf-16-le"), raw)
     if half and raw[0::2].count(0) > 0.7 * half and 0 not in raw[1::2]:

@@ -7,7 +7,13 @@ import zlib
 
 from mureg.errors import GeometryError, UnreadableInputError
 
+SMALLEST_CT_MM, SMALLEST_SPECT_MM = 0.15, 1.0
+"""Smallest voxels of a CT or map, and of a SPECT: between the finest that scanners make (about 0.2 and 2 mm) and what
+usual ones would be in cm (0.05 to 0.14 of 0.5 to 1.4 mm; 0.3 to 0.9 of 3 to 9 mm)."""
+LARGEST_VALUE = 1e15
+"""Of a voxel or pixel: far beyond counts, HU and activities; larger ones come from a damaged scaling. A round value."""
 _LARGEST_PIXEL_MM = 50.0
+"""Thicker than slices and pixels of any scanner; the same in micrometres is above 100."""
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (EOFError, "it ends too early"),
     (gzip.BadGzipFile, "its compression is damaged"),

@@ -156,7 +156,7 @@ def _images(inputs: DicomInputs, made: Reconstructions, template: Dataset, pose:
     codes_without = (_ITERATIVE, _WITHOUT) if inputs.from_projections else ()
     header = f"{made.how}, attenuation corrected with the {_AT_SCANNER_POSITION}"
     given_out = f"{made.how}, attenuation corrected with {pose.map_words}"
-    entries = []
+    entries = []  # numbers of series: docs/reference/dicom.md, Results of a run
     if made.uncorrected is not None:
         title = "NAC research use only, no attenuation corr."
         entries.append(_Entry("nac.dcm", made.uncorrected, 901, title, without, codes_without, before))

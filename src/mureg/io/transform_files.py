@@ -21,6 +21,7 @@ from mureg.study import Source
 _ROUNDED = 5e-4
 """How far a rotation written with four decimals departs from one."""
 _LARGEST_FILE = 2**24
+"""Bytes, 16 MiB: a thousand times what one linear transform takes; a round value."""
 
 Matrix = npt.NDArray[np.float64]
 

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mureg.attenuation.hu_scale import LOWEST_HU
 from mureg.errors import UnitsError
 
 SOFT_TISSUE_PER_CM = (0.12, 0.18)
 """Where the soft-tissue plateau of an attenuation map for 140.5 keV must lie (water 0.154 1/cm, NIST XCOM)."""
 
-_ANNIHILATION_PER_CM = (0.085, 0.105)  # water at 511 keV: 0.096 1/cm
+_ANNIHILATION_PER_CM = (0.085, 0.105)  # water at 511 keV: 0.096 1/cm (NIST XCOM), 10 % either way
 _CARRIERS = (("1/cm", 1.0), ("1/mm", 10.0), ("1/cm times 10,000", 1e-4), ("1/cm times 100,000", 1e-5))
-_IMPOSSIBLE_HU = -1500.0
 FILLER_HU = -1000.0
+"""Air, by the definition of HU."""
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -64,6 +65,8 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
 def looks_like_hounsfield(values: Array) -> bool:
     """Whether the voxels can be a CT in HU: air or fat below 0, and tissue around 0."""
     low, high = float(values.min()), float(values.max())
+    # the range of 16 bits with a sign, with room for an intercept; a map in 1/cm or 1/mm spans less than 100; the
+    # limits around water, air and fat and the share of voxels there were chosen
     if low < -33000 or high > 40000 or high - low < 100:
         return False
     around_water = values[(values > -300) & (values < 300)]
@@ -87,13 +90,14 @@ def require_hounsfield(values: Array, what: str = "values") -> None:
 
 
 def known_hounsfield(values: Array) -> tuple[Array, Mask]:
-    """HU with a filler in place of impossible values (below -1500 HU, padding), and where they were."""
-    unknown: Mask = values < _IMPOSSIBLE_HU
+    """HU with a filler in place of impossible values (below `LOWEST_HU`, padding), and where they were."""
+    unknown: Mask = values < LOWEST_HU
     return np.where(unknown, np.float32(FILLER_HU), values), unknown
 
 
 def _soft_tissue(values: Array) -> float:
     positive = values[values > 0]
+    # a patient fills more than 0.2 % of any field; 0.4 of dense tissue lies above lung and below soft tissue
     if positive.size < 0.002 * values.size or positive.size < 8:
         raise UnitsError(
             "an attenuation map that is almost everywhere 0",

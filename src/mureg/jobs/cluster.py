@@ -13,7 +13,7 @@ from mureg.jobs.cases import AHEAD, Done, Job, result_of, windowed
 from mureg.jobs.cores import prepare_process
 
 _RETRIES = 2
-"""Further attempts at a case that fails by accident, such as a disk that does not answer."""
+"""Further attempts at a case that fails by accident, such as a disk that does not answer; a round value."""
 
 
 def on_cluster(work: Job, indices: Iterable[int], address: str) -> Generator[Done, None, None]:

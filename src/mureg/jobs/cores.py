@@ -18,6 +18,8 @@ THREAD_COUNTS = (
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
 _KEPT_BYTES, _LARGEST_KEPT_BYTES = 1 << 30, 32 << 20
+"""Freed memory that stays with the process, more than a case needs (930 MB, docs/concepts/virtual-patients.md); the
+largest array that it holds for, which is the limit of malloc itself (mallopt(3), 64 bits)."""
 
 
 _threads: dict[str, int | None] = {"of a study": None}

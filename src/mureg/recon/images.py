@@ -63,6 +63,7 @@ def finer_than(mu: Volume, grid: Grid) -> Volume:
 
 def _fits(mu: Grid, grid: Grid) -> bool:
     """Whether a map can be used as it is: on the emission grid, or on a wider one with the same slices."""
+    # rounding: anything else is resampled
     alike = mu.along_patient_axes and np.allclose(mu.spacing_mm, grid.spacing_mm, rtol=1e-6)
     return alike and mu.shape[2] == grid.shape[2] and abs(mu.centre_mm[2] - grid.centre_mm[2]) < 1e-6
 

@@ -19,6 +19,7 @@ Six = Float[np.ndarray, " 6"]
 Decision = Literal["moved", "left as it was"]
 
 _LEAST_OVERLAP = 0.25
+"""Share of the SPECT counts inside the map, as in `mureg.registration.parzen`: less is no chest in common. Round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +176,7 @@ def covariance_about(
         moved = ct_from_spect @ RigidTransform.from_six(small[:3], small[3:], heart_mm)
         return np.concatenate(moved.six(centre_mm))
 
+    # mm and degrees: rounding and curvature are both below 1e-6 of a slope
     step = 1e-3
     slopes = [(six(step * axis) - six(-step * axis)) / (2 * step) for axis in np.eye(6)]
     jacobian = np.stack(slopes, axis=1)

@@ -25,6 +25,7 @@ SUFFIX = ".onnx"
 _MOST_BYTES, _MOST_CARD_BYTES = 2**29, 2**20
 """A file of weights is at most 512 MiB (the largest network of the paper takes 23), a card 1 MiB (5 kB are usual)."""
 _MOST_NETWORKS = 16
+"""So that a damaged card does not make the program read more; three are shipped. A round value."""
 
 
 def _not_too_many(others: tuple[Table, ...]) -> tuple[Table, ...]:

@@ -32,12 +32,13 @@ Array = npt.NDArray[np.float64]
 _COARSE_MI = MutualInformation(
     starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
 )
+"""As `mureg.registration.near_heart`, whose first step it is: three starts on 13.6 mm (docs/decisions, 10)."""
 _AGREE_MM = 3.4
 """Starts agree up to half a pixel of a usual cardiac SPECT."""
 _APART_MM = 3.0
-"""Optima of the coarse level that lie closer are refined once."""
+"""Optima of the coarse level that lie closer are refined once: less than half a pixel of 6.8 mm; a round value."""
 _BODY_SHARE = 0.2
-"""Voxels above this share of the (clipped) maximum count as body for the mean gradient and the noise."""
+"""Voxels above this share of the (clipped) maximum count as body for the mean gradient and the noise; chosen."""
 _WEAK = 0.05
 """Points with a shorter normalised gradient are left out: their squares are below 0.3 % of a clear edge."""
 

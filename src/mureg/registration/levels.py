@@ -14,7 +14,9 @@ from mureg.geometry import Grid, Volume
 Array = npt.NDArray[np.float64]
 
 _LEAST_KNOWN = 1e-3
+"""Weight of known voxels below which a smoothed value means nothing; only keeps the ratio finite."""
 _CUT_SIGMAS = 3.0
+"""Where the Gaussian is cut off: three standard deviations hold 99.7 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,4 +76,5 @@ def noise_of_differences(values: Array, region: Bool[np.ndarray, "x y z"]) -> fl
     """
     mixed = np.diff(np.diff(np.diff(values, axis=0), axis=1), axis=2) / np.sqrt(8.0)
     part = np.abs(mixed)[region[:-1, :-1, :-1]]
+    # 0.6745: median of the size of a standard normal number
     return float(np.median(part)) / 0.6745 if part.size else 0.0

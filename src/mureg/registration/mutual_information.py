@@ -28,6 +28,7 @@ from mureg.study import PreparedStudy
 _AGREE_MM = 3.4
 """Starts agree up to half a pixel of a usual cardiac SPECT."""
 _SAME_MM = 1.0
+"""Optima of the coarser levels that lie closer are refined once; a round value below `_AGREE_MM`."""
 _FEWEST_POINTS = 2000
 """Points of a level at least: fewer are noisier (docs/concepts/classical-registration.md)."""
 _TRANSVERSE = np.array([True, True, False, True, True, True])

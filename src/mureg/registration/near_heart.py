@@ -50,11 +50,14 @@ _TURN_MM_PER_DEG = 0.4
 _IDENTICAL_MM = 0.001
 """Answers of several networks and crops that differ by less are copies of one another."""
 _ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+"""The axial shift alone."""
 
 _COARSE = MutualInformation(
     starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
 )
+"""On 13.6 mm: docs/decisions, 10; points: docs/concepts/classical-registration.md, last table."""
 _FINE = MutualInformation(starts=1, finish=1, sampling=0.25, shrink_factors=(1,), smoothing_mm=(8.0,))
+"""The same table. The card was calibrated with both."""
 
 
 def _as_text(weights: object) -> object:

@@ -27,7 +27,7 @@ NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
 """Environment variables that make all versions of onnxruntime keep no identifier and send nothing."""
 
 _KEPT = 16
-"""Sets of networks that a process keeps ready."""
+"""Sets of networks that a process keeps ready: more than one comparison uses, 10 MB each; a round value."""
 
 
 @runtime_checkable

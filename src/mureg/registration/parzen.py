@@ -17,7 +17,8 @@ Array = npt.NDArray[np.float64]
 _MARGIN = 2
 """Bins beyond either end of the values, for the width of the window."""
 _LEAST_OVERLAP = 0.25
-"""Share of the points that must lie inside the map: with few of them mutual information is large by chance."""
+"""Share of the points that must lie inside the map: with few of them mutual information is large by chance.
+A round value (docs/concepts/classical-registration.md)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,6 +90,7 @@ def minimise(
     cost: Cost,
     start: Six,
     *,
+    # a third of a pixel, about a pixel, and far below any error; chosen
     first_mm: float = 2.0,
     longest_mm: float = 8.0,
     tolerance_mm: float = 0.01,
@@ -132,6 +133,7 @@ def minimise(
         used += rows.size
         for k, row in enumerate(rows):
             downhill = float(g[row] @ move[k])
+            # sufficient decrease with the usual constant of 1e-4, and interpolation kept to 0.1 to 0.5 of the step
             if value[k] <= f[row] + 1e-4 * downhill:
                 change = slope[k] - g[row]
                 inverse[row], fresh[row] = _updated(inverse[row], move[k], change, bool(fresh[row]))
@@ -156,6 +158,7 @@ def _updated(
     inverse: Float[np.ndarray, "6 6"], move: Float[np.ndarray, " 6"], change: Float[np.ndarray, " 6"], fresh: bool
 ) -> tuple[Float[np.ndarray, "6 6"], bool]:
     curvature = float(move @ change)
+    # no positive curvature beyond rounding: the update would not stay positive definite
     if curvature <= 1e-10 * float(np.linalg.norm(move) * np.linalg.norm(change)):
         return inverse, fresh
     if fresh:  # the size of the first inverse Hessian, before its first update

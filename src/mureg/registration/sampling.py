@@ -76,6 +76,7 @@ class Sampler:
         x_mm, y_mm, z_mm = points_mm.astype(np.float32)
         for row, n in zip(m[:3], self.shape, strict=True):
             index = row[0] * x_mm + row[1] * y_mm + row[2] * z_mm + row[3]
+            # inside the last cell, with rounding in single precision
             np.clip(index, 0.0, n - 1.001, out=index)
             whole = np.floor(index)
             cell *= n - 1

@@ -25,6 +25,7 @@ _HEADLINES = {
 }
 _AXES = ("left - right", "front - back", "head - foot")
 _HASH = 20
+"""Digits of a SHA-256 that are shown, 80 bits: they serve to compare (docs/decisions, 8)."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,7 @@ def _shifts(assessment: Assessment) -> tuple[tuple[Shift, ...], str, tuple[str, 
     rows = []
     for number, axis in enumerate(_AXES):
         mm = move.mean_mm[number]
+        # it rounds to 0.0
         toward = "" if abs(mm) < 0.05 else move.toward[number]
         interval = "not stated" if confidence is None else f"± {confidence.shift_mm[number]:.1f} mm"
         rows.append(Shift(axis, toward, f"{abs(mm):.1f}", f"{abs(mm) / grid.spacing_mm[number]:.1f}", interval))

@@ -30,6 +30,7 @@ PAGE_SCALE = 1.6
 """Pixels of an archived page for each of the canvas: an A4 page at 160 dpi, on which the smallest print is legible."""
 
 _MOST_LETTERS, _FEWEST_LETTERS = 1950, 400
+"""Of the warnings for which the first page of A4 has room, and that it shows whatever stands above; chosen by eye."""
 
 Draw = Callable[[Canvas, float, float], None]
 """Draws a picture whose top left corner is at a place of a canvas."""
@@ -87,6 +88,7 @@ def fitting(warnings: tuple[str, ...], taken: int = 0) -> tuple[int, bool]:
     """
     room, total = max(_FEWEST_LETTERS, _MOST_LETTERS - 2 * taken), 0
     for number, words in enumerate(warnings):
+        # and half a line that stays empty at its end
         total += len(words) + 40
         if total > room:
             return number, True

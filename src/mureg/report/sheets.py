@@ -19,13 +19,15 @@ MOST_REASONS = 3
 """As many reasons as find room beside the table of the shift."""
 
 _MOST_LINES_OF_REASON = 4
+"""Of the decision on a sheet, so that the rest of the page stays in its place; chosen by eye."""
 _A4 = (827, 1169)
 """A4 at 100 dpi, pixels."""
 _LEFT, _TOP = 39.5, 30.0
+"""Margins in pixels: the pictures stand in the middle of the sheet; 10 and 8 mm, which printers can print."""
 _FAINT = "#50575f"
 _TONES = {"aligned": "#17663a", "moved": "#0b4f9e", "by-hand": "#0b4f9e", "review": "#8a4b00"}
 _WASHES = {"aligned": "#e9f5ed", "moved": "#eaf2fb", "by-hand": "#eaf2fb", "review": "#fff4dc"}
-_COLUMN = (WIDTH - 24) / 2
+_COLUMN = (WIDTH - 24) / 2  # of two, 24 pixels apart
 
 Pictures = dict[str, tuple[int, Callable[[Canvas, float, float], None]]]
 

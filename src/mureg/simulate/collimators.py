@@ -10,6 +10,7 @@ LEAD_PER_MM = 2.69
 The reconstruction takes 2.72/mm. The shipped cohorts are frozen with this value; the widths differ by less than 0.1 %.
 """
 
+# hole, septum and length in mm: see `low_energy_collimator`
 GE_LEHR = Collimator("LEHR", 1.50, 0.20, 35.0, lead_per_mm=LEAD_PER_MM)
 SIEMENS_LEHR = Collimator("LEHR", 1.11, 0.16, 24.05, lead_per_mm=LEAD_PER_MM)
 

@@ -15,14 +15,14 @@ from torch import Tensor
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.geometry.rigid import Triple
 from mureg.simulate.table import PatientTable
+from mureg.simulate.tissues import AIR_HU
 
 Range = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-AIR_HU = -1000.0
-_WATER_PER_MM = 0.0193  # attenuation of water at the effective energy of the CT
-_REFERENCE_PATH = 5.0  # attenuation along the chest of an ordinary patient
+_WATER_PER_MM = 0.0193  # attenuation of water at the effective energy of the CT, 70 keV (`mureg.simulate.tissues`)
+_REFERENCE_PATH = 5.0  # attenuation along the chest of an ordinary patient: 260 mm of water; chosen
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class CtScan:
         outside = self._beyond_field(body.grid)
         if body.outside is not None:
             outside |= torch.from_numpy(body.outside)
+        # what 12 bits hold with the usual offset of -1024
         hu = hu.round_().clamp_(-1024.0, 3071.0).masked_fill_(outside, AIR_HU)
         return Volume(hu.numpy(), body.grid, Quantity.HU, outside.numpy() if bool(outside.any()) else None)
 
@@ -93,6 +94,7 @@ class CtScan:
         per_mm = _WATER_PER_MM * self.pixel_mm / 1000.0  # metal apart, the sum of HU is as good as that of attenuation
         along_x, along_y = ((hu.sum(axis, keepdim=True) + 1000.0 * hu.shape[axis]) * per_mm for axis in (0, 1))
         noise = _softened(torch.randn(hu.shape, generator=chance))
+        # exponents, limits and the share of the streaks (0.35) are chosen; no scanner was measured for them
         amount = (torch.exp(0.125 * (along - _REFERENCE_PATH)).clamp_(0.6, 1.8) for along in (along_x, along_y))
         for factor in amount:
             noise *= factor
@@ -162,7 +164,7 @@ class CtRange:
         return CtScan(
             pixel,
             slice_mm,
-            round(500.0 / pixel),
+            round(500.0 / pixel),  # the usual field of 500 mm
             round(coverage / slice_mm),
             (0.0, 0.0, round(heart_z_mm + off, 2)),
             float(generator.uniform(*self.field_mm)),

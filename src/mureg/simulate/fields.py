@@ -48,6 +48,7 @@ class SmoothField:
             centre_mm: of the box.
             refine: lattice points for each independent value along each axis.
         """
+        # a cubic spline needs four values
         shape = tuple(max(4, int(np.ceil(extent / wavelength_mm)) + 1) for extent in size_mm)
         coarse = generator.standard_normal((channels, *shape))
         along_x, along_y, along_z = (_spline_weights(n, refine) for n in shape)

@@ -30,9 +30,11 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 _REACH_SIGMAS = 3.5
+"""How far the widest blur reaches: 99.95 % of a Gaussian."""
 _NODE_RATIO = 1.3
+"""Of the variances for which blur matrices are kept: 14 % in width; what lies between is shared. Chosen."""
 _SLANTS = np.linspace(0.5, 1.0, 11)
-"""Squared cosines between rays and the planes' normal for which blur matrices are kept."""
+"""Squared cosines between rays and the planes' normal for which blur matrices are kept: 45 to 0 degrees."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from mureg.simulate.measured_motion import measured_breath
 DEEPEST_MM, SHALLOWEST_MM = 25.0, -10.0
 """How far the domes of the CT may stand below the mean of the emission: what was asked of the registration."""
 Offset = Annotated[float, Field(ge=SHALLOWEST_MM, le=DEEPEST_MM)]
+# around the measured share, which is up to 0.46 (see `CtDepthRange`); chosen
 HeartShare = Annotated[float, Field(ge=0.1, le=0.8)]
 
 

@@ -33,7 +33,10 @@ class MotionRange:
 
 
 PAPER = MotionRange((54.4, 54.4, 27.2), (10.0, 10.0, 30.0))
+"""8, 8 and 4 voxels of 6.8 mm, and 10, 10 and 30 degrees: Chen et al., MICCAI 2022."""
 CLINICAL = MotionRange((20.0, 20.0, 20.0), (5.0, 5.0, 5.0))
+"""Three pixels, chosen: 90 % of such studies are off by more than one, of patients' studies 73 % (Kennedy et al., J
+Nucl Med 2009; docs/concepts/virtual-patients.md)."""
 
 
 @dataclass(frozen=True)

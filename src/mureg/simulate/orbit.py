@@ -20,9 +20,10 @@ Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 WINDOWS = (EnergyWindow(126.5, 154.5, "photopeak"), EnergyWindow(114.0, 126.0, "scatter"))
-"""20 % around 140.5 keV, and the window below it."""
+"""20 % around 140.5 keV, and the window below it, 10 % around 120 keV; usual for the dual-window method."""
 
 _CLOCKWISE_START_DEG, _HALF_TURN_START_DEG = 180.0, 225.0
+"""A full turn starts in front; half a turn 45 degrees right anterior, as usual in cardiac SPECT (DICOM's sense)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,7 @@ class OrbitRange:
         contour = generator.random() < self.share_contour
         reach = reach_mm[np.round(angles).astype(int) % 360]
         if contour:
+            # neighbouring views are smoothed, and a detector comes no nearer to the axis than 120 mm; chosen
             ends = 2 * reach[[0, -1]] - reach[[1, -2]]
             reach = np.convolve(np.concatenate([ends[:1], reach, ends[1:]]), (0.25, 0.5, 0.25), "valid")
             radii = np.maximum(reach + gap, 120.0)

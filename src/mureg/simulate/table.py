@@ -13,10 +13,12 @@ from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
 
 from mureg.geometry import Grid
+from mureg.simulate.tissues import AIR_HU
 
 Range = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
 
 SHELL_HU, FOAM_HU, MATTRESS_HU = 150.0, -930.0, -900.0
+"""Foam and mattress by their densities of 0.07 and 0.10 g/cm3; the shell's is chosen, no table was measured."""
 SHELL_MU, FOAM_MU, MATTRESS_MU = 0.195, 0.011, 0.015
 """Carbon-fibre laminate of 1.45 g/cm3 (0.134 cm2/g for carbon at 140 keV, NIST XCOM), foam and mattress of 0.07-0.1."""
 
@@ -45,7 +47,7 @@ class PatientTable:
 
     def hounsfield(self, grid: Grid) -> Float[Tensor, "x y 1"]:
         """HU of table in air for one slice of a grid along the patient axes; every slice is the same."""
-        return self._painted(grid, -1000.0, (MATTRESS_HU, SHELL_HU, FOAM_HU))
+        return self._painted(grid, AIR_HU, (MATTRESS_HU, SHELL_HU, FOAM_HU))
 
     def mu_per_cm(self, grid: Grid) -> Float[Tensor, "x y 1"]:
         """Attenuation at 140.5 keV for one slice; see `hounsfield`."""
@@ -53,6 +55,7 @@ class PatientTable:
 
     def _painted(self, grid: Grid, air: float, values: tuple[float, float, float]) -> Float[Tensor, "x y 1"]:
         """Mattress, shell and foam painted over each other, each voxel sampled finely enough for the thin shell."""
+        # five samples through the shell
         fine = max(1, int(np.ceil(grid.spacing_mm[1] / (self.shell_mm / 5))))
         x = grid.affine[0, 3] + np.arange(grid.shape[0]) * grid.spacing_mm[0]
         steps = (np.arange(grid.shape[1] * fine) + 0.5) / fine - 0.5
@@ -62,6 +65,7 @@ class PatientTable:
         top = self.top_mm - self.sag_mm * aside**2
         below = y[None, :] - top  # how far under the patient's side of the mattress
         pallet = below - self.mattress_mm
+        # rounded edges, nowhere thinner than a fifth (a root of 0.05); chosen
         thickness = self.thickness_mm * np.sqrt(np.clip(1.0 - aside**4, 0.05, None))
         painted = np.full(below.shape, air)
         painted[inside & (below > 0) & (pallet <= 0)] = values[0]

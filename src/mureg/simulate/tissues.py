@@ -14,7 +14,10 @@ from types import MappingProxyType
 from mureg.spect.compton import LINE_KEV
 
 CT_KEV = 70.0
-"""Effective energy of a CT at 120 kVp."""
+"""Effective energy of a CT at 120 kVp, in round numbers: makers and filters differ."""
+
+AIR_HU = -1000.0
+"""By the definition of the Hounsfield unit, whose other fixed point is water at 0."""
 
 # mass attenuation in cm2/g at 60, 80, 100 and 150 keV (Hubbell and Seltzer, NISTIR 5632, compositions of ICRU-44)
 _ENERGIES_KEV = (60.0, 80.0, 100.0, 150.0)

@@ -25,7 +25,7 @@ Range = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # how strongly each organ follows two hidden causes, as correlations: how early after injection the patient is imaged
-# (blood, lung and liver still bright), and how much has passed from the liver into bile and gut
+# (blood, lung and liver still bright), and how much has passed from the liver into bile and gut. Chosen
 _FOLLOWS: Mapping[str, tuple[float, float]] = {
     "blood": (0.8, 0.0),
     "lung": (0.7, 0.0),
@@ -151,12 +151,13 @@ class TracerRange:
             remaining = float(np.sqrt(1.0 - with_early**2 - with_passed**2))
             deviate = with_early * early + with_passed * passed + remaining * own
             if organ == "liver":
-                deviate += 0.5 if state == "rest" else -0.5
+                deviate += 0.5 if state == "rest" else -0.5  # one standard deviation apart; chosen
             uptake[organ] = _log_uniform(float(ndtr(deviate)), getattr(self, organ))
         return Tracer(
             uptake,
             self._segments(generator),
             self._hot_spots(generator),
+            # a third of the largest texture at least, over 1 to 2.5 cm; chosen
             texture=float(generator.uniform(0.3, 1.0)) * self.texture,
             texture_mm=float(generator.uniform(10.0, 25.0)),
             seed=int(generator.integers(2**31)),
@@ -164,8 +165,9 @@ class TracerRange:
         )
 
     def _segments(self, generator: np.random.Generator) -> tuple[float, ...]:
+        # at most a fifth off, five deviations by default: no normal segment looks like a defect; chosen
         values = np.clip(1.0 + self.wall_variation * generator.standard_normal(len(SEGMENTS)), 0.8, 1.2)
-        values[16] *= generator.uniform(0.85, 1.0)  # the apex is thinner
+        values[16] *= generator.uniform(0.85, 1.0)  # the apex is thinner, by up to 15 %; chosen
         if generator.random() < self.share_with_defect:
             territory = list(TERRITORIES)[generator.integers(len(TERRITORIES))]
             size = int(generator.integers(self.defect_segments[0], self.defect_segments[1] + 1))
@@ -179,6 +181,7 @@ class TracerRange:
         return tuple(float(value) for value in values)
 
     def _hot_spots(self, generator: np.random.Generator) -> tuple[HotSpot, ...]:
+        # places and sizes in mm, and the uptake of spilled bile (1.5), are chosen; no study was measured for them
         spots: list[HotSpot] = []
         chances = generator.random(3)
         if chances[0] < self.share_hot_gut:

@@ -19,6 +19,7 @@ from mureg.spect import stages
 from mureg.spect.sparse import work_array
 
 _BLURS_KEPT = 64
+"""Views of a usual study whose orbit is no circle: each then has a blur of its own."""
 _LARGEST_PRODUCT = 64**3
 """Multiplications in one matrix product above which OpenBLAS would start threads of its own (4 x 65536)."""
 

@@ -14,6 +14,7 @@ LEAD_MU_PER_MM = 2.72
 """Linear attenuation of lead at 140 keV: 2.40 cm2/g (NIST XCOM) x 11.35 g/cm3."""
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+"""Of a Gaussian, in closed form."""
 
 
 @dataclass(frozen=True)

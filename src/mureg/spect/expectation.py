@@ -18,10 +18,11 @@ from mureg.spect.system import SystemModel
 from mureg.spect.views import ViewBlock, ViewModel, backprojected_ratio
 
 _FULL = 0.3
-"""Share of the usual counts of a row above which the row is inside the patient."""
+"""Share of the usual counts of a row above which the row is inside the patient; chosen."""
 _LEAST_SEEN = 0.1
-"""Share of its sensitivity that a voxel must keep when detector rows are masked, or else it stays empty."""
+"""Share of its sensitivity that a voxel must keep when detector rows are masked, or else it stays empty; chosen."""
 _NEVER_BELOW = 1e-6
+"""Of the mean counts, as expected counts: only keeps ratios finite, and single precision holds it; a round value."""
 
 
 def start_image(acquisition: Acquisition, grid: Grid) -> Volume:
@@ -72,6 +73,7 @@ def inverse_sensitivity(block: ViewModel, like: Array, seen: Float[Array, " z"])
         seen: 1 for slices whose detector rows count, else 0; see `measured_slices`.
     """
     full = block.backproject(np.ones_like(like))
+    # rounding of single precision
     usable = full > 1e-6 * full.max()
     if bool((seen == 0).any()):
         measured = block.backproject(np.ones_like(like) * seen)

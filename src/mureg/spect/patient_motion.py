@@ -10,13 +10,15 @@ from jaxtyping import Float
 from mureg.spect.acquisition import Acquisition
 
 _SIDE = 2
-"""Views before and after a gap that are compared."""
-_REACH_ROWS = 5
-_STEPS_PER_ROW = 10
-_FEWEST_VIEWS = 16
-_FEWEST_ROWS = 4 * _REACH_ROWS
-_FEWEST_COUNTS = 2000.0
-_LEAST_CONTRAST = 0.1
+"""Views before and after a gap that are compared: less noise than one, less attenuation between them than three."""
+# Chosen; what is found and missed with them is measured on 100 virtual patients (docs/how-to/report.md, What it does
+# not detect).
+_REACH_ROWS = 5  # largest step either way that is tried: 34 mm of a usual cardiac SPECT
+_STEPS_PER_ROW = 10  # tried steps in each row; a parabola then finds the place between them
+_FEWEST_VIEWS = 16  # with fewer, neighbouring views differ too much by attenuation
+_FEWEST_ROWS = 4 * _REACH_ROWS  # half of the rows are then left where a profile is shifted by the most
+_FEWEST_COUNTS = 2000.0  # of the median view: 100 in each of the fewest rows, 10 % of noise
+_LEAST_CONTRAST = 0.1  # standard deviation of the row sums over their mean: a flat profile has no place
 
 Profile = Float[np.ndarray, " row"]
 

@@ -26,8 +26,9 @@ from mureg.spect.stages import band_matrix, gaussian_kernel, toward_detector
 from mureg.spect.system import SystemModel, detector_order
 
 _COARSE_MM = 13.6
+"""Two pixels of a usual cardiac SPECT; what that costs is measured in docs/concepts/scatter.md (Limits)."""
 _SLOPE = -0.75
-"""Of the cubic kernel at a distance of one sample."""
+"""Of the cubic kernel at a distance of one sample, as in PyTorch and OpenCV."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -18,6 +18,7 @@ except ImportError:  # they are not a public interface
     csc_matvecs = csr_matvecs = None
 
 _SPARE_KINDS = 8
+"""Shapes of work arrays that are kept; a reconstruction needs a few at a time. A round value."""
 _spare: dict[tuple[tuple[int, ...], str], list[Array]] = {}
 
 

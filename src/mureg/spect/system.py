@@ -20,7 +20,9 @@ from mureg.spect.sparse import SparseMatrix, work_array
 from mureg.spect.views import Turn, View, ViewBlock
 
 _VIEWS_AT_ONCE = 6
+"""Views of one block where none is asked for: those of one of ten subsets of 60 views, which bounds the memory."""
 _SAME_DEG, _SAME_MM = 1e-6, 1e-9
+"""Rounding of angles and shifts in double precision: opposite views are exactly opposite."""
 
 
 @runtime_checkable
@@ -78,6 +80,7 @@ class SystemModel:
         rows = self.acquisition.counts.shape[2]
         row_mm, column_mm = self.acquisition.pixel_mm
         expected = (column_mm, column_mm, row_mm)
+        # of a pixel: rounding of decimal strings
         if not self.grid.along_patient_axes or not np.allclose(self.grid.spacing_mm, expected, rtol=1e-4):
             raise GeometryError(
                 f"a reconstruction grid with spacing {np.round(self.grid.spacing_mm, 3).tolist()} mm",
@@ -239,6 +242,7 @@ def _require_map(mu: Volume, grid: Grid) -> None:
     """Refuse a map in another unit or on slices other than those of the activity."""
     if mu.quantity is not Quantity.MU_PER_CM:
         raise UnitsError(f"an attenuation map in {mu.quantity.unit}", "1/cm", "convert it first")
+    # mm, rounding
     same_slices = mu.grid.shape[2] == grid.shape[2] and abs(mu.grid.centre_mm[2] - grid.centre_mm[2]) < 1e-3
     if not same_slices or not mu.grid.along_patient_axes or not np.allclose(mu.grid.spacing_mm, grid.spacing_mm):
         raise GeometryError(

@@ -16,7 +16,7 @@ from mureg.training.examples import Examples
 from mureg.training.motion import AnyMotion, Redrawn
 from mureg.training.pose import apply, inverse
 
-_ORDER = 2**32 - 1  # no case has this number: the order of an epoch has a chance of its own
+_ORDER = 2**32 - 1  # the largest of 32 bits, which no case has: the order of an epoch has a chance of its own
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,12 +32,15 @@ Progress = Callable[[int, int], None]
 Prepared = dict[str, Tensor]
 
 HEART_POINTS, LIVER_POINTS = 64, 32
+"""Points of a case that the loss weighs; fewer than a cohort stores (256). Chosen."""
 LIVER_FROM_HEART_MM: Triple = (-75.0, 0.0, -85.0)
-"""Middle of the liver from the middle of the heart, where a case does not say; in torsos within about 30 mm of it."""
+"""Middle of the liver from the middle of the heart, where a case does not say; in torsos within about 30 mm of it
+(docs/how-to/train.md)."""
 LIVER_RADIUS_MM = 65.0
 """Radius of the ball that replaces an unknown liver (docs/how-to/train.md)."""
 
 _FORMAT = 1
+"""Of prepared cases in a cache; raised when they are prepared otherwise, so that none is taken for the new kind."""
 
 
 @runtime_checkable
@@ -207,7 +210,7 @@ def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:
     """Points [n, 3] spread evenly through a ball around the origin, always the same ones (a golden spiral)."""
     steps = np.arange(n) + 0.5
     z = 1.0 - 2.0 * steps / n
-    turn = np.pi * (1.0 + 5.0**0.5) * steps
+    turn = np.pi * (1.0 + 5.0**0.5) * steps  # twice the golden ratio of a half turn
     # the share of the volume within is spread by another irrational, so that shells and directions do not go together
     radius = radius_mm * ((steps * 2.0**0.5) % 1.0) ** (1 / 3)
     across = np.sqrt(1.0 - z**2)

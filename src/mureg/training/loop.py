@@ -208,6 +208,7 @@ class _Run:
         self.module.train()
         devices = [team.device] if team.device.startswith("cuda") else []
         with torch.random.fork_rng(devices):  # a network that draws, draws the same after a stop
+            # a prime: seeds and epochs below it never meet
             torch.manual_seed(1_000_003 * (1_000_003 * settings.seed + number) + team.rank & 2**63 - 1)
             for share in shares:
                 asked = time.perf_counter()

@@ -19,6 +19,7 @@ RANGES: dict[str, MotionRange] = {"paper": PAPER, "clinical": CLINICAL}
 """Ranges of motion by name."""
 
 _TRIES = 50
+"""Draws of a motion that keeps the heart in the field; after so many a case keeps its own. Chosen."""
 
 
 def _by_name(value: Any) -> Any:

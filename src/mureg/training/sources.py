@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.cohort.store.cohort import Cohort, StoredCase, places_of
 from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
@@ -19,9 +20,6 @@ from mureg.io.worklist.entry import WorklistEntry as ListedStudy
 from mureg.pipeline import prepare
 from mureg.study import attenuation_maps
 from mureg.training.examples import ExampleSource, TrainingPair, ball
-
-HEART_RADIUS_MM = 45.0
-"""Around a left ventricle that was found: about a heart without its great vessels."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class ListedPair:
         )
         pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
         heart = find_left_ventricle(prepared.uncorrected)
-        points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)
+        points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)  # as many as a case of a cohort has
         return TrainingPair(prepared.uncorrected, prepared.body, pose, points)
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mureg.assessment.thresholds import Thresholds
 from mureg.registration.card import UNIT_MM
 from mureg.training.batches import Batch, as_they_are
 from mureg.training.examples import Examples
@@ -15,10 +16,11 @@ from mureg.training.losses import Loss
 from mureg.training.parallel import Team
 from mureg.training.pose import displacement_mm, matrices, six_numbers
 
-PIXEL_MM = 6.8
-"""One pixel: a heart that lies farther off calls for action."""
+PIXEL_MM = Thresholds().action_limit_mm
+"""One pixel (6.8 mm): a heart that lies farther off calls for action."""
 
 _AT_ONCE = 8
+"""Cases predicted together: twice the paper's batch, since no gradient is kept. Chosen; no figure depends on it."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ OLD = ".safetensors"
 """Of weights that mureg 0.1.0 wrote."""
 
 _AGREEMENT = 1e-5
-"""Largest difference of the runtime's answers from PyTorch's, relative to the larger of 1 and the largest answer."""
+"""Largest difference of the runtime's answers from PyTorch's, relative to the larger of 1 and the largest answer.
+
+As in docs/decisions, 20: a hundred times the rounding of single precision."""
 
 
 def save_network(path: Path | str, module: nn.Module, card: Card) -> Card:
@@ -126,6 +128,7 @@ def _graph(module: nn.Module, table: Table, grid_shape: tuple[int, int, int]) ->
 def _require_agreement(members: Sequence[nn.Module], contents: Sequence[bytes], card: Card) -> None:
     """Refuse files that do not answer as PyTorch does with the same weights in half precision."""
     chance, shape = torch.Generator().manual_seed(1), card.grid.shape
+    # images as networks see them: of mean 1, and up to soft tissue in 1/cm
     spect, mu = (factor * torch.rand(shape, generator=chance) for factor in (2.0, 0.15))
     networks = OnnxNetworks(tuple(map(session_of, contents)), shape)
     answers = networks.predicted([(spect.numpy(), mu.numpy())])[0]

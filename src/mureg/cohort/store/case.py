@@ -230,7 +230,7 @@ def _arrays_of(case: Case) -> dict[str, Array]:
     truth = case.truth
     arrays = {
         "counts": _counts(acquisition.counts),
-        "ct": np.clip(np.rint(ct.volume.values), -32768, 32767).astype(np.int16),
+        "ct": np.clip(np.rint(ct.volume.values), -32768, 32767).astype(np.int16),  # the limits of 16 bits
         "uncorrected": case.uncorrected.values.astype(np.float32),
         "truth.mu": _half(truth.mu.values),
         "truth.activity": _half(truth.activity.values),

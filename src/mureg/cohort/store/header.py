@@ -16,6 +16,7 @@ from mureg.spect.acquisition import Acquisition, EnergyWindow
 from mureg.study import Case, Ct, Source
 
 FORMAT = 1
+"""Of ``case.toml``; raised when an older mureg could not read a newer case."""
 HEADER, ARRAYS = "case.toml", "arrays.safetensors"
 
 Table = dict[str, Any]

@@ -25,9 +25,7 @@ from pydicom.uid import (
 from mureg.errors import GeometryError, MuregError, UnreadableInputError, printable
 from mureg.io.bounded import BoundedReader, require_moderate_inflation
 from mureg.io.dicom.character_set import settle_character_set
-from mureg.io.refusals import cannot_be_read, require_millimetres
-
-_SMALLEST_PIXEL_MM = 1.0
+from mureg.io.refusals import SMALLEST_SPECT_MM, cannot_be_read, require_millimetres
 
 
 @contextmanager
@@ -170,6 +168,6 @@ def pixel_spacing_mm(dataset: Dataset) -> tuple[float, float]:
     spacing = numbers(dataset, "PixelSpacing", 2)
     if spacing is None or min(spacing) <= 0:
         raise GeometryError("PixelSpacing is missing or not positive", "millimetres", "export with full headers")
-    require_millimetres("PixelSpacing", min(spacing), _SMALLEST_PIXEL_MM)
-    require_millimetres("PixelSpacing", max(spacing), _SMALLEST_PIXEL_MM)
+    require_millimetres("PixelSpacing", min(spacing), SMALLEST_SPECT_MM)
+    require_millimetres("PixelSpacing", max(spacing), SMALLEST_SPECT_MM)
     return spacing[0], spacing[1]

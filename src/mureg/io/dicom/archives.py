@@ -20,13 +20,14 @@ from mureg.errors import UnreadableInputError
 MOST_ENTRIES = 50_000
 """Files in one ZIP file or records in one DICOMDIR: a hundred CT series."""
 LARGEST_UNPACKED = 2**33
-"""Bytes that one ZIP file may unpack to: 8 GiB."""
+"""Bytes that one ZIP file may unpack to: 8 GiB, 16,000 CT slices; a round value."""
 LARGEST_RATIO = 100
 """Unpacked bytes for a packed one; CT images pack to a half, empty projections to a fiftieth."""
 
-_SMALL = 2**24  # so little may have any ratio
-_CHUNK = 2**20
+_SMALL = 2**24  # 16 MiB: so little may have any ratio
+_CHUNK = 2**20  # bytes at a time; a round value
 _LONGEST_NAME = 60
+"""Characters of a name: several levels of folders stay below the 260 characters that Windows allows for a path."""
 _ENCRYPTED = 0x1
 """Bit 0 of the general purpose flags of a ZIP entry (PKWARE APPNOTE, 4.4.4)."""
 
@@ -220,3 +221,4 @@ def _safe(name: str) -> str:
 
 
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(1, 10))}
+"""Names of devices on Windows (Microsoft, Naming Files, Paths, and Namespaces)."""

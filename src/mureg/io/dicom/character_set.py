@@ -9,6 +9,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 _TEXT = ("PN", "LO", "SH", "ST", "LT", "UT", "UC")
+# defined terms of sets without code extensions (PS3.3 C.12.1.1.2); none stands for ISO_IR 6
 _ONE_BYTE = ("", *(f"ISO_IR {number}" for number in (6, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166)))
 _UTF_8 = "ISO_IR 192"
 _NOTE = "_character_set_note"
@@ -21,7 +22,7 @@ def settle_character_set(dataset: Dataset) -> None:
     dataset then declares it. `character_set_note` tells what was found.
     """
     declared = _declared(dataset)
-    texts = [raw for raw in _raw_texts(dataset) if any(byte > 127 for byte in raw)]
+    texts = [raw for raw in _raw_texts(dataset) if any(byte > 127 for byte in raw)]  # beyond ASCII
     if not texts or any(b"\x1b" in raw for raw in texts):
         return
     is_utf_8 = all(_decodes(raw, "utf-8") for raw in texts)

@@ -117,7 +117,7 @@ def _say_how(ct: Dataset, spect_from_ct: RigidTransform) -> None:
     rows = "; ".join(" ".join(f"{value:.6g}" for value in row) for row in spect_from_ct.matrix[:3])
     earlier = text(ct, "DerivationDescription")
     did = f"position and orientation moved by spect_from_ct [{rows}], pixel data unchanged. By {software_version()}"
-    ct.DerivationDescription = ". ".join(part for part in (earlier, did) if part)[-1024:]
+    ct.DerivationDescription = ". ".join(part for part in (earlier, did) if part)[-1024:]  # ST (PS3.5 6.2)
     ct.DerivationCodeSequence = [
         *(ct.get("DerivationCodeSequence") or []),
         code_item("125024", "DCM", "Image Content-based Alignment"),

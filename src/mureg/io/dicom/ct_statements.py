@@ -12,9 +12,10 @@ from mureg.attenuation.hu_scale import require_hu_scale
 from mureg.errors import GeometryError, UnitsError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.dicom.access import number, numbers
+from mureg.io.dicom.slice_line import SAME_DISTANCE
 
-_SAME = 0.02
 _GAP = 0.9
+"""Thinner slices than this share of their distance leave gaps; above it lies rounding."""
 
 Hounsfield = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -37,13 +38,13 @@ def spacing_notes(headers: Sequence[Dataset], step_mm: float, what: str = "CT") 
     """
     stated = abs(number(headers[0], "SpacingBetweenSlices") or 0.0)
     thickness = (numbers(headers[0], "SliceThickness", 1) or (0.0,))[0]
-    if stated and abs(stated - step_mm) > _SAME * step_mm:
+    if stated and abs(stated - step_mm) > SAME_DISTANCE * step_mm:
         found = f"SpacingBetweenSlices of the {what} is {stated:.4g} mm but its positions lie {step_mm:.4g} mm apart"
         located = _location_step_mm(headers)
         for witness, value in (("SliceLocation", located), ("SliceThickness", thickness)):
-            if value and abs(value - step_mm) <= _SAME * step_mm:
+            if value and abs(value - step_mm) <= SAME_DISTANCE * step_mm:
                 return (f"{found}; {witness} agrees with the positions, which are used",)
-            if value and abs(value - stated) <= _SAME * stated:
+            if value and abs(value - stated) <= SAME_DISTANCE * stated:
                 break
         raise GeometryError(
             found, "slices that lie as far apart as stated", "export the complete series, or correct the header"

@@ -16,6 +16,7 @@ PADDING_HU = -2000
 """Written where nothing is known about the CT; below every value a scanner measures."""
 
 _INTERCEPT_HU = -1024
+"""As scanners write it: the lowest HU of 12 bits becomes 0."""
 
 
 def write_ct_series(
@@ -59,6 +60,7 @@ def write_ct_series(
     rows_columns_slices = _stored_ct_values(ct)
     grid = ct.volume.grid
     axes = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
+    # the volume of the unit cell: rounding of decimal strings
     if abs(abs(float(np.linalg.det(axes))) - 1.0) > 1e-4:
         raise GeometryError(
             "the CT grid is sheared", "three perpendicular axes", "resample it on an upright grid first"
@@ -108,6 +110,7 @@ def write_ct_series(
 
 def _stored_ct_values(ct: Ct) -> npt.NDArray[np.int16]:
     """Stored values [row, column, slice]; HU minus the intercept, padding where nothing is known."""
+    # 30000 with the intercept taken off fits into 16 bits with a sign
     hounsfield = np.clip(np.rint(ct.volume.values), PADDING_HU + 1, 30000)
     if ct.volume.outside is not None:
         hounsfield = np.where(ct.volume.outside, PADDING_HU, hounsfield)

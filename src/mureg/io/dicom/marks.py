@@ -17,11 +17,12 @@ from mureg.notes import Note, Rank
 _FULL = (255, 32767, 65535)
 """The largest values of 8 bits, of 16 bits with a sign and of 16 bits without one."""
 
+# chosen
 _PLATEAU = 4  # pixels at the largest value that touch each other; a volume scaled to it has one
 _UNIFORM = 0.2  # of the positive pixels: a larger plateau is an object of one value
-_NEARLY_FULL = 0.9
+_NEARLY_FULL = 0.9  # of the range: values that wrap have come near its end
 _JUMP = 0.75  # of the whole range from a pixel to its neighbour: no camera is that sharp
-_JUMPS = 4
+_JUMPS = 4  # so many places, for a single one may be a defect
 _NO_CORRECTION = ("", "NONE", "NO")
 _ATTENUATION_CODES = ("122727", "122728")  # by transmission, by CT (PS3.16 CID 3112)
 _PER_CM = ("cm-1", "/cm", "1/cm")

@@ -31,6 +31,7 @@ from mureg.io.bounded import require_moderate
 from mureg.io.dicom.access import number
 
 _DESCRIBED_BY = ("Rows", "Columns", "BitsAllocated")
+# bits and type of an element (PS3.3 C.7.6.24, C.7.6.25)
 _FLOATS = {"FloatPixelData": (32, "<f4"), "DoubleFloatPixelData": (64, "<f8")}
 PIXELS = ("PixelData", *_FLOATS)
 """Elements that hold an image."""

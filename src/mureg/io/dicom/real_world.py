@@ -13,9 +13,9 @@ from mureg.io.dicom.access import items, number, text
 from mureg.io.dicom.pixels import decoded_pixels
 from mureg.io.units import mu_per_cm
 
-_SAME = 1e-5
-_SAME_MU = 0.01
-_SAME_COUNTS = 0.01
+_SAME = 1e-5  # share by which two lines may differ: slopes are written with six digits and more
+_SAME_MU = 0.01  # of the largest attenuation: two units of one map, rounded
+_SAME_COUNTS = 0.01  # of CountsAccumulated; both chosen
 _COUNTS = ("{counts}", "{propcounts}", "{cnt}", "1", "")
 HOUNSFIELD = ("[hnsf'U]", "HU")
 

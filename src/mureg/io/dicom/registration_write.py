@@ -62,7 +62,7 @@ def write_spatial_registration(
     reg.FrameOfReferenceUID, reg.PositionReferenceIndicator = frame_of_reference, ""
     stamp(reg, made_at)
     reg.ContentLabel, reg.ContentCreatorName = "CT_TO_SPECT", ""
-    reg.ContentDescription = (how or "CT registered to the SPECT")[:64]
+    reg.ContentDescription = (how or "CT registered to the SPECT")[:64]  # LO
     reg.ContributingEquipmentSequence = equipment_items(header, "rigid registration of the CT to the SPECT")
     reg.RegistrationSequence = [
         _item(spect, frame_of_reference, RigidTransform.identity(), _IDENTITY, "SPECT: stays where it is"),

@@ -9,6 +9,7 @@ from mureg.io.dicom.access import text
 from mureg.io.dicom.files import DicomSeries
 
 _MOST_LISTED = 6
+"""Series that a refusal names: as many as stay readable; chosen by eye."""
 
 
 def choose(candidates: Sequence[DicomSeries], wanted: str | None, what: str) -> DicomSeries:

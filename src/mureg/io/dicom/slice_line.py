@@ -15,10 +15,17 @@ from mureg.io.refusals import require_millimetres
 TOLERANCE = 0.1
 """A slice may lie this share of the spacing off the line: positions rounded to 0.1 mm do, at 0.5 mm and more."""
 
+SAME_DISTANCE = 0.02
+"""Share by which two statements of one distance may differ: writers keep few decimals (2.46 and 2.5 mm); chosen."""
+
 _SAME_PLACE_MM = 0.01
+"""Slices that lie closer are copies, with rounding; no scan has steps so small."""
 _UNEVEN_SHARE = 0.15
+"""Share of the usual step by which the step that a refusal names departs; above `TOLERANCE`, with rounding."""
 _TILT_TOLERANCE_MM = 0.5
+"""Sideways over the whole scan, less than a CT pixel: rounding of positions and cosines stays below it."""
 _SMALLEST_STEP_MM = 0.05
+"""No scan has a smaller step: it is that of thin slices (0.5 mm) written in cm."""
 _LEAST_STEP = 0.2  # of the slice thickness; with positions in cm it is 0.1
 _LONGEST_IN_CM = 120.0  # a scan of 1.2 m, its positions written in cm
 

@@ -18,10 +18,10 @@ from mureg.io.dicom.ct_statements import spacing_notes
 from mureg.io.dicom.files import DicomFile, DicomSeries
 from mureg.io.dicom.real_world import HOUNSFIELD, Line, differ, mapping_line, rescale_line
 from mureg.io.dicom.slice_line import fitted_line, require_steps_in_mm
-from mureg.io.refusals import require_millimetres
+from mureg.io.refusals import SMALLEST_CT_MM, require_millimetres
 
 _AXIAL_COSINE = 0.7
-_SMALLEST_PIXEL_MM = 0.15
+"""Of the angle between normal and long axis: below 45 degrees the plane is nearer to axial than to the others."""
 
 Array = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
@@ -103,8 +103,9 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
         raise GeometryError(
             "PixelSpacing is missing or not positive in the CT series", "millimetres", "export with full headers"
         )
-    require_millimetres("PixelSpacing of the CT", min(spacing), _SMALLEST_PIXEL_MM)
-    require_millimetres("PixelSpacing of the CT", max(spacing), _SMALLEST_PIXEL_MM)
+    require_millimetres("PixelSpacing of the CT", min(spacing), SMALLEST_CT_MM)
+    require_millimetres("PixelSpacing of the CT", max(spacing), SMALLEST_CT_MM)
+    # rounding of decimal strings: a thousandth makes half a pixel over 512
     if np.ptp(np.asarray([s for s in spacings if s is not None]), axis=0).max() > 1e-3 * min(spacing):
         listed = ", ".join(sorted(f"{s[0]:g} x {s[1]:g}" for s in spacings if s is not None))
         raise GeometryError(f"the CT series has mixed pixel spacing ({listed} mm)", "one", "export one reconstruction")
@@ -112,9 +113,11 @@ def _common_plane(files: tuple[DicomFile, ...]) -> tuple[int, int, Array, tuple[
     if any(c is None for c in cosines):
         raise GeometryError("ImageOrientationPatient is missing in the CT", "six cosines", "export with full headers")
     directions = np.asarray(cosines, dtype=np.float64).reshape(-1, 2, 3)
+    # cosines written with three decimals: 0.002 is 0.1 degrees
     if np.ptp(directions, axis=0).max() > 2e-3:
         raise GeometryError("the CT series has mixed orientations", "parallel slices", "export one reconstruction")
     row, column = (d / max(float(np.linalg.norm(d)), 1e-12) for d in directions[0])
+    # 0.1 degrees as above; lengths by cosines of two decimals
     if abs(row @ column) > 2e-3 or np.abs(np.linalg.norm(directions[0], axis=1) - 1).max() > 1e-2:
         raise GeometryError(
             f"CT row and column directions {directions[0].round(4).tolist()}",
@@ -197,6 +200,6 @@ def _padding(dataset: Dataset, stored: npt.NDArray[np.integer]) -> npt.NDArray[n
 
 def _as_stored(value: float, signed: bool) -> float:
     """Undo a padding value written with the sign of the other pixel representation, as some scanners do."""
-    if signed and value > 32767:
+    if signed and value > 32767:  # 16 bits: 65536 values
         return value - 65536
     return value + 65536 if not signed and value < 0 else value

@@ -95,6 +95,7 @@ def _matrix(item: Dataset, name: str) -> Matrix:
                     f"{name} holds a matrix of type {kind or 'unknown'}", "RIGID", "export the rigid alignment"
                 )
             found.append(np.array(values, dtype=np.float64).reshape(4, 4))
+    # 1e-9 and 1e-6: rounding of products in double precision, and of decimal strings
     moving = [matrix for matrix in found if not np.allclose(matrix, np.eye(4), atol=1e-9)]
     if any(not np.allclose(a @ b, b @ a, atol=1e-6) for a, b in pairwise(moving)) or len(moving) > 2:
         raise GeometryError(

@@ -15,7 +15,7 @@ def energy_window(lower_kev: float, upper_kev: float, name: str) -> Dataset:
     limits, window = Dataset(), Dataset()
     limits.EnergyWindowLowerLimit, limits.EnergyWindowUpperLimit = decimal(lower_kev), decimal(upper_kev)
     window.EnergyWindowRangeSequence = [limits]
-    window.EnergyWindowName = name[:16]
+    window.EnergyWindowName = name[:16]  # SH: 16 characters (PS3.5 6.2)
     return window
 
 

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from mureg.errors import UnitsError, UnreadableInputError
 from mureg.io.dicom.access import items, number
 from mureg.io.dicom.pixels import decoded_pixels
+from mureg.io.refusals import LARGEST_VALUE
 from mureg.notes import Note, Rank
 
 _AXES = {
@@ -24,7 +25,6 @@ _AXES = {
     "RRIntervalVector": "R-R interval",
     "TimeSlotVector": "time slot",
 }
-_LARGEST_VALUE = 1e15
 GATES = ("R-R interval", "time slot")
 
 Labels = dict[str, npt.NDArray[np.int64]]
@@ -129,8 +129,8 @@ def real_values(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.fl
             break
     values = stored.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)
     largest = float(np.abs(values).max())
-    if not largest <= _LARGEST_VALUE:
-        raise UnitsError(f"values up to {largest:.3g}", f"at most {_LARGEST_VALUE:g}", "check the rescale values")
+    if not largest <= LARGEST_VALUE:
+        raise UnitsError(f"values up to {largest:.3g}", f"at most {LARGEST_VALUE:g}", "check the rescale values")
     return values
 
 

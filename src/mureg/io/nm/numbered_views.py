@@ -13,13 +13,11 @@ from pydicom.dataset import Dataset
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.io.dicom.access import items, number, text
 from mureg.io.nm.frames import frame_labels
-from mureg.io.nm.pose import implied_angle_deg
+from mureg.io.nm.pose import ROUNDED_DEG, SAME_ANGLE_DEG, implied_angle_deg
 
 _AXES = ("energy window", "detector", "rotation", "view", "R-R interval", "time slot")
 _VIEW = _AXES.index("view")
-_SAME_DEG = 0.01
-_ON_STEP = 0.05  # of a step
-_NEAR_DEG = 3.0  # an orientation, written with few decimals, and a start angle
+_ON_STEP = 0.05  # of a step: angles rounded to 0.1 degrees lie that close to steps of 3 degrees; chosen
 
 Key = tuple[int, ...]
 Notes = tuple[str, ...]
@@ -163,7 +161,7 @@ def _by_instance(datasets: Sequence[Dataset], members: list[NumberedView], *, on
     written = [(n, angle) for n, angle in zip(numbers_found, implied, strict=True) if angle is not None]
     if len({round(angle, 1) for _, angle in written}) > 1:
         n_0, angle_0 = min(written)
-        if any(abs(math.remainder(a - angle_0 - signed * (n - n_0), 360.0)) > _NEAR_DEG for n, a in written):
+        if any(abs(math.remainder(a - angle_0 - signed * (n - n_0), 360.0)) > SAME_ANGLE_DEG for n, a in written):
             raise GeometryError(
                 "the orientations of the objects contradict the order of their instance numbers",
                 "orientations that turn with the views",
@@ -174,7 +172,7 @@ def _by_instance(datasets: Sequence[Dataset], members: list[NumberedView], *, on
 
 def _require_one_start(starts: list[float | None]) -> None:
     known = [start for start in starts if start is not None]
-    if any(abs(math.remainder(start - known[0], 360.0)) > _SAME_DEG for start in known):
+    if any(abs(math.remainder(start - known[0], 360.0)) > ROUNDED_DEG for start in known):
         raise GeometryError(
             "objects of one acquisition with different start angles that do not number their views",
             "one start angle, or one for each view",
@@ -193,7 +191,7 @@ def _same_view(views: Sequence[NumberedView]) -> UnreadableInputError:
 def _all_differ(angles: list[float]) -> bool:
     turned = sorted(angle % 360.0 for angle in angles)
     gaps = [b - a for a, b in zip(turned, [*turned[1:], turned[0] + 360.0], strict=True)]
-    return min(gaps) > _SAME_DEG
+    return min(gaps) > ROUNDED_DEG
 
 
 def _smallest_step(angles: list[float]) -> float:

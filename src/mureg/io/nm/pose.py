@@ -13,8 +13,15 @@ from mureg.errors import GeometryError
 from mureg.io.dicom.access import number, numbers, text
 
 _TILT_DEG, _TURN_DEG = 10.0, 20.0
-_FARTHEST_AXIS_MM = 120.0
-_SAME_AXIS_MM = 5.0
+"""Of the columns against the long axis, and of the rows against the start angle: round values above what inaccurate
+headers show and below another side of the patient."""
+FARTHEST_AXIS_MM = 120.0
+"""Of the axis of rotation from the origin: half a usual radius of 250 mm, by which a wrong reading is off; chosen."""
+_SAME_AXIS_MM = 5.0  # less than a pixel: two readings agree about equally well
+SAME_ANGLE_DEG = 3.0
+"""Between an orientation, written with few decimals, and a start angle; less than the step of most scans. Chosen."""
+ROUNDED_DEG = 0.01
+"""Between two angles that are the same: headers write them with two decimals and more."""
 
 Array = npt.NDArray[np.float64]
 
@@ -149,7 +156,7 @@ def axis_of_rotation(
         return (float(standard[0][0]), float(standard[0][1]), z), ()
     axis, habit = _more_plausible(standard, cube, prefer_cube=maker.startswith("GE"))
     distance_mm = float(np.linalg.norm(axis))
-    if distance_mm > _FARTHEST_AXIS_MM:
+    if distance_mm > FARTHEST_AXIS_MM:
         note = f"the header puts the axis of rotation {distance_mm:.0f} mm from the origin; the origin used instead"
         return (0.0, 0.0, z), (note,)
     note = f"axis of rotation at ({axis[0]:.1f}, {axis[1]:.1f}) mm, reading the position as {habit}"

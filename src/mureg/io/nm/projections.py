@@ -197,6 +197,7 @@ def _stacked(
 def _require_rotating_parallel(dataset: Dataset) -> None:
     model = text(dataset, "ManufacturerModelName").upper().replace(" ", "")
     n_detectors = number(dataset, "NumberOfDetectors") or 1
+    # rotating cameras have one to four heads (docs/how-to/acquisitions.md)
     if any(word in model for word in _STATIONARY) or n_detectors > 4:
         raise UnreadableInputError(
             f"projections of a camera without a rotating flat detector ({model or f'{n_detectors:g} detectors'})",

@@ -17,13 +17,20 @@ from pydicom.dataset import Dataset
 from mureg.errors import GeometryError
 from mureg.io.dicom.access import numbers, text
 from mureg.io.dicom.build import decimals
-from mureg.io.nm.pose import away_from_axis, implied_angle_deg, require_upright, viewers_right
+from mureg.io.nm.pose import (
+    FARTHEST_AXIS_MM,
+    SAME_ANGLE_DEG,
+    away_from_axis,
+    implied_angle_deg,
+    require_upright,
+    viewers_right,
+)
 from mureg.io.nm.views import Pass
 
-_SAME_ANGLE_DEG = 3.0
-_FARTHEST_AXIS_MM = 120.0
-_MARGIN_MM, _MARGIN_SHARE = 60.0, 0.4  # by which the second best reading must be farther; of the detector's width
-_USUAL_RADIUS_MM = 250.0
+# by which the second best reading must be farther; of the detector's width. A wrong reading is off by that width or by
+# the diameter of the orbit; chosen
+_MARGIN_MM, _MARGIN_SHARE = 60.0, 0.4
+_USUAL_RADIUS_MM = 250.0  # as `Physics.radius_mm`
 _WITHOUT_WITNESS = ("GE", "SIEMENS")  # whose positions are not those of the detector
 
 Array = npt.NDArray[np.float64]
@@ -84,7 +91,7 @@ def agreed_side(
         GeometryError: start angle and orientation differ by more than 3 degrees and the position does not decide.
     """
     implied = implied_angle_deg(detector)
-    if implied is None or _apart_deg(implied, angle_deg) <= _SAME_ANGLE_DEG:
+    if implied is None or _apart_deg(implied, angle_deg) <= SAME_ANGLE_DEG:
         return Agreed(angle_deg, detector)
     directions = numbers(detector, "ImageOrientationPatient", 6)
     assert directions is not None
@@ -102,7 +109,7 @@ def agreed_side(
         )
     if best.angle_deg != angle_deg:
         return Agreed(implied, detector, (f"{stated}; its position agrees with the orientation, which is used",))
-    if best.orientation_right and _apart_deg(implied, angle_deg) > 180.0 - _SAME_ANGLE_DEG:
+    if best.orientation_right and _apart_deg(implied, angle_deg) > 180.0 - SAME_ANGLE_DEG:
         agree = "its position agrees with both if the columns are stored mirrored; start angle used"
         return Agreed(angle_deg, detector, (f"{stated}; {agree}",))
     turned = copy.deepcopy(detector)
@@ -129,11 +136,11 @@ def stated_angle_deg(one: Pass, angles_deg: Array, implied_deg: float | None) ->
     """
     first = float(angles_deg[0])
     missing = one.views[0] - one.first
-    if missing == 0 or len(one.views) < 2 or implied_deg is None or _apart_deg(first, implied_deg) <= _SAME_ANGLE_DEG:
+    if missing == 0 or len(one.views) < 2 or implied_deg is None or _apart_deg(first, implied_deg) <= SAME_ANGLE_DEG:
         return first
     step = float(angles_deg[1] - angles_deg[0]) / (one.views[1] - one.views[0])
     planned = first - missing * step
-    return planned if _apart_deg(planned, implied_deg) <= _SAME_ANGLE_DEG else first
+    return planned if _apart_deg(planned, implied_deg) <= SAME_ANGLE_DEG else first
 
 
 def _readings(
@@ -174,12 +181,12 @@ def _best(readings: list[_Reading], shape: tuple[int, int], pixel_mm: tuple[floa
     if not readings:
         return None
     best = min(readings, key=lambda one: one.axis_mm)
-    opposite = _apart_deg(readings[0].angle_deg, readings[-1].angle_deg) > 180.0 - _SAME_ANGLE_DEG
+    opposite = _apart_deg(readings[0].angle_deg, readings[-1].angle_deg) > 180.0 - SAME_ANGLE_DEG
     # read with the start angle, an orientation that is not opposite is wrong in either case
     others = [one for one in readings if one is not best and (opposite or one.angle_deg != best.angle_deg)]
     margin = min(_MARGIN_MM, _MARGIN_SHARE * shape[1] * pixel_mm[1])
     clear = all(one.axis_mm >= best.axis_mm + margin for one in others)
-    return best if best.axis_mm <= _FARTHEST_AXIS_MM and clear else None
+    return best if best.axis_mm <= FARTHEST_AXIS_MM and clear else None
 
 
 def _corner_mm(detector: Dataset) -> Array:

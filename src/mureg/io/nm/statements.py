@@ -8,11 +8,12 @@ from pydicom.dataset import Dataset
 
 from mureg.errors import GeometryError
 from mureg.io.dicom.access import number, text
+from mureg.io.nm.pose import ROUNDED_DEG, SAME_ANGLE_DEG
 from mureg.io.nm.views import Pass
 
 _SAME_DEG = 0.5
-_SAME_STEP = 0.01
-_ARC_TOLERANCE = 0.25  # of a step
+"""Between two start angles: the rounding to whole degrees."""
+_ARC_TOLERANCE = 0.25  # of a step: less than the half that separates two counts of views
 
 Notes = tuple[str, ...]
 
@@ -51,7 +52,7 @@ def agreed_step(detector: Dataset, rotation: Dataset, one: Pass, n_detectors: in
             "a step, a number of views and an arc that agree",
             "export the complete acquisition, or correct the one that is wrong",
         )
-    if abs(sizes[0] - sizes[-1]) > _SAME_STEP:
+    if abs(sizes[0] - sizes[-1]) > ROUNDED_DEG:
         stated = f"AngularStep is {sizes[0]:g} degrees in the rotation and {sizes[-1]:g} in the detector"
         if not arc or len(fitting) != 1:
             raise GeometryError(stated, "one step", "export again, or correct the one that is wrong")
@@ -87,7 +88,9 @@ def agreed_first_start(own: float, of_rotation: float | None, implied_deg: float
     if of_rotation is None or _apart_deg(own, of_rotation) <= _SAME_DEG:
         return own, ()
     stated = f"StartAngle is {of_rotation:g} degrees in the rotation and {own:g} in the detector"
-    near = [] if implied_deg is None else [a for a in (own, of_rotation) if _apart_deg(a, implied_deg) <= 3.0]
+    near = (
+        [] if implied_deg is None else [a for a in (own, of_rotation) if _apart_deg(a, implied_deg) <= SAME_ANGLE_DEG]
+    )
     if len(near) != 1:
         raise GeometryError(stated, "one angle", "export again, or correct the one that is wrong")
     return near[0], (f"{stated}; the orientation of the detector decides for {near[0]:g}",)
@@ -98,6 +101,7 @@ def require_one_radius(detector: tuple[float, ...] | None, rotation: tuple[float
     if not (detector and rotation and any(detector) and any(rotation)) or len(detector) != len(rotation):
         return
     worst = max(zip(detector, rotation, strict=True), key=lambda pair: abs(pair[0] - pair[1]))
+    # rounding to whole millimetres
     if abs(worst[0] - worst[1]) > 1.0:
         raise GeometryError(
             f"RadialPosition is {worst[1]:g} mm in the rotation and {worst[0]:g} mm in the detector",

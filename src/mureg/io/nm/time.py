@@ -14,7 +14,7 @@ from mureg.io.nm.orbit import corrections_applied, detector_item, rotation_item
 from mureg.io.nm.views import Pass
 from mureg.notes import Note, Rank
 
-_NOTICEABLE = 1e-3  # a smaller difference between views is left alone
+_NOTICEABLE = 1e-3  # a smaller difference between views is left alone: below the noise of any view; chosen
 
 Array = npt.NDArray[np.float64]
 

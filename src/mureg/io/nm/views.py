@@ -14,10 +14,11 @@ from mureg.io.dicom.access import items, number
 from mureg.notes import Note, Rank
 
 LARGEST_MISSING_SHARE = 0.25
-"""A pass with more of its views missing or empty is refused."""
+"""A pass with more of its views missing or empty is refused; a round value."""
 
 _SERIOUS_SHARE = 0.1
-_SURELY_COUNTED = 50.0  # a view beside views with that many counts has 0 by chance once in 10^21
+"""Of the planned views: above it the image may be wrong and has to be checked. A round value."""
+_SURELY_COUNTED = 50.0  # a view beside views with that many counts has 0 by chance once in 10^21 (Poisson)
 
 Notes = tuple[str, ...]
 

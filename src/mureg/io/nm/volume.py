@@ -9,13 +9,13 @@ from pydicom.dataset import Dataset
 from mureg.errors import GeometryError, UnitsError, UnreadableInputError
 from mureg.geometry import Grid, Quantity, Volume
 from mureg.io.dicom.access import items, number, numbers, pixel_spacing_mm, text
+from mureg.io.dicom.slice_line import SAME_DISTANCE
 from mureg.io.nm.frames import frame_labels, summed_frames
 from mureg.io.units import mu_per_cm
 
 _INVERSE_SCALE = (0x0033, 0x1038)
+"""Private tag of Siemens, see `_private_inverse_scale`."""
 _PER_CM = ("cm-1", "/cm", "1/cm")
-
-_SAME_THICKNESS = 0.02
 
 Notes = tuple[str, ...]
 
@@ -77,6 +77,7 @@ def _volume_affine(dataset: Dataset) -> npt.NDArray[np.float64]:
         )
     row_mm, column_mm = pixel_spacing_mm(dataset)
     row, column = np.asarray(directions[:3]), np.asarray(directions[3:])
+    # cosines written with two decimals; the square of a length departs twice as much
     if abs(row @ column) > 1e-2 or np.abs([row @ row - 1, column @ column - 1]).max() > 2e-2:
         raise GeometryError(
             f"row and column directions {[round(d, 4) for d in directions]}",
@@ -96,17 +97,17 @@ def _thickness_notes(dataset: Dataset) -> Notes:
     that of the pixels and the distance is not: then the distance is probably wrong, or slices are missing.
     """
     spacing_mm, thickness_mm = abs(number(dataset, "SpacingBetweenSlices") or 0.0), number(dataset, "SliceThickness")
-    if not thickness_mm or abs(spacing_mm - thickness_mm) <= _SAME_THICKNESS * spacing_mm:
+    if not thickness_mm or abs(spacing_mm - thickness_mm) <= SAME_DISTANCE * spacing_mm:
         return ()
     stated = f"SpacingBetweenSlices is {spacing_mm:.4g} mm and SliceThickness {thickness_mm:.4g} mm"
     pixel_mm = pixel_spacing_mm(dataset)[0]
-    if abs(thickness_mm - pixel_mm) <= _SAME_THICKNESS * pixel_mm:
+    if abs(thickness_mm - pixel_mm) <= SAME_DISTANCE * pixel_mm:
         raise GeometryError(
             f"{stated}, and the pixels of {pixel_mm:.4g} mm side with the thickness",
             "slices as thick as they lie apart",
             "export the complete volume, or correct the one that is wrong",
         )
-    cubic = abs(spacing_mm - pixel_mm) <= _SAME_THICKNESS * pixel_mm
+    cubic = abs(spacing_mm - pixel_mm) <= SAME_DISTANCE * pixel_mm
     why = f"as the pixels of {pixel_mm:.4g} mm agree with it" if cubic else "which alone says where slices lie"
     return (f"{stated}; the spacing is used, {why}",)
 

@@ -15,10 +15,8 @@ from mureg.files.atomic import refuse_existing, writing
 from mureg.io.dicom.build import decimal, decimals, fill_pixels, made_uid, new_dataset, patient_and_study
 from mureg.io.dicom.template import source_items
 from mureg.io.nm.build import energy_window, radiopharmaceutical, set_patient_position
-from mureg.io.nm.pose import away_from_axis, viewers_right
+from mureg.io.nm.pose import ROUNDED_DEG, away_from_axis, viewers_right
 from mureg.spect.acquisition import Acquisition
-
-_ANGLE_TOLERANCE_DEG = 0.01
 
 Array = npt.NDArray[np.float64]
 
@@ -121,6 +119,7 @@ def write_nm_tomo(
 def _stored_counts(acquisition: Acquisition) -> npt.NDArray[np.uint16]:
     counts = acquisition.counts
     whole = np.rint(counts)
+    # rounding of single precision; 16 bits hold 65535
     if np.abs(counts - whole).max() > 1e-3 or whole.max() > 65535:
         raise UnitsError(
             f"counts that are not whole or exceed 65535 (largest {float(counts.max()):.6g})",
@@ -147,7 +146,7 @@ def _angular_step(angles_deg: Array) -> float:
     if angles_deg.shape[1] == 1:
         return 0.0
     steps = (np.diff(angles_deg, axis=1) + 180.0) % 360.0 - 180.0
-    if np.ptp(steps) > _ANGLE_TOLERANCE_DEG or abs(steps[0, 0]) < _ANGLE_TOLERANCE_DEG:
+    if np.ptp(steps) > ROUNDED_DEG or abs(steps[0, 0]) < ROUNDED_DEG:
         raise GeometryError(
             f"angular steps from {steps.min():.3f} to {steps.max():.3f} degrees",
             "equally spaced views in the order of the rotation",
@@ -169,7 +168,7 @@ def _detector(acquisition: Acquisition, detector: int, n_detectors: int) -> Data
     middle = on_detector - offset_mm * along_row
     corner = middle - (columns - 1) / 2 * column_mm * along_row - (rows - 1) / 2 * row_mm * down_column
     item = Dataset()
-    item.CollimatorGridName, item.CollimatorType = acquisition.collimator[:16], "PARA"
+    item.CollimatorGridName, item.CollimatorType = acquisition.collimator[:16], "PARA"  # SH: 16 characters (PS3.5 6.2)
     item.FocalDistance, item.GantryDetectorTilt = 0, "0"
     if offset_mm:
         item.CenterOfRotationOffset = decimal(offset_mm)
@@ -204,6 +203,7 @@ def _offset_mm(acquisition: Acquisition, detector: int, n_detectors: int) -> flo
     if acquisition.column_offsets_mm is None:
         return 0.0
     offsets = _by_detector(acquisition.column_offsets_mm, n_detectors)[detector]
+    # mm, rounding
     if np.ptp(offsets) > 1e-6:
         raise GeometryError(
             f"centre-of-rotation offsets from {offsets.min():g} to {offsets.max():g} mm",

@@ -157,6 +157,7 @@ def _set_geometry(nm: Dataset, grid: Grid, header: Dataset | None) -> None:
     """Frames, their order, and where the first lies."""
     axes = grid.affine[:3, :3] / np.asarray(grid.spacing_mm)
     handedness = float(np.linalg.det(axes))
+    # rounding of decimal strings
     if abs(abs(handedness) - 1.0) > 1e-4:
         raise GeometryError(
             "the grid of the volume is sheared", "three perpendicular axes", "resample it on an upright grid first"
@@ -220,5 +221,6 @@ def _derivation(volume: Volume, derivation: str, stored: Sequence[str]) -> str:
     unknown = f"{100 * (1 - volume.known_share):.1f} % of the voxels are unknown and hold a filler"
     end = [*(sentence[0].upper() + sentence[1:] for sentence in stored), unknown if volume.known_share < 1 else ""]
     last = ". ".join(part for part in (*end, f"Made by {software_version()}") if part)
+    # two characters for what joins them
     first = derivation.strip().rstrip(".")[: 1022 - len(last)]
     return f"{first}. {last}" if first else last

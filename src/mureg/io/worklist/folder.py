@@ -28,6 +28,7 @@ BATCH = "batch.json"
 """Marks a folder of results, which holds no studies to be registered."""
 
 _UID_ENDS = (8, 16, 64)
+"""Last characters of a UID that tell studies apart: as few as do; a UID has at most 64 (PS3.5 9.1)."""
 
 
 @dataclass(frozen=True)

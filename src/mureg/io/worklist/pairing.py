@@ -15,6 +15,7 @@ from mureg.io.nm.choose import PROJECTIONS, nm_kind
 _CLEARLY_NEARER_MIN = 2.0
 """The nearest CT in time must be nearer than the next one by this much: two reconstructions of one scan are not."""
 _SAME_DAY_MIN = 12 * 60.0
+"""Half a day: scans of one visit lie within it, those of another day do not; a round value."""
 _PHASES = (("stress", r"stress|belastung|effort|str\b"), ("rest", r"rest\b|resting|ruhe|repos|rst\b"))
 
 

@@ -12,7 +12,9 @@ Vector = Float[np.ndarray, " n"]
 Objective = Callable[[Sequence[Vector]], Float[np.ndarray, " points"]]
 
 _LEAST_CURVATURE = 0.1
+"""Of an eigenvalue where the diagonal is 1: a step is then at most ten times as long; chosen."""
 _SHARES = (1.0, 0.5, 0.25)
+"""Of the step that are tried: halving, as in any backtracking search (docs/concepts/profile-likelihood.md)."""
 
 
 @dataclass(frozen=True, eq=False)

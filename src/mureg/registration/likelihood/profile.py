@@ -30,9 +30,14 @@ from mureg.spect.expectation import (
 from mureg.spect.system import inner_order
 
 _WIDER = 1.6
+"""Of the emission grid: the lattice over which the CT is continued, with room for poses and for a wider map; chosen."""
 _BESIDE_MM = 30.0
+"""Room on each side for poses near the one that the grid is made for: a Newton step is at most 20 mm, and a turn."""
 _TISSUE_PER_CM, _LUNG_BELOW_PER_CM = 0.06, 0.11
+"""Tissue as in `mureg.attenuation.body`. Lung with the voxels that its vessels fill in part, below fat (0.14 1/cm) with
+noise; chosen."""
 _SCATTER_PASSES = 4
+"""Before the last estimate of the scatter; the amount is balanced, and its shape is smooth. Chosen."""
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,14 @@ from mureg.study import PreparedStudy
 Positive = Annotated[float, Field(gt=0)]
 
 _MANY_VIEWS = 40
+"""Between the 30 or 32 views of a short acquisition, which are all needed, and the 60 or 64 of a usual one."""
 _FEWEST_ROWS, _FEW_MM = 3, 60.0
+"""Rows without which there is no axial profile; height below which a warning is given: less than a ventricle (71 to 90
+mm, docs/concepts/anatomies.md). Both chosen."""
 _LUNG_DIFFERENCE, _TABLE_DIFFERENCE = 0.004, 0.2
+"""Finite differences, 1/cm and share: 0.4 standard deviations of the priors; chosen."""
 _SETTLED_MM = 0.3
+"""Moves of the heart below this end the search: the error is 1.5 to 4 mm (docs/concepts/profile-likelihood.md)."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -278,6 +283,7 @@ def _warnings(evidence: dict[str, float]) -> tuple[str, ...]:
         warnings.append(f"the map covers only {evidence['rows_mm']:.0f} mm of the projections around the heart")
     if evidence["gain_over_start"] <= 0.0:
         warnings.append("no pose explained the projections better than the start")
+    # half a pixel of a usual cardiac SPECT
     if evidence["last_step_mm"] > 3.4:
         warnings.append(f"the last step still moved the heart by {evidence['last_step_mm']:.1f} mm")
     return tuple(warnings)

@@ -40,6 +40,7 @@ and gradients on their way back alike. ``he``: variance kept from layer to layer
 """
 
 NORMAL_DEVIATION = 0.02
+"""As the paper's code draws weights (docs/reference/networks.md)."""
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -9,7 +9,10 @@ from matplotlib.patches import Wedge
 from mureg.report.pictures.canvas import BACKGROUND, CAUTION, FAINT, HEAT, Box, Canvas
 
 _RADII = (1.0, 0.76, 0.52, 0.26)
+"""Outer radii of the basal, middle and apical ring and of the apex: rings of about equal width."""
 _WORTH_SAYING = 3.0
+"""Points of difference that are written: less is below what changes a reading (5 points); chosen by eye."""
+# places of the names of the walls, as shares of the picture, just outside the map
 _WALLS = ((0.5, 0.985, "anterior"), (0.5, 0.015, "inferior"), (0.015, 0.5, "septal"), (0.985, 0.5, "lateral"))
 
 
@@ -42,6 +45,7 @@ def draw_bullseye(
         )
         angle, radius = np.radians((first + last) / 2), (inner + outer) / 2 if inner else 0.0
         x, y = radius * np.cos(angle), radius * np.sin(angle)
+        # above 55 % the colour is bright enough for black letters; chosen by eye
         ink = "black" if value > 55.0 else "white"
         off = 0.0 if reference is None else value - float(reference[number])
         marked = abs(off) >= _WORTH_SAYING

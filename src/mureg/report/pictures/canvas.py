@@ -24,7 +24,9 @@ from mureg.report.pictures.planes import Plane, PlaneView
 BACKGROUND, INK, FAINT = "#0d1117", "#e8eaed", "#8b949e"
 BEFORE, AFTER, CAUTION = "#ff9f5a", "#6fdc8c", "#ffd166"
 UNKNOWN = "#141c33"
+# places in pixels, sizes of letters in points and opacities of all pictures are chosen by eye
 DPI = 100
+"""Pixels an inch in which everything is laid out: A4 is 827 x 1169; a round value."""
 
 Box = tuple[float, float, float, float]
 """Left, top, width, height in pixels, from the top left corner of the figure."""

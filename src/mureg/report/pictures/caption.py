@@ -9,6 +9,7 @@ from mureg.report.pictures.canvas import CAUTION, Canvas
 
 _BANNER = "RESEARCH USE ONLY: NOT FOR DIAGNOSIS"
 _BANNER_PIXELS = 44
+"""Height of the line: its letters (17 points, 24 pixels) with ten pixels above and below."""
 
 
 def captioned(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -23,9 +23,11 @@ from mureg.report.pictures.planes import CORONAL, TRANSAXIAL, VIEWS, PlaneView, 
 WIDTH = 748
 """Of every picture of the report: 190 mm of paper at 100 pixels an inch."""
 FUSED_HEIGHT, CHECKERBOARD_HEIGHT = 418, 142
+"""Of what is drawn, pixels, by the sizes below; rounded up."""
 
 _SIZE_MM: Triple = (380.0, 260.0, 260.0)
-_GAP, _TITLE = 6, 17
+"""Most chests without arms (docs/concepts/virtual-patients.md: 290 to 400 mm wide); chosen by eye."""
+_GAP, _TITLE = 6, 17  # pixels between panels, and for the line above them
 _BEFORE, _AFTER = "Before: the map at its scanner position", "After: the map at the pose given out"
 _WITHHELD = "Pose found, not given out"
 

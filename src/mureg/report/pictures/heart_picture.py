@@ -19,13 +19,14 @@ from mureg.report.pictures.chest_picture import WIDTH
 Array = npt.NDArray[np.float32]
 
 HEIGHT = 462
+"""Of what is drawn, pixels, by the sizes below; rounded up."""
 
-_GAP, _SIDE, _N = 2, 63, 10
+_GAP, _SIDE, _N = 2, 63, 10  # pixels between slices and of their edge; ten slices beside their label fill `WIDTH`
 _LABEL = WIDTH - _N * (_SIDE + _GAP) + _GAP
-_TITLE, _SPACING_MM = 34, 1.5
-_ENDS_MM = 5.0
-_ASIDE = (-0.6, -0.3, 0.0, 0.3, 0.6)
-_FINE = 3
+_TITLE, _SPACING_MM = 34, 1.5  # pixels of the two lines above; spacing of the reoriented image, below a drawn pixel
+_ENDS_MM = 5.0  # half a wall of 10 to 12 mm: the first and the last slice still cut it
+_ASIDE = (-0.6, -0.3, 0.0, 0.3, 0.6)  # places of the long-axis slices in radii: inside the walls, evenly spaced
+_FINE = 3  # pixels of the picture for each of the canvas: 300 an inch in print
 
 
 @dataclass(frozen=True, eq=False)

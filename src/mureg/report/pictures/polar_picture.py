@@ -14,11 +14,13 @@ from mureg.report.pictures.canvas import HEAT, Canvas
 from mureg.report.pictures.chest_picture import WIDTH
 
 HEIGHT = 218
+"""Of what is drawn, pixels, by the sizes below; rounded up."""
 
-_GAP, _TITLE = 8, 34
-_LIMIT = 1.13
-_MOST = 20.0
+_GAP, _TITLE = 8, 34  # pixels between the maps, and for the two lines above
+_LIMIT = 1.13  # of the axes: the names of the walls stand at 1.07
+_MOST = 20.0  # points of change at the ends of the colours, four times what counts as changed; chosen by eye
 _COLD_HOT = colormaps["PuOr_r"]
+# places in radii of the map, name, angle of the letters
 _WALLS = (
     (0.0, 1.07, "anterior", 0),
     (0.0, -1.07, "inferior", 0),
@@ -31,6 +33,7 @@ _NAMES = (
     ("Corrected, map registered", "percent of its brightest segment"),
     ("Change by the registration", "points; thick edge: more than 5"),
 )
+# 5 points: `Thresholds.changed_percent`
 _NAMES_WITHHELD = (
     *_NAMES[:2],
     ("Pose found, not given out", "corrected there; percent of its brightest"),

@@ -19,7 +19,9 @@ from mureg.report.pictures.planes import VIEWS, plane
 from mureg.report.wording import corrected_for, shortened
 
 _CHEST_MM: Triple = (380.0, 280.0, 280.0)
+"""Most chests without arms (docs/concepts/virtual-patients.md: 290 to 400 mm wide); chosen by eye."""
 _HEART_MM: Triple = (160.0, 160.0, 160.0)
+"""The heart and what touches it: a ventricle is 70 to 90 mm long (docs/concepts/anatomies.md); chosen by eye."""
 _WORDS = {
     "aligned": "the map stays at its scanner position",
     "moved": "the map was moved",
@@ -200,6 +202,7 @@ def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title
     crossing = centre_mm or _default_crossing(volume)
     low, high = volume.quantity.window_low, volume.quantity.window_high
     if high is None:
+        # one voxel in a thousand may be brighter than the scale
         high = float(np.quantile(volume.values, 0.999)) or float(volume.values.max())
     high = high if high > low else low + 1.0
     corners = volume.grid.corners_mm()
@@ -228,6 +231,7 @@ def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title
 def _default_crossing(volume: Volume) -> Triple:
     if volume.quantity in (Quantity.COUNTS, Quantity.ACTIVITY):
         heart = find_left_ventricle(volume)
+        # below it there may be no ventricle at all; chosen
         if heart.confidence >= 0.3:
             return heart.centre_mm
     return volume.grid.centre_mm

@@ -30,19 +30,26 @@ from mureg.simulate.ct_anatomy.labels import (
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.ct_anatomy.motion import Motions, body_regions, motion_weights
 from mureg.simulate.measured_motion import BodyRegions, MeasuredMotion
-from mureg.simulate.tissues import TISSUES
+from mureg.simulate.tissues import AIR_HU, TISSUES
 
-AIR_HU = -1000.0
 LATTICE_MM = 3.3
-"""Voxels of the CT are averaged to at most this for the emission."""
+"""Voxels of the CT are averaged to at most this for the emission: about half a voxel of a usual SPECT (6.8 mm)."""
 
-# blood is darker than in vivo tables because a chest CT without contrast shows 35 to 50 HU
+# without contrast medium, within 6 HU of `TISSUES`; blood is darker than in vivo tables because a chest CT without
+# contrast shows 35 to 50 HU
 _NATIVE_HU = {"liver": 55.0, "spleen": 48.0, "kidney": 32.0, "gallbladder": 12.0}
-_BLOOD_HU, _MUSCLE_HU, _BRIGHT_HU = 45.0, 48.0, 60.0
+_BLOOD_HU, _MUSCLE_HU = 45.0, 48.0
+
+_BRIGHT_HU = 60.0
+"""Above it soft tissue has taken up contrast medium: a little more than the brightest organ without; chosen."""
 _EVEN_MM = 2.2
+"""Standard deviation of the average over soft tissue: 5 mm FWHM; chosen."""
 _SKIN_MM = 5.0
+"""Radius of the disc that fits into the body: it takes off sheets, blankets and lines up to 10 mm thick; chosen."""
 _BELOW_MM, _ORGANS_BELOW_MM = 60.0, 40.0
+"""How far body and organs go on below the last slice; the deepest breath moves tissue by 60 mm (`Breath`). Chosen."""
 _AIR_VOXELS = 4
+"""Around the body, for interpolation; chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +144,7 @@ def _native(ct: Volume, body: Mask, tissues: TissueMap, contrast: Mask) -> Array
     for name, typical in _NATIVE_HU.items():
         organ = tissues.mask(name)
         if organ.any():
+            # by less than 10 HU an organ is left as it is; no voxel stays more than 30 HU brighter. Both chosen
             excess = float(np.median(hu[organ])) - typical
             hu[organ] = np.minimum(hu[organ] - (excess if excess > 10.0 else 0.0), typical + 30.0)
     organs = tissues.mask(*_NATIVE_HU)
@@ -145,6 +153,7 @@ def _native(ct: Volume, body: Mask, tissues: TissueMap, contrast: Mask) -> Array
     for names, typical in ((("blood",), _BLOOD_HU), (("lv_wall", "rv_wall"), _MUSCLE_HU)):
         here = tissues.mask(*names)
         hu[here & (hu > _BRIGHT_HU)] = typical
+    # 2000 HU: more than the densest bone, less than metal (as in `mureg.attenuation.contrast`)
     return np.where(body, np.clip(hu, AIR_HU, 2000.0), np.float32(AIR_HU))
 
 
@@ -156,7 +165,7 @@ def _evened(hu: Array, tissues: TissueMap, grid: Grid) -> Array:
     for mask in (soft, tissues.mask("fat"), tissues.mask("liver"), tissues.mask("spleen", "kidney")):
         weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma, truncate=2.5)
         mean = ndimage.gaussian_filter(np.where(mask, hu, np.float32(0)), sigma, truncate=2.5)
-        # an edge voxel that is partly lung or bone keeps what it has
+        # an edge voxel that is partly lung or bone (150 HU off its kind; chosen) keeps what it has
         typical = mask & (np.abs(hu - mean / np.maximum(weight, 1e-3)) < 150.0)
         result[typical] = (mean / np.maximum(weight, 1e-3))[typical]
     return result
@@ -207,6 +216,7 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
         heart=torch.from_numpy(heart.values),
         motions=motion_weights(regions),
         regions=regions,
+        # many times the 256 that a case draws of them
         heart_points_mm=grid.points(places[:: max(1, len(places) // 20000)]),
         back_points_mm=_lowest_skin(grid, body),
         sizes=sizes,

@@ -28,10 +28,16 @@ TISSUE_NAMES = (
 """What each code of a tissue map stands for."""
 CODE = {name: code for code, name in enumerate(TISSUE_NAMES)}
 
+# edges between tissues, against their HU in `mureg.simulate.tissues`: lung (-742) and soft tissue (43) about half-way;
+# gas 200 below fat (-98); fat and soft tissue half-way; organs a little above; bone a little below spongy bone (194)
 _LUNG_HU, _GAS_HU, _FAT_HU, _SOFT_HU, _BONE_HU = -400.0, -300.0, -30.0, -10.0, 150.0
-_LUNG_ML, _BONE_ML = 300.0, 2.0
+
+_LUNG_ML = 300.0
+"""Smaller pieces of low density are no lung (a lung has a litre or more); chosen."""
 _RV_WALL_MM, _STOMACH_WALL_MM = 4.0, 5.0
+"""Thickness of the walls; drawn torsos have 3 to 5 mm of both (`mureg.simulate.torso.settings`)."""
 _CONTRAST_HU, _HEART_MIDDLE, _HEART_REACH = 130.0, 0.7, 1.15
+"""As bright as bone (as in `mureg.attenuation.contrast`); inside and outside of the heart's ellipsoids; chosen."""
 _BONES = ("vertebrae", "rib_", "sternum", "clavicula", "scapula", "humerus", "costal_cartilages")
 # first matching word of a TotalSegmentator label name -> tissue
 _TISSUE_OF_NAME = (
@@ -111,6 +117,7 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
         if name not in ("heart", ""):
             codes[mine] = CODE[name]
     codes[_vessels(landmarks, ct.grid) & soft] = CODE["blood"]
+    # -120 HU: fat (-98) and what is denser
     heart = (best == names.index("heart")) & body & ~lung & (codes != CODE["bone"]) & (smooth > -120.0)
     return _with_heart(codes, heart, smooth, ct.grid, landmarks)
 
@@ -163,10 +170,11 @@ def _stomach_wall(codes: Codes, smooth: Array, grid: Grid) -> None:
 
 def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mask, Mask]:
     """What of the heart beside the left ventricle is no blood: a rim along its free wall, and the right one's wall."""
-    box = _box_around(grid, ventricle.centre_mm, 2.5 * ventricle.length_mm)
+    box = _box_around(grid, ventricle.centre_mm, 2.5 * ventricle.length_mm)  # holds every heart
     depth = ndimage.distance_transform_edt(beside[box], sampling=grid.spacing_mm)
     points = torch.from_numpy(_points(grid, box)).float()
     anterior, lateral, apical = np.moveaxis(ventricle.coordinates(points.numpy()), -1, 0)
+    # from 5 mm behind the base on; the rim lies within 10 mm of the wall, up to half a radius beyond the axis. Chosen
     ahead = apical > -ventricle.length_mm / 2 - 5.0
     free = (lateral > -0.5 * ventricle.radius_mm) & (outer_distance_mm(ventricle, points).numpy() < 10.0)
     free |= lateral > 0
@@ -178,7 +186,7 @@ def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mas
 
 
 def _smooth(ct: Volume) -> Array:
-    """The CT with less noise (about 3 mm), to tell tissues apart."""
+    """The CT with less noise (3.3 mm FWHM; chosen), to tell tissues apart."""
     smooth: Array = ndimage.gaussian_filter(ct.values, [1.4 / s for s in ct.grid.spacing_mm], truncate=2.5)
     return smooth
 
@@ -196,6 +204,7 @@ def _bone(smooth: Array, body: Mask) -> Mask:
     """Bright pieces of some size, and the marrow that they enclose within a slice."""
     pieces, n = ndimage.label((smooth > _BONE_HU) & body)
     sizes = np.bincount(pieces.ravel(), minlength=n + 1)
+    # pieces of up to 60 voxels are taken for noise or calcium; below -100 HU (fat) nothing is bone. Chosen
     bone = (sizes > 60)[pieces] & (pieces > 0)
     for k in range(bone.shape[2]):
         bone[:, :, k] = ndimage.binary_fill_holes(ndimage.binary_closing(bone[:, :, k], iterations=2))
@@ -212,7 +221,7 @@ def _lungs(smooth: Array, body: Mask, grid: Grid) -> Mask:
 
 def _nearness(ellipsoids: tuple[tuple[float, ...], ...], grid: Grid) -> Array:
     """Smallest relative distance to the middle of one of these ellipsoids, squared: 1 on its surface."""
-    best = np.full(grid.shape, 9.0, dtype=np.float32)
+    best = np.full(grid.shape, 9.0, dtype=np.float32)  # three semi-axes away: far outside
     for *centre, a, b, c in ellipsoids:
         x, y, z = _axes_mm(grid)
         near = ((x - centre[0]) / a) ** 2 + ((y - centre[1]) / b) ** 2 + ((z - centre[2]) / c) ** 2
@@ -235,6 +244,7 @@ def _vessels(landmarks: CtLandmarks, grid: Grid) -> Mask:
     inside = np.zeros(grid.shape, dtype=np.bool_)
     for line in landmarks.vessels:
         for start, end in pairwise(line):
+            # a ball every 3 mm: vessels are wider
             steps = max(2, int(np.linalg.norm(np.subtract(end, start)[:3]) / 3.0))
             for share in np.linspace(0.0, 1.0, steps):
                 *centre, radius = (1 - share) * np.asarray(start) + share * np.asarray(end)

@@ -18,12 +18,14 @@ from mureg.simulate.ct_anatomy.labels import Mask, TissueMap
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
 from mureg.simulate.measured_motion import BodyRegions
 
-_WORK_MM = 6.5
-_WALL_MM, _SLIDING_MM = 18.0, 12.0
-_BACK_SHARE = 0.18
-_HEART_FREE_MM, _HEART_SLIDING_MM = 10.0, 12.0
-_HEART_RIGID_MM, _HEART_FADES_MM = 6.0, 50.0
-_BLUR_MM = (5.0, 5.0, 14.0)
+# drawn breathing of a real CT: all lengths and shares are chosen, none is measured (for a measured breath see
+# `mureg.simulate.measured_motion`)
+_WORK_MM = 6.5  # voxels of the weights, at most: about those of a usual SPECT
+_WALL_MM, _SLIDING_MM = 18.0, 12.0  # of the abdominal wall, which stays; over which tissue within it comes to move
+_BACK_SHARE = 0.18  # of the depth of the body: muscles of the back, which stay
+_HEART_FREE_MM, _HEART_SLIDING_MM = 10.0, 12.0  # around the heart tissue moves with it, also at the chest wall
+_HEART_RIGID_MM, _HEART_FADES_MM = 6.0, 50.0  # as one piece with the heart; over which its motion fades
+_BLUR_MM = (5.0, 5.0, 14.0)  # standard deviation along x, y, z: no folds, and no edges that a camera would see
 
 
 @dataclass(frozen=True, eq=False)

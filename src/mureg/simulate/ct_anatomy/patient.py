@@ -20,23 +20,29 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.anatomy import Breath, Emission, Points
-from mureg.simulate.ct_anatomy.base import AIR_HU, LATTICE_MM, CtBase
+from mureg.simulate.ct_anatomy.base import LATTICE_MM, CtBase
 from mureg.simulate.ct_anatomy.labels import CODE
 from mureg.simulate.ct_anatomy.landmarks import ventricle_between
 from mureg.simulate.ct_anatomy.motion import rises_mm
 from mureg.simulate.ct_anatomy.sampling import SamplePlaces, averaged, denser, share_inside, texture, uptake_of_codes
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.measured_motion import MeasuredMotion
+from mureg.simulate.measured_motion import MEASURED_MM, MeasuredMotion
+from mureg.simulate.tissues import AIR_HU
 from mureg.simulate.tracer import Tracer
 
 _BODY_MM = (480.0, 360.0, 560.0)
+"""Box of the random deformation: about a chest; beyond it the field goes on as at its edge."""
 _NODES_MM = 12.0
+"""Between the places that are worked out; what moves them is smooth over this (blurs of 5 to 14 mm). Chosen."""
 _STEPS = 3
+"""Secant steps in single precision, three times as many in double: they end at its rounding."""
 _SLOPE_MM = 5.0
+"""Over which the slope of the displacement is taken: less than a voxel of its weights (6.5 mm)."""
 _SLOPES = (0.35, 3.0)
+"""Limits of a secant's slope, about 1 where little is squeezed: steps stay within a factor of three. Chosen."""
 _SKIN_PER_CM = 0.05
-_MEASURED_MM = 8.0
+"""A third of soft tissue (0.16) and more than lung (0.04): where partial volume ends the body; chosen."""
 REST = Breath()
 """End expiration."""
 
@@ -62,6 +68,7 @@ class CtAnatomyRange:
     def draw(self, generator: np.random.Generator, patient: str, base: CtBase) -> CtAnatomy:
         """One patient, called `patient`: patients made from one CT should share a name, or its beginning."""
         scale = float(generator.uniform(*self.scale))
+        # from a third of the largest deformation on: no two patients are the bare CT; chosen
         amplitude = float(generator.uniform(0.3, 1.0)) * self.deformation_mm
         field = SmoothField.draw(generator, 3, self.wavelength_mm, _BODY_MM)
         return CtAnatomy(patient, base, scale, SmoothField(field.lattice * amplitude, field.grid))
@@ -139,6 +146,7 @@ class CtAnatomy:
             values = torch.where(self.base.codes == CODE["blood"], values + contrast_hu, values)
         values = averaged(values, self.base.grid.spacing_mm, self._voxel_mm(edges))
         density = places.read(values[None], self.base.grid)[0].sub_(AIR_HU)
+        # above air: lung has 260 in all of its volume, fat 900; what lies between is partly lung. Chosen
         values = denser(density, places, 500.0, 850.0).add_(AIR_HU)
         outside = self._unknown(grid, patient_from_grid)
         values = values.masked_fill_(outside, 0.0)
@@ -169,7 +177,7 @@ class CtAnatomy:
         share = share_inside(wall_distance_mm, self.ventricle, points, edges)
         perfusion = torch.from_numpy(self.ventricle.perfusion(points.numpy(), tracer.segments)).to(points)
         activity[box] = activity[box] * (1.0 - share) + share * perfusion * tracer.uptake["lv_wall"]
-        return Emission(denser(mu, places, 0.075, 0.13), activity)
+        return Emission(denser(mu, places, 0.075, 0.13), activity)  # the same limits as for HU, by `mu_from_hu`
 
     def emissions(
         self, grid: Grid, patient_from_grid: RigidTransform, breaths: Sequence[Breath], tracer: Tracer
@@ -235,7 +243,7 @@ class CtAnatomy:
         target = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
         result = (target - torch.tensor(self.base.origin_mm).to(target)) * self.scale - self._lift()
         if self.deformation is not None:
-            for _ in range(20):
+            for _ in range(20):  # a step leaves about a tenth of the error, the slope of the deformation
                 result = result + (target - self._ct_from_scan(result)) * self.scale
         array: Points = result.numpy()
         return array
@@ -283,8 +291,8 @@ class CtAnatomy:
             np.indices((2, 2, 2)).reshape(3, 8).T * (np.asarray(self.base.grid.shape) - 1.0)
         )
         ends = (corners - self.base.origin_mm) * self.scale - self._lift().numpy()
-        shape = [math.ceil(extent / _MEASURED_MM) for extent in np.ptp(ends, axis=0)]
-        grid = Grid.centred((shape[0], shape[1], shape[2]), (_MEASURED_MM,) * 3, _triple(ends.mean(0)))
+        shape = [math.ceil(extent / MEASURED_MM) for extent in np.ptp(ends, axis=0)]
+        grid = Grid.centred((shape[0], shape[1], shape[2]), (MEASURED_MM,) * 3, _triple(ends.mean(0)))
         points = torch.from_numpy(grid.points(np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)))
         return self.base.measured.carried(grid, self._ct_from_scan(self._scan_from_patient(points, REST)))
 
@@ -305,7 +313,7 @@ class CtAnatomy:
         scan = self._scan_from_patient(undone, drawn)
         here, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
         slope = _weighted(above - here, rises_mm(drawn, self.base.landmarks)) / _SLOPE_MM
-        growth = (1.0 + slope).clamp_min(0.1)
+        growth = (1.0 + slope).clamp_min(0.1)  # a tenth of the volume: beyond `_MOST_DENSITY`, so never seen
         if breath.measured:
             growth = growth * self._measured.volume_ratio(undone, *breath.sinks_mm).clamp_min(0.1)
         rest = scan.clone()
@@ -343,6 +351,7 @@ class CtAnatomy:
     ) -> tuple[tuple[slice, slice, slice], Float[Tensor, "i j k 3"]]:
         """A box of the grid that holds the ventricle in any breath, and where its points are at end expiration."""
         ventricle = self.ventricle
+        # and 8 mm, a little more than a voxel of a usual SPECT
         reach = np.hypot(ventricle.length_mm / 2, ventricle.radius_mm) + 8.0 + places.moved_mm
         corners = np.stack(np.meshgrid(*[(-r, r) for r in reach], indexing="ij"), -1).reshape(-1, 3)
         index = grid.indices(patient_from_grid.inverse().apply(corners + ventricle.centre_mm))

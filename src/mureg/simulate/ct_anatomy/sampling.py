@@ -19,7 +19,9 @@ from mureg.simulate.ct_anatomy.labels import TISSUE_NAMES
 from mureg.simulate.tracer import Tracer
 
 _LEAST_DENSITY, _MOST_DENSITY = 0.5, 2.0
+"""Limits of the change of density in a breath: to half and to twice. Chosen."""
 _SUBSAMPLE_MM = 3.0
+"""Parts of a voxel, at most, from which its share inside a wall is taken: a third of a thin wall. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ def texture(lattice: Grid, tracer: Tracer) -> Float[Tensor, "x y z"]:
     shape = [max(2, math.ceil(extent / tracer.texture_mm) + 1) for extent in lattice.extent_mm]
     values = torch.from_numpy(np.random.default_rng(tracer.seed).standard_normal(shape, dtype=np.float32))
     noise = torch.nn.functional.interpolate(values[None, None], lattice.shape, mode="trilinear", align_corners=True)
-    return (1.0 + tracer.texture / noise.std() * noise[0, 0]).clamp_(0.5, 1.5)
+    return (1.0 + tracer.texture / noise.std() * noise[0, 0]).clamp_(0.5, 1.5)  # five deviations of the largest texture
 
 
 def uptake_of_codes(tracer: Tracer) -> Float[Tensor, " tissue"]:
@@ -76,7 +78,7 @@ def averaged(
     """Running means along each axis, so wide that sampled values stand for voxels of a size; none for equal sizes."""
     for axis, (fine, coarse) in enumerate(zip(spacing_mm, voxel_mm, strict=True)):
         width = math.sqrt(max(0.0, coarse**2 - fine**2)) / fine
-        if width > 0.25:
+        if width > 0.25:  # less changes a value by little; chosen
             values = _running_mean(values, axis, width)
     return values
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mureg.geometry.rigid import Triple
-from mureg.heart.ventricle import LeftVentricle
+from mureg.heart.ventricle import WIDEST, LeftVentricle
 
 RIB_MM = 8.0
-"""Thickness of the rib cage."""
+"""Thickness of the rib cage: a little more than a rib (7.2 mm, `skeleton`); drawn by eye."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Body:
 
     @property
     def spine_radius(self) -> tuple[float, float]:
-        """Half width and half depth of a vertebral body at the heart."""
+        """Half width and half depth of a vertebral body at the heart; drawn by eye, smaller by 8 % in women."""
         size = (0.92 if self.female else 1.0) * self.height_cm / 172.0
         return 16.5 * size, 14.5 * size
 
@@ -122,13 +122,11 @@ class Body:
 
 
 MYOCARDIUM_DENSITY = 1.05
-"""g/cm3."""
-WIDEST = 0.3
-"""Where the ventricle is widest, as a share of its length from the base."""
+"""g/cm3: that of `mureg.simulate.tissues`, and usual for ventricular mass."""
 NARROWING = 0.93
-"""Outer radius at the base plane relative to the largest."""
+"""Outer radius at the base plane relative to the largest; drawn by eye."""
 APEX_WALL = 0.75
-"""Thickness of the wall at the apex relative to the rest."""
+"""Thickness of the wall at the apex relative to the rest; drawn by eye."""
 
 
 def lv_volumes_ml(length: float, radius: float, wall: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Vessels and airways of the chest, and the vessels inside the lungs."""
+"""Vessels and airways of the chest, and the vessels inside the lungs; drawn by eye, see `mureg.simulate.torso`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mureg.simulate.torso.shapes import Capsule, tube
 Array = npt.NDArray[np.float64]
 
 _ROOTS_PER_LUNG, _GENERATIONS = 7, 2
+"""Trees at each hilum and forks of each: the larger vessels only, since finer ones are below a voxel. Chosen."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The large smooth surfaces of a torso, worked out at the nodes of a lattice: skin, muscle, rib cage, lungs, liver.
 
-Heights of profiles are those of a person of 172 cm; half widths are relative to the rib cage at the heart.
+Heights of profiles are those of a person of 172 cm; half widths are relative to the rib cage at the heart. All are
+drawn by eye, see `mureg.simulate.torso`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from mureg.simulate.torso.shapes import (
     smoothstep,
 )  # fmt: skip
 
+# z in mm from the level of the heart, and half widths there relative to those at the heart; belly, fat and muscle:
+# shares of what the body has. Drawn by eye
 _CAGE_Z = (-600.0, -260.0, -200.0, -140.0, -90.0, -45.0, 0.0, 40.0, 80.0, 115.0, 145.0, 168.0, 185.0, 200.0)
 _CAGE_WIDTH = HeightProfile(_CAGE_Z, (0.92, 0.92, 0.94, 0.97, 1.0, 1.01, 1.0, 0.95, 0.86, 0.73, 0.57, 0.42, 0.32, 0.25))
 _CAGE_FRONT = HeightProfile(_CAGE_Z, (1.0, 1.0, 1.02, 1.05, 1.06, 1.04, 1.0, 0.94, 0.82, 0.64, 0.42, 0.18, -0.1, -0.25))
@@ -40,14 +43,15 @@ _FAT = HeightProfile((-600.0, -200.0, 0.0, 110.0, 170.0, 300.0), (1.5, 1.35, 1.0
 _MUSCLE = HeightProfile((-600.0, -60.0, 60.0, 110.0, 160.0, 300.0), (0.8, 0.8, 1.0, 1.4, 1.0, 0.5))
 _CAGE = Profiles((_CAGE_WIDTH, _CAGE_FRONT, _CAGE_BACK, _BELLY))
 _SKIN = Profiles((_SKIN_WIDTH, _SKIN_FRONT, _SKIN_BACK, _BELLY, _FAT, _MUSCLE))
-_CAGE_SQUARE, _SKIN_SQUARE = 0.35, 0.45
+_CAGE_SQUARE, _SKIN_SQUARE = 0.35, 0.45  # see `outline`: between an ellipse (0) and a rectangle (1)
 
-# ribs at the back are this far apart; each goes down by `_DROP` + (number - 1) `_MORE_DROP` to its lowest place
+# ribs at the back are a pitch apart, and each goes down by `_DROP_MM` + (number - 1) `_MORE_DROP_MM` to its lowest
+# place; drawn by eye. Vertebrae of thirteen adults are 23 to 29 mm apart (docs/concepts/decision.md)
 RIB_PITCH_MM = 22.5
 FIRST_RIB_MM = 172.0
 _DROP_MM, _MORE_DROP_MM = 34.0, 8.0
 _RIB_NUMBERS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0)
-# angle around the cage (radians from the spine) where the bone of a rib ends, and where its cartilage ends
+# angle around the cage (radians from the spine) where the bone of a rib ends, and where its cartilage; drawn by eye
 _BONE_END = HeightProfile(_RIB_NUMBERS, (2.35, 2.55, 2.62, 2.62, 2.58, 2.5, 2.4, 2.28, 2.12, 1.95, 1.4, 0.95))
 _CARTILAGE_END = HeightProfile(_RIB_NUMBERS, (3.3, 3.3, 3.3, 3.3, 3.3, 3.25, 3.15, 2.85, 2.6, 2.35, 1.45, 0.95))
 _RIB_ENDS = Profiles((_BONE_END, _CARTILAGE_END))
@@ -270,6 +274,7 @@ class Envelope:
         return SmoothField.draw(generator, 1, 45.0, (320.0, 240.0, 360.0), (0.0, 0.0, 40.0), refine=3)
 
 
+# half width of the mediastinum, and how far the spine bends to the front (mm), over z; drawn by eye
 _MEDIASTINUM = HeightProfile(
     (-300.0, -60.0, 20.0, 60.0, 90.0, 120.0, 170.0, 200.0), (23.0, 23.0, 23.0, 27.0, 29.0, 28.0, 26.0, 40.0)
 )

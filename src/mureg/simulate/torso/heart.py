@@ -1,4 +1,7 @@
-"""The heart: ventricles, atria, the fat around them."""
+"""The heart: ventricles, atria, the fat around them.
+
+Where the others lie beside the left ventricle is drawn by eye, see `mureg.simulate.torso`.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ import torch
 from torch import Tensor
 
 from mureg.geometry.rigid import Triple
+from mureg.heart.ventricle import WIDEST
 from mureg.simulate.anatomy import Points
-from mureg.simulate.torso.body import APEX_WALL, NARROWING, WIDEST, Body
+from mureg.simulate.torso.body import APEX_WALL, NARROWING, Body
 from mureg.simulate.torso.canvas import Patch
 from mureg.simulate.torso.shapes import Box, Ellipsoid, smooth_max, smooth_min, united_box
 
-_ATRIUM_WALL_MM = 2.0
-_ENVELOPE_FILLET_MM = 14.0
+_ATRIUM_WALL_MM, _ENVELOPE_FILLET_MM = 2.0, 14.0
+"""Thickness of the atria's walls, and width of the fillets that fill the grooves; drawn by eye."""
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,20 @@ Coordinates = tuple[Tensor, Tensor, Tensor]
 Inside = npt.NDArray[np.bool_]
 
 DEEP_MM = 20.0
-"""Beyond this depth of the diaphragm the chest rises as well."""
-_DEEPEST_MM = 60.0
-_CHEST_RISE_MM = 8.0
+"""Depth of the diaphragm up to which the chest wall is still, and beyond which it rises as well: the deepest of free
+breathing (5 to 20 mm: Wang et al., Magn Reson Med 1995)."""
+_DEEPEST_MM, _CHEST_RISE_MM = 60.0, 8.0
+"""Depth of the deepest breath (see `Breath`), and how far the front of the chest rises in it; chosen."""
 _FORWARD = 0.12
-"""How far the viscera go to the front for each mm down."""
+"""How far the viscera go to the front for each mm down; chosen (in data/breathing.toml the heart has 0.12 as well)."""
 _TO_THE_MIDDLE = 0.12
-"""How far the heart goes to the right for each mm of depth beyond `DEEP_MM`."""
+"""How far the heart goes to the right for each mm of depth beyond `DEEP_MM`; chosen."""
 _TENDON = 0.45
-"""The diaphragm below the heart follows the domes by ``share + 0.45 (1 - share)``."""
+"""The diaphragm below the heart follows the domes by ``share + 0.45 (1 - share)``; chosen."""
 _ITERATIONS = 60
+"""Fixed-point steps at most; they end at their tolerance, of which 1e-6 mm is the finest."""
 _FIELD_SIZE_MM = (720.0, 500.0, 960.0)
+"""Box of the random deformation: holds the largest torso with its arms (`arm_limit_mm` 295), neck to pelvis."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ class BreathingMotion:
             return x, y, z
         heart, breath = self.motion.heart_mm, self.breath
         share = breath.heart_share
+        # 50 mm: the tendon is about as wide as the heart; chosen
         around = torch.exp(-((x - heart[0]) ** 2 + (y - heart[1]) ** 2) / (2.0 * 50.0**2))
         below = (1.0 - (1.0 - _TENDON) * around) * (1.0 - share)  # how much more than the heart the diaphragm moves
         level, stretch, fading = _profiles(heart[2], self.motion.lungs_top_mm, self.motion.floor_mm, breath)
@@ -155,8 +159,8 @@ def _profiles(
 ) -> tuple[HeightProfile, HeightProfile, HeightProfile]:
     """Along z: what follows the heart as a whole, what follows the diaphragm more than it, what stays below.
 
-    Knots lie where the tissue is in this state of breathing. Numbers are asked for, not the patient whose they are: a
-    table that is kept must keep no patient.
+    Knots lie where the tissue is in this state of breathing; their distances and values are drawn by eye.
+    Numbers are asked for, not the patient whose they are: a table that is kept must keep no patient.
     """
     middle = heart - breath.heart_share * breath.diaphragm_mm + breath.upward_mm
     bottom = heart - 50.0 - breath.diaphragm_mm + breath.upward_mm

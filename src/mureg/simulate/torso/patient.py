@@ -19,13 +19,13 @@ from mureg.simulate.tissues import TISSUES, Tissue
 from mureg.simulate.torso.body import MYOCARDIUM_DENSITY, Body, lv_volumes_ml
 from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette
 from mureg.simulate.torso.heart import TorsoHeart
-from mureg.simulate.torso.motion import TorsoMotion
+from mureg.simulate.torso.motion import DEEP_MM, TorsoMotion
 from mureg.simulate.torso.scene import Scene, Texture
 from mureg.simulate.torso.shapes import cover
 from mureg.simulate.tracer import Tracer
 
 _MATERIALS: Mapping[str, tuple[str, str, float]] = {
-    # painted as: (tissue, organ of the tracer, share of its uptake)
+    # painted as: (tissue, organ of the tracer, share of its uptake); shares below 1 are chosen
     "fat": ("fat", "fat", 1.0),
     "heart_fat": ("fat", "fat", 1.0),
     "breast": ("breast", "breast", 1.0),
@@ -47,8 +47,6 @@ _MATERIALS: Mapping[str, tuple[str, str, float]] = {
     "air": ("air", "lung", 0.0),
 }
 _AIR_HU = TISSUES["air"].hu
-_SHALLOW_MM = 20.0
-"""Depth of the diaphragm up to which the chest wall is still."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +115,7 @@ class Torso:
     @cached_property
     def back_mm(self) -> float:
         """Where the lowest skin is along y, from a coarse sampling of the trunk."""
+        # 600 x 300 x 500 mm around the back of the trunk, at its level
         grid = Grid.centred((60, 30, 50), (10.0, 10.0, 10.0), (0.0, self.body.back - 60.0, 0.0))
         lattice = Lattice(grid, RigidTransform.identity())
         nodes = {"skin": self.scene.skin(lattice)}
@@ -155,6 +154,7 @@ class Torso:
     def volumes_ml(self, breath: Breath) -> dict[str, float]:
         """Lungs (with the vessels in them) and liver, from nodes every 14 mm: right to a few per cent."""
         if breath not in self._volumes:
+            # 378 x 322 x 588 mm: the widest cage, from the apices to below the liver
             grid = Grid.centred((27, 23, 42), (NODE_MM,) * 3, (0.0, 0.0, -60.0))
             fields = self.scene.organ_fields(Lattice(grid, RigidTransform.identity()), breath)
             self._volumes[breath] = {
@@ -270,11 +270,11 @@ class Torso:
         if breath.diaphragm_mm == 0 and breath.upward_mm == 0:
             return self.body.lung_density
         at_rest, depth = self.volumes_ml(Breath())["lung"], breath.diaphragm_mm - breath.upward_mm
-        if depth > _SHALLOW_MM or breath.measured:
+        if depth > DEEP_MM or breath.measured:
             return self.body.lung_density * at_rest / self.volumes_ml(breath)["lung"]
         # up to here the volume grows evenly with the depth
-        growth = self.volumes_ml(Breath(_SHALLOW_MM))["lung"] - at_rest
-        return self.body.lung_density * at_rest / (at_rest + growth * depth / _SHALLOW_MM)
+        growth = self.volumes_ml(Breath(DEEP_MM))["lung"] - at_rest
+        return self.body.lung_density * at_rest / (at_rest + growth * depth / DEEP_MM)
 
 
 def _lowest(skin: Float[Tensor, "x y z"], grid: Grid) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mureg.geometry import Grid, RigidTransform
 from mureg.simulate.anatomy import Breath, Points
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.measured_motion import BodyRegions, MeasuredMotion
+from mureg.simulate.measured_motion import MEASURED_MM, BodyRegions, MeasuredMotion
 from mureg.simulate.torso.abdomen import Abdomen
 from mureg.simulate.torso.body import Body
 from mureg.simulate.torso.canvas import NODE_MM, Lattice, Palette, Patch
@@ -27,10 +27,11 @@ from mureg.simulate.torso.parts import Part
 from mureg.simulate.torso.skeleton import Skeleton
 
 _TEXTURE_BOX_MM = (480.0, 340.0, 540.0)
+"""Box of the random texture: about a chest; beyond it the texture goes on as at its edge."""
 _BOX_MARGIN_MM, _BOX_TOLERANCE_MM = 1.0, 0.5
-_MEASURED_MM = 8.0
+"""Around the box of the heart, for rounding; and to which boxes are placed, a tenth of a voxel of 6.8 mm. Chosen."""
 _BULGE = 0.04
-"""How far faces of a box may bulge in the patient, as a share of its half diagonal."""
+"""How far faces of a box may bulge in the patient, as a share of its half diagonal; chosen."""
 _BOX_PLACES = np.array([place for place in np.ndindex(3, 3, 3) if place.count(1) in (0, 2)], dtype=np.float64) - 1.0
 """Corners and middles of the faces of a box."""
 
@@ -97,10 +98,10 @@ class Scene:
         """Displacement in a breath as it was measured, over the undeformed body."""
         b = self.body
         low, high = np.array([-b.cage_x, -b.cage_y, -400.0 * b.scale]), np.array([b.cage_x, b.cage_y, 225.0 * b.scale])
-        around = np.array([30.0, 70.0, 0.0])
-        shape = [int(np.ceil(extent / _MEASURED_MM)) for extent in high - low + 2 * around]
+        around = np.array([30.0, 70.0, 0.0])  # mm: a deformed trunk with belly and breasts; chosen
+        shape = [int(np.ceil(extent / MEASURED_MM)) for extent in high - low + 2 * around]
         cx, cy, cz = (float(v) for v in (low + high) / 2)
-        grid = Grid.centred((shape[0], shape[1], shape[2]), (_MEASURED_MM,) * 3, (cx, cy, cz))
+        grid = Grid.centred((shape[0], shape[1], shape[2]), (MEASURED_MM,) * 3, (cx, cy, cz))
         points = grid.points(np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
         x, y, z = torch.from_numpy(points).float().unbind(-1)
         cage = self.envelope.cage(x, y, z)
@@ -230,7 +231,7 @@ class Scene:
         together.paint(still["skin"], "fat")
         if "breast" in still:
             for slab in apart:
-                # strands of glandular tissue in fat
+                # strands of glandular tissue in fat; drawn by eye
                 strands = (slab.fields["mix"] - 0.9 + 1.8 * self.body.gland) * 9.0
                 gland = torch.minimum(still["breast"] - 5.0, strands)
                 slab.paint(torch.minimum(gland, still["skin"] - 4.0), "breast")
@@ -270,7 +271,7 @@ def _texture_field(seed: int, wavelength_mm: float) -> SmoothField:
 
 
 def _add_texture(slab: Patch, texture: Texture) -> None:
-    """Multiply a channel by 1 + deviation * field, not below 0.2."""
+    """Multiply a channel by 1 + deviation * field, not below 0.2 (eight of the largest deviations, 0.10)."""
     field = _texture_field(texture.seed, texture.wavelength_mm)
     channel = slab.channels[texture.channel][0]
     # as `SmoothField.at`, without making the points first

@@ -22,7 +22,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
 
 _BESIDE_STREAM = 1
+"""Number of a stream of chance beside that of the body; any number would do, but cases are frozen with it."""
 _LEFT_MM: Range = (30.0, 52.0)
+"""Of the levels, which are frozen; chosen. Real CTs have 33 to 70 mm (docs/concepts/anatomies.md)."""
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
@@ -123,7 +125,7 @@ class TorsoRange:
 
 
 def draw_body(ranges: TorsoRange, generator: np.random.Generator) -> Body:
-    """Draw the numbers of one torso."""
+    """Draw the numbers of one torso; ranges that `TorsoRange` does not name are drawn by eye."""
     uniform, normal = generator.uniform, generator.standard_normal
     hearts = ranges.hearts or HeartRange()
     female = bool(generator.random() < ranges.share_female)
@@ -181,7 +183,7 @@ def _off(generator: np.random.Generator, sd_mm: float) -> Triple:
 
 
 def _draw_ventricle(ranges: TorsoRange, generator: np.random.Generator, cage_y: float, female: bool) -> LeftVentricle:
-    """A ventricle whose cavity and wall keep to their limits; women's are smaller."""
+    """A ventricle whose cavity and wall keep to their limits; women's are smaller. Its place is drawn by eye."""
     uniform = generator.uniform
     share = 0.75 if female else 1.0
     for _ in range(200):

@@ -23,7 +23,9 @@ Box = tuple[Array, Array]
 """Lowest and highest corner in mm."""
 
 _TINY = 1e-6
+"""Keeps roots and quotients finite in the middle of a shape; far below any squared relative distance that matters."""
 _TABLE_ENTRIES = 600
+"""Steps of at most 1.7 mm, over the 1020 mm of the skin's profiles, between which curves are straight."""
 
 
 def cover(distance: Float[Tensor, "*point"], voxel_mm: float) -> Float[Tensor, "*point"]:

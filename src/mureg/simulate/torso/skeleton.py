@@ -1,4 +1,4 @@
-"""Ribs, spine, sternum, shoulder girdle, arms and skull."""
+"""Ribs, spine, sternum, shoulder girdle, arms and skull; drawn by eye, see `mureg.simulate.torso`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mureg.simulate.torso.envelope import FIRST_RIB_MM, RIB_PITCH_MM, Envelope
 from mureg.simulate.torso.parts import Part, bone, united
 from mureg.simulate.torso.shapes import Box, Capsule, Ellipsoid, HeightProfile, smooth_min, tube
 
+# sizes of the usual adult, drawn by eye; cortices are scaled by `Body.cortex`
 _RIB_HALF_THICK_MM, _RIB_HALF_HIGH_MM = 3.6, 7.0
 _RIB_CORTEX_MM, _SPINE_CORTEX_MM, _FLAT_CORTEX_MM, _SHAFT_CORTEX_MM = 1.1, 1.3, 1.2, 3.5
 _TWELFTH_RIB_MM = FIRST_RIB_MM - 11 * RIB_PITCH_MM

@@ -15,7 +15,7 @@ from mureg.registration.confidence import LEVEL, chi_square_quantile
 from mureg.training.heart.errors import RESIDUALS, read_rows
 
 _CARD_DIGITS = 6
-"""Decimals of the covariance on a card."""
+"""Decimals of the covariance on a card (mm and degrees squared): far below its own uncertainty from some 160 cases."""
 
 Matrix = npt.NDArray[np.float64]
 

@@ -35,7 +35,9 @@ SPECT, MU, MOTION, HEART = "s", "m", "r", "h"
 that is missing at the start, [crop, point, 3] points of the heart (mm), both about the middle of the crop."""
 
 _STREAM = 7
-"""First number of the seed of every case; the second is the number of the case, as in the shipped networks."""
+"""First number of the seed of every case; the second is the number of the case, as in the shipped networks.
+
+Any number would do; with another one no crop of the shipped networks could be drawn again."""
 
 Arrays = dict[str, list[Any]]
 

@@ -37,6 +37,7 @@ DEFAULT, QUICK = "default", "quick"
 MODES = (DEFAULT, QUICK)
 
 _DIGITS = 4
+"""Decimals of a row: a ten-thousandth of a mm, a degree or a second, less than any error matters by."""
 
 Row = tuple[Any, ...]
 

@@ -35,6 +35,7 @@ CROPS, NETWORKS, UNCALIBRATED, ERRORS = "crops", "networks", "uncalibrated", "er
 WEIGHTS_FILE = "near-heart.onnx"
 
 _REPORT_EVERY_S = 60.0
+"""A line a minute: a display choice."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

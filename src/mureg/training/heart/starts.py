@@ -19,6 +19,7 @@ Length = Annotated[float, Field(ge=0)]
 Factor = Annotated[float, Field(ge=1)]
 
 NO_TURN: Triple = (0.0, 0.0, 0.0)
+"""Angles of a translation alone, and the origin as a centre."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
