@@ -1,4 +1,4 @@
-"""Lay the CT attenuation map onto the cardiac SPECT and reconstruct the corrected heart. Research use only."""
+"""Register the CT attenuation map to the cardiac SPECT and reconstruct the corrected image. Research use only."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

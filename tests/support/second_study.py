@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mureg.cohort.exposure import CaseDraw, Exposure, Scene, detector, draw, rendered
+from mureg.cohort.exposure import CaseDraw, Exposure, RenderedPatient, detector, draw, rendered
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_of
 from mureg.study import Case
@@ -42,7 +42,7 @@ def second_case(
     return case_of(settings, index, Exposure(drawn, scene, seen.expected, seen.scatter), seen.counts.numpy())
 
 
-def second_exposure(settings: CohortSettings, drawn: CaseDraw, scene: Scene, seed: int) -> Counted:
+def second_exposure(settings: CohortSettings, drawn: CaseDraw, scene: RenderedPatient, seed: int) -> Counted:
     """What the second simulator counts of a scene."""
     n, pixel_mm = detector(settings, drawn)
     collimator = SIEMENS if "SIEMENS" in drawn.scan.manufacturer.upper() else Collimator()

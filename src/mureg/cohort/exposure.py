@@ -110,7 +110,7 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class RenderedPatient:
     """What stands before the camera.
 
     Attributes:
@@ -142,7 +142,7 @@ class Exposure:
     """
 
     drawn: CaseDraw
-    scene: Scene
+    scene: RenderedPatient
     expected: Float[Tensor, "window view row column"]
     scatter: Float[Tensor, "window view row column"]
 
@@ -172,12 +172,12 @@ def exposure(
     return Exposure(drawn, scene, expected * scale, scatter * scale)
 
 
-def rendered(settings: CohortSettings, index: int, drawn: CaseDraw) -> Scene:
+def rendered(settings: CohortSettings, index: int, drawn: CaseDraw) -> RenderedPatient:
     """The patient in every state, and the orbit of the camera around him."""
     grid, reach = _emission_grid(drawn, settings)
     orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
     poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
-    return Scene(orbit, poses, shares, grid, *_render(drawn, poses, grid))
+    return RenderedPatient(orbit, poses, shares, grid, *_render(drawn, poses, grid))
 
 
 def _emission_grid(drawn: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:

@@ -227,7 +227,7 @@ def _attenuate(seen: Float[Tensor, "place inner"], losses: Float[Tensor, "place 
 
 
 def _places(
-    camera: GammaCamera, support: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]], blur: Blur
+    camera: GammaCamera, support: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]], blur: DetectorResponse
 ) -> VoxelPlaces:
     """Find where the rays of every view cross the planes of the grid inside the patient, and what falls there."""
     spacing, (nx, ny, _) = camera.grid.spacing_mm[0], camera.grid.shape
@@ -333,7 +333,7 @@ def _overlaps(
 
 
 @dataclass(frozen=True, eq=False)
-class Blur:
+class DetectorResponse:
     """Resolution and binning: from fine columns and slices to the pixels of the detector.
 
     A place is shared between the two nearest of a few widths so that its variance is right; what belongs to one width
@@ -390,7 +390,7 @@ class Blur:
         return (columns @ rows.view(-1, n_rows)).T
 
 
-def _blur_of(camera: GammaCamera) -> Blur:
+def _blur_of(camera: GammaCamera) -> DetectorResponse:
     grid = camera.grid
     return _blur(
         camera.collimator,
@@ -407,7 +407,7 @@ def _blur(
     reach_mm: float,
     slices: tuple[float, float, int],
     detector: tuple[int, int, float, float],
-) -> Blur:
+) -> DetectorResponse:
     """Matrices for sources up to `reach_mm` away; `slices` are spacing, z of the first from the middle, number.
 
     `detector` is rows, columns, pixel, and where the axis of rotation is seen from the middle of the columns.
@@ -435,7 +435,7 @@ def _blur(
         artefact = (1.0 + cosine_squared) * spacing**2 / 12.0
         parts = [_shared(fine_edges, column_edges, max(variance - artefact, 0.0)) for variance in nodes]
         columns.append(np.concatenate(parts).T)
-    return Blur(
+    return DetectorResponse(
         nodes,
         torch.from_numpy(rows.astype(np.float32)),
         torch.from_numpy(np.stack(columns).astype(np.float32)),

@@ -28,7 +28,7 @@ from mureg.simulate.ct_anatomy.labels import (
     tissues_from_landmarks,
 )
 from mureg.simulate.ct_anatomy.landmarks import CtLandmarks
-from mureg.simulate.ct_anatomy.motion import Motions, body_regions, motion_weights
+from mureg.simulate.ct_anatomy.motion import MotionWeights, body_regions, motion_weights
 from mureg.simulate.measured_motion import BodyRegions, MeasuredMotion
 from mureg.simulate.tissues import AIR_HU, TISSUES
 
@@ -87,7 +87,7 @@ class CtBase:
     lattice: Grid
     mu: Float[Tensor, "u v w"]
     heart: Float[Tensor, "u v w"]
-    motions: Motions
+    motions: MotionWeights
     regions: BodyRegions
     heart_points_mm: npt.NDArray[np.float64]
     back_points_mm: npt.NDArray[np.float64]

@@ -29,7 +29,7 @@ _BLUR_MM = (5.0, 5.0, 14.0)  # standard deviation along x, y, z: no folds, and n
 
 
 @dataclass(frozen=True, eq=False)
-class Motions:
+class MotionWeights:
     """Weights 0 to 1 of the two motions along z, on a coarse grid in the CT's frame.
 
     Attributes:
@@ -81,7 +81,7 @@ def body_regions(grid: Grid, tissues: TissueMap, landmarks: CtLandmarks) -> Body
     return BodyRegions(coarse, lung, inside, heart, landmarks.dome_z_mm)
 
 
-def motion_weights(regions: BodyRegions) -> Motions:
+def motion_weights(regions: BodyRegions) -> MotionWeights:
     """Full below the domes and linear up to the top of the lungs; none in the chest wall, the spine and the skin.
 
     The heart and a centimetre around it move as one piece; over the next 5 cm the two motions go over into each other.
@@ -99,7 +99,7 @@ def motion_weights(regions: BodyRegions) -> Motions:
     with_heart = with_heart**2 * (3.0 - 2.0 * with_heart)
     parts = [free * low * (1.0 - with_heart), free * with_heart]
     smooth = [ndimage.gaussian_filter(part, np.asarray(_BLUR_MM) / spacing, mode="nearest") for part in parts]
-    return Motions(torch.from_numpy(np.stack(smooth).astype(np.float32)), coarse)
+    return MotionWeights(torch.from_numpy(np.stack(smooth).astype(np.float32)), coarse)
 
 
 def _movable(
