@@ -55,7 +55,7 @@ NEAR_MM, NEAR_DEG = 10.0, 3.0
 STEPS = ((6.0, 4.0), (6.0, 4.0), (4.0, 2.5), (4.0, 2.5))
 OTHERS: dict[str, Callable[[], Any]] = {
     "near-heart": NearHeart,
-    "near-heart-fast": lambda: NearHeart().hurried(),
+    "near-heart-fast": lambda: NearHeart().quick_mode(),
     "densenet": lambda: NetworkRegistrar(shipped("densenet-small")),
     "mutual-information": MutualInformation,
 }

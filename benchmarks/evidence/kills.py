@@ -88,7 +88,7 @@ def main() -> int:
 def kills(n: int, seed: int) -> dict[str, dict[str, object]]:
     """Every kind of run, killed `n` times."""
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
-    writer = Writer(examine(study, StudySettings(NearHeart().hurried()), correct=False, seek_axis=False))
+    writer = Writer(examine(study, StudySettings(NearHeart().quick_mode()), correct=False, seek_axis=False))
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)

@@ -40,7 +40,7 @@ class Catalogue:
         """Every kind that is installed, those of mureg first; nothing is loaded."""
         return tuple(dict.fromkeys((*self.shipped, *sorted(point.name for point in self._points()))))
 
-    def named(self, name: str, *, imports: bool = True) -> type[Any]:
+    def class_of(self, name: str, *, imports: bool = True) -> type[Any]:
         """The class of a name.
 
         Args:
@@ -71,22 +71,22 @@ class Catalogue:
             "correct the name, or install the package that has it",
         )
 
-    def made(self, table: Mapping[str, Any], *, imports: bool = True, where: str = "", prefix: str = "") -> Any:
+    def make(self, table: Mapping[str, Any], *, imports: bool = True, where: str = "", prefix: str = "") -> Any:
         """The algorithm that a table of settings describes: its kind, or the name of its class, and its fields.
 
         Args:
             table: what is missing keeps its default, in nested tables the default of their place.
-            imports: see `named`.
+            imports: see `class_of`.
             where: place of the table for messages, such as "settings file a.toml"; the name of the algorithm if left
                 out.
             prefix: dotted name of the table within that place.
 
         Raises:
-            UsageError: as `named`, or settings that do not fit.
+            UsageError: as `class_of`, or settings that do not fit.
         """
         name = str(table.get("kind", ""))
         try:
-            chosen = self.named(name, imports=imports)
+            chosen = self.class_of(name, imports=imports)
         except UsageError as problem:
             found = f"{where}: {problem.found}" if where else problem.found
             raise UsageError(found, problem.expected, problem.remedy) from problem
@@ -103,7 +103,7 @@ class Catalogue:
         return validated(chosen, _with_nested_defaults(chosen, fields), place, prefix)
 
     def table_of(self, algorithm: Any) -> Table:
-        """The settings of an algorithm as a table that `made` takes: plain values, paths as they are, nothing unset.
+        """The settings of an algorithm as a table that `make` takes: plain values, paths as they are, nothing unset.
 
         `kind` is the one of the algorithm where that leads back to its class, else ``package.module:Class``.
         """
@@ -111,7 +111,7 @@ class Catalogue:
         return {**table, "kind": self.name_of(algorithm)}
 
     def name_of(self, algorithm: Any) -> str:
-        """The name by which `named` gives the class of an algorithm."""
+        """The name by which `class_of` gives the class of an algorithm."""
         cls, kind = type(algorithm), str(algorithm.kind)
         values = [point.value for point in self._points() if point.name == kind]
         by_module = f"{cls.__module__}:{cls.__qualname__}"

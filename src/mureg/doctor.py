@@ -173,7 +173,7 @@ def _sample_offline() -> Iterator[Check]:
         found = f"{len(attempts)} attempt(s) to open a connection"
         yield Check("offline", "fail", found, "report this: mureg must never use a network")
     else:
-        yield Check("offline", "ok", "the sample study was run with the network closed; nothing asked for it")
+        yield Check("offline", "ok", "the sample study was run with the network closed; no connection was attempted")
 
 
 def _sample() -> Check:

@@ -173,7 +173,7 @@ class TestSettings:
         assert EMPTY.table_of(made) == table
         assert tomli_w.dumps(table)
         assert json.dumps(table)
-        again = EMPTY.made(table)
+        again = EMPTY.make(table)
         assert type(again) is type(made)
         assert EMPTY.table_of(again) == table
 
@@ -188,7 +188,7 @@ class TestSettings:
     def test_settings_that_do_not_fit(self, kind, settings, words, monkeypatch) -> None:
         monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])
         with pytest.raises(UsageError, match=words):
-            EMPTY.made({"kind": f"{HERE}:{kind}", **settings})
+            EMPTY.make({"kind": f"{HERE}:{kind}", **settings})
 
     def test_a_class_of_a_known_kind_that_is_not_the_known_class(self) -> None:
         @dataclass(frozen=True)

@@ -109,12 +109,12 @@ def _identifiers_agree(one: PatientIdentity, other: PatientIdentity) -> bool | N
     issuers = _entries_agree(_plain(one.issuer), _plain(other.issuer))
     if issuers is False:
         return None
-    return _entries_agree(_named(one.identifier), _named(other.identifier))
+    return _entries_agree(_without_placeholder(one.identifier), _without_placeholder(other.identifier))
 
 
 def _names_agree(one: str, other: str) -> bool | None:
     """Names agree where one holds all words of the other: middle names and titles are often left out."""
-    words = [set(re.findall(r"\w+", _named(name.split("=")[0]))) for name in (one, other)]
+    words = [set(re.findall(r"\w+", _without_placeholder(name.split("=")[0]))) for name in (one, other)]
     if not all(words):
         return None
     return words[0] <= words[1] or words[1] <= words[0]
@@ -125,7 +125,7 @@ def _entries_agree(one: str, other: str) -> bool | None:
     return one == other if one and other else None
 
 
-def _named(entry: str) -> str:
+def _without_placeholder(entry: str) -> str:
     """The entry for comparison, "" for a placeholder."""
     plain = _plain(entry)
     words = re.findall(r"[^\W_]+", plain)

@@ -73,7 +73,7 @@ def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None
     Raises:
         UsageError: what differs.
     """
-    begun = _begun(output)
+    begun = _batch_table(output)
     if begun is not None:
         for name, value in {"mureg": __version__, "settings": settings}.items():
             _refuse_other(output, begun.get(name), json.loads(json.dumps(value)), name)
@@ -93,7 +93,7 @@ def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None
 
 def begin(output: Path, settings: Table) -> None:
     """Write ``batch.json`` where it is not there yet, or damaged; `check` comes first."""
-    if _begun(output) is None:
+    if _batch_table(output) is None:
         table = {"mureg": __version__, "settings": settings, "use": RESEARCH_USE_ONLY}
         with writing(output / BATCH) as scratch:
             scratch.write_text(json.dumps(table, indent=2) + "\n", "utf-8")
@@ -138,7 +138,7 @@ def settings_sha256(settings: Table) -> str:
     return hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode()).hexdigest()
 
 
-def _begun(output: Path) -> Table | None:
+def _batch_table(output: Path) -> Table | None:
     """``batch.json``; None where it is not there or damaged."""
     try:
         found = read_json(output / BATCH)

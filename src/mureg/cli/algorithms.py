@@ -118,7 +118,7 @@ def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
     """Write the kind that an option names, or that of the file, or the default, into its table."""
     table = tables.get(name, {})
     if kind is not None:
-        _CHOSEN[name].catalogue.named(kind)
+        _CHOSEN[name].catalogue.class_of(kind)
     chosen = kind or str(table.get("kind", _CHOSEN[name].default))
     if table.get("kind", chosen) != chosen:
         LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen, name)
@@ -130,7 +130,7 @@ def algorithms_of(tables: Mapping[str, Table], where: str) -> Algorithms:
     """Settings from plain tables. Raises `UsageError` for the first mistake; see `Tuning.algorithms`."""
     defaults = Algorithms().tables()
     made: dict[str, Any] = {
-        name: _CHOSEN[name].catalogue.made(table, where=where, prefix=name)
+        name: _CHOSEN[name].catalogue.make(table, where=where, prefix=name)
         if name in _CHOSEN
         else validated(_CLASSES[name], merged(defaults[name], table), where, name)
         for name, table in tables.items()

@@ -19,7 +19,7 @@ from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
-from mureg.cli.register import Manner, Register, carried_out
+from mureg.cli.register import Manner, Register, register_study
 from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, printable
 from mureg.files.places import refuse_overlap
 from mureg.io.worklist.entry import WorklistEntry
@@ -85,7 +85,7 @@ class RegisterPair:
             manner=self.manner,
         )
         common.prepare()
-        carried_out(options, self.algorithms, lambda _step: None)
+        register_study(options, self.algorithms, lambda _step: None)
 
 
 OPTIONS = BatchOptions
@@ -101,11 +101,11 @@ def main(arguments: Sequence[str]) -> int:
     planned = plan(pairs, options.output, as_settings(_settings(options.manner, algorithms)), inputs)
     states = planned.states()
     if options.dry_run:
-        answer = {"studies": _found(planned, states), "use": RESEARCH_USE_ONLY}
-        messages.emit(answer, [*_shown(planned, states), RESEARCH_USE_ONLY])
+        answer = {"studies": _study_tables(planned, states), "use": RESEARCH_USE_ONLY}
+        messages.emit(answer, [*_study_lines(planned, states), RESEARCH_USE_ONLY])
         return SOME_FAILED if "impossible" in states else 0
     if messages.for_people:
-        print("\n".join(map(printable, _shown(planned, states))), flush=True)
+        print("\n".join(map(printable, _study_lines(planned, states))), flush=True)
     try:
         with counting(messages, "registering") as report:
             batch = run_batch(
@@ -130,7 +130,7 @@ def _settings(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
     return table | algorithms.tables()
 
 
-def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
+def _study_tables(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
     return [
         {
             "name": pair.name,
@@ -144,7 +144,7 @@ def _found(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(planned: Plan, states: Sequence[State]) -> Iterator[str]:
+def _study_lines(planned: Plan, states: Sequence[State]) -> Iterator[str]:
     """Every study with its SPECT and CT, or what is wrong with it."""
     width = max(len(pair.name) for pair in planned.pairs)
     for pair, state in zip(planned.pairs, states, strict=True):

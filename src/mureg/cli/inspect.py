@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         refuse_overlap(options.output, [options.path])
     inspection = inspect(options.path)
     usable = [found for found in inspection.found if found.loaded is not None]
-    pictures = [] if options.output is None else _drawn(usable, options.output, options)
+    pictures = [] if options.output is None else _draw(usable, options.output, options)
     lines = [line for found in inspection.found for line in (*_lines(found), "")]
     lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=False)]
     answer = inspection.as_dict() | {"pictures": [picture.name for picture in pictures], "use": RESEARCH_USE_ONLY}
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if usable else UnreadableInputError.exit_code
 
 
-def _drawn(usable: Sequence[InspectedImage], output: Path, options: Inspect) -> list[Path]:
+def _draw(usable: Sequence[InspectedImage], output: Path, options: Inspect) -> list[Path]:
     """Draw the three planes of each; the files."""
     with claimed(output, [options.path]):
         pictures = [numbered(output, k) for k in range(len(usable))]

@@ -112,20 +112,20 @@ def _register(options: Register, algorithms: Algorithms) -> int:
     messages = options.common.messages
     options.common.prepare()
     with progress(messages) as report:
-        assessment, files = carried_out(options, algorithms, report)
+        assessment, files = register_study(options, algorithms, report)
     written = {"files": [file.name for file in files]}
     messages.emit(as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
     return 0
 
 
-def carried_out(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
+def register_study(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return the assessment and the files. A batch calls it for each study."""
     inputs = (options.spect, options.ct, options.mu)
     with claimed(options.output, inputs), kept_unpacked(*inputs):
-        return _carried_out(options, algorithms, report)
+        return _register_claimed(options, algorithms, report)
 
 
-def _carried_out(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
+def _register_claimed(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
     manner, overwrite = options.manner, options.common.overwrite
     check_folder(options.output, overwrite)
     report("reading")
@@ -175,7 +175,7 @@ def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
     for what in (name for name, is_given in given.items() if is_given):
         raise UsageError(f"--fast with {what}", "quick mode alone", "leave one of the two out")
     assert isinstance(algorithms.registrar, NearHeart)
-    return replace(algorithms, registrar=algorithms.registrar.hurried())
+    return replace(algorithms, registrar=algorithms.registrar.quick_mode())
 
 
 def _by_hand(options: Register) -> HandAxis | None:

@@ -57,7 +57,7 @@ def fit(
         with (
             joined(device) as team,
             _claimed(output, settings.data, sitting, inputs, leads=team.leads),
-            _shown(common.messages if team.leads else Messages(quiet=True)) as shown,
+            _display(common.messages if team.leads else Messages(quiet=True)) as shown,
         ):
             train_set, validation_set = (
                 _prepared(chosen, settings, sitting, output, team, shown.preparing) for chosen in sets
@@ -183,7 +183,7 @@ class _Shown:
 
 
 @contextmanager
-def _shown(messages: Messages) -> Iterator[_Shown]:
+def _display(messages: Messages) -> Iterator[_Shown]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -169,7 +169,7 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
         elif name.endswith(_WEIGHTS):
             methods += _learned(Path(name))
         elif ":" in name or name in REGISTRAR_CATALOGUE.names():
-            methods.append(Method.of(name, REGISTRAR_CATALOGUE.made({"kind": name})))
+            methods.append(Method.of(name, REGISTRAR_CATALOGUE.make({"kind": name})))
         else:
             known = ", ".join((*KNOWN, *registrars))
             raise UsageError(f"no registrar {name!r}", f"one of {known}, or a path to {SUFFIX}", "correct the name")
@@ -187,7 +187,7 @@ def _learned(weights: Path) -> list[Method]:
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
     seeing, parameters, card = load_learned(weights, blanked=False)
-    known = parameters, _seen(weights.with_name("data.json")), budget_of(weights, card)
+    known = parameters, _training_cases(weights.with_name("data.json")), budget_of(weights, card)
     if card.blanked:
         return [Method.of(name + TRAINED_BLANKED, seeing, *known)]
     blind, _, _ = load_learned(weights, blanked=True)
@@ -200,7 +200,7 @@ def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
     return NetworkRegistrar(weights=weights, blanked=blanked), card.parameters, card
 
 
-def _seen(data: Path) -> frozenset[str]:
+def _training_cases(data: Path) -> frozenset[str]:
     """Cases of training and validation that a run folder tells of; none where there is no such file."""
     try:
         record = json.loads(data.read_text("utf-8"))

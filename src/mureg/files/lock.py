@@ -40,7 +40,7 @@ def locked(file: Path, name: str) -> Iterator[None]:
         finally:
             _held[key] -= 1
         return
-    descriptor = _taken(file, name)
+    descriptor = _take(file, name)
     _held[key] = 1
     try:
         yield
@@ -94,7 +94,7 @@ def lock_of(output: Path) -> Path:
     return output.with_name(f"{LOCK}-{output.name}")
 
 
-def _taken(file: Path, name: str) -> int:
+def _take(file: Path, name: str) -> int:
     while True:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), FILE_MODE)

@@ -119,7 +119,7 @@ def _from_places(
     centres = np.array([np.asarray(place) - behind * way for place, way, behind in begin])
     directions = np.array([way for _, way, _ in begin])
     sizes = (np.full(len(begin), size) for size in (CAP_MM, RADIUS_MM))
-    return list(_drawn(image, Cups(centres, directions, *sizes), windows_mm, on_line))
+    return list(_draw_cups(image, Cups(centres, directions, *sizes), windows_mm, on_line))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class Sampled:
         return sampled
 
 
-def _drawn(image: Sampled, cups: Cups, windows_mm: Sequence[float], on_line: bool) -> Iterator[DrawnCup]:
+def _draw_cups(image: Sampled, cups: Cups, windows_mm: Sequence[float], on_line: bool) -> Iterator[DrawnCup]:
     """Draw each surface to the wall with one window after the other; of the later ones the most alike is taken."""
     best, likeness, spread = cups, np.full(len(cups), -1.0), np.full(len(cups), FAR_MM)
     alive = np.arange(len(cups))

@@ -58,10 +58,10 @@ def dicom_inputs(
     if attenuation is None or (ct is not None and mu is not None):
         raise UsageError("not exactly one CT or attenuation map", "exactly one", "give --ct or --mu")
     with unpacked(Path(spect)) as spect_place, unpacked(Path(attenuation)) as place:
-        return _found(spect_place, place, spect_series, ct_series, from_ct=ct is not None)
+        return _find(spect_place, place, spect_series, ct_series, from_ct=ct is not None)
 
 
-def _found(
+def _find(
     spect: Path, attenuation: Path, spect_series: str | None, ct_series: str | None, *, from_ct: bool
 ) -> DicomInputs:
     for path in (spect, attenuation):

@@ -160,10 +160,10 @@ def write_dicom_results(
                 made_at=made_at,
                 description=series_title(decision, f"CT research use only, {'moved onto SPECT' if moved else _STAYS}"),
             )
-        return _written(scratch)
+        return _list_series(scratch)
 
 
-def _written(folder: Path) -> tuple[DicomResult, ...]:
+def _list_series(folder: Path) -> tuple[DicomResult, ...]:
     """What lies in a finished folder, one entry a series."""
     series = [[folder / name] for name in _FILES if (folder / name).exists()]
     moved = sorted((folder / _MOVED).glob("*.dcm"))

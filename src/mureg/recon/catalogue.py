@@ -17,12 +17,12 @@ def reconstruction_named(name: str) -> type[Any]:
     """The class of a reconstruction: a kind of mureg, an entry point ``mureg.reconstructions``, or by its module.
 
     Raises:
-        UsageError: see `Catalogue.named`.
+        UsageError: see `Catalogue.class_of`.
     """
-    return RECONSTRUCTION_CATALOGUE.named(name)
+    return RECONSTRUCTION_CATALOGUE.class_of(name)
 
 
 def reconstruction_from(table: dict[str, Any]) -> Reconstructor:
-    """The reconstruction that a table of settings with its `kind` describes; see `Catalogue.made`."""
-    reconstructor: Reconstructor = RECONSTRUCTION_CATALOGUE.made(table)
+    """The reconstruction that a table of settings with its `kind` describes; see `Catalogue.make`."""
+    reconstructor: Reconstructor = RECONSTRUCTION_CATALOGUE.make(table)
     return reconstructor

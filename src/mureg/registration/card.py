@@ -83,10 +83,10 @@ class Card:
         """Kind of the network, as in the catalogue; "" if the card names none."""
         return str(self.network.get("kind", ""))
 
-    def covariance(self, dispersion_mm: float, hurried: bool = False) -> npt.NDArray[np.float64] | None:
+    def covariance(self, dispersion_mm: float, quick: bool = False) -> npt.NDArray[np.float64] | None:
         """6x6 covariance (mm, degrees) about the heart for this dispersion; None if uncalibrated."""
         errors, grow_mm = (
-            (self.errors_hurried, self.errors_hurried_grow_mm) if hurried else (self.errors, self.errors_grow_mm)
+            (self.errors_hurried, self.errors_hurried_grow_mm) if quick else (self.errors, self.errors_grow_mm)
         )
         if not errors:
             return None

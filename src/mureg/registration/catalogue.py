@@ -26,12 +26,12 @@ def registrar_named(name: str) -> type[Any]:
     """The class of a registrar: a kind of mureg, an entry point ``mureg.registrars``, or ``package.module:Class``.
 
     Raises:
-        UsageError: see `Catalogue.named`.
+        UsageError: see `Catalogue.class_of`.
     """
-    return REGISTRAR_CATALOGUE.named(name)
+    return REGISTRAR_CATALOGUE.class_of(name)
 
 
 def registrar_from(table: dict[str, Any]) -> Registrar:
-    """The registrar that a table of settings with its `kind` describes; see `Catalogue.made`."""
-    registrar: Registrar = REGISTRAR_CATALOGUE.made(table)
+    """The registrar that a table of settings with its `kind` describes; see `Catalogue.make`."""
+    registrar: Registrar = REGISTRAR_CATALOGUE.make(table)
     return registrar

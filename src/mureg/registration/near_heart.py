@@ -97,7 +97,7 @@ class NearHeart:
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["near-heart"] = "near-heart"
 
-    def hurried(self) -> NearHeart:
+    def quick_mode(self) -> NearHeart:
         """Quick mode: one crop, one pass, and no transverse refinement."""
         return replace(self, finish=False, passes=1, looks=1)
 
@@ -121,7 +121,7 @@ class NearHeart:
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         spread_mm = float(np.linalg.norm(seen.spread[:3]))
         dispersion_mm = float(np.hypot(spread_mm, _TURN_MM_PER_DEG * seen.turned_deg))
-        covariance = card.covariance(dispersion_mm, hurried=not self.finish)
+        covariance = card.covariance(dispersion_mm, quick=not self.finish)
         evidence = {
             "disagreement_mm": apart_mm,
             "spread_of_looks_mm": spread_mm,

@@ -90,11 +90,11 @@ def load_network(weights: Path | str) -> tuple[OnnxNetworks, Card]:
 
 def kept_network(weights: Path) -> tuple[OnnxNetworks, Card]:
     """As `load_network`, kept in memory for the next study; read anew when the file has changed."""
-    return _kept(weights, _stamp(weights))
+    return _load_once(weights, _stamp(weights))
 
 
 @lru_cache(maxsize=_KEPT)
-def _kept(weights: Path, _stamp_of_it: tuple[int, int]) -> tuple[OnnxNetworks, Card]:
+def _load_once(weights: Path, _stamp_of_it: tuple[int, int]) -> tuple[OnnxNetworks, Card]:
     return load_network(weights)
 
 

@@ -330,14 +330,14 @@ class _Detectors:
             first = generator.random(len(photons)) * n_views
             for k in range(chosen):
                 view = np.minimum((first + k * (n_views / chosen)) % n_views, n_views - 1).astype(np.int64)
-                pixel, amount = self._seen(photons, view, n_views / chosen, generator)
+                pixel, amount = self._detect(photons, view, n_views / chosen, generator)
                 pixels.append(pixel)
                 amounts.append(amount)
         pixel, amount = np.concatenate(pixels), np.concatenate(amounts, axis=1)
         found = [np.bincount(pixel, of_window, minlength=math.prod(shape[1:])) for of_window in amount]
         return np.asarray(found, dtype=np.float64).reshape(shape)
 
-    def _seen(
+    def _detect(
         self, photons: _Photons, view: Indices, weight: float, generator: np.random.Generator
     ) -> tuple[Indices, Single]:
         """Pixels that the scattering photons would reach in one view for each, and what each window would count."""

@@ -223,12 +223,12 @@ def _prepared(work: tuple[ExampleSource, InputGrid, Path | None]) -> tuple[str, 
     key_text = json.dumps([_FORMAT, source.fingerprint(), asdict(grid), HEART_POINTS, LIVER_POINTS])
     key = hashlib.sha256(key_text.encode()).hexdigest()
     if cache is None:
-        return key, _made(source, grid)
+        return key, _prepare(source, grid)
     path = cache / f"{key[:32]}.safetensors"
     try:
         return key, load_file(path)
     except (OSError, SafetensorError):  # not there yet, or damaged: made again
-        prepared = _made(source, grid)
+        prepared = _prepare(source, grid)
     make_folder(cache)
     with try_locked(lock_of(path)) as free:  # another run that prepares the same case writes it, too
         if free:
@@ -237,7 +237,7 @@ def _prepared(work: tuple[ExampleSource, InputGrid, Path | None]) -> tuple[str, 
     return key, prepared
 
 
-def _made(source: ExampleSource, grid: InputGrid) -> Prepared:
+def _prepare(source: ExampleSource, grid: InputGrid) -> Prepared:
     """Read and prepare; a refusal says which case it is about."""
     try:
         return prepared_pair(source.read(), grid)

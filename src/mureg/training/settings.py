@@ -110,7 +110,7 @@ def _network(value: Any) -> Any:
     kind, size = table.get("kind"), table.pop("preset", None)
     if size is not None:
         table = {**settings_of(preset(str(kind), size)), **table}
-    network = NETWORK_CATALOGUE.made(table, where="network")
+    network = NETWORK_CATALOGUE.make(table, where="network")
     if not hasattr(network, "shape"):
         raise UsageError(
             f"network: {kind} has no shape", "the number of voxels of its input along x, y, z", "add it to the class"

@@ -99,7 +99,7 @@ def require_exportable(settings: NetworkSettings, table: Table, grid_shape: tupl
 
 def _settings(network: Table) -> NetworkSettings:
     try:
-        settings: NetworkSettings = NETWORK_CATALOGUE.made(network, imports=False)
+        settings: NetworkSettings = NETWORK_CATALOGUE.make(network, imports=False)
     except UsageError as problem:
         raise UnreadableInputError(
             f"weights of a network that cannot be made: {problem.found}",

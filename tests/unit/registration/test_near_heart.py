@@ -131,15 +131,15 @@ def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree
     np.testing.assert_allclose(narrow, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]))
     np.testing.assert_allclose(wide, 4 * narrow)
     assert CARD.covariance(0.0) is None
-    assert card.covariance(0.0, hurried=True) is None
+    assert card.covariance(0.0, quick=True) is None
 
 
-def test_a_hurried_look_has_its_own_errors() -> None:
+def test_quick_mode_has_its_own_errors() -> None:
     one, four = (tuple(map(tuple, (k * np.eye(6)).tolist())) for k in (1.0, 4.0))
     grid = InputGrid((32, 32, 32), 6.8)
     card = Card(network={}, grid=grid, errors=one, errors_hurried=four, errors_hurried_grow_mm=3.0)
     np.testing.assert_allclose(card.covariance(3.0), np.eye(6))
-    np.testing.assert_allclose(card.covariance(3.0, hurried=True), 16 * np.eye(6))
+    np.testing.assert_allclose(card.covariance(3.0, quick=True), 16 * np.eye(6))
 
 
 def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
@@ -171,8 +171,8 @@ def test_where_both_ways_meet_the_free_one_is_taken(monkeypatch) -> None:
     assert apart_mm == pytest.approx(np.sqrt(8.0))
 
 
-def test_a_hurried_look_is_one_look_at_the_coarse_place() -> None:
-    quick = NearHeart(largest_shift_mm=50.0).hurried()
+def test_quick_mode_is_one_crop_at_the_coarse_place() -> None:
+    quick = NearHeart(largest_shift_mm=50.0).quick_mode()
     assert (quick.finish, quick.passes, quick.looks, quick.largest_shift_mm) == (False, 1, 1, 50.0)
 
 
@@ -183,7 +183,7 @@ def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -
         "attenuation": settings_sha256(asdict(AttenuationMap())),
         "reconstructor": settings_sha256(asdict(Osem())),
     }
-    for measured in (NearHeart(), NearHeart().hurried()):
+    for measured in (NearHeart(), NearHeart().quick_mode()):
         assert measured._calibrated_for(card) == expected
     for other in (NearHeart(blanked=True), NearHeart(passes=3), NearHeart(looks=1), replace(NearHeart(), finish=False)):
         assert other._calibrated_for(card) == {}

@@ -94,7 +94,7 @@ def test_its_rows_are_what_the_registrar_does(whole) -> None:
     """The residual of a row, applied after the pose that the registrar finds, is the truth."""
     case = tiny_case(5)
     body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-    registrar = NearHeart(weights=str(whole.weights)).hurried()
+    registrar = NearHeart(weights=str(whole.weights)).quick_mode()
     registration = registrar.register(PreparedStudy.from_images(case.uncorrected, body))
     assert registration.calibrated_for
     row = next(row for row in rows_of(whole.folder, "quick-tiny.csv") if row["case"] == "tiny-000005")

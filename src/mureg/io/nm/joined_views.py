@@ -105,7 +105,7 @@ def _set_by_view(
     whole: Dataset, head: Dataset, keyword: str, datasets: Sequence[Dataset], views: list[NumberedView]
 ) -> None:
     """One value of each view in the detector's item, where the objects do not all say the same."""
-    written = [_written(datasets[view.part], view.key[1], keyword) for view in views]
+    written = [_stated_values(datasets[view.part], view.key[1], keyword) for view in views]
     if len(set(written)) == 1:
         return
     each = [values[0] for values in written if values is not None and len(values) == 1]
@@ -116,7 +116,7 @@ def _set_by_view(
         del whole[keyword]
 
 
-def _written(dataset: Dataset, detector: int, keyword: str) -> tuple[float, ...] | None:
+def _stated_values(dataset: Dataset, detector: int, keyword: str) -> tuple[float, ...] | None:
     rotation = next(iter(items(dataset, "RotationInformationSequence")), Dataset())
     for place in (_detector(dataset, detector), rotation, dataset):
         values = numbers(place, keyword)

@@ -28,9 +28,9 @@ def network_named(kind: str) -> type[Any]:
     """The class of a network's settings: a kind of mureg, an entry point ``mureg.networks``, or by its module.
 
     Raises:
-        UsageError: see `Catalogue.named`.
+        UsageError: see `Catalogue.class_of`.
     """
-    return NETWORK_CATALOGUE.named(kind)
+    return NETWORK_CATALOGUE.class_of(kind)
 
 
 def preset(kind: str, size: str) -> NetworkSettings:

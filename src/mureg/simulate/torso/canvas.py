@@ -212,7 +212,7 @@ class Fields:
         if name not in self:  # at end expiration what moves lies where it lies
             name = name.removeprefix("v")
         if name not in self._raised:
-            self._raised[name] = self._found(name)
+            self._raised[name] = self._find(name)
         return self._raised[name]
 
     def window(self, where: Window) -> Fields:
@@ -220,7 +220,7 @@ class Fields:
         shared = None if self._shared is None else self._shared.window(where)
         return Fields(self._planes, self._weights_y, self._weights_z, where, self, shared)
 
-    def _found(self, name: str) -> Tensor:
+    def _find(self, name: str) -> Tensor:
         if self._slab is not None and name in self.EVERYWHERE:
             return self._cut(name)
         if self._shared is not None and name not in self._planes:

@@ -100,7 +100,7 @@ def measure_error(task: ErrorTask) -> ErrorResult:
 def registrar_of(weights: Path | str, mode: str) -> NearHeart:
     """The registrar that is calibrated, in one of `MODES`."""
     registrar = NearHeart(weights=str(weights))
-    return registrar.hurried() if mode == QUICK else registrar
+    return registrar.quick_mode() if mode == QUICK else registrar
 
 
 def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
