@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.cli.algorithms import Changes
+from mureg.cli.algorithms import Changes, ReconstructorName
 from mureg.cli.common import Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
@@ -38,6 +38,8 @@ class Evaluate:
         registrars: names with commas: headers (scanner position), oracle (truth), mutual-information, gradient-fields,
             near-heart, projection, elastix, ants, package.module:Class, or .onnx files (which get a second row with
             the SPECT input ablated).
+        reconstructor: reconstruction of the corrected images (default: osem, or that of --settings); also the name of
+            one of another installed package, or package.module:Class.
         output: folder for tables, settings.toml and figures/.
         against: method with which statistical tests compare the others (default: the first after headers and oracle).
         images: number of cases of each cohort with corrected images (default: all; 0 for none).
@@ -58,6 +60,7 @@ class Evaluate:
     cohorts: Cohorts
     output: Output
     registrars: str = "headers,oracle,mutual-information"
+    reconstructor: ReconstructorName = None
     against: str = ""
     images: int | None = None
     classical: int | None = None
@@ -85,7 +88,8 @@ def main(arguments: Sequence[str]) -> int:
     from mureg.comparison.files import write_summaries
     from mureg.comparison.protocol import FIGURES, FOLDER, compare
 
-    settings = changed(Settings() if options.settings is None else read_settings(options.settings), options.changes)
+    start = Settings() if options.settings is None else read_settings(options.settings)
+    settings = changed(start, options.changes, options.reconstructor)
     selection = _selection(options)
     names = [name.strip() for name in options.registrars.split(",") if name.strip()]
     methods = choose(names, settings.registrars)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,9 +58,12 @@ OPTIONS = SettingsOptions
 def main(arguments: Sequence[str]) -> int:
     """Parse the options and print the settings as TOML; returns the exit code."""
     options = parse("settings", arguments, SettingsOptions)
-    for name, kind in (("--registrar", options.registrar), ("--reconstructor", options.reconstructor)):
-        if kind is not None and options.verb != "register":
-            raise UsageError(f"{name} with {options.verb}", "settings of register", f"leave {name} out")
+    if options.registrar is not None and options.verb != "register":
+        raise UsageError(f"--registrar with {options.verb}", "settings of register", "leave --registrar out")
+    if options.reconstructor is not None and options.verb not in ("register", "evaluate"):
+        raise UsageError(
+            f"--reconstructor with {options.verb}", "settings of register or evaluate", "leave --reconstructor out"
+        )
     if options.verb in _SHIPPED:
         require_research(f"mureg settings {options.verb}")
     settings, table = _settings(options)
@@ -98,7 +101,7 @@ def _settings(options: SettingsOptions) -> tuple[Any, Table]:
     file = None if place is None else Path(place)
     if options.verb == "evaluate":
         start = comparison.Settings() if file is None else comparison.read_settings(file)
-        settings = comparison.changed(start, options.changes)
-        return settings, asdict(settings)
+        settings = comparison.changed(start, options.changes, options.reconstructor)
+        return settings, comparison.as_table(settings)
     algorithms = Tuning(file, options.changes, options.reconstructor).algorithms(options.registrar)
     return algorithms, algorithms.tables()

@@ -88,7 +88,7 @@ def comparison_figures(comparison: Comparison, measurement: Measurement, folder:
 def _draw(case_folder: Path, rows: tuple[MethodRow, ...], measurement: Measurement, paths: list[Path]) -> None:
     case = read_case(case_folder)
     try:
-        images = Images.of(case, measurement.attenuation, measurement.osem, measurement.physics)
+        images = Images.of(case, measurement.attenuation, measurement.reconstructor, measurement.physics)
     except MuregError:  # a case without a map has nothing to show
         return
     wall = case.truth.lv_wall

@@ -63,7 +63,7 @@ def measure(task: Task) -> list[MethodRow]:
     images: Images | None = None
     problem = ""
     try:
-        images = Images.of(case, settings.attenuation, settings.osem, settings.physics)
+        images = Images.of(case, settings.attenuation, settings.reconstructor, settings.physics)
     except MuregError as refusal:
         problem = str(refusal)
     rows = []

@@ -14,6 +14,7 @@ from mureg.comparison.table import Line
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 from mureg.recon import Osem
+from mureg.recon.catalogue import AnyReconstructor
 from mureg.spect import Physics
 
 NOT_MEASURED = float("nan")
@@ -21,19 +22,19 @@ POINTS, BALL = "points", "ball"
 SIX = ("tx_mm", "ty_mm", "tz_mm", "rx_deg", "ry_deg", "rz_deg")
 
 
-@settings_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@settings_dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Measurement:
     """Settings of the figures, apart from the methods.
 
     Attributes:
-        osem: reconstruction of the corrected images.
+        reconstructor: reconstruction of the corrected images.
         physics: effects of the camera in it.
         attenuation: attenuation map in it.
         liver: region of the liver error in cases without liver points.
         axis: long axis of the polar maps: from the true wall, or estimated from the reference image.
     """
 
-    osem: Osem = Osem()
+    reconstructor: AnyReconstructor = Osem()
     physics: Physics = Physics()
     attenuation: AttenuationMap = AttenuationMap()
     liver: LiverRegion = LiverRegion()

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tomli_w
 from pydantic import ConfigDict, Field
@@ -20,11 +20,15 @@ from mureg.comparison.peers import Ants, Elastix, Peer
 from mureg.comparison.rows import Measurement
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
+from mureg.files.settings import Table
 from mureg.files.validation import validated, with_changes
 from mureg.io.plain_text import read_text
+from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
+_OLD_NAME = "osem"
+"""Of the reconstruction in settings of mureg 0.1.0, which knew no other one."""
 Split = Literal["all", "train", "validation", "test"]
 
 
@@ -82,8 +86,10 @@ class Settings:
 
     @property
     def measured_with(self) -> str:
-        """Beginning of the hash of `measurement`."""
-        words = json.dumps(asdict(self.measurement), sort_keys=True)
+        """Beginning of the hash of `measurement`; the reconstruction has the name that it had in mureg 0.1.0."""
+        table = as_table(self)["measurement"]
+        table[_OLD_NAME] = table.pop("reconstructor")
+        words = json.dumps(table, sort_keys=True, default=str)
         return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
@@ -125,19 +131,39 @@ def read_settings(path: Path) -> Settings:
             "correct it, or start from such a file",
         ) from problem
     table = {name: table for name, table in tables.items() if name not in ("run", "methods")}
+    measurement = table.get("measurement")
+    if isinstance(measurement, dict) and _OLD_NAME in measurement:
+        table["measurement"] = {**measurement, "reconstructor": measurement[_OLD_NAME]}
+        del table["measurement"][_OLD_NAME]
     return validated(Settings, table, f"settings file {path.name}")
 
 
-def changed(settings: Settings, changes: Sequence[str]) -> Settings:
-    """Settings with changes such as ``near_heart.passes=3``. Raises `UsageError` for one that does not fit."""
-    return validated(Settings, with_changes(asdict(settings), changes), "--set") if changes else settings
+def changed(settings: Settings, changes: Sequence[str], reconstructor: str | None = None) -> Settings:
+    """Settings with another reconstruction, and with changes such as ``near_heart.passes=3``.
+
+    Raises:
+        UsageError: no such reconstruction, or a change that does not fit.
+    """
+    table = as_table(settings)
+    if reconstructor is not None:
+        RECONSTRUCTION_CATALOGUE.class_of(reconstructor)
+        if table["measurement"]["reconstructor"]["kind"] != reconstructor:
+            table["measurement"]["reconstructor"] = {"kind": reconstructor}
+    return validated(Settings, with_changes(table, changes), "--set")
+
+
+def as_table(settings: Settings) -> Table:
+    """The settings as nested dictionaries."""
+    table = asdict(settings)
+    table["measurement"]["reconstructor"] = RECONSTRUCTION_CATALOGUE.table_of(settings.measurement.reconstructor)
+    return table
 
 
 def settings_toml(
     settings: Settings, methods: Sequence[Method], cohorts: Sequence[Path], selection: Selection, against: str
 ) -> str:
     """What made a result, as TOML; `read_settings` reads it back."""
-    tables: dict[str, Any] = asdict(settings)
+    tables = as_table(settings)
     tables["run"] = {
         "mureg": mureg.__version__,
         "cohorts": [folder.resolve().name for folder in cohorts],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SkipValidation
 
 from mureg.catalogue import Catalogue
 from mureg.recon.base import Reconstructor
@@ -26,3 +29,11 @@ def reconstruction_from(table: dict[str, Any]) -> Reconstructor:
     """The reconstruction that a table of settings with its `kind` describes; see `Catalogue.make`."""
     reconstructor: Reconstructor = RECONSTRUCTION_CATALOGUE.make(table)
     return reconstructor
+
+
+def _from_table(value: Any) -> Any:
+    return RECONSTRUCTION_CATALOGUE.make({"kind": Osem.kind, **value}) if isinstance(value, Mapping) else value
+
+
+AnyReconstructor = Annotated[Reconstructor, SkipValidation, BeforeValidator(_from_table)]
+"""Field of a settings class: a reconstruction, or its table with `kind`."""

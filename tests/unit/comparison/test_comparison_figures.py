@@ -20,7 +20,7 @@ from mureg.report.pictures.canvas import Canvas
 from mureg.spect import Physics
 from support.tiny_cohort import tiny_case, tiny_cohort
 
-FAST = Measurement(osem=Osem(iterations=2, subsets=4), physics=Physics(scatter="none"))
+FAST = Measurement(reconstructor=Osem(iterations=2, subsets=4), physics=Physics(scatter="none"))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def shown(tmp_path_factory) -> Shown:
     folder = tiny_cohort(tmp_path_factory.mktemp("cohort"), 1) / CASES / "tiny-000000"
     methods = (Method("headers"), Method("oracle"))
     rows = measure(Task(folder, "tiny", methods, {}, True, FAST, "0" * 12, folder))
-    images = Images.of(tiny_case(0), FAST.attenuation, FAST.osem, FAST.physics)
+    images = Images.of(tiny_case(0), FAST.attenuation, FAST.reconstructor, FAST.physics)
     return Shown("tiny, tiny-000000", images, tuple(rows), (40.0, -30.0, 12.0))
 
 

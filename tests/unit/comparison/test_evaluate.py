@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,16 @@ from mureg.cli import main
 from mureg.cohort.store.cohort import write_case
 from mureg.comparison import methods
 from mureg.comparison.budget import budget_of
+from mureg.comparison.settings import read_settings
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform
+from mureg.recon import Osem
 from mureg.registration import MutualInformation, Registration
 from mureg.registration.card import Card
 from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import initialised, preset
 from mureg.training.weights import save_network
+from support.plug_in import installed
 from support.tiny_cohort import tiny_case, tiny_cohort
 
 pytestmark = pytest.mark.usefixtures("forked_processes", "remembered_ventricles")
@@ -165,7 +168,7 @@ def test_every_number_is_traced_to_its_settings(whole) -> None:
     assert summary["settings_sha256"] in (whole / "tables.md").read_text()
     assert {row["measured_with"] for row in table(whole)} == {summary["measured_with"]}
     tables = tomllib.loads(text.decode())
-    assert tables["measurement"]["osem"]["subsets"] == 4
+    assert tables["measurement"]["reconstructor"]["subsets"] == 4
     assert tables["methods"][3]["parameters"] == 1234
     assert json.loads(tables["methods"][3]["settings"])["weights"] == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
     assert "research use only" in summary["use"].lower()
@@ -425,3 +428,44 @@ class TestRefusals:
         code = main(["evaluate", "--cohort", str(place / "tiny"), "-o", str(tmp_path / "out"), *more])
         assert code == 2
         assert "no_such_setting" in capsys.readouterr().err
+
+
+def test_settings_of_the_first_version_keep_their_name_for_the_reconstruction(place) -> None:
+    """Rows of 0.1.0 go on: its table [measurement.osem] is read, and the hash is over the tables as 0.1.0 had them."""
+    settings = read_settings(place / "fast.toml")
+    assert settings.measurement.reconstructor == Osem(iterations=2, subsets=4)
+    table = asdict(settings.measurement)
+    table["osem"] = table.pop("reconstructor")
+    expected = hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+    assert settings.measured_with == expected[:12]
+
+
+def test_images_of_another_reconstruction(place, tmp_path, monkeypatch, capsys) -> None:
+    """The image is counts in every voxel that are those of the projections: every method then has the same image."""
+    installed(
+        tmp_path, monkeypatch, {"flat_images": FLAT}, {"mureg.reconstructions": {"flat": "flat_images:Flat"}}, "flat"
+    )
+    output = tmp_path / "out"
+    more = ("--reconstructor", "flat", "--limit", "1", "--figures", "0", "--against", "headers")
+    assert main(command(place, output, "headers,oracle", *more, "--set", "measurement.reconstructor.scale=3.0")) == 0
+    assert [float(row["ac_nmse"]) for row in table(output)] == [0.0, 0.0]
+    written = tomllib.loads((output / "settings.toml").read_text())["measurement"]["reconstructor"]
+    assert written == {"scale": 3.0, "kind": "flat"}
+    capsys.readouterr()
+    assert main(command(place, output, "headers,oracle")) == 2, "the figures of two reconstructions are not mixed"
+    assert "another [measurement]" in capsys.readouterr().err
+    assert main(command(place, tmp_path / "new", "headers", "--reconstructor", "flt")) == 2
+    assert "no reconstruction named 'flt'; expected one of flat" in capsys.readouterr().err
+
+
+FLAT = """
+import numpy as np
+from mureg import Quantity, Volume
+
+class Flat:
+    kind = "flat"
+    def __init__(self, scale=1.0): self.scale = scale
+    def reconstruct(self, acquisition, system):
+        counts = float(acquisition.photopeak_counts.sum())
+        return Volume.from_numpy(np.full(system.grid.shape, self.scale * counts), system.grid, Quantity.ACTIVITY)
+"""
