@@ -13,9 +13,9 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.pipeline import StudySettings, examine, register
 from mureg.recon import Osem
 from mureg.recon.images import reconstruct
-from mureg.registration import MutualInformation
-from mureg.spect import Acquisition
-from mureg.study import Ct, Source, Study
+from mureg.registration import MutualInformation, Registration
+from mureg.spect import Acquisition, SystemModel
+from mureg.study import Ct, PreparedStudy, Source, Study
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
 
 VOXEL_MM = 12.0
@@ -209,3 +209,38 @@ def test_the_grid_a_map_comes_on_matters_little_to_the_correction(acquisition) -
     by_fine, by_coarse = (reconstruct(acquisition, mu, OSEM).values for mu in (fine, coarse))
     heart = TRUE_ACTIVITY > 0.4
     np.testing.assert_allclose(by_fine[heart].mean(), by_coarse[heart].mean(), rtol=0.03)
+
+
+class CountingOsem:
+    """OSEM that writes down with which map it was asked for an image."""
+
+    kind = "counted"
+
+    def __init__(self) -> None:
+        self._maps: list[np.ndarray | None] = []
+
+    def reconstruct(self, acquisition: Acquisition, system: SystemModel) -> Volume:
+        self._maps.append(None if system.mu is None else system.mu.values)
+        return OSEM.reconstruct(acquisition, system)
+
+
+class KnownPose:
+    """A registrar that gives the pose it was made with."""
+
+    kind = "answers"
+
+    def __init__(self, pose: RigidTransform) -> None:
+        self._pose = pose
+
+    def register(self, study: PreparedStudy) -> Registration:
+        return Registration(self._pose, study.uncorrected.grid.centre_mm, self.kind, "moved")
+
+
+@pytest.mark.parametrize(("pose", "with_a_map"), [(MOTION, 2), (RigidTransform.identity(), 1)])
+def test_each_image_is_reconstructed_once(study, pose, with_a_map) -> None:
+    """Uncorrected, with the map at the scanner position, and at the pose found where that is another one."""
+    counted = CountingOsem()
+    examine(study, StudySettings(KnownPose(pose), counted))
+    corrected = [values for values in counted._maps if values is not None]
+    assert (len(counted._maps), len(corrected)) == (1 + with_a_map, with_a_map)
+    assert with_a_map == 1 or not np.array_equal(*corrected)
