@@ -161,9 +161,7 @@ def simulated(emission: Emission) -> Case:
     expected = ndimage.shift(seen, (0, 0, 0, pixels), order=3, mode="constant").clip(0.0)
     counts = np.random.default_rng([18, index]).poisson(expected).astype(np.float32)
     acquisition = case.study.spect
-    return replace(
-        case, study=replace(case.study, spect=replace(acquisition, counts=counts))
-    )
+    return replace(case, study=replace(case.study, spect=replace(acquisition, counts=counts)))
 
 
 def turned_ct(body: str, turn: RigidTransform) -> Ct:
