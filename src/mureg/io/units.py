@@ -14,6 +14,7 @@ SOFT_TISSUE_PER_CM = (0.12, 0.18)
 """Where the soft-tissue plateau of an attenuation map for 140.5 keV must lie (water 0.154 1/cm, NIST XCOM)."""
 
 _ANNIHILATION_PER_CM = (0.085, 0.105)  # water at 511 keV: 0.096 1/cm (NIST XCOM), 10 % either way
+# units in which programs write maps: 1/cm, 1/mm, and integers of both scales that scanners and mureg write
 _CARRIERS = (("1/cm", 1.0), ("1/mm", 10.0), ("1/cm times 10,000", 1e-4), ("1/cm times 100,000", 1e-5))
 FILLER_HU = -1000.0
 """Air, by the definition of HU."""

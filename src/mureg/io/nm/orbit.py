@@ -16,7 +16,7 @@ _LARGEST_OFFSET_MM = 30.0
 """Larger offsets of the centre of rotation are ignored (docs/how-to/acquisitions.md): a round value, far above those of
 cameras in use."""
 _RADII_CM, _RADII_MM = (8.0, 60.0), (60.0, 1000.0)  # of cameras around a patient
-_GE_DETECTORS, _GE_RADIUS_OFFSETS = (0x0055, 0x1022), (0x0013, 0x101E)
+_GE_DETECTORS, _GE_RADIUS_OFFSETS = (0x0055, 0x1022), (0x0013, 0x101E)  # private, as GE files carry them
 
 Array = npt.NDArray[np.float64]
 
