@@ -31,8 +31,8 @@ class Thresholds:
         mismatch_percent: threshold of the mismatch index (%; Chen et al., J Nucl Cardiol 2006).
         implausible_mm: review if the shift at the heart is above this (mm).
         implausible_deg: review if the rotation is above this (degrees).
-        disagreement_mm: review if two methods or starts differ by more at the heart (mm).
-        heart_apart_mm: review if two estimates of the heart position differ by more (mm).
+        disagreement_mm: review if two methods or starts differ by more than this at the heart (mm).
+        heart_apart_mm: review if two estimates of the heart position differ by more than this (mm).
         outside_counts_percent: review if more of the SPECT counts in the heart slices come from outside the CT (%).
         extension_percent: review if more of the attenuation in the heart slices comes from beyond the CT (%).
         least_map_gain: review if the map explains the projections better than water in the outline of the emission by

@@ -61,13 +61,13 @@ class GradientFields:
         edge: edge parameter: a gradient as large as this multiple of the mean gradient in the body counts half.
         noise: multiple of the estimated noise of the gradients that is added to the edge parameter (root of squares).
         brightest: quantile of the SPECT values at which intensities are clipped (0.5 to 1).
-        iterations: most evaluations of each start in each level.
+        iterations: largest number of evaluations of each start in each level.
         farthest_axial_mm: a start that ends farther along z from where it began is discarded (mm): it slid along the
             body.
         margin: share by which the agreement of an end must be larger if it lies farther than `farthest_axial_mm` along
             z from the pose of mutual information.
-        largest_shift_mm: refuse a result that shifts the map by more (mm).
-        largest_angle_deg: refuse a result that rotates the map by more (degrees).
+        largest_shift_mm: refuse a result that shifts the map by more than this (mm).
+        largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
     """
 
     axial_starts_mm: tuple[float, ...] = (0.0, 20.0, -20.0)
@@ -275,5 +275,5 @@ def _warnings(evidence: dict[str, float]) -> tuple[str, ...]:
     if evidence["starts"] > 1 and evidence["starts_that_agree"] < 2:
         warnings.append("no second start reached the same optimum: check the overlay before using the map")
     if evidence["starts_that_slid"] > 0:
-        warnings.append(f"{evidence['starts_that_slid']:.0f} of {evidence['starts']:.0f} starts slid along the body")
+        warnings.append(f"{evidence['starts_that_slid']:.0f} of {evidence['starts']:.0f} starts slid axially")
     return tuple(warnings)

@@ -52,9 +52,9 @@ class MutualInformation:
         seed: which of the low-discrepancy sequences of points.
         shrink_factors: voxel size of each level in voxels of the SPECT, coarse to fine.
         smoothing_mm: sigma of the Gaussian smoothing of both images (mm), one value for each level.
-        iterations: most evaluations of each start in each level.
-        largest_shift_mm: refuse a result that shifts the map by more (mm).
-        largest_angle_deg: refuse a result that rotates the map by more (degrees).
+        iterations: largest number of evaluations of each start in each level.
+        largest_shift_mm: refuse a result that shifts the map by more than this (mm).
+        largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
     """
 
     starts: Annotated[int, Field(ge=1, le=7)] = 5

@@ -78,12 +78,12 @@ class NearHeart:
         fine: mutual information for the transverse refinement.
         finish: refine the transverse pose with fine mutual information before the final network passes.
         passes: number of final network passes; each starts from the pose of the pass before.
-        looks: number of test-time crops in each pass, shifted by a few mm along the body first. The predictions of all
+        looks: number of test-time crops in each pass, shifted axially by a few mm. The predictions of all
             crops and networks are averaged; their spread enters the uncertainty.
         blanked: replace the SPECT input of the networks by a constant image (ablation); always on for networks trained
             that way.
-        largest_shift_mm: refuse a result that shifts the map by more (mm).
-        largest_angle_deg: refuse a result that rotates the map by more (degrees).
+        largest_shift_mm: refuse a result that shifts the map by more than this (mm).
+        largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
     """
 
     weights: Annotated[str, BeforeValidator(_as_text)] = SHIPPED

@@ -34,8 +34,8 @@ class NetworkRegistrar:
         passes: number of predictions; from the second one on of the residual, with the map at the pose so far.
         blanked: replace the SPECT input by ones (ablation). The prediction then comes from the map alone
             (leakage). Always on for weights trained that way.
-        largest_shift_mm: refuse a result that shifts the map by more (mm).
-        largest_angle_deg: refuse a result that rotates the map by more (degrees).
+        largest_shift_mm: refuse a result that shifts the map by more than this (mm).
+        largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
     """
 
     weights: Annotated[Path | str, AfterValidator(_as_path)]

@@ -107,7 +107,7 @@ def minimise(
         start: one row each.
         first_mm, longest_mm: length of the first step, and of the longest one.
         tolerance_mm: a start has ended when its next step is shorter.
-        iterations: most evaluations for each start.
+        iterations: largest number of evaluations for each start.
         free: parameters that may change; all if left out.
 
     Returns:

@@ -69,8 +69,8 @@ class ProfileLikelihood:
         table_prior: standard deviation of the relative correction to table attenuation (1 is 100 %); 0 for no
             correction.
         batch: number of poses computed together.
-        largest_shift_mm: refuse a result that shifts the map by more (mm).
-        largest_angle_deg: refuse a result that rotates the map by more (degrees).
+        largest_shift_mm: refuse a result that shifts the map by more than this (mm).
+        largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
     """
 
     start: Literal["mutual-information", "headers"] = "mutual-information"
