@@ -152,7 +152,8 @@ def _answer(
 
 
 def _lines(comparison: Comparison, summaries: list[MethodSummary], output: Path) -> Iterator[str]:
-    yield f"measured   {comparison.measured} of {len(comparison.rows)} rows; the others existed"
+    older = len(comparison.rows) - comparison.measured
+    yield f"measured   {comparison.measured} rows; {older} of an earlier run kept"
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         yield f"{cohort}: target registration error over the heart, mm (mean, interval, share beyond one pixel)"
