@@ -75,8 +75,10 @@ def assess(
         ),
     )
     decision, reasons = decide(grounds, limits)
-    if decision == "aligned" and perfusion is not None:
-        perfusion = replace(perfusion, registered=perfusion.header, changed=())
+    if decision == "aligned":  # the registered map is the one at the scanner position
+        mismatch = dict.fromkeys(mismatch, mismatch.get("header", 0.0))
+        if perfusion is not None:
+            perfusion = replace(perfusion, registered=perfusion.header, changed=())
     return Assessment(
         _with_limits(examination, limits),
         decision,

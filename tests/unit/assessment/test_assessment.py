@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pytest
 
-from mureg.assessment.confidence import FLOOR_MM
+from mureg.assessment import assess
+from mureg.assessment.confidence import FLOOR_MM, is_calibrated
 from mureg.assessment.mismatch import mismatch_percent, myocardium
 from mureg.assessment.result import Assessment
 from mureg.assessment.thresholds import Thresholds
@@ -17,6 +18,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.pipeline import StudySettings, examine, reconstruct_at
 from mureg.recon import Osem
+from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.recon.images import reconstruct
 from mureg.registration import Registration
 from mureg.registration.confidence import settings_sha256
@@ -89,6 +91,14 @@ def test_an_aligned_study_gives_out_the_scanner_position(study) -> None:
     assert not np.array_equal(answer.examination.found.spect.values, answer.spect_header.values)
 
 
+def test_an_aligned_study_has_one_mismatch_for_the_map_was_not_moved(study, monkeypatch) -> None:
+    monkeypatch.setattr(assess, "_mismatch", lambda *_parts: {"header": 6.4, "registered": 2.8})
+    moved, small = assessed(study, MOTION), assessed(study, RigidTransform.identity())
+    assert (moved.decision, small.decision) == ("review", "aligned")
+    assert moved.mismatch_percent == {"header": 6.4, "registered": 2.8}
+    assert small.mismatch_percent == {"header": 6.4, "registered": 6.4}
+
+
 def test_a_moved_study_gives_out_the_pose_found(study) -> None:
     limits = replace(QUIET, least_axis_confidence=0.0)
     answer = assessed(study, MOTION, limits)
@@ -103,9 +113,12 @@ def test_a_moved_study_gives_out_the_pose_found(study) -> None:
 
 
 def test_a_review_that_is_not_known_to_two_pixels_gives_out_the_scanner_position(study) -> None:
+    used = {"attenuation": asdict(AttenuationMap()), "reconstructor": RECONSTRUCTION_CATALOGUE.table_of(OSEM)}
+    calibrated_for = tuple((part, settings_sha256(settings)) for part, settings in used.items())
     for variance, released in ((16.0, True), (100.0, False)):
         covariance = np.diag([variance] * 3 + [0.01] * 3)
-        answer = assessed(study, MOTION, covariance=covariance)
+        answer = assessed(study, MOTION, covariance=covariance, calibrated_for=calibrated_for)
+        assert answer.confidence.calibrated
         assert answer.decision == "review"
         assert answer.released is released
         assert answer.ct_from_spect == (MOTION if released else RigidTransform.identity())
@@ -133,15 +146,22 @@ def test_no_bound_is_stated_below_the_floor(study) -> None:
 
 @pytest.mark.slow
 def test_a_bound_is_calibrated_only_for_the_settings_it_was_measured_with(study) -> None:
-    used = {"attenuation": settings_sha256(asdict(AttenuationMap()))}
-    image = assessed(study, MOTION).spect_uncorrected
-    by_volume = Study(image, study.attenuation)
-    covariance = np.diag([4.0] * 6)
-    for calibrated_for, expected in (((), False), (tuple(used.items()), True), ((("attenuation", "other"),), False)):
-        answer = assessed(by_volume, MOTION, covariance=covariance, calibrated_for=calibrated_for)
-        assert answer.confidence.calibrated is expected
-    with_projections = assessed(study, MOTION, covariance=covariance, calibrated_for=tuple(used.items()))
-    assert not with_projections.confidence.calibrated, "nothing is known for this reconstruction"
+    whole = assessed(study, MOTION, covariance=np.diag([4.0] * 6))
+    settings = whole.provenance.settings
+    used = {part: settings_sha256(settings[part]) for part in ("attenuation", "reconstructor")}
+
+    def calibrated(calibrated_for: dict[str, str], of=study) -> bool:
+        registration = replace(whole.registration, calibrated_for=calibrated_for)
+        return is_calibrated(replace(whole.examination, study=of, registration=registration))
+
+    assert settings["attenuation"] == asdict(AttenuationMap())
+    assert calibrated(used)
+    assert not calibrated({})
+    for part in used:
+        assert not calibrated({**used, part: "other"})
+        assert not calibrated({name: sha256 for name, sha256 in used.items() if name != part})
+    by_volume = Study(whole.spect_uncorrected, study.attenuation)
+    assert not calibrated(used, by_volume), "how a given volume was reconstructed is not known"
 
 
 def test_a_heart_that_was_hard_to_find_is_reviewed(study) -> None:
