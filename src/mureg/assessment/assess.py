@@ -122,7 +122,10 @@ def _ventricle(
 
 
 def _heart_place(examination: Examination, ventricle: FoundAxis | None) -> HeartPlace:
-    """The axis's place, else the registrar's, else that of the heart finder in the clearest image."""
+    """The axis's place, else the registrar's, else that of the heart finder in the clearest image.
+
+    The finder is asked where there would be one place alone, with nothing to compare it with.
+    """
     evidence = examination.registration.evidence
     places: dict[str, Triple] = {}
     if ventricle is not None:
@@ -130,7 +133,7 @@ def _heart_place(examination: Examination, ventricle: FoundAxis | None) -> Heart
     if all(name in evidence for name in HEART_MM):
         x, y, z = (evidence[name] for name in HEART_MM)
         places["registrar"] = (x, y, z)
-    if ventricle is None:  # the pictures are centred on the axis where there is one
+    if len(places) < 2:
         image = examination.found.spect or examination.uncorrected
         places["image"] = find_left_ventricle(image, examination.found.mu).centre_mm
     points = np.array(list(places.values()))

@@ -167,7 +167,9 @@ def _doubts(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
     """Why the pose found may be wrong, whether the map has to move or not."""
     found = []
     bound = grounds.confidence
-    if bound is not None and bound.heart_mm > limits.action_limit_mm:
+    if bound is None:
+        found.append("How far the pose may be off is not known: this registrar states no covariance.")
+    elif bound.heart_mm > limits.action_limit_mm:
         found.append(
             f"The pose is only known to within {bound.heart_mm:.1f} mm at the heart (90 %), more than the limit of "
             f"{limits.action_limit_mm:g} mm."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_an_aligned_study_has_one_mismatch_for_the_map_was_not_moved(study, monk
 
 def test_a_moved_study_gives_out_the_pose_found(study) -> None:
     limits = replace(QUIET, least_axis_confidence=0.0)
-    answer = assessed(study, MOTION, limits)
+    answer = assessed(study, MOTION, limits, covariance=np.diag([1.0] * 3 + [0.01] * 3))
     assert answer.decision == "moved"
     assert answer.ct_from_spect == MOTION
     assert answer.spect_corrected is answer.examination.found.spect
@@ -182,6 +183,18 @@ def test_ways_to_locate_the_heart_that_differ_are_reviewed(study) -> None:
     assert answer.warnings[0].rank is Rank.CHANGES_ANSWER
     assert "differ by" in answer.warnings[0]
     assert answer.ct_from_spect == RigidTransform.identity()
+
+
+def test_an_axis_that_no_registrar_confirms_is_compared_with_the_image(study, monkeypatch) -> None:
+    small = RigidTransform.from_six((2.0, 1.0, -1.0), (0.0, 0.0, 0.0), GRID.centre_mm)
+    x, y, z = assessed(study, small).heart.centre_mm
+    for apart_mm, decision in ((10.0, "aligned"), (60.0, "review")):
+        seen = SimpleNamespace(centre_mm=(x, y, z + apart_mm))
+        monkeypatch.setattr(assess, "find_left_ventricle", lambda *_images, seen=seen: seen)
+        answer = assessed(study, small, replace(QUIET, heart_apart_mm=20.0))
+        assert answer.heart.method == "axis"
+        assert answer.heart.apart_mm == pytest.approx(apart_mm)
+        assert answer.decision == decision
 
 
 def test_warnings_stand_by_rank(study) -> None:

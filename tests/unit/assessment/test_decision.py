@@ -136,6 +136,7 @@ class TestAlignedStandsAlone:
         ({"gain": 1.0}, "hardly better"),
         ({"gain": -40.0}, "hardly better"),
         ({"confidence": Confidence((5.0,) * 3, (2.0,) * 3, 9.0, calibrated=True)}, "9.0 mm"),
+        ({"confidence": None}, "states no covariance"),  # mutual information was 12 mm off on the sample study
         ({"disagreement_mm": 25.0}, "25 mm apart"),
         ({"mismatch": {"header": 1.0, "registered": 12.0}}, "12.0 %"),
         ({"objections": ("No left ventricle was found in the SPECT.",)}, "No left ventricle"),
