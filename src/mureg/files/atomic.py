@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from mureg.files import scratch as scratches
 from mureg.files.marker import Marker, is_unchanged, listing, read_marker, sha256_of, write_marker
 from mureg.files.modes import FILE_MODE, FOLDER_MODE, below, make_folder, onto_disk, restrict
 from mureg.files.places import refuse_foreign, require_writable
+
+LOG = logging.getLogger("mureg.files")
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
@@ -128,6 +131,12 @@ def writing_folder(
         if place is not None:
             with suppress(OSError):
                 scratches.settle(place, folder)
+            if scratches.is_unsettled(place):
+                LOG.warning(
+                    "the output is as it should be, but what others added to the older result cannot be moved into it: "
+                    "it lies beside the output, in the hidden folder that begins with %s",
+                    place.name.removesuffix(folder.name),
+                )
 
 
 def _into_place(place: Path, folder: Path, marker: Marker) -> None:

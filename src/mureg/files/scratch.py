@@ -75,6 +75,11 @@ def settle(place: Path, output: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def is_unsettled(place: Path) -> bool:
+    """Whether something of the replaced folder is still in a scratch folder, since it could not be moved."""
+    return any(os.path.lexists(place / name) for name in (OLD, NEW))
+
+
 def clear(folder: Path, *, alone: bool) -> None:
     """Clear away what killed runs left in a folder.
 

@@ -22,6 +22,8 @@ from mureg.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.batch.rows import rows_of
 from mureg.batch.run import as_settings, plan, run_batch
 from mureg.errors import UsageError
+from mureg.files.atomic import writing_folder
+from mureg.files.output import claimed
 from mureg.io.worklist.entry import WorklistEntry, patient_key
 from support.small_batch import Pretend, pairs, write_result
 
@@ -57,6 +59,11 @@ def uninterrupted(tmp_path_factory) -> Path:
     run = batch(base, Pretend(WRONG))
     assert (run.made, run.already, len(run.failed)) == (3, 0, 3)
     return base / "out"
+
+
+def write_folder_of(kind: str, folder: Path) -> None:
+    with claimed(folder) as place, writing_folder(place, kind=kind) as new:
+        (new / "registration.json").write_text("by hand")
 
 
 def test_a_failing_study_stops_no_other_and_says_why(uninterrupted) -> None:
@@ -262,6 +269,14 @@ class TestRefusals:
         (tmp_path / "out" / "studies" / "s01").mkdir()
         (tmp_path / "out" / "studies" / "s01" / "1.dcm").write_text("a source")
         self.refused(tmp_path, r"out/studies/s01 holds other things \(1\.dcm\)", n=2)
+
+    def test_a_single_result_in_the_place_of_a_study(self, tmp_path) -> None:
+        """It would stay for ever without a result, for a batch replaces its own studies alone."""
+        batch(tmp_path, n=1)
+        folder = tmp_path / "out" / "studies" / "s01"
+        write_folder_of("registration", folder)
+        self.refused(tmp_path, r"out/studies/s01 holds other things \(registration\.json\)", n=2)
+        assert (folder / "registration.json").read_text() == "by hand"
 
     def test_an_output_among_the_studies(self, tmp_path) -> None:
         """What `mureg batch studies -o .` did: the results of a study took the place of its files."""

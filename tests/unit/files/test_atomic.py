@@ -103,6 +103,29 @@ def test_what_cannot_be_read_is_kept_with_all_else_that_a_user_added(tmp_path, s
     }  # fmt: skip
 
 
+def test_what_cannot_be_moved_is_told_and_moves_along_with_the_next_run(tmp_path, steps, monkeypatch, caplog) -> None:
+    """A folder of another user cannot be renamed into another place."""
+    out = tmp_path / "out"
+    write(out, a="old")
+    (out / "mine").mkdir()
+    (out / "mine" / "notes.txt").write_text("mine")
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.name == "mine":
+            raise PermissionError(13, "Permission denied")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    write(out, overwrite=True, a="new")
+    assert "cannot be moved into it" in caplog.text
+    assert "-out" not in caplog.text, "no names of places in messages"
+    assert tree(out) == {"a": "new"}
+    monkeypatch.undo()
+    write(out, overwrite=True, a="newer")
+    assert tree(tmp_path) == {"out/a": "newer", "out/mine/notes.txt": "mine"}
+
+
 @pytest.mark.parametrize("name", ["../precious.txt", "/precious.txt", "d/../../precious.txt", "C:/precious.txt"])
 @pytest.mark.parametrize("where", ["files", "state"])
 def test_a_marker_that_names_files_outside_its_folder_is_none(tmp_path, name, where) -> None:
