@@ -84,7 +84,10 @@ def prepare(
     """
     begin = progress or _nothing
     identity_notes = require_one_patient(
-        study.spect_patient, study.attenuation_patient, allow_different=allow_different_patients
+        study.spect_patient,
+        study.attenuation_patient,
+        given=study.attenuation_name,
+        allow_different=allow_different_patients,
     )
     acquisition = study.spect if isinstance(study.spect, Acquisition) else None
     begin("uncorrected SPECT")

@@ -37,6 +37,7 @@ COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
     "to_back_mm": lambda row: row.move_mm[1],
     "to_head_mm": lambda row: row.move_mm[2],
     "turn_deg": lambda row: row.turn_deg,
+    "found_not_given_out_mm": lambda row: row.withheld_mm,
     "heart_interval_90_mm": lambda row: row.heart_interval_mm,
     "interval_calibrated": lambda row: {None: None, True: "yes", False: "no"}[row.interval_calibrated],
     "mismatch_header_percent": lambda row: row.mismatch_header,

@@ -38,8 +38,9 @@ class StudyRow:
         heart_shift_mm: root mean square displacement of the map at the heart, the one number for a move.
         heart_interval_mm: the error over the heart stays below this, at 90 %.
         interval_calibrated: whether virtual patients have shown that it does.
-        mismatch_header, mismatch_registered: mismatch index before and after, %.
-        changed_segments: of 17, those whose uptake changed.
+        mismatch_header, mismatch_registered: mismatch index at the scanner position and at the pose shown, %.
+        changed_segments: of 17, those whose uptake changed at the pose shown.
+        withheld_mm: move at the heart of a pose that is shown for review and not given out; None where there is none.
         warnings: one sentence each.
         registrar: that found the pose.
         exit_code: that `mureg register` would have ended with.
@@ -62,6 +63,7 @@ class StudyRow:
     mismatch_header: float | None = None
     mismatch_registered: float | None = None
     changed_segments: tuple[int, ...] = ()
+    withheld_mm: float | None = None
     warnings: tuple[str, ...] = ()
     registrar: str = ""
     exit_code: int = 0
@@ -184,6 +186,7 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
         _number(mismatch.get("header")),
         _number(mismatch.get("registered")),
         tuple(int(one) for one in (found.get("perfusion") or {}).get("changed") or ()),
+        _withheld_mm(found),
         tuple(map(_warning, found.get("warnings") or ())),
         str(found.get("registrar") or ""),
         RefusedError.exit_code if decision == REFUSED else 0,
@@ -194,6 +197,12 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
         str(study.get("processed") or ""),
         seconds,
     )
+
+
+def _withheld_mm(found: Table) -> float | None:
+    if found.get("decision") != "review" or found.get("pose_found_given_out") is not False:
+        return None
+    return _number(((found.get("found") or {}).get("move_at_heart") or {}).get("rms_mm"))
 
 
 def _warning(written: Any) -> str:

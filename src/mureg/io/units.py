@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mureg.attenuation.hu_scale import peaks_of
 from mureg.errors import UnitsError
 
 SOFT_TISSUE_PER_CM = (0.12, 0.18)
@@ -40,7 +41,7 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
         raise UnitsError(
             f"values from {values.min():.4g} to {values.max():.4g} that look like a CT in HU",
             "an attenuation map in 1/cm",
-            "pass it as a CT",
+            "pass it as a CT (--ct)",
         )
     plateau = _soft_tissue(values)
     for name, per_cm in _CARRIERS:
@@ -73,17 +74,29 @@ def looks_like_hounsfield(values: Array) -> bool:
 
 
 def require_hounsfield(values: Array, what: str = "values") -> None:
-    """Raise `UnitsError` unless the voxels, named `what` in the sentence, look like a CT in HU."""
+    """Raise `UnitsError` unless the voxels, named `what` in the sentence, look like a CT in HU.
+
+    The sentence names the two peaks that `mureg.attenuation.hu_scale` measures, where there are any.
+    """
     if looks_like_hounsfield(values):
         return
     found = f"{what} from {float(values.min()):.4g} to {float(values.max()):.4g}"
     try:
         mu_per_cm(values)
         found += " that look like an attenuation map"
-        remedy = "pass it as a ready map"
+        remedy = "pass it as a ready map (--mu)"
     except UnitsError:
         remedy = "apply the rescale slope and intercept before export"
+        found += _peaks(values)
     raise UnitsError(found, "a CT in HU, with air near -1000 and tissue near 0", remedy)
+
+
+def _peaks(values: Array) -> str:
+    try:
+        scale = peaks_of(values)
+    except UnitsError:
+        return ""
+    return f" with peaks at {scale.air_hu:.0f} and {scale.soft_hu:.0f}, where air and soft tissue should be"
 
 
 def known_hounsfield(values: Array) -> tuple[Array, Mask]:

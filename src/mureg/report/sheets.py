@@ -104,9 +104,9 @@ def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     for name, caption in (
         (
             "fused",
-            "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body at the "
+            "Grey: attenuation map. Colour: uncorrected SPECT. Dashed: edge of lungs and body at the "
             f"scanner position; full line: {contents.line_shown}. The bright heart should lie inside the grey heart, "
-            f"off the black lung. Dark blue: outside the CT. {contents.filter_words}",
+            f"off the black lung. Dark blue: outside the map. {contents.filter_words}",
         ),
         (
             "checkerboard",
