@@ -209,8 +209,8 @@ class TestTransforms:
         ds.RegistrationSequence = [ct_item, spect]
         ds.save_as(path)
         self.check(path, "DICOM Spatial Registration")
-        for item in ds.RegistrationSequence:
-            del item.ReferencedImageSequence
+        for side in ds.RegistrationSequence:
+            del side.ReferencedImageSequence
         ds.save_as(path)
         with pytest.raises(UnreadableInputError, match="0 name SPECT and 0 CT"):
             read_transform(path)
