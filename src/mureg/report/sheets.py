@@ -136,7 +136,7 @@ def _second(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
         y = _picture(canvas, pictures, "polar", caption, y)
         left, right = Column(canvas, _LEFT, y, _COLUMN), Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
         left.heading("Territories, mean of their segments in percent")
-        edges = (0.0, -150.0, -225.0, -300.0, -_COLUMN)
+        edges = (0.0, -135.0, -215.0, -290.0, -_COLUMN)
         left.row(("Artery", "uncorrected", "unregistered", contents.pose_shown, "change"), edges, bold=(True,) * 5)
         for t in contents.territories:
             left.row((t.name, t.uncorrected, t.header, t.registered, t.change), edges, bold=(False,) * 4 + (True,))
