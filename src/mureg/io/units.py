@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mureg.attenuation.hu_scale import peaks_of
 from mureg.errors import UnitsError
+from mureg.notes import Note, Rank
 
 SOFT_TISSUE_PER_CM = (0.12, 0.18)
 """Where the soft-tissue plateau of an attenuation map for 140.5 keV must lie (water 0.154 1/cm, NIST XCOM)."""
@@ -17,6 +18,7 @@ _ANNIHILATION_PER_CM = (0.085, 0.105)  # water at 511 keV: 0.096 1/cm
 _CARRIERS = (("1/cm", 1.0), ("1/mm", 10.0), ("1/cm times 10,000", 1e-4), ("1/cm times 100,000", 1e-5))
 _IMPOSSIBLE_HU = -1500.0
 FILLER_HU = -1000.0
+_FLAT_SHARE = 0.5
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -71,6 +73,27 @@ def looks_like_hounsfield(values: Array) -> bool:
     if around_water.size < 0.005 * values.size:
         return False
     return low < -500 or (low < -20 and -200 <= float(np.median(around_water)) <= 200)
+
+
+def emission_notes(values: Array) -> tuple[Note, ...]:
+    """A sentence of the first rank on an image given as SPECT whose values are those of an attenuation map.
+
+    Soft tissue of a map is one value: of what is denser than lung, three quarters of the voxels lie within a tenth of
+    it. Of the uptake in a patient or in a resolution phantom, 14 to 21 % do (sample study, a quality test).
+    """
+    try:
+        mu_per_cm(values)
+    except UnitsError:
+        return ()
+    plateau = _soft_tissue(values)
+    dense = values[values > 0.4 * np.percentile(values[values > 0], 99)]
+    if float((np.abs(dense - plateau) < 0.1 * plateau).mean()) < _FLAT_SHARE:
+        return ()
+    sentence = (
+        f"the values of the SPECT are those of an attenuation map (most of what is dense lies at {plateau:.4g}): make "
+        "sure that it is an emission image, or pass it as a map (--mu)"
+    )
+    return (Note(sentence, Rank.CHANGES_ANSWER),)
 
 
 def require_hounsfield(values: Array, what: str = "values") -> None:
