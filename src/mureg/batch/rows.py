@@ -41,8 +41,8 @@ class StudyRow:
             segments of a study under review belong.
         heart_interval_mm: the error over the heart stays below this, at 90 %.
         interval_calibrated: whether virtual patients have shown that it does.
-        mismatch_header, mismatch_registered: mismatch index before and after, %.
-        changed_segments: of 17, those whose uptake changed.
+        mismatch_header, mismatch_registered: mismatch index at the scanner position and at the pose shown, %.
+        changed_segments: of 17, those whose uptake changed at the pose shown.
         warnings: one sentence each.
         registrar: that found the pose.
         exit_code: that `mureg register` would have ended with.
