@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
 from mureg.files.atomic import writing
 from mureg.geometry.rigid import Triple
@@ -109,16 +110,22 @@ class Canvas:
                 scratch, dpi=DPI, facecolor=self.paper, metadata={"Software": "mureg"}, pil_kwargs={"compress_level": 4}
             )
 
-    def webp(self, scale: float = 2.0, quality: int = 85) -> bytes:
-        """The picture, compressed, with `scale` pixels for each of the canvas.
-
-        Method 2 takes half the time of the default for 5 % more bytes of the same quality.
-        """
+    def picture(self, scale: float) -> Image.Image:
+        """The picture, with `scale` pixels for each of the canvas."""
         with BytesIO() as file:
-            self.figure.savefig(
-                file, format="webp", dpi=scale * DPI, facecolor=self.paper, pil_kwargs={"quality": quality, "method": 2}
-            )
-            return file.getvalue()
+            self.figure.savefig(file, format="rgba", dpi=scale * DPI, facecolor=self.paper)
+            size = (round(self.width * scale), round(self.height * scale))
+            return Image.frombytes("RGBA", size, file.getvalue()).convert("RGB")
+
+
+def as_webp(picture: Image.Image) -> bytes:
+    """A compressed picture.
+
+    Method 2 takes half the time of the default for 5 % more bytes of the same quality.
+    """
+    with BytesIO() as file:
+        picture.save(file, format="webp", quality=85, method=2)
+        return file.getvalue()
 
 
 GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#b8b8b8"])

@@ -88,7 +88,7 @@ class Panel:
         self.texts.append(text)
 
     def _in_shares(self, extent: Extent) -> Bbox:
-        """An extent in shares of the panel: from left to right and from bottom to top, whichever way coordinates run."""
+        """An extent in shares of the panel, from left to right and bottom to top, whichever way coordinates run."""
         (first, last), (lower, upper) = self._across, self._upward
         left, right = ((x - first) / (last - first) for x in extent[:2])
         bottom, top = ((y - lower) / (upper - lower) for y in extent[2:])
