@@ -128,8 +128,9 @@ def examine(
     notes = prepared.notes if prepared.acquisition is not None or not correct else (*prepared.notes, _NO_PROJECTIONS)
     at_pose = partial(_at_pose, prepared, settings, correct and prepared.acquisition is not None)
     clock.begin("registration")
-    # the map at the scanner position does not depend on the registration
+    # neither the image at the scanner position nor the vertebrae depend on the registration
     at_scanner = beside(lambda: at_pose(RigidTransform.identity()))
+    vertebrae = beside(lambda: prepared.vertebrae)
     registration = settings.registrar.register(prepared)
     clock.begin("corrected SPECT")
     pose = registration.ct_from_spect
@@ -138,6 +139,7 @@ def examine(
     notes = (*notes, *at_scanner()[1], *at_registered[1])
 
     clock.begin("decision")
+    vertebrae()  # kept for the decision
     provenance = Provenance(
         versions(),
         {
