@@ -16,7 +16,7 @@ from matplotlib.image import BboxImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox, BboxTransform, BboxTransformTo, TransformedBbox
+from matplotlib.transforms import Affine2D, Bbox, BboxTransform, BboxTransformTo, TransformedBbox
 
 Pair = tuple[float, float]
 Extent = tuple[float, float, float, float]
@@ -24,6 +24,38 @@ Extent = tuple[float, float, float, float]
 
 _BELOW_WORDS = 0.1
 """Factor on the order of drawing: panels lie below the words of the canvas, whose order is 3."""
+
+
+class _Pixels(BboxImage):
+    """Pixels [row, column, RGBA] enlarged to a box, row 0 at its upper edge; each stays as it is.
+
+    matplotlib's own way to enlarge pictures takes ten times as long: it makes masked arrays of them.
+    """
+
+    def __init__(self, bbox: TransformedBbox, colours: npt.NDArray[np.uint8]) -> None:
+        super().__init__(bbox)
+        self._colours = colours
+
+    def get_array(self) -> npt.NDArray[np.uint8]:
+        """The pixels as they were given."""
+        return self._colours
+
+    def make_image(
+        self, renderer: Any, magnification: float = 1.0, _unsampled: bool = False
+    ) -> tuple[npt.NDArray[np.uint8], float, float, Affine2D]:
+        """The enlarged pixels, row 0 at the lower edge, and where their lower left corner lies (pixels)."""
+        box = self.get_window_extent(renderer)
+        rows, columns, _ = self._colours.shape
+        across = _sources(box.x0, box.x1, columns, magnification)
+        upward = rows - 1 - _sources(box.y0, box.y1, rows, magnification)
+        return self._colours[upward[:, None], across], np.floor(box.x0 + 0.5), np.floor(box.y0 + 0.5), Affine2D()
+
+
+def _sources(first: float, last: float, n: int, magnification: float) -> npt.NDArray[np.intp]:
+    """For every pixel of the picture from one edge of a box to the other, which of the `n` enlarged ones it shows."""
+    start, stop = (int(np.floor(edge + 0.5)) for edge in (first, last))
+    middles = start + (np.arange(max(1, round((stop - start) * magnification))) + 0.5) / magnification
+    return np.clip(((middles - first) / (last - first) * n).astype(np.intp), 0, n - 1)
 
 
 class Panel:
@@ -66,9 +98,7 @@ class Panel:
     def paint(self, colours: npt.NDArray[np.uint8], extent: Extent | None = None, order: float = 1.0) -> None:
         """Paint pixels [row, column, RGBA], row 0 at the upper edge of an extent, or of the panel if left out."""
         where = self.bbox if extent is None else TransformedBbox(self._in_shares(extent), self._shares)
-        image = BboxImage(where, interpolation="nearest", origin="upper")
-        image.set_data(colours)
-        self._add(image, order)
+        self._add(_Pixels(where, colours), order)
         self.images.append(colours)
 
     def line(self, points: npt.NDArray[np.float64], colour: str, **style: Any) -> None:
