@@ -126,13 +126,15 @@ def examine(
     clock = _Clock(progress)
     prepared = prepare(study, settings, allow_different_patients=allow_different_patients, progress=clock.begin)
     notes = prepared.notes if prepared.acquisition is not None or not correct else (*prepared.notes, _NO_PROJECTIONS)
-    at_pose = partial(_at_pose, prepared, settings, correct and prepared.acquisition is not None)
+    correct = correct and prepared.acquisition is not None
+    at_pose = partial(_at_pose, prepared, settings, correct)
     clock.begin("registration")
     # neither the image at the scanner position nor the vertebrae depend on the registration
     at_scanner = beside(lambda: at_pose(RigidTransform.identity()))
     vertebrae = beside(lambda: prepared.vertebrae)
     registration = settings.registrar.register(prepared)
-    clock.begin("corrected SPECT")
+    if correct:
+        clock.begin("corrected SPECT")
     pose = registration.ct_from_spect
     at_registered = at_pose(pose) if pose != RigidTransform.identity() else at_scanner()
     (header, *_), (found, *_) = at_scanner(), at_registered
