@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import RefusedError, UsageError
 from mureg.geometry import RigidTransform, Volume
 from mureg.heart.find import find_left_ventricle
+from mureg.jobs.threads import beside
 from mureg.notes import Note, Rank, by_rank
 from mureg.recon import Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
-from mureg.recon.images import corrected_at, reconstruct
+from mureg.recon.images import corrected_at, reconstruct, reconstruct_and_say, wide_map
 from mureg.registration import NearHeart, Registrar, Registration
 from mureg.registration.base import refuse_overlap
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
@@ -90,10 +92,11 @@ def prepare(
         allow_different=allow_different_patients,
     )
     acquisition = study.spect if isinstance(study.spect, Acquisition) else None
-    begin("uncorrected SPECT")
-    image = uncorrected or _uncorrected(study.spect, acquisition, settings.reconstructor)
-    begin("attenuation map")
-    maps, map_notes = attenuation_maps(study.attenuation, image.grid, settings.attenuation)
+    begin("uncorrected SPECT and attenuation map")
+    making = _uncorrected(study.spect if uncorrected is None else uncorrected, settings.reconstructor)
+    grid = acquisition.grid() if uncorrected is None and acquisition is not None else making().grid
+    maps, map_notes = attenuation_maps(study.attenuation, grid, settings.attenuation)
+    image = making()
     refuse_without_lung(maps, _least_lung_ml(study, settings.limits))
     own_notes = () if acquisition is None else acquisition.notes
     return PreparedStudy(image, maps, acquisition, (*identity_notes, *study.notes, *own_notes, *map_notes))
@@ -125,21 +128,23 @@ def examine(
     """
     clock = _Clock(progress)
     prepared = prepare(study, settings, allow_different_patients=allow_different_patients, progress=clock.begin)
-    clock.begin("registration")
-    registration = settings.registrar.register(prepared)
     notes = prepared.notes if prepared.acquisition is not None or not correct else (*prepared.notes, _NO_PROJECTIONS)
-    poses = RigidTransform.identity(), registration.ct_from_spect
-    at: dict[RigidTransform, MapAtPose] = {}
-    for pose in dict.fromkeys(poses):
-        image = None
-        if correct and prepared.acquisition is not None:
-            clock.begin("corrected SPECT")
-            image, physics_notes = _corrected(prepared, pose, settings)
-            notes = (*notes, *physics_notes)
-        at[pose] = MapAtPose(pose, prepared.maps.on_spect(prepared.uncorrected.grid, pose, prepared.outline), image)
-    header, found = (at[pose] for pose in poses)
+    correct = correct and prepared.acquisition is not None
+    at_pose = partial(_at_pose, prepared, settings, correct)
+    clock.begin("registration")
+    # neither the image at the scanner position nor the vertebrae depend on the registration
+    at_scanner = beside(lambda: at_pose(RigidTransform.identity()))
+    vertebrae = beside(lambda: prepared.vertebrae)
+    registration = settings.registrar.register(prepared)
+    if correct:
+        clock.begin("corrected SPECT")
+    pose = registration.ct_from_spect
+    at_registered = at_pose(pose) if pose != RigidTransform.identity() else at_scanner()
+    (header, *_), (found, *_) = at_scanner(), at_registered
+    notes = (*notes, *at_scanner()[1], *at_registered[1])
 
     clock.begin("decision")
+    vertebrae()  # kept for the decision
     provenance = Provenance(
         versions(),
         {
@@ -208,6 +213,22 @@ def reconstruct_at(
     return image, by_rank((*prepared.notes, *physics_notes, *checks))
 
 
+def _at_pose(
+    prepared: PreparedStudy, settings: StudySettings, correct: bool, pose: RigidTransform
+) -> tuple[MapAtPose, Notes]:
+    """The map at a pose and, where it is wanted, the image corrected with it; and what had to be assumed for that."""
+    emission = prepared.uncorrected.grid
+    if not correct:
+        return MapAtPose(pose, prepared.maps.on_spect(emission, pose, prepared.outline)), ()
+    acquisition = prepared.acquisition
+    assert acquisition is not None
+    mu = wide_map(pose, acquisition, prepared.maps, prepared.outline)
+    image, notes = reconstruct_and_say(acquisition, mu, settings.reconstructor, settings.physics)
+    if emission == image.grid:
+        return MapAtPose(pose, mu.part(emission), image), notes
+    return MapAtPose(pose, prepared.maps.on_spect(emission, pose, prepared.outline), image), notes
+
+
 def _corrected(prepared: PreparedStudy, pose: RigidTransform, settings: StudySettings) -> tuple[Volume, Notes]:
     """The projections corrected with the map at a pose, and what had to be assumed."""
     assert prepared.acquisition is not None
@@ -234,17 +255,17 @@ def recorded_settings(algorithm: Registrar | Reconstructor) -> Settings:
     return {name: value.name if isinstance(value, Path) else value for name, value in table.items()}
 
 
-def _uncorrected(spect: Acquisition | Volume, acquisition: Acquisition | None, reconstructor: Reconstructor) -> Volume:
-    if acquisition is None:
-        assert isinstance(spect, Volume)
-        return spect
-    if float(acquisition.photopeak_counts.sum()) == 0.0:
+def _uncorrected(spect: Acquisition | Volume, reconstructor: Reconstructor) -> Callable[[], Volume]:
+    """What waits for the uncorrected image, which is made in a thread of its own."""
+    if isinstance(spect, Volume):
+        return lambda: spect
+    if float(spect.photopeak_counts.sum()) == 0.0:
         raise RefusedError(
             "the photopeak window holds no counts",
             "projections of an emission study",
             "check that the right series was given",
         )
-    return reconstruct(acquisition, None, reconstructor, WITHOUT)
+    return beside(lambda: reconstruct(spect, None, reconstructor, WITHOUT))
 
 
 def _least_lung_ml(study: Study, limits: Thresholds) -> float:

@@ -15,6 +15,7 @@ from mureg.attenuation.body import emission_outline
 from mureg.attenuation.hu_scale import require_hu_scale
 from mureg.attenuation.hu_to_mu import HuToMu, choose_conversion
 from mureg.attenuation.maps import AttenuationMap, AttenuationMaps
+from mureg.attenuation.vertebrae import VertebralSpacing, vertebral_spacing
 from mureg.errors import UsageError
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
@@ -170,6 +171,11 @@ class PreparedStudy:
     def outline(self) -> Volume:
         """Label of where the emission comes from, on the grid of `uncorrected`."""
         return emission_outline(self.uncorrected)
+
+    @cached_property
+    def vertebrae(self) -> VertebralSpacing | None:
+        """Distance of the vertebrae by the slice spacing of the map; None where they cannot be told apart."""
+        return vertebral_spacing(self.body)
 
 
 def attenuation_maps(

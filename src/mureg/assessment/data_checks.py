@@ -13,7 +13,7 @@ from mureg.assessment.projection_checks import projection_evidence, projection_n
 from mureg.assessment.result import HeartPlace, MapAtPose
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMaps
-from mureg.attenuation.vertebrae import VertebralSpacing, vertebral_spacing
+from mureg.attenuation.vertebrae import VertebralSpacing
 from mureg.errors import RefusedError
 from mureg.geometry import Array, Volume
 from mureg.geometry.rigid import Triple
@@ -43,7 +43,7 @@ def data_notes(
         registered: whether the pose comes from a registration, not from the headers alone.
     """
     given = study.attenuation_name
-    vertebrae = vertebral_spacing(prepared.body)
+    vertebrae = prepared.vertebrae
     yield from vertebrae_notes(vertebrae, _slice_mm(study.attenuation_volume), limits, given)
     if isinstance(study.spect, Acquisition):
         yield from motion_notes(study.spect)

@@ -18,7 +18,7 @@ from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMaps
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.jobs.threads import in_threads
+from mureg.jobs.threads import beside, in_threads
 from mureg.notes import Note, Rank
 from mureg.registration.likelihood.profile import rebinned, rows_to_trust, with_rows
 from mureg.spect import Acquisition, SystemModel
@@ -99,15 +99,17 @@ def projection_evidence(
     chosen = coarse if near is None else near
     grid = body.attenuation_grid(chosen.grid(), ct_from_spect)
     mu = maps.on_spect(grid, ct_from_spect, outline)
+    offsets_of_halves = beside(lambda: _offsets_of_halves(chosen, maps, outline, ct_from_spect))
+    stretch_gains = beside(lambda: {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect))
     water = Volume(outline.resampled(onto=grid).values * _WATER_PER_CM, grid, Quantity.MU_PER_CM)
     mirrored = _mirrored(body).on_spect(grid, ct_from_spect, outline)
     with_map, with_water, with_mirrored = _log_likelihoods([(chosen, mu), (chosen, water), (chosen, mirrored)])
     return ProjectionEvidence(
         (with_map - with_water) / _thousands(chosen),
-        {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect),
+        stretch_gains(),
         (with_mirrored - with_map) / _thousands(chosen),
         _rotation_offset_mm(chosen, mu, with_map),
-        _offsets_of_halves(chosen, maps, outline, ct_from_spect),
+        offsets_of_halves(),
     )
 
 

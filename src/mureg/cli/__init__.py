@@ -17,6 +17,7 @@ from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.cli import logs
 from mureg.errors import STOPPED_BY_HAND, MuregError, RefusedError
 from mureg.files.temporary import own_temporary_folder
+from mureg.jobs.cores import keep_freed_memory
 
 VERBS = {
     "demo": "register the sample study of the package and compare with the truth",
@@ -131,12 +132,14 @@ def entry() -> None:
         code = _ended()
     except KeyboardInterrupt:  # before or after the verb
         code = STOPPED_BY_HAND
+    gc.freeze()  # all memory goes back to the system; to search it for garbage first would take a third of a second
     sys.exit(128 + _stopped_by[0] if code == STOPPED_BY_HAND and _stopped_by else code)
 
 
 def _ended() -> int:
     """Prepare the process, run the verb, and print in one line why nothing could be written or printed."""
     keep_out_of_home()
+    keep_freed_memory()
     # waiting threads sleep; with busy waiting everything takes four times as long where another program has a core
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for stream in (sys.stdout, sys.stderr):  # show characters that the terminal lacks as escapes

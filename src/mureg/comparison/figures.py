@@ -129,12 +129,12 @@ def maps_picture(shown: Shown) -> Canvas:
             middle = [x, y, shown.heart_mm[2]]
             middle[view.through] = shown.heart_mm[view.through]
             at: Triple = (middle[0], middle[1], middle[2])
-            axes = canvas.panel((left, top, width, height), view, _CHEST_MM, at)
+            panel = canvas.plane_panel((left, top, width, height), view, _CHEST_MM, at)
             map_plane = plane(registered, view, at, _CHEST_MM)
-            draw_values(axes, map_plane, GREY, 0.0, 0.2)  # up to 0.2 1/cm: soft tissue (0.15) is light, bone white
-            draw_glow(axes, plane(spect, view, at, _CHEST_MM), bright)
-            draw_outline(axes, plane(case.truth.mu, view, at, _CHEST_MM), LUNG_EDGE_PER_CM, CAUTION)
-            draw_outline(axes, map_plane, LUNG_EDGE_PER_CM, AFTER)
+            draw_values(panel, map_plane, GREY, 0.0, 0.2)  # up to 0.2 1/cm: soft tissue (0.15) is light, bone white
+            draw_glow(panel, plane(spect, view, at, _CHEST_MM), bright)
+            draw_outline(panel, plane(case.truth.mu, view, at, _CHEST_MM), LUNG_EDGE_PER_CM, CAUTION)
+            draw_outline(panel, map_plane, LUNG_EDGE_PER_CM, AFTER)
             left += width + _GAP
     return canvas
 
@@ -233,8 +233,8 @@ def _heart_planes(
 ) -> None:
     for column, view in enumerate(VIEWS):
         box = (left + column * (_HEART_SIDE + _GAP), top, float(_HEART_SIDE), float(_HEART_SIDE))
-        axes = canvas.panel(box, view, _HEART_MM, heart_mm)
-        draw_values(axes, plane(volume, view, heart_mm, _HEART_MM), colours, *window)  # type: ignore[arg-type]
+        panel = canvas.plane_panel(box, view, _HEART_MM, heart_mm)
+        draw_values(panel, plane(volume, view, heart_mm, _HEART_MM), colours, *window)  # type: ignore[arg-type]
 
 
 def _brightest(spect: Volume, heart_mm: Triple) -> float:

@@ -188,6 +188,21 @@ class Volume:
             values[outside] = 0.0
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
 
+    def part(self, grid: Grid) -> Volume:
+        """The part on a grid whose voxels are all voxels of this one. Raises `GeometryError` for any other grid."""
+        first = self.grid.indices(grid.points((0, 0, 0)))
+        low = np.rint(first).astype(int)
+        ends = low + grid.shape
+        aligned = np.allclose(self.grid.affine[:3, :3], grid.affine[:3, :3], rtol=0.0, atol=1e-9)
+        if not aligned or np.abs(first - low).max() > 1e-6 or (low < 0).any() or (ends > self.grid.shape).any():
+            raise GeometryError(
+                f"a grid of {grid.size_in_words()}", "some of the voxels of the volume", "resample onto it instead"
+            )
+        box = tuple(slice(a, b) for a, b in zip(low, ends, strict=True))
+        outside = None if self.outside is None else self.outside[box].copy()
+        known = outside is None or not bool(outside.any())
+        return Volume(self.values[box].copy(), grid, self.quantity, None if known else outside)
+
     def coarsened(self, spacing_mm: float) -> Volume:
         """Average whole blocks of voxels until their spacing is about `spacing_mm`, over the full extent.
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 from mureg.geometry import Array, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.cup import CAP_MM, DIRECTIONS, FAR_MM, RADIUS_MM, Cups, fitted, rings
+from mureg.jobs.threads import in_threads
 
 Vector = Float[np.ndarray, " 3"]
 
@@ -33,8 +34,6 @@ _ROUGH = 4
 """First passes, in which the profiles get shorter; their surfaces are not judged."""
 _STEP_MM = 1.5
 """Between samples: less than a quarter of a voxel of a usual SPECT (6.8 mm), between which values are linear."""
-_SHARPNESS = 5.0
-"""Power of the brightness that weighs places along a normal; chosen, no measurement is recorded."""
 _BASE_FROM_MM, _BASE_TO_MM = 20.0, 50.0
 """Ahead of and behind the widest place, where the base is searched: it lies 0.3 lengths (17 to 39 mm) behind."""
 
@@ -91,12 +90,14 @@ def best_likeness(spect: Volume, starts: Sequence[Triple]) -> list[float]:
         (directions, _NARROW_BEHIND_MM, _NARROW_MM),
         (directions, _WIDE_BEHIND_MM, _WIDE_MM),
     )
-    best = np.full(len(starts), -np.inf)
-    for ways, behind_mm, windows_mm in kinds:
+
+    def of_kind(kind: tuple[Sequence[Vector], Sequence[float], Sequence[float]]) -> Array:
+        ways, behind_mm, windows_mm = kind
         drawn = _from_places(image, _poses(starts, ways, behind_mm), windows_mm, on_line=False)
         likeness = np.array([one.likeness for one in drawn]).reshape(len(starts), len(ways) * len(behind_mm))
-        best = np.maximum(best, likeness.max(1, initial=-np.inf))
-    return [float(value) for value in best]
+        return np.asarray(likeness.max(1, initial=-np.inf))
+
+    return [float(value) for value in np.max(in_threads(of_kind, kinds), axis=0)]
 
 
 def _usual_directions() -> list[Vector]:
@@ -175,9 +176,13 @@ def _brightest(
     values = image.at(places[:, :, None] + steps[:, None] * normals[:, :, None])
     # what lies farther off has to be brighter: liver and gut are beside the wall (0.7: chosen)
     near = np.exp(-0.5 * (steps / (0.7 * window_mm)) ** 2)
-    share = (values * near / (values * near).max(axis=-1, keepdims=True).clip(1e-30)) ** _SHARPNESS
-    off = (share * steps).sum(-1) / share.sum(-1).clip(1e-30)
-    level = (values * share).sum(-1) / share.sum(-1).clip(1e-30)
+    dimmed = values * near
+    share = dimmed / dimmed.max(axis=-1, keepdims=True).clip(1e-30)
+    square = share * share
+    share *= square * square  # the fifth power of the brightness weighs the places; chosen
+    total = share.sum(-1).clip(1e-30)
+    off = (share @ steps) / total
+    level = np.einsum("cps,cps->cp", values, share) / total
     # blur moves the brightest place of a curved wall towards the side it is bent to
     off += _BLUR_MM**2 * surface.curvature
     usual = np.median(level, axis=1, keepdims=True)

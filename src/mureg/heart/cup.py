@@ -38,7 +38,7 @@ FAR_MM = 10.0
 """No point counts as farther off than this, nearly a wall, in the spread that is stated; chosen."""
 _SCALE = np.array([5.0, 5.0, 5.0, 5.0, 5.0, 0.2, 0.2])
 """Usual sizes of a step: cap, radius, along the axis, twice across it (mm), two slopes. Chosen."""
-_STEPS, _NEGLIGIBLE = 12, 1e-8
+_STEPS, _NEGLIGIBLE = 12, 1e-6
 """Steps of one fit at most; it ends where none of the fits gets better by more than this share. Chosen."""
 
 
@@ -73,7 +73,9 @@ class Cups:
 
     def off_mm(self, points: Float[Array, "cup point 3"]) -> Float[Array, "cup point"]:
         """About how far points lie outside the surfaces."""
-        return _distances(self, points)[0]
+        offset = (points - self.centre_mm[:, None]).transpose(0, 2, 1)
+        along, far = _along_and_far(offset, (self.direction[:, None] @ offset)[:, 0])
+        return _distances(self, along, far)[0]
 
     def surface(self) -> Surface:
         """Places all over each of them, about evenly."""
@@ -137,16 +139,17 @@ def fitted(
     at[:, 0], at[:, 1] = start.cap_mm, start.radius_mm
     scale = _SCALE[:numbers]
     damping = np.full(len(start), 1e-3)  # this start, and a factor of 10 up or down, are the usual ones
-    residuals, slopes = _residuals(start, at, across, points, root)
+    places = np.ascontiguousarray(points.transpose(0, 2, 1))
+    residuals, slopes = _residuals(start, at, across, places, root)
     cost = (residuals**2).sum(1)
     for _ in range(_STEPS):
-        scaled = slopes[:, :, :numbers] * scale
-        normal = scaled.transpose(0, 2, 1) @ scaled
+        scaled = slopes[:, :numbers] * scale[:, None]
+        normal = scaled @ scaled.transpose(0, 2, 1)
         normal += damping[:, None, None] * np.eye(numbers) * np.trace(normal, axis1=1, axis2=2)[:, None, None]
-        step = np.linalg.solve(normal, -(scaled * residuals[:, :, None]).sum(1)[..., None])[..., 0]
+        step = np.linalg.solve(normal, -(scaled @ residuals[..., None]))[..., 0]
         there = at.copy()
         there[:, :numbers] += step * scale
-        residuals_there, slopes_there = _residuals(start, there, across, points, root)
+        residuals_there, slopes_there = _residuals(start, there, across, places, root)
         cost_there = (residuals_there**2).sum(1)
         better = cost_there < cost
         gained = np.where(better, cost - cost_there, 0.0)
@@ -175,75 +178,87 @@ def _residuals(
     start: Cups,
     at: Float[Array, "cup 7"],
     across: Float[Array, "cup 2 3"],
-    points: Float[Array, "cup point 3"],
+    points: Float[Array, "cup 3 point"],
     root: Float[Array, "cup point"],
-) -> tuple[Float[Array, "cup residual"], Float[Array, "cup residual 7"]]:
+) -> tuple[Float[Array, "cup residual"], Float[Array, "cup 7 residual"]]:
     """Residuals of the points and of the five usual values, and their derivatives by the seven numbers."""
     cups, length = _moved(start, at, across)
-    off, by_shape = _distances(cups, points)
+    n_points = points.shape[2]
     free_cap, free_radius = at[:, 0] > _LEAST_CAP_MM, at[:, 1] > _LEAST_RADIUS_MM
     # along the axis and across it, by centre and by direction
-    offset = points - cups.centre_mm[:, None]
-    along = (offset * cups.direction[:, None]).sum(-1)
-    sideways = offset - along[..., None] * cups.direction[:, None]
-    far = np.maximum(np.linalg.norm(sideways, axis=-1), 1e-9)
     ways = np.concatenate([start.direction[:, None], across], axis=1)
     turns = (across - (across @ cups.direction[..., None]) * cups.direction[:, None]) / length[:, None, None]
-    turned = offset @ turns.transpose(0, 2, 1)
-    towards = np.broadcast_to((ways @ cups.direction[..., None]).transpose(0, 2, 1), (*along.shape, 3))
-    along_by = np.concatenate([-towards, turned], axis=-1)
-    far_by = -np.concatenate([sideways @ ways.transpose(0, 2, 1), along[..., None] * turned], -1) / far[..., None]
-    by = np.concatenate(
-        [
-            (by_shape[2] * free_cap[:, None])[..., None],
-            (by_shape[3] * free_radius[:, None])[..., None],
-            by_shape[0][..., None] * far_by + by_shape[1][..., None] * along_by,
-        ],
-        axis=-1,
-    )
+    offset = points - cups.centre_mm[:, :, None]
+    parts = np.concatenate([cups.direction[:, None], ways, turns], axis=1) @ offset
+    along, far = _along_and_far(offset, parts[:, 0])
+    off, (by_far, by_along, by_cap, by_radius) = _distances(cups, along, far)
+    towards = ways @ cups.direction[..., None]
     soft = off / _SOFT_MM
-    bend = np.sqrt(1.0 + soft**2)
+    bend = np.sqrt(1.0 + soft * soft)
     robust = np.sign(soft) * np.sqrt(2.0 * (bend - 1.0))
     # the derivative of the robust residual is 1 where the point lies on the surface
-    steep = np.where(np.abs(soft) < 1e-6, 1.0, soft / (bend * np.where(robust == 0.0, 1.0, robust))) / _SOFT_MM
-    usual = np.zeros((len(cups), 5, 7))
-    usual[:, 0, 1] = free_radius / _RADIUS_WITHIN_MM
-    usual[:, 1, 0] = free_cap / _CAP_WITHIN_MM
-    usual[:, 2:, 5:] = turns.transpose(0, 2, 1) / _USUAL_WITHIN
-    prior = np.column_stack(
-        [
-            (cups.radius_mm - RADIUS_MM) / _RADIUS_WITHIN_MM,
-            (cups.cap_mm - CAP_MM) / _CAP_WITHIN_MM,
-            (cups.direction - _USUAL) / _USUAL_WITHIN,
-        ]
-    )
-    return (
-        np.concatenate([root * robust, prior], axis=1),
-        np.concatenate([(root * steep)[..., None] * by, usual], axis=1),
-    )
+    steep = np.where(np.abs(soft) < 1e-6, 1.0, soft / (bend * np.where(robust == 0.0, 1.0, robust)))
+    steep *= root / _SOFT_MM
+    residuals = np.empty((len(cups), n_points + 5))
+    residuals[:, :n_points] = root * robust
+    residuals[:, n_points] = (cups.radius_mm - RADIUS_MM) / _RADIUS_WITHIN_MM
+    residuals[:, n_points + 1] = (cups.cap_mm - CAP_MM) / _CAP_WITHIN_MM
+    residuals[:, n_points + 2 :] = (cups.direction - _USUAL) / _USUAL_WITHIN
+    slopes = np.zeros((len(cups), 7, n_points + 5))
+    of_points = slopes[:, :, :n_points]
+    of_points[:, 0] = by_cap * free_cap[:, None] * steep
+    of_points[:, 1] = by_radius * free_radius[:, None] * steep
+    by_far *= steep / np.maximum(far, 1e-9)
+    by_along *= steep
+    of_points[:, 2:5] = (by_far * along - by_along)[:, None] * towards - by_far[:, None] * parts[:, 1:4]
+    of_points[:, 5:7] = (by_along - by_far * along)[:, None] * parts[:, 4:6]
+    slopes[:, 1, n_points] = free_radius / _RADIUS_WITHIN_MM
+    slopes[:, 0, n_points + 1] = free_cap / _CAP_WITHIN_MM
+    slopes[:, 5:, n_points + 2 :] = turns / _USUAL_WITHIN
+    return residuals, slopes
+
+
+def _along_and_far(
+    offset: Float[Array, "cup 3 point"], along: Float[Array, "cup point"]
+) -> tuple[Float[Array, "cup point"], Float[Array, "cup point"]]:
+    """The place along the axis, and the distance from it."""
+    square = offset * offset
+    return along, np.sqrt(np.maximum(square[:, 0] + square[:, 1] + square[:, 2] - along * along, 0.0))
 
 
 def _distances(
-    cups: Cups, points: Float[Array, "cup point 3"]
-) -> tuple[Float[Array, "cup point"], Float[Array, "4 cup point"]]:
+    cups: Cups, along: Float[Array, "cup point"], far: Float[Array, "cup point"]
+) -> tuple[Float[Array, "cup point"], list[Float[Array, "cup point"]]]:
     """About how far points lie outside, and its derivatives.
 
     They are by the distance from the axis, the place along it, the cap and the radius.
+
+    Args:
+        cups: the surfaces.
+        along: place of each point along the axis, from the centre.
+        far: distance from the axis.
     """
-    offset = points - cups.centre_mm[:, None]
-    along = (offset @ cups.direction[..., None])[..., 0]
-    far = np.sqrt(np.maximum((offset**2).sum(-1) - along**2, 0.0))
-    ahead = np.maximum(along, 0.0)
     cap, radius = cups.cap_mm[:, None], cups.radius_mm[:, None]
-    inside = np.maximum(np.hypot(far / radius, ahead / cap), 1e-6)
-    root = np.maximum(np.hypot(far / radius**2, ahead / cap**2), 1e-12)
-    inside_by = np.stack([far / radius**2, ahead / cap**2, -(ahead**2) / cap**3, -(far**2) / radius**3]) / inside
-    root_by = np.stack([far / radius**4, ahead / cap**4, -2 * ahead**2 / cap**5, -2 * far**2 / radius**5]) / root
+    across, ahead = far / radius, np.maximum(along, 0.0) / cap
+    across_2, ahead_2 = across * across, ahead * ahead
+    inside = np.maximum(np.sqrt(across_2 + ahead_2), 1e-6)
+    root = np.maximum(np.sqrt(across_2 / radius**2 + ahead_2 / cap**2), 1e-12)
     # the length of the gradient makes a distance of it
     steep, least = root / inside, 0.2 / radius
     flat = steep < least
-    steep_by = (root_by - steep * inside_by) / inside
-    steep_by = np.where(flat, 0.0, steep_by)
-    steep_by[3] += np.where(flat, -least / radius, 0.0)
-    steep = np.maximum(steep, least)
-    return (inside - 1.0) / steep, inside_by / steep - (inside - 1.0) * steep_by / steep**2
+    steep = np.where(flat, least, steep)
+    excess = (inside - 1.0) / steep
+    share = excess / steep
+    # slopes of the length of the gradient, which is constant but for the radius where it is flat
+    by_root, by_inside = np.where(flat, 0.0, 1.0 / (root * inside)), np.where(flat, 0.0, steep / inside)
+    slopes = []
+    for inside_by, root_by in (
+        (across / radius, across / radius**3),
+        (ahead / cap, ahead / cap**3),
+        (-ahead_2 / cap, -2.0 * ahead_2 / cap**3),
+        (-across_2 / radius, -2.0 * across_2 / radius**3),
+    ):
+        inside_by = inside_by / inside
+        slopes.append(inside_by / steep - share * (by_root * root_by - by_inside * inside_by))
+    slopes[3] += share * np.where(flat, least / radius, 0.0)
+    return excess, slopes

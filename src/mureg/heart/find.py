@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.axis_search import best_likeness
-from mureg.heart.ventricle import USUAL_WALL_MM
-from mureg.jobs.threads import in_threads
-
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Transform = npt.NDArray[np.complex128]
+from mureg.heart.likeness import SMOOTHING_MM, SPACING_MM, Array, Box, Mask, likeness_in, share_within
 
 HEART_MM = ("heart_x_mm", "heart_y_mm", "heart_z_mm")
 """Names under which evidence and figures say where the heart is."""
@@ -28,14 +22,8 @@ HARD_TO_FIND = 0.5
 PLACES_DRAWN = 3
 """At so many places the wall is drawn. Of 96 virtual patients the cups alone were 103 to 119 mm off in seven, with a
 confidence of up to 1.0; the wall was at most 32 mm off in these, and in no patient worse."""
-_SPACING_MM = 6.8  # of the search: a voxel of a usual SPECT
-_SMOOTHING_MM = 6.0  # sigma, of image and templates: 14 mm FWHM, about that of a camera at 25 cm; chosen
-_PAD = 8  # voxels: more than the 7 that a template reaches (45 mm)
-# 50 to 71 degrees to the left and 13 to 30 down: about what drawn torsos have (40 to 60, 10 to 40)
-_LONG_AXES = ((0.70, -0.50, -0.20), (0.60, -0.50, -0.45), (0.85, -0.30, -0.40))
-_RADII_MM = (24.0, 30.0)  # of the middle of the wall: 30 and 36 outside, drawn torsos have 28 to 38
-_CAVITY, _AROUND = 0.30, 0.05  # relative to the wall, in an image that is not resolved; chosen, no measurement recorded
-_AROUND_MM = 14.0  # of the surroundings: two voxels
+_ROOM = 2
+"""Voxels by which the searched box is wider than a map asks for, so that it serves maps at other poses."""
 _FADE_PER_MM = 0.009  # attenuation on the way out, between that of lung (0.004) and of soft tissue (0.015); chosen
 _REFINE_WITHIN_MM = 22.0  # less than the smaller radius: the second pass stays in the same heart
 APART_MM = 40.0  # least distance of two candidates: more than an outer radius, so that they are not in one heart
@@ -77,13 +65,26 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     Returns:
         The best place; with `confidence` 0 and the centre of the grid where the image is blank.
     """
+    return find_left_ventricles(spect, [mu])[0]
+
+
+def find_left_ventricles(spect: Volume, maps: Sequence[Volume | None]) -> list[HeartLocation]:
+    """As `find_left_ventricle`, with one map after another; all walls that they lead to are drawn in one go."""
+    _walls_at(spect, [place for mu in maps for place in ventricle_places(spect, mu, PLACES_DRAWN)])
+    return [_location(spect, mu) for mu in maps]
+
+
+def _location(spect: Volume, mu: Volume | None) -> HeartLocation:
+    """See `find_left_ventricle`."""
     look = _first_look(spect, mu)
     if look is None:
         return HeartLocation(spect.grid.centre_mm, 0.0, "the SPECT is blank or flat; no left ventricle can be found")
     grid, image, _ = look
     place, confidence = _by_wall(spect, mu)
-    near = np.linalg.norm(_offsets_from(grid, place), axis=-1) < _REFINE_WITHIN_MM
-    index = _soft_peak(_likeness(image, near, _FADE_PER_MM))
+    near = _within(grid, grid.indices(place), _REFINE_WITHIN_MM)
+    box = Box.around(near)
+    likeness = np.where(near[box.slices], likeness_in(image, box, _FADE_PER_MM), -1.0)
+    index = _soft_peak(likeness) + box.first
     x, y, z = grid.points(index)
     note = "" if confidence >= HARD_TO_FIND else "the left ventricle was hard to distinguish from its surroundings"
     return HeartLocation((float(x), float(y), float(z)), confidence, note)
@@ -100,12 +101,12 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
     grid, _, likeness = look
     places: list[Triple] = []
     for _ in range(most):
-        peak = np.unravel_index(int(likeness.argmax()), likeness.shape)
-        if likeness[peak] <= 0.0:
+        peak = np.array(np.unravel_index(int(likeness.argmax()), likeness.shape), dtype=np.float64)
+        if likeness.max() <= 0.0:
             break
-        x, y, z = grid.points(np.asarray(peak, dtype=np.float64))
+        x, y, z = grid.points(peak)
         places.append((float(x), float(y), float(z)))
-        likeness = np.where(_distances_mm(likeness.shape, peak) < APART_MM, -1.0, likeness)
+        likeness = np.where(_within(grid, peak, APART_MM), -1.0, likeness)
     return tuple(places)
 
 
@@ -115,14 +116,41 @@ def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] |
 
     Cached for the next use of the same pair, by the axis and each picture: not to be changed.
     """
+    searched = _searched(spect)
+    if searched is None:
+        return None
+    allowed, penalty = _left_front(searched.image, searched.grid, mu)
+    return searched.grid, searched.image, searched.likeness(allowed) - penalty
+
+
+class _Searched:
+    """The smoothed image of a SPECT on the search grid, and its likeness to a ventricle as far as it was asked for."""
+
+    def __init__(self, grid: Grid, image: Array) -> None:
+        self.grid, self.image = grid, image
+        self._box = Box((0, 0, 0), (0, 0, 0))
+        self._in_box: Array = np.empty((0, 0, 0))
+
+    def likeness(self, where: Mask) -> Array:
+        """See `likeness_in`, at the voxels of a mask; maps at several poses give masks that nearly agree."""
+        box = Box.around(where)
+        if not self._box.holds(box):
+            self._box = box.wider(_ROOM, where.shape)
+            self._in_box = likeness_in(self.image, self._box, fade_per_mm=0.0)
+        likeness: Array = np.full(self.image.shape, -1.0)
+        likeness[self._box.slices] = self._in_box
+        return np.where(where, likeness, -1.0)
+
+
+@lru_cache(maxsize=2)
+def _searched(spect: Volume) -> _Searched | None:
+    """A SPECT ready for the search; None where it is blank."""
     grid = _search_grid(spect.grid)
-    image = spect.coarsened(_SPACING_MM / 2).resampled(onto=grid).values.astype(np.float64)
-    image = ndimage.gaussian_filter(np.maximum(image, 0.0), _SMOOTHING_MM / _SPACING_MM)
+    image = spect.coarsened(SPACING_MM / 2).resampled(onto=grid).values.astype(np.float64)
+    image = ndimage.gaussian_filter(np.maximum(image, 0.0), SMOOTHING_MM / SPACING_MM)
     if image.max() <= 0.0 or min(image.shape) < 2:
         return None
-    image /= image.max()
-    allowed, penalty = _left_front(image, grid, mu)
-    return grid, image, _likeness(image, allowed, fade_per_mm=0.0) - penalty
+    return _Searched(grid, image / image.max())
 
 
 def _by_wall(spect: Volume, mu: Volume | None) -> tuple[Triple, float]:
@@ -140,7 +168,7 @@ def _walls_at(spect: Volume, places_mm: Sequence[Triple]) -> list[float]:
     Kept: places lie on the voxels of the search grid, and the same ones come up with maps at several poses.
     """
     known = _walls_of(spect)
-    others = [place for place in places_mm if place not in known]
+    others = list(dict.fromkeys(place for place in places_mm if place not in known))
     known.update(zip(others, best_likeness(spect, others), strict=True))
     return [known[place] for place in places_mm]
 
@@ -151,136 +179,42 @@ def _walls_of(_spect: Volume) -> dict[Triple, float]:
     return {}
 
 
-def _offsets_from(grid: Grid, place_mm: Triple) -> Array:
-    """Vectors from a point to every voxel [x, y, z, 3], mm."""
-    offsets: Array = grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0)) - np.asarray(place_mm)
-    return offsets
-
-
-def _distances_mm(shape: tuple[int, ...], index: Sequence[np.signedinteger]) -> Array:
-    distances: Array = _SPACING_MM * np.linalg.norm(np.indices(shape).T - np.asarray(index), axis=-1).T
-    return distances
+def _within(grid: Grid, index: Array, radius_mm: float) -> Mask:
+    """The voxels of a search grid within a distance of a place, given by its (fractional) index."""
+    along = (SPACING_MM * (np.arange(n) - at) for n, at in zip(grid.shape, index, strict=True))
+    x2, y2, z2 = (offset**2 for offset in along)
+    return np.asarray(x2[:, None, None] + y2[:, None] + z2 < radius_mm**2)
 
 
 def _search_grid(grid: Grid) -> Grid:
     """A grid along the patient axes, 6.8 mm, that covers a grid of any orientation; its own centre stays a centre."""
     corners = grid.corners_mm()
-    nx, ny, nz = (int(np.ceil(reach_mm / _SPACING_MM - 1e-3)) for reach_mm in np.ptp(corners, axis=0))
-    return Grid.centred((nx, ny, nz), (_SPACING_MM, _SPACING_MM, _SPACING_MM), grid.centre_mm)
+    nx, ny, nz = (int(np.ceil(reach_mm / SPACING_MM - 1e-3)) for reach_mm in np.ptp(corners, axis=0))
+    return Grid.centred((nx, ny, nz), (SPACING_MM, SPACING_MM, SPACING_MM), grid.centre_mm)
 
 
 def _left_front(image: Array, grid: Grid, mu: Volume | None) -> tuple[Mask, Array]:
     """Where the left ventricle may lie (left of the spine, in front), and a penalty far from lung if a map tells."""
-    places = grid.points(np.indices(grid.shape).transpose(1, 2, 3, 0))
     # hot organs must not pull the middle of the body to themselves (the hottest tenth is cut; chosen)
     weights = np.minimum(image, np.quantile(image, 0.9))
-    penalty = np.zeros(image.shape)
+    lung: Mask | None = None
     if mu is not None:
-        map_values = mu.coarsened(_SPACING_MM / 2).resampled(onto=grid).values.astype(np.float64)
+        map_values = mu.coarsened(SPACING_MM / 2).resampled(onto=grid).values.astype(np.float64)
         inside = ndimage.binary_fill_holes(ndimage.binary_opening(map_values > _LUNG_PER_CM[1]), structure=_IN_PLANE)
-        lung = inside & (map_values > _LUNG_PER_CM[0]) & (map_values < _LUNG_PER_CM[1])
-        if lung.mean() > 0.005:  # the map shows lung at all; near it is where 5 % within 65 mm are lung; chosen
-            penalty = np.where(_share_within(lung, 65.0) < 0.05, _FAR_FROM_LUNG, 0.0)
-            weights = inside.astype(np.float64)
-    middle = np.average(places.reshape(-1, 3), axis=0, weights=weights.ravel())
-    allowed: Mask = (places[..., 0] > middle[0]) & (places[..., 1] < middle[1] + 40.0)  # before the spine; chosen
+        lung_of_map = inside & (map_values > _LUNG_PER_CM[0]) & (map_values < _LUNG_PER_CM[1])
+        if lung_of_map.mean() > 0.005:  # the map shows lung at all; near it is where 5 % within 65 mm are lung; chosen
+            lung, weights = lung_of_map, inside.astype(np.float64)
+    # the search grid lies along the patient axes
+    x_mm, y_mm = (grid.affine[axis, 3] + SPACING_MM * np.arange(grid.shape[axis]) for axis in (0, 1))
+    middle_x, middle_y = np.average(x_mm, weights=weights.sum((1, 2))), np.average(y_mm, weights=weights.sum((0, 2)))
+    # left of the spine and before it (40 mm: chosen)
+    allowed = (x_mm > middle_x)[:, None, None] & (y_mm < middle_y + 40.0)[:, None]
+    allowed = np.repeat(allowed, grid.shape[2], axis=2)
+    penalty = np.zeros(image.shape)
+    if lung is not None:
+        box = Box.around(allowed)
+        penalty[box.slices] = np.where(share_within(lung, 65.0, box) < 0.05, _FAR_FROM_LUNG, 0.0)
     return allowed, penalty
-
-
-def _share_within(mask: Mask, radius_mm: float) -> Array:
-    """Share of a ball around each voxel that a mask fills."""
-    offsets_mm = np.linalg.norm(_offsets_mm(radius_mm), axis=-1)
-    ball = (offsets_mm <= radius_mm).astype(np.float64)
-    return _Correlated(mask.astype(np.float64), len(ball)).with_kernel(ball / ball.sum())
-
-
-def _offsets_mm(reach_mm: float) -> Array:
-    """Positions [x, y, z, 3] of a small cube of voxels about its middle."""
-    n = int(np.ceil(reach_mm / _SPACING_MM))
-    steps = (np.indices((2 * n + 1,) * 3).transpose(1, 2, 3, 0) - n).astype(np.float64)
-    offsets: Array = steps * _SPACING_MM
-    return offsets
-
-
-def _cups(fade_per_mm: float) -> Iterator[tuple[Array, Array]]:
-    """Templates of a ventricle and the voxels that each one uses."""
-    offsets = _offsets_mm(45.0)  # the largest wall reaches 42 mm; "below" is within 53 degrees of straight down
-    downward = offsets[..., 2] < -0.6 * np.linalg.norm(offsets, axis=-1)
-    fade = np.exp(fade_per_mm * (0.75 * offsets[..., 0] - 0.65 * offsets[..., 1]))
-    for direction in _LONG_AXES:
-        axis = np.asarray(direction) / np.linalg.norm(direction)
-        along = offsets @ axis
-        across = np.sqrt(np.maximum((offsets**2).sum(-1) - along**2, 0.0))
-        for radius in _RADII_MM:
-            length = 2.2 * radius  # chosen; ventricles have about 3. The centroid of the wall lies near 0.45
-            from_base = along + 0.45 * length
-
-            def inside(
-                margin: float,
-                across: Array = across,
-                from_base: Array = from_base,
-                radius: float = radius,
-                length: float = length,
-            ) -> Mask:
-                ellipse = (across / (radius + margin)) ** 2 + (from_base / (length + margin)) ** 2
-                result: Mask = (from_base >= 0) & (ellipse <= 1.0)
-                return result
-
-            cavity, heart = inside(-USUAL_WALL_MM / 2), inside(USUAL_WALL_MM / 2)
-            around = inside(USUAL_WALL_MM / 2 + _AROUND_MM) & ~heart & ~downward
-            shape = ((heart & ~cavity) + _CAVITY * cavity) * fade + _AROUND * around
-            yield (
-                ndimage.gaussian_filter(shape, _SMOOTHING_MM / _SPACING_MM),
-                (heart | around).astype(np.float64),
-            )
-
-
-def _likeness(image: Array, where: Mask, fade_per_mm: float) -> Array:
-    """Best normalised correlation (-1 to 1) of the cups at the voxels of a mask, -1 elsewhere."""
-    spans = [np.flatnonzero(where.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
-    around = tuple(slice(part.start, part.stop + 2 * _PAD) for part in box)
-    padded = np.pad(image, _PAD, mode="edge")[around]
-    best: Array = np.full(padded.shape, -1.0)
-    floor = 1e-6 * float(image.max()) ** 2
-    cups = list(_cups(fade_per_mm))
-    values, squares = (_Correlated(image, len(cups[0][0])) for image in (padded, padded**2))
-
-    def correlation(cup: tuple[Array, Array]) -> Array:
-        (template, window), n = cup, cup[1].sum()
-        contrast = (template - (template * window).sum() / n) * window
-        over = values.transformed(window)
-        spread = squares.with_transformed(over) - values.with_transformed(over) ** 2 / n
-        norm = np.sqrt((contrast**2).sum() * (np.maximum(spread, 0.0) + floor * n))
-        return np.asarray(values.with_kernel(contrast) / norm)
-
-    for alike in in_threads(correlation, cups):
-        np.maximum(best, alike, out=best)
-    likeness: Array = np.full(image.shape, -1.0)
-    likeness[box] = best[_PAD:-_PAD, _PAD:-_PAD, _PAD:-_PAD]
-    return np.where(where, likeness, -1.0)
-
-
-class _Correlated:
-    """An image to be correlated with many cubes of one odd size; 0 beside it. Its transform is made once."""
-
-    def __init__(self, image: Array, size: int) -> None:
-        self._shape, self._reach = image.shape, size // 2
-        self._room = [fft.next_fast_len(n + size - 1, real=True) for n in image.shape]
-        self._transform = fft.rfftn(image, self._room)
-
-    def with_kernel(self, kernel: Array) -> Array:
-        return self.with_transformed(self.transformed(kernel))
-
-    def transformed(self, kernel: Array) -> Transform:
-        """What `with_transformed` takes, of all images of this shape."""
-        transform: Transform = fft.rfftn(kernel[::-1, ::-1, ::-1], self._room)
-        return transform
-
-    def with_transformed(self, kernel: Transform) -> Array:
-        inside = tuple(slice(self._reach, self._reach + n) for n in self._shape)
-        result: Array = fft.irfftn(self._transform * kernel, self._room)[inside]
-        return result
 
 
 def _soft_peak(likeness: Array) -> Array:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar, cast
 
 from mureg.jobs.cores import chosen_thread_count, set_thread_count, thread_count
@@ -40,6 +41,20 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
     if threads <= 1 or getattr(_place, "within", False):
         return [work(item) for item in listed]
     return list(_pool(thread_count()).map(work, listed))
+
+
+def beside(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Begin some work in a thread of its own; the function that is returned waits for it and gives its result.
+
+    The work starts no further threads. Where a study may use one thread alone, it is done when its result is asked for.
+    What the work raises is raised there as well.
+    """
+    if thread_count() <= 1 or getattr(_place, "within", False):
+        return cache(work)
+    if _pools.get("process beside") != os.getpid():
+        executor = ThreadPoolExecutor(2, "mureg-beside", initializer=_enter)
+        _pools.update({"process beside": os.getpid(), "beside": executor})
+    return cast("ThreadPoolExecutor", _pools["beside"]).submit(work).result
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

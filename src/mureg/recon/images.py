@@ -51,9 +51,12 @@ def corrected_at(
     physics: Physics,
 ) -> tuple[Volume, tuple[str, ...]]:
     """The SPECT corrected with the map at a pose, and what had to be assumed; `outline` as for `AttenuationMaps`."""
-    # what lies beside the emission field absorbs as well
-    grid = maps.attenuation_grid(acquisition.grid(), ct_from_spect)
-    return reconstruct_and_say(acquisition, maps.on_spect(grid, ct_from_spect, outline), reconstructor, physics)
+    return reconstruct_and_say(acquisition, wide_map(ct_from_spect, acquisition, maps, outline), reconstructor, physics)
+
+
+def wide_map(ct_from_spect: RigidTransform, acquisition: Acquisition, maps: AttenuationMaps, outline: Volume) -> Volume:
+    """The map at a pose, with what lies beside the emission field, since that absorbs as well."""
+    return maps.on_spect(maps.attenuation_grid(acquisition.grid(), ct_from_spect), ct_from_spect, outline)
 
 
 def finer_than(mu: Volume, grid: Grid) -> Volume:

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle
+from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle, find_left_ventricles
 from mureg.jobs.threads import in_threads
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
@@ -173,8 +173,7 @@ class NearHeart:
         fixed, moving = study.uncorrected, study.body
         starts, warnings = starts_by(self.coarse, study)
         body = moving.coarsened(card.grid.spacing_mm)
-        # one after the other: what the first one draws, the next one need not draw again
-        hearts = [find_left_ventricle(fixed, body.resampled(fixed.grid, start)) for start in starts]
+        hearts = find_left_ventricles(fixed, [body.resampled(fixed.grid, start) for start in starts])
 
         way = partial(look_at, fixed, moving, networks=networks, card=card, passes=_WAY, looks=1, blanked=blanked)
         ends = in_threads(

@@ -128,7 +128,7 @@ def session_of(content: bytes) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.use_deterministic_compute = True
-    options.enable_mem_pattern = False  # 15 MB for no time
+    options.enable_mem_pattern = options.enable_cpu_mem_arena = False  # 30 MB for no time
     options.log_severity_level = 4  # what it has to say comes as an exception
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

@@ -13,12 +13,13 @@ import mureg
 from mureg.assessment.result import Assessment
 from mureg.files.atomic import writing
 from mureg.io.dicom.secondary_capture import Pages
+from mureg.jobs.threads import beside
 from mureg.report.columns import INK, PAPER
 from mureg.report.contents import Contents
 from mureg.report.file_names import HTML, PDF
 from mureg.report.occasion import Occasion
 from mureg.report.pictures import heart_picture, polar_picture
-from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.canvas import Canvas, as_webp
 from mureg.report.pictures.caption import captioned
 from mureg.report.pictures.chest_picture import CHECKERBOARD_HEIGHT, FUSED_HEIGHT, WIDTH, ChestPicture
 from mureg.report.pictures.heart_picture import HeartPanels, draw_hearts
@@ -68,7 +69,8 @@ def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("mureg.report").joinpath("template.html").read_text("utf-8"))
-    drawn = {name: _data_uri(height, draw) for name, (height, draw) in pictures.items()}
+    waiting = {name: _data_uri(height, draw) for name, (height, draw) in pictures.items()}
+    drawn = {name: data_uri() for name, data_uri in waiting.items()}
     n_reasons = reasons_on_paper(contents.reasons)
     taken = len(contents.reason) + sum(len(words) for words in contents.reasons[:n_reasons])
     shown, dense = fitting(contents.warnings, taken)
@@ -134,7 +136,9 @@ def _pictures(assessment: Assessment, chest: ChestPicture) -> dict[str, tuple[in
     return found
 
 
-def _data_uri(height: int, draw: Draw) -> str:
+def _data_uri(height: int, draw: Draw) -> Callable[[], str]:
+    """Draw a picture; what is returned waits until it is compressed as well."""
     canvas = Canvas(WIDTH, height, PAPER, INK)
     draw(canvas, 0.0, 0.0)
-    return "data:image/webp;base64," + b64encode(canvas.webp()).decode("ascii")
+    picture = canvas.picture(scale=2.0)
+    return beside(lambda: "data:image/webp;base64," + b64encode(as_webp(picture)).decode("ascii"))

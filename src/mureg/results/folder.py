@@ -19,6 +19,7 @@ from mureg.files.settings import read_json
 from mureg.io import DicomResult, write_nifti
 from mureg.io.results import FOLDER, dicom_strangers
 from mureg.io.transforms import write_transform
+from mureg.jobs.threads import beside
 from mureg.report.conclusion import conclusion_lines
 from mureg.report.file_names import HTML, PDF
 from mureg.report.wording import corrected_for
@@ -113,11 +114,7 @@ def _required(document: AsReport | None) -> AsReport:
 
 def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None:
     centre_mm = assessment.registration.centre_mm
-    write_nifti(assessment.mu_registered, folder / "mu_registered.nii.gz")
-    write_nifti(assessment.mu_header, folder / "mu_header.nii.gz")
-    write_nifti(assessment.spect_uncorrected, folder / "spect_nac.nii.gz")
-    if assessment.spect_corrected is not None:
-        write_nifti(assessment.spect_corrected, folder / "spect_ac.nii.gz")
+    volumes = beside(lambda: _write_volumes(assessment, folder))
     write_transform(assessment.ct_from_spect, folder / "ct_from_spect.tfm", centre_mm)
     if not assessment.released:
         write_transform(assessment.registration.ct_from_spect, folder / FOUND_TFM, centre_mm)
@@ -126,6 +123,15 @@ def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None
 
         quality_picture(assessment, folder / "qc.png")
     (folder / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
+    volumes()
+
+
+def _write_volumes(assessment: Assessment, folder: Path) -> None:
+    write_nifti(assessment.mu_registered, folder / "mu_registered.nii.gz")
+    write_nifti(assessment.mu_header, folder / "mu_header.nii.gz")
+    write_nifti(assessment.spect_uncorrected, folder / "spect_nac.nii.gz")
+    if assessment.spect_corrected is not None:
+        write_nifti(assessment.spect_corrected, folder / "spect_ac.nii.gz")
 
 
 def _write_json(

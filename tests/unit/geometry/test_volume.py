@@ -162,6 +162,30 @@ class TestOutside:
         assert Volume.from_numpy(np.zeros(CUBE.shape), CUBE, Quantity.HU, mask).outside is None
 
 
+class TestPart:
+    @pytest.mark.parametrize("grid", [CUBE, oblique_grid()], ids=["straight", "oblique"])
+    def test_a_part_holds_what_resampling_onto_it_gives(self, grid) -> None:
+        chance = np.random.default_rng(1)
+        volume = Volume(chance.random(grid.shape), grid, Quantity.HU, chance.random(grid.shape) < 0.1)
+        affine = grid.affine.copy()
+        affine[:3, 3] = grid.points((1, 2, 1))
+        part = volume.part(Grid((3, 2, 2), affine))
+        np.testing.assert_array_equal(part.values, volume.values[1:4, 2:4, 1:3])
+        sampled = volume.resampled(onto=part.grid)
+        known = np.ones(part.values.shape, bool) if sampled.outside is None else ~sampled.outside
+        np.testing.assert_array_equal(known, True if part.outside is None else ~part.outside)
+        np.testing.assert_allclose(part.values[known], sampled.values[known], atol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("shape", "shift"), [((6, 5, 4), (1.0, 0.0, 0.0)), ((2, 2, 2), (0.5, 0.0, 0.0)), ((2, 2, 2), (-1.0, 0.0, 0.0))]
+    )
+    def test_other_grids_are_refused(self, shape, shift) -> None:
+        affine = CUBE.affine.copy()
+        affine[:3, 3] = CUBE.points(shift)
+        with pytest.raises(GeometryError, match="some of the voxels of the volume"):
+            random_volume(CUBE).part(Grid(shape, affine))
+
+
 class TestInterpolate:
     OFFSET = np.outer([0.3, -0.9, 0.2, 0.0], [0, 0, 0, 1])
     MATRIX = RigidTransform.from_six((0.63, 0.57, 0.71), (4, -5, 6), (0, 0, 0)).matrix.copy()

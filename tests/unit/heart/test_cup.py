@@ -76,7 +76,7 @@ def test_the_fit_is_that_of_scipy_for_each_alone(on_line) -> None:
 
         def residuals(numbers, one=one, across=across, root=root, k=k):
             at = np.concatenate([numbers, np.zeros(7 - len(numbers))])[None]
-            return cup._residuals(one, at, across, points[[k]], root)[0][0]
+            return cup._residuals(one, at, across, points[[k]].transpose(0, 2, 1), root)[0][0]
 
         guess = [one.cap_mm[0], one.radius_mm[0], *([0.0] * (1 if on_line else 5))]
         theirs = least_squares(residuals, guess, x_scale=[5.0] * 3 if on_line else [5.0] * 5 + [0.2] * 2)
@@ -88,11 +88,11 @@ def test_the_fit_is_that_of_scipy_for_each_alone(on_line) -> None:
 
 def test_the_slopes_are_those_of_finite_differences() -> None:
     start, chance = some_cups(), np.random.default_rng(3)
-    points, root = 30.0 * chance.normal(size=(5, 40, 3)) + [60.0, -40.0, 10.0], chance.random((5, 40))
+    points, root = 30.0 * chance.normal(size=(5, 3, 40)) + [[60.0], [-40.0], [10.0]], chance.random((5, 40))
     across = np.linalg.svd(start.direction[:, None])[2][:, 1:]
     at = np.column_stack([start.cap_mm, start.radius_mm, chance.normal(size=(5, 3)), 0.1 * chance.normal(size=(5, 2))])
     slopes = cup._residuals(start, at, across, points, root)[1]
     for number in range(7):
         step = np.eye(7)[number] * 1e-6
         ahead, behind = (cup._residuals(start, at + sign * step, across, points, root)[0] for sign in (1, -1))
-        np.testing.assert_allclose(slopes[:, :, number], (ahead - behind) / 2e-6, atol=1e-6)
+        np.testing.assert_allclose(slopes[:, number], (ahead - behind) / 2e-6, atol=1e-6)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mureg.jobs.threads import in_threads, threads_set_to
+from mureg.jobs.threads import beside, in_threads, threads_set_to
 
 
 def test_results_come_in_the_order_of_the_items_whatever_the_number_of_threads() -> None:
@@ -41,3 +41,45 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         if child == 0:
             os._exit(0 if in_threads(abs, [-3, -4]) == [3, 4] else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_work_beside_runs_while_the_caller_goes_on() -> None:
+    with threads_set_to(2):
+        arrived, go_on = threading.Event(), threading.Event()
+
+        def work() -> str:
+            arrived.set()
+            assert go_on.wait(10.0)
+            return threading.current_thread().name
+
+        result = beside(work)
+        assert arrived.wait(10.0)  # before anybody asked for the result
+        go_on.set()
+        assert result() != threading.current_thread().name
+        assert result() == result()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_work_beside_is_done_once_and_its_error_reaches_whoever_asks(threads) -> None:
+    times: list[int] = []
+
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    with threads_set_to(threads):
+        counted = beside(lambda: times.append(1))
+        counted()
+        counted()
+        assert times == [1]
+        failing = beside(fails)
+        with pytest.raises(ZeroDivisionError):
+            failing()
+
+
+def test_work_beside_starts_no_threads_of_its_own() -> None:
+    def names() -> set[str]:
+        return {threading.current_thread().name, *in_threads(lambda _: threading.current_thread().name, range(4))}
+
+    with threads_set_to(2):
+        assert len(beside(names)()) == 1
+        assert len(beside(lambda: beside(lambda: names())())()) == 1

@@ -10,6 +10,7 @@ import pytest
 from mureg.assessment.result import Assessment
 from mureg.errors import RefusedError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.jobs.threads import threads_set_to
 from mureg.pipeline import StudySettings, examine, register
 from mureg.recon import Osem
 from mureg.recon.images import reconstruct
@@ -121,14 +122,33 @@ def test_two_runs_are_equal_bit_for_bit(study, outcome) -> None:
     assert again.warnings == outcome.warnings
 
 
-def test_each_step_is_told_when_it_begins_and_timed(study) -> None:
+@pytest.mark.parametrize("correct", [True, False])
+def test_each_step_is_told_when_it_begins_and_timed(study, correct) -> None:
     told: list[str] = []
     outcome = examine(
-        study, StudySettings(MutualInformation(starts=1), Osem(iterations=1, subsets=4)), progress=told.append
+        study,
+        StudySettings(MutualInformation(starts=1), Osem(iterations=1, subsets=4)),
+        correct=correct,
+        progress=told.append,
     )
-    steps = ["uncorrected SPECT", "attenuation map", "registration", "corrected SPECT", "decision"]
+    corrected = ["corrected SPECT"] if correct else []
+    steps = ["uncorrected SPECT and attenuation map", "registration", *corrected, "decision"]
     assert list(dict.fromkeys(told)) == steps
     assert list(outcome.provenance.seconds) == steps
+
+
+def test_one_thread_and_two_give_the_same_digits(study) -> None:
+    answers = []
+    for threads in (1, 2):
+        with threads_set_to(threads):
+            settings = StudySettings(MutualInformation(starts=1), Osem(iterations=2, subsets=4))
+            answers.append(examine(study, settings).examination)
+    one, two = answers
+    np.testing.assert_array_equal(one.registration.ct_from_spect.matrix, two.registration.ct_from_spect.matrix)
+    for of_one, of_two in ((one.header, two.header), (one.found, two.found)):
+        np.testing.assert_array_equal(of_one.mu.values, of_two.mu.values)
+        np.testing.assert_array_equal(of_one.spect.values, of_two.spect.values)
+    np.testing.assert_array_equal(one.uncorrected.values, two.uncorrected.values)
 
 
 def test_a_ct_gives_what_its_own_map_gives(study, outcome) -> None:

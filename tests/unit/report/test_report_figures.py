@@ -73,7 +73,7 @@ def test_no_words_overlap_or_leave_the_figure(corrected: bool, released: bool) -
     canvas = compose_quality(replace(assessment, released=released))
     canvas.figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in canvas.figure.texts]
-    panels = [axes.get_window_extent() for axes in canvas.figure.axes]
+    panels = [panel.bbox for panel in canvas.panels]
     assert len(panels) == (12 if corrected else 9)
     assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= canvas.width and b.y1 <= canvas.height for b in boxes)
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes + panels, 2))

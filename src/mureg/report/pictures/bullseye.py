@@ -31,14 +31,11 @@ def draw_bullseye(
     canvas: Canvas, box: Box, relative: Float[np.ndarray, " 17"], reference: Float[np.ndarray, " 17"] | None = None
 ) -> None:
     """Draw relative uptake in percent, and in small what it differs from a reference by where that is much."""
-    axes = canvas.axes(box)
-    axes.set_aspect("equal")
-    axes.set_xlim(-1.16, 1.16)
-    axes.set_ylim(-1.16, 1.16)
+    panel = canvas.panel(box, (-1.16, 1.16), (-1.16, 1.16))
     for number, (inner, outer, first, last) in enumerate(wedges()):
         value = float(relative[number])
         colour = HEAT(0.05 + 0.9 * np.clip(value / 100.0, 0.0, 1.0))
-        axes.add_patch(
+        panel.patch(
             Wedge(
                 (0, 0), outer, first, last, width=outer - inner, facecolor=colour, edgecolor=BACKGROUND, linewidth=1.5
             )
@@ -49,14 +46,10 @@ def draw_bullseye(
         ink = "black" if value > 55.0 else "white"
         off = 0.0 if reference is None else value - float(reference[number])
         marked = abs(off) >= _WORTH_SAYING
-        axes.text(x, y + (0.045 if marked else 0.0), f"{value:.0f}", color=ink, fontsize=9, ha="center", va="center")
+        panel.text(x, y + (0.045 if marked else 0.0), f"{value:.0f}", color=ink, fontsize=9)
         if marked:
             sign = "#0b3d91" if value > 55.0 else CAUTION
-            axes.text(
-                x, y - 0.065, f"{off:+.0f}", color=sign, fontsize=7.5, ha="center", va="center", fontweight="bold"
-            )
+            panel.text(x, y - 0.065, f"{off:+.0f}", color=sign, fontsize=7.5, fontweight="bold")
     for x, y, wall in _WALLS:
         turned = 90.0 if y == 0.5 else 0.0
-        axes.text(
-            x, y, wall, transform=axes.transAxes, color=FAINT, fontsize=8, ha="center", va="center", rotation=turned
-        )
+        panel.text(x, y, wall, in_shares=True, color=FAINT, fontsize=8, rotation=turned)

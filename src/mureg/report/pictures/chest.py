@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from scipy import ndimage
 
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation
-from mureg.report.pictures.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values
+from mureg.report.pictures.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values, in_bytes
+from mureg.report.pictures.panel import Panel
 from mureg.report.pictures.planes import Plane, PlaneView
 from mureg.spect.collimator import FWHM_PER_SIGMA
 
@@ -58,21 +58,21 @@ def chest_centre(spect: Volume, heart: HeartLocation, view: PlaneView) -> Triple
     return middle[0], middle[1], middle[2]
 
 
-def draw_fused(axes: Axes, mu: Plane, spect: Plane, bright: float, colour: str, dashed: bool = False) -> None:
+def draw_fused(panel: Panel, mu: Plane, spect: Plane, bright: float, colour: str, dashed: bool = False) -> None:
     """Paint a map in grey, the emission in colour over it, and the outline of the map's lungs and body."""
     # the window of `Quantity.MU_PER_CM`
-    draw_values(axes, mu, GREY, 0.0, 0.2)
-    draw_glow(axes, spect, bright)
-    draw_outline(axes, mu, LUNG_EDGE_PER_CM, colour, dashed=dashed)
+    draw_values(panel, mu, GREY, 0.0, 0.2)
+    draw_glow(panel, spect, bright)
+    draw_outline(panel, mu, LUNG_EDGE_PER_CM, colour, dashed=dashed)
 
 
-def draw_checkerboard(axes: Axes, mu: Plane, spect: Plane, bright: float) -> None:
+def draw_checkerboard(panel: Panel, mu: Plane, spect: Plane, bright: float) -> None:
     """Paint squares in turn of a map in grey and of the emission in colour; the square at the top left is the map's."""
     # the window of `Quantity.MU_PER_CM`
-    draw_values(axes, mu, GREY, 0.0, 0.2)
+    draw_values(panel, mu, GREY, 0.0, 0.2)
     step = abs(spect.across_mm[1] - spect.across_mm[0])
     rows, columns = (np.arange(n) * step // _SQUARE_MM for n in spect.values.shape)
     here = (rows[:, None] + columns[None, :]) % 2 == 1
     colours = HEAT(np.clip(spect.values / bright, 0.0, 1.0))
     colours[..., 3] = here & spect.known
-    axes.imshow(colours, extent=spect.extent_mm, origin="upper", interpolation="nearest", aspect="auto", zorder=2)
+    panel.paint(in_bytes(colours), spect.extent_mm, 2.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from mureg.assessment.result import Assessment
@@ -18,6 +17,7 @@ from mureg.report.pictures.chest import (
     draw_fused,
     smoothed,
 )
+from mureg.report.pictures.panel import Panel
 from mureg.report.pictures.planes import CORONAL, TRANSAXIAL, VIEWS, PlaneView, plane
 
 WIDTH = 748
@@ -68,11 +68,11 @@ class ChestPicture:
             for view in VIEWS:
                 width = _SIZE_MM[view.across] * per_mm
                 at = chest_centre(self._spect, self.heart, view)
-                axes = canvas.panel((x, y + _TITLE, width, height), view, _SIZE_MM, at)
+                panel = canvas.plane_panel((x, y + _TITLE, width, height), view, _SIZE_MM, at)
                 cuts = plane(mu, view, at, _SIZE_MM), plane(self._spect, view, at, _SIZE_MM)
-                draw_fused(axes, *cuts, self._bright, colour, dashed=row == 0)
+                draw_fused(panel, *cuts, self._bright, colour, dashed=row == 0)
                 if row == 1:
-                    self._draw_before(axes, view, at)
+                    self._draw_before(panel, view, at)
                 name(canvas, x, y + _TITLE + height, view.name)
                 x += width + _GAP
 
@@ -86,11 +86,11 @@ class ChestPicture:
             spect = plane(self._spect, view, at, _SIZE_MM)
             for mu, title in zip(self._maps, self._boards, strict=True):
                 canvas.text(x, top, title, fontsize=7.5, fontweight="bold")
-                axes = canvas.panel((x, top + _TITLE - 2, width, height), view, _SIZE_MM, at)
-                draw_checkerboard(axes, plane(mu, view, at, _SIZE_MM), spect, self._bright)
+                panel = canvas.plane_panel((x, top + _TITLE - 2, width, height), view, _SIZE_MM, at)
+                draw_checkerboard(panel, plane(mu, view, at, _SIZE_MM), spect, self._bright)
                 name(canvas, x, top + _TITLE - 2 + height, view.name)
                 x += width + _GAP
 
-    def _draw_before(self, axes: Axes, view: PlaneView, at: Triple) -> None:
+    def _draw_before(self, panel: Panel, view: PlaneView, at: Triple) -> None:
         header: Volume = self._maps[0]
-        draw_outline(axes, plane(header, view, at, _SIZE_MM), LUNG_EDGE_PER_CM, BEFORE, dashed=True)
+        draw_outline(panel, plane(header, view, at, _SIZE_MM), LUNG_EDGE_PER_CM, BEFORE, dashed=True)

@@ -119,8 +119,8 @@ def _montage(canvas: Canvas, left: float, top: float, slices: list[list[Array]],
             shown = ndimage.map_coordinates(values, np.meshgrid(down, across, indexing="ij"), order=1, mode="constant")
             y, x = row * (side + gap), column * (side + gap)
             picture[y : y + side, x : x + side] = HEAT(np.clip(shown / 100.0, 0.0, 1.0), bytes=True)
-    axes = canvas.axes((left, top, picture.shape[1] / _FINE, picture.shape[0] / _FINE))
-    axes.imshow(picture, interpolation="nearest", aspect="auto")
+    box = left, top, picture.shape[1] / _FINE, picture.shape[0] / _FINE
+    canvas.panel(box, (0.0, 1.0), (0.0, 1.0)).paint(picture)
 
 
 def _walls(canvas: Canvas, x: float, y: float, names: tuple[str, str, str, str]) -> None:
@@ -136,8 +136,8 @@ def _walls(canvas: Canvas, x: float, y: float, names: tuple[str, str, str, str])
 
 def _scale(canvas: Canvas, x: float, y: float) -> None:
     """The colours in percent."""
-    axes = canvas.axes((x + 26, y + 6, 100, 9))
-    axes.imshow(np.linspace(0, 1, 128)[None], cmap=HEAT, aspect="auto")
+    bar = canvas.panel((x + 26, y + 6, 100, 9), (0.0, 1.0), (0.0, 1.0))
+    bar.paint(HEAT(np.linspace(0, 1, 128)[None], bytes=True))
     canvas.text(x + 22, y + 10.5, "0", fontsize=7, ha="right", va="center")
     canvas.text(x + 130, y + 10.5, "100 %", fontsize=7, va="center")
     canvas.text(x + 170, y + 19, "of the brightest myocardium of each image", fontsize=6.5, ha="right")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.patches import Wedge
 
 from mureg.assessment.result import Perfusion
 from mureg.report.pictures.bullseye import wedges
 from mureg.report.pictures.canvas import HEAT, Canvas
 from mureg.report.pictures.chest_picture import WIDTH
+from mureg.report.pictures.panel import Panel
 
 HEIGHT = 218
 """Of what is drawn, pixels, by the sizes below; rounded up."""
@@ -56,22 +56,19 @@ def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusio
         x = left + column * (side + _GAP)
         canvas.text(x + side / 2, top + 2, name, fontsize=8, fontweight="bold", ha="center")
         canvas.text(x + side / 2, top + 18, caption, fontsize=7, ha="center")
-        axes = canvas.axes((x, top + _TITLE, side, side))
-        axes.set_xlim(-_LIMIT, _LIMIT)
-        axes.set_ylim(-_LIMIT, _LIMIT)
-        axes.set_aspect("equal")
+        panel = canvas.panel((x, top + _TITLE, side, side), (-_LIMIT, _LIMIT), (-_LIMIT, _LIMIT))
         if column < 3:
-            _draw(axes, maps[column], [HEAT(0.05 + 0.9 * value / 100.0) for value in np.clip(maps[column], 0, 100)])
+            _draw(panel, maps[column], [HEAT(0.05 + 0.9 * value / 100.0) for value in np.clip(maps[column], 0, 100)])
         else:
             change = maps[2] - maps[1]
             colours = [_COLD_HOT(0.5 + 0.5 * value / _MOST) for value in np.clip(change, -_MOST, _MOST)]
-            _draw(axes, change, colours, "+.0f", perfusion.changed)
+            _draw(panel, change, colours, "+.0f", perfusion.changed)
         for across, up, wall, turn in _WALLS:
-            axes.text(across, up, wall, fontsize=6, ha="center", va="center", rotation=turn, color=canvas.ink)
+            panel.text(across, up, wall, fontsize=6, rotation=turn, color=canvas.ink)
 
 
 def _draw(
-    axes: Axes, values: Segments, colours: list[tuple[float, ...]], style: str = ".0f", marked: tuple[int, ...] = ()
+    panel: Panel, values: Segments, colours: list[tuple[float, ...]], style: str = ".0f", marked: tuple[int, ...] = ()
 ) -> None:
     """Fill the segments and write their values; those marked (1 to 17) last, so that no neighbour covers their edge."""
     places = wedges()
@@ -81,7 +78,7 @@ def _draw(
         edge, width = ("black", 1.5) if thick else ("white" if style == ".0f" else "#666666", 0.8)
         radius, angle = (inner + outer) / 2 if inner else 0.0, np.radians((first + last) / 2)
         shrunk = 0.010 if thick else 0.0
-        axes.add_patch(
+        panel.patch(
             Wedge(
                 (0, 0),
                 outer - shrunk,
@@ -95,12 +92,10 @@ def _draw(
         )
         words = f"{values[number]:{style}}".replace("-", "−").replace("+0", "0").replace("−0", "0")
         lightness = float(np.dot(colours[number][:3], (0.299, 0.587, 0.114)))
-        axes.text(
+        panel.text(
             radius * np.cos(angle),
             radius * np.sin(angle),
             words,
             color="black" if lightness > 0.5 else "white",
             fontsize=7 if style == ".0f" else 6 if len(words) < 3 else 5.4,
-            ha="center",
-            va="center",
         )

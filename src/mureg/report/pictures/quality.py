@@ -109,8 +109,8 @@ def _chest_row(
     for view in VIEWS:
         at = chest_centre(spect, heart, view)
         width = _CHEST_MM[view.across] * layout.per_mm
-        axes = canvas.panel((left, top, width, height), view, _CHEST_MM, at)
-        draw_fused(axes, plane(mu, view, at, _CHEST_MM), plane(spect, view, at, _CHEST_MM), bright, colour)
+        panel = canvas.plane_panel((left, top, width, height), view, _CHEST_MM, at)
+        draw_fused(panel, plane(mu, view, at, _CHEST_MM), plane(spect, view, at, _CHEST_MM), bright, colour)
         left += width + layout.gap
 
 
@@ -126,8 +126,8 @@ def _heart_row(
     bright = brightest_in_heart(spect, heart)
     for column, view in enumerate(VIEWS):
         box = (layout.left + column * (side + gap), top, side, side)
-        axes = canvas.panel(box, view, _HEART_MM, heart.centre_mm)
-        draw_values(axes, plane(spect, view, heart.centre_mm, _HEART_MM), HEAT, 0.0, bright)
+        panel = canvas.plane_panel(box, view, _HEART_MM, heart.centre_mm)
+        draw_values(panel, plane(spect, view, heart.centre_mm, _HEART_MM), HEAT, 0.0, bright)
 
 
 def _words(canvas: Canvas, layout: _Layout, assessment: Assessment, heart: HeartLocation) -> None:
@@ -193,7 +193,7 @@ def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title
     """Draw three planes of a volume with orientation letters, for ``mureg inspect``.
 
     Args:
-        volume: any quantity, on any grid; drawn along the patient axes, whole.
+        volume: any quantity, on any grid; drawn along the patient panel, whole.
         path: a PNG; written whole or not at all.
         centre_mm: where the planes cross, LPS+; by default the left ventricle of an emission, where one is seen,
             and otherwise the centre of the grid.
@@ -222,8 +222,8 @@ def thumbnail(volume: Volume, path: Path, centre_mm: Triple | None = None, title
         at = [float(value) for value in middle_mm]
         at[view.through] = crossing[view.through]
         centre: Triple = (at[0], at[1], at[2])
-        axes = canvas.panel((left, top, width, size_mm[view.upward] * per_mm), view, size_mm, centre)
-        draw_values(axes, plane(volume, view, centre, size_mm, 1.0 / per_mm), colours, low, high)
+        panel = canvas.plane_panel((left, top, width, size_mm[view.upward] * per_mm), view, size_mm, centre)
+        draw_values(panel, plane(volume, view, centre, size_mm, 1.0 / per_mm), colours, low, high)
         left += width + gap
     canvas.save(path)
 
