@@ -77,10 +77,10 @@ def find_left_ventricle(spect: Volume, mu: Volume | None = None) -> HeartLocatio
     Returns:
         The best place; with `confidence` 0 and the centre of the grid where the image is blank.
     """
-    look = _first_look(spect, mu)
-    if look is None:
+    search = _coarse_search(spect, mu)
+    if search is None:
         return HeartLocation(spect.grid.centre_mm, 0.0, "the SPECT is blank or flat; no left ventricle can be found")
-    grid, image, _ = look
+    grid, image, _ = search
     place, confidence = _by_wall(spect, mu)
     near = np.linalg.norm(_offsets_from(grid, place), axis=-1) < _REFINE_WITHIN_MM
     index = _soft_peak(_likeness(image, near, _FADE_PER_MM))
@@ -94,10 +94,10 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
 
     For callers that have a better test of a candidate; arguments as for `find_left_ventricle`.
     """
-    look = _first_look(spect, mu)
-    if look is None:
+    search = _coarse_search(spect, mu)
+    if search is None:
         return ()
-    grid, _, likeness = look
+    grid, _, likeness = search
     places: list[Triple] = []
     for _ in range(most):
         peak = np.unravel_index(int(likeness.argmax()), likeness.shape)
@@ -110,7 +110,7 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
 
 
 @lru_cache(maxsize=2)
-def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
+def _coarse_search(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
     """The search grid, the smoothed image on it and its likeness to a ventricle; None where the image is blank.
 
     Cached for the next use of the same pair, by the axis and each picture: not to be changed.
