@@ -9,8 +9,8 @@ DIR is what `mureg simulate` made. Fixed is the case's uncorrected SPECT; moving
 Errors are those of ``ct_from_spect`` against the truth: of the rigid parameters about the centre of the SPECT's grid,
 and the target registration error, the mean distance over points of the heart. A registration that is refused or crashes
 has failed, and counts with the error of the scanner position; what moves the map beyond mureg's own limits of the
-plausible is refused, whoever found it. Seconds are the processor's, on one thread, for the registration alone; what else a machine
-does hardly changes them.
+plausible is refused, whoever found it. Seconds are the processor's, on one thread, for the registration alone; what
+else a machine does hardly changes them.
 
 FOLDER gets cases.csv, a line for each case and method, and levels.md. What stands in cases.csv is not measured again.
 elastix and ANTs live in an environment of their own, made on the first run.

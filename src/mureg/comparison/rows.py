@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as settings_dataclass
@@ -108,10 +107,10 @@ class MethodRow(Line):
     liver_from: str = BALL
 
     @classmethod
-    def of_cells(cls, cells: Mapping[str, Any]) -> Self:
-        """A row from the cells of a file; method and settings as mureg 0.1.0 called them get their names of now."""
+    def current_cells(cls, cells: dict[str, Any]) -> dict[str, Any]:
+        """See `Line.current_cells`: of the method and its settings."""
         method = current_row_name(cells["method"])
-        return cls(**{**cells, "method": method, "settings": _current_settings(cells["settings"])})
+        return {**cells, "method": method, "settings": _current_settings(cells["settings"])}
 
     @property
     def key(self) -> tuple[str, str, str, str]:

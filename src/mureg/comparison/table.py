@@ -7,10 +7,10 @@ import io
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
@@ -27,9 +27,9 @@ class Line(ABC):
         """What is measured: a later line with the same key replaces an earlier one."""
 
     @classmethod
-    def of_cells(cls, cells: Mapping[str, Any]) -> Self:
-        """A line from the cells of a file, which an earlier version may have written."""
-        return cls(**cells)
+    def current_cells(cls, cells: dict[str, Any]) -> dict[str, Any]:
+        """The cells of a file, which an earlier version may have written, with the names of now."""
+        return cells
 
 
 L = TypeVar("L", bound=Line)
@@ -132,7 +132,7 @@ class ResultTable(Generic[L]):
             for field in fields(self.kind)
             if field.name in line
         }
-        return self.kind.of_cells(values)
+        return self.kind(**self.kind.current_cells(values))
 
     def _append(self, lines: Iterable[Iterable[object]]) -> None:
         text = io.StringIO()
