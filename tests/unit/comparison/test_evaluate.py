@@ -59,7 +59,7 @@ CARD = Card({"kind": "stand-in"}, InputGrid((8, 8, 8), 10.0), trained_on={"sampl
 
 @dataclass(frozen=True)
 class StandIn:
-    """Looks at the SPECT as mutual information does; without it, it guesses. Refuses the last case, crashes nowhere."""
+    """Uses the SPECT as mutual information does; without it, it guesses. Refuses the last case, crashes nowhere."""
 
     weights: Path
     ablated: bool

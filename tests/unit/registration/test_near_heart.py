@@ -1,4 +1,4 @@
-"""The look at the heart: where the correction is applied, in which direction, about which point."""
+"""Networks on crops around the heart: where the correction is applied, in which direction, about which point."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
         NearHeart(weights=str(tmp_path / "whole.onnx")).register(prepared(spect, mu))
 
 
-def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree() -> None:
+def test_a_card_that_knows_its_errors_states_them_wider_where_the_crops_disagree() -> None:
     errors = tuple(map(tuple, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]).tolist()))
     card = Card(network={}, grid=InputGrid((32, 32, 32), 6.8), errors=errors, errors_grow_mm=2.0)
     narrow, wide = card.covariance(0.0), card.covariance(2.0)

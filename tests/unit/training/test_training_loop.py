@@ -29,8 +29,8 @@ def unseen() -> Examples:
     return toy_examples(6, 100)
 
 
-class Heard(Silent):
-    """Keeps what is said; stops the run where it is told to."""
+class Recorder(Silent):
+    """Keeps the lines of a report; interrupts the run in an epoch."""
 
     def __init__(self, stop_in_epoch: int = 0) -> None:
         self.lines: list[str] = []
@@ -83,7 +83,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(toys, unseen, tmp_path, loss) -
     assert not pieces[-1].finished
     torch.manual_seed(12345)  # what else a process has drawn must not matter
     with pytest.raises(KeyboardInterrupt):
-        train(settings, toys, unseen, tmp_path / "pieces", report=Heard(stop_in_epoch=4))
+        train(settings, toys, unseen, tmp_path / "pieces", report=Recorder(stop_in_epoch=4))
     last = train(settings, toys, unseen, tmp_path / "pieces")
     assert last.finished
     assert_equal_bytes(tmp_path / "whole", tmp_path / "pieces")
@@ -119,9 +119,9 @@ def test_the_best_network_is_the_one_of_the_lowest_validation_error(toys, unseen
 
 
 def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
-    heard = Heard()
+    recorder = Recorder()
     settings = toy_settings(epochs=2)
-    train(settings, toys, unseen, tmp_path / "run", report=heard)
+    train(settings, toys, unseen, tmp_path / "run", report=recorder)
     assert {file.name for file in (tmp_path / "run").iterdir()} == {
         ".mureg",
         "settings.toml",
@@ -130,9 +130,9 @@ def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
         "state.safetensors",
         *(f"{which}.{ending}" for which in ("best", "last") for ending in ("onnx", "json")),
     }
-    assert "22 cases of 22 patients" in heard.lines[0]
-    assert "headers" in heard.lines[0]
-    assert sum(line.startswith("epoch") for line in heard.lines) == 2
+    assert "22 cases of 22 patients" in recorder.lines[0]
+    assert "the error at the scanner position is" in recorder.lines[0]
+    assert sum(line.startswith("epoch") for line in recorder.lines) == 2
     rows = list(csv.DictReader((tmp_path / "run" / "log.csv").read_text().splitlines()))
     assert [row["samples"] for row in rows] == ["22", "44"]
     said = json.loads((tmp_path / "run" / "data.json").read_text())
