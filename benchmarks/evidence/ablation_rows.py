@@ -18,7 +18,7 @@ from mureg.spect.scatter import SimulatedScatter
 
 SEED = 20251103
 """Of patients that no network has seen: of no cohort but this."""
-BASE, NEAR, TRUE, HEADERS = "base", "near", "true", "headers"
+BASE, NEAR, TRUE, SCANNER = "base", "near", "true", "scanner-position"
 
 
 def base() -> CohortSettings:
@@ -121,7 +121,7 @@ class Variant:
         world: what is changed of the population.
         told: what is changed of that which the registrar is given.
         physics: the camera as the likelihood models it.
-        start: of the likelihood: near, true, headers, or the name of another registrar.
+        start: of the likelihood: near, true, scanner-position, or the name of another registrar.
         seen: whether it changes what image registrars see.
     """
 
@@ -136,7 +136,7 @@ class Variant:
 ROWS: dict[str, Variant] = {
     BASE: Variant("nothing changed", seen=True),
     "start-true": Variant("start: the truth", start=TRUE),
-    "start-headers": Variant("start: the headers", start=HEADERS),
+    "start-scanner-position": Variant("start: the scanner position", start=SCANNER),
     "start-mutual-information": Variant("start: mutual information", start="mutual-information"),
     "start-near-heart": Variant("start: the default registrar", start="near-heart"),
     "no-resolution": Variant("no resolution", physics=Physics(resolution=False)),

@@ -8,13 +8,14 @@
 The base is the level `clinical` with patients of its own who all move and do not breathe: half a turn, 60 views, 5
 million counts, 20 mm and 5 degrees, arms up. Each row changes one thing, for the same patients, motions and starts.
 Unless the row is about starts, the likelihood begins 10 mm (at the heart) and 3 degrees from the truth, in directions
-drawn for each case, and its first step looks less far. Other registrars see no projections: only rows that change
+drawn for each case, and its first step is shorter. Other registrars see no projections: only rows that change
 their images are theirs. The rows are those of benchmarks/evidence/ablation_rows.py.
 
 Each registrar has a file of its own, REGISTRAR.csv, a line for each row and case: the heart error in mm, the error of
-the headers, and where the map lies too far, along and about x, y, z through the heart (to the patient's left, back and
-head), in mm and degrees. A registration that is refused or crashes counts with the headers' pose. What stands there
-with the same settings is not measured again. Seconds are the processor's, the start included where it is searched for.
+the scanner position, and where the map lies too far, along and about x, y, z through the heart (to the patient's left,
+back and head), in mm and degrees. A registration that is refused or crashes counts with the scanner position. What
+stands there with the same settings is not measured again. Seconds are the processor's, the start included where it is
+searched for.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from typing import Any
 import numpy as np
 import pydantic
 import SimpleITK as sitk
-from ablation_rows import BASE, HEADERS, NEAR, ROWS, SEED, TRUE, Told, Variant, base
+from ablation_rows import BASE, NEAR, ROWS, SCANNER, SEED, TRUE, Told, Variant, base
 
 from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name, simulate_case
@@ -85,7 +86,7 @@ class Measured(Line):
     status: str
     reason: str
     heart_error_mm: float
-    headers_error_mm: float
+    unregistered_error_mm: float
     x_mm: float
     y_mm: float
     z_mm: float
@@ -104,7 +105,7 @@ def registrar_of(name: str, variant: Variant) -> Any:
     if name != LIKELIHOOD:
         return OTHERS[name]()
     steps = STEPS if variant.start in (NEAR, TRUE) else ProfileLikelihood().steps
-    return ProfileLikelihood(start=HEADERS, steps=steps, physics=variant.physics)
+    return ProfileLikelihood(start=SCANNER, steps=steps, physics=variant.physics)
 
 
 def fingerprint(name: str, variant: Variant) -> str:
@@ -151,13 +152,14 @@ def measure(name: str, row: str, case: Case, index: int) -> Measured:
     found = find(name, variant, case, index, variant.told(Told(case.study.spect, maps)))
     pose = found.ct_from_spect or RigidTransform.identity()
     shift, angles = (pose.inverse() @ truth.ct_from_spect).six(truth.heart_points_mm.mean(0))
-    heart, by_headers = (
+    heart, unregistered = (
         target_registration_error_mm(one, truth.ct_from_spect, truth.heart_points_mm)
         for one in (pose, RigidTransform.identity())
     )
     return Measured(
         row, case.name, f"{case.sources['settings_sha256']:.12}/{index}", fingerprint(name, variant), found.status,
-        " ".join(found.reason.split()), round(heart, 4), round(by_headers, 4), *np.round((*shift, *angles), 4).tolist(),
+        " ".join(found.reason.split()), round(heart, 4), round(unregistered, 4),
+        *np.round((*shift, *angles), 4).tolist(),
         round(truth.remainder_mm, 4), round(found.seconds, 3),
     )  # fmt: skip
 
@@ -195,7 +197,7 @@ def run(name: str, options: argparse.Namespace) -> None:
 def stayed(line: Measured) -> bool:
     """Whether the likelihood found nothing better than where it began; not known of starts that are searched for."""
     off_mm = math.hypot(line.x_mm, line.y_mm, line.z_mm)
-    begun = {NEAR: (off_mm, NEAR_MM), TRUE: (off_mm, 0.0), HEADERS: (line.heart_error_mm, line.headers_error_mm)}
+    begun = {NEAR: (off_mm, NEAR_MM), TRUE: (off_mm, 0.0), SCANNER: (line.heart_error_mm, line.unregistered_error_mm)}
     start = ROWS[line.row].start
     return start in begun and math.isclose(*begun[start], abs_tol=1e-3)
 

@@ -9,7 +9,7 @@ spacing, a mirrored or turned CT, wrong slice positions, and controls without an
 `mureg register` in default and in quick mode (`--fast`), one process. Rows: evidence/confident-and-wrong/LABEL.csv; the
 table beside them. What is in the file already is not done again; emissions are simulated once, into runs/ (ignored by
 git). Real CTs are read from ../shared/data/ct. Not `review` and not `refused`, though the pose that is given out is
-more than 6.8 mm off at the heart, is what this looks for; also `moved` with a stated bound above 6.8 mm.
+more than 6.8 mm off at the heart, is what this searches for; also `moved` with a stated bound above 6.8 mm.
 """
 
 from __future__ import annotations

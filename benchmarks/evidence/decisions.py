@@ -40,7 +40,7 @@ from mureg.spect import Physics
 from mureg.study import Case
 
 DRAWN = ("drawn_tx_mm", "drawn_ty_mm", "drawn_tz_mm", "drawn_rx_deg", "drawn_ry_deg", "drawn_rz_deg")
-LEFT = ("left_x_mm", "left_y_mm", "left_z_mm", "left_x_deg", "left_y_deg", "left_z_deg")
+RESIDUAL = ("residual_x_mm", "residual_y_mm", "residual_z_mm", "residual_x_deg", "residual_y_deg", "residual_z_deg")
 NOT_MEASURED = float("nan")
 
 
@@ -52,47 +52,49 @@ class Row:
         case: its name.
         decision: aligned, corrected, review or refused.
         reason: the weightiest.
-        headers_mm, found_mm, taken_mm: mean error of the headers' pose, of that found and of that taken.
+        unregistered_mm, found_mm, taken_mm: mean error of the scanner position, of the pose found and of that
+            given out.
         found_rms_mm: root mean square error of the pose found, to be compared with the bound.
         found_move_mm, found_turn_deg: how far the pose found moves the heart, and turns it.
-        left_x_mm ... left_z_deg: small motion about the heart that it lacks.
+        residual_x_mm ... residual_z_deg: rigid parameters about the heart of the residual motion.
         bound_mm: within which 90 % of such errors should lie.
-        spread_mm: of the looks, doubt_mm: with how far they turn the heart, disagreement_mm: of the two ways there.
+        spread_mm: of the predictions over crops and networks; dispersion_mm: with the rotation of the heart;
+            disagreement_mm: distance of the results of the two starts.
         heart_confidence: of the heart finder, axis_confidence: of the long axis.
         largest_change: of relative uptake in a segment between both corrections, points.
         mismatch_header, mismatch_registered: index.
-        nmse_headers, nmse_taken: of the corrected image against that with the true map.
-        segments_headers, segments_taken: mean absolute error over 17 segments, percent of the brightest.
+        nmse_unregistered, nmse_taken: of the corrected image against that with the true map.
+        segments_unregistered, segments_taken: mean absolute error over 17 segments, percent of the brightest.
         seconds: of a processor, for the run and the decision.
     """
 
     case: str
     decision: str
     reason: str
-    headers_mm: float
+    unregistered_mm: float
     found_mm: float = NOT_MEASURED
     taken_mm: float = NOT_MEASURED
     found_rms_mm: float = NOT_MEASURED
     found_move_mm: float = NOT_MEASURED
     found_turn_deg: float = NOT_MEASURED
-    left_x_mm: float = NOT_MEASURED
-    left_y_mm: float = NOT_MEASURED
-    left_z_mm: float = NOT_MEASURED
-    left_x_deg: float = NOT_MEASURED
-    left_y_deg: float = NOT_MEASURED
-    left_z_deg: float = NOT_MEASURED
+    residual_x_mm: float = NOT_MEASURED
+    residual_y_mm: float = NOT_MEASURED
+    residual_z_mm: float = NOT_MEASURED
+    residual_x_deg: float = NOT_MEASURED
+    residual_y_deg: float = NOT_MEASURED
+    residual_z_deg: float = NOT_MEASURED
     bound_mm: float = NOT_MEASURED
     spread_mm: float = NOT_MEASURED
-    doubt_mm: float = NOT_MEASURED
+    dispersion_mm: float = NOT_MEASURED
     disagreement_mm: float = NOT_MEASURED
     heart_confidence: float = NOT_MEASURED
     axis_confidence: float = NOT_MEASURED
     largest_change: float = NOT_MEASURED
     mismatch_header: float = NOT_MEASURED
     mismatch_registered: float = NOT_MEASURED
-    nmse_headers: float = NOT_MEASURED
+    nmse_unregistered: float = NOT_MEASURED
     nmse_taken: float = NOT_MEASURED
-    segments_headers: float = NOT_MEASURED
+    segments_unregistered: float = NOT_MEASURED
     segments_taken: float = NOT_MEASURED
     seconds: float = NOT_MEASURED
 
@@ -110,13 +112,13 @@ def row_of(work: Work) -> Row:
     """Register and decide as the command line does, and compare with the truth."""
     case = read_case(work.folder)
     points, truth = case.truth.heart_points_mm, case.truth.ct_from_spect
-    headers_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
+    unregistered_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
     started = time.process_time()
     try:
         said = examine(case.study, StudySettings(work.registrar))
     except MuregError as refusal:
         # the map of a refused study stays where it was
-        return Row(case.name, "refused", str(refusal), headers_mm, taken_mm=headers_mm)
+        return Row(case.name, "refused", str(refusal), unregistered_mm, taken_mm=unregistered_mm)
     seconds = time.process_time() - started
     found, taken = said.registration, said.ct_from_spect
     off = found.ct_from_spect.apply(points) - truth.apply(points)
@@ -124,16 +126,16 @@ def row_of(work: Work) -> Row:
     shift, angles = (found.ct_from_spect.inverse() @ truth).six((x, y, z))
     evidence, heart = found.evidence, said.perfusion
     figures: dict[str, float] = {
-        "headers_mm": headers_mm,
+        "unregistered_mm": unregistered_mm,
         "found_mm": target_registration_error_mm(found.ct_from_spect, truth, points),
         "taken_mm": target_registration_error_mm(taken, truth, points),
         "found_rms_mm": float(np.sqrt((off**2).sum(-1).mean())),
         "found_move_mm": said.move_found.rms_mm,
         "found_turn_deg": said.move_found.turn_deg,
-        **dict(zip(LEFT, (*shift, *angles), strict=True)),
+        **dict(zip(RESIDUAL, (*shift, *angles), strict=True)),
         "bound_mm": NOT_MEASURED if found.covariance is None else heart_bound_mm(found, points),
-        "spread_mm": evidence.get("spread_of_looks_mm", NOT_MEASURED),
-        "doubt_mm": evidence.get("doubt_mm", NOT_MEASURED),
+        "spread_mm": evidence.get("spread_of_crops_mm", NOT_MEASURED),
+        "dispersion_mm": evidence.get("dispersion_mm", NOT_MEASURED),
         "disagreement_mm": evidence.get("disagreement_mm", NOT_MEASURED),
         "heart_confidence": evidence.get("heart_confidence", NOT_MEASURED),
         "axis_confidence": NOT_MEASURED if heart is None else heart.axis_confidence,
@@ -147,9 +149,9 @@ def row_of(work: Work) -> Row:
 
 
 def images_of(case: Case, said: Assessment) -> dict[str, float]:
-    """What is left in the image that was given out, and what the headers would have left."""
+    """Residual error of the image that was given out, and of the unregistered one."""
     true = Images(case, said.examination.prepared, Osem(), Physics()).reference()
-    return compared(case, true, {"headers": said.spect_header, "taken": said.spect_corrected})
+    return compared(case, true, {"unregistered": said.spect_header, "taken": said.spect_corrected})
 
 
 def compared(case: Case, true: Volume, images: Mapping[str, Volume | None]) -> dict[str, float]:
@@ -168,9 +170,9 @@ def at_true_pose(work: Work) -> Row:
     """The image corrected with the CT's map where it belongs."""
     case = read_case(work.folder)
     images, points, truth = Images.of(case), case.truth.heart_points_mm, case.truth.ct_from_spect
-    headers_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
+    unregistered_mm = target_registration_error_mm(RigidTransform.identity(), truth, points)
     figures = compared(case, images.reference(), {"taken": images.corrected_at(truth)})
-    return Row(case.name, "true pose", "", headers_mm, found_mm=0.0, taken_mm=0.0, **figures)
+    return Row(case.name, "true pose", "", unregistered_mm, found_mm=0.0, taken_mm=0.0, **figures)
 
 
 def moved(folder: Path) -> bool:
@@ -211,7 +213,9 @@ def main(arguments: list[str] | None = None) -> int:
         for row in shared_out(at_true_pose if options.true_pose else row_of, work, options.jobs):
             writer.writerow({k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()})
             file.flush()
-            print(f"{row.case} {row.decision} {row.headers_mm:.1f} {row.taken_mm:.1f} mm: {row.reason}", flush=True)
+            print(
+                f"{row.case} {row.decision} {row.unregistered_mm:.1f} {row.taken_mm:.1f} mm: {row.reason}", flush=True
+            )
     return 0
 
 

@@ -5,12 +5,12 @@
     python benchmarks/evidence/difficulty_levels.py --self-check      conventions of the peers
 
 DIR is what `mureg simulate` made. Fixed is the case's uncorrected SPECT; moving is the attenuation map of the body as
-`mureg.run` prepares it, the patient table taken out, over the CT's full extent. All start from the headers. Errors are
-those of ``ct_from_spect`` against the truth: of the six numbers about the centre of the SPECT's grid, and the target
-registration error, the mean distance over points of the heart. A registration that is refused or crashes has failed,
-and counts with the error that the headers leave; what moves the map beyond mureg's own limits of the plausible is
-refused, whoever found it. Seconds are the processor's, on one thread, for the registration alone; what else a machine
-does hardly changes them.
+`mureg.run` prepares it, the patient table taken out, over the CT's full extent. All start from the scanner position.
+Errors are those of ``ct_from_spect`` against the truth: of the rigid parameters about the centre of the SPECT's grid,
+and the target registration error, the mean distance over points of the heart. A registration that is refused or crashes
+has failed, and counts with the error of the scanner position; what moves the map beyond mureg's own limits of the
+plausible is refused, whoever found it. Seconds are the processor's, on one thread, for the registration alone; what
+else a machine does hardly changes them.
 
 FOLDER gets cases.csv, a line for each case and method, and levels.md. What stands in cases.csv is not measured again.
 elastix and ANTs live in an environment of their own, made on the first run.
@@ -63,14 +63,14 @@ WANTED = ("itk-elastix==0.25.4", "antspyx==0.6.3")
 _AT_ONCE = 8
 OWN = "mutual-information"
 NEAR_HEART, PROJECTION = "near-heart", "projection"
-METHODS = ("headers", OWN, "elastix", "ants", "oracle")
+METHODS = ("unregistered", OWN, "elastix", "ants", "oracle")
 SLOW = (NEAR_HEART, PROJECTION)
 """Measured only where it is asked for by name."""
 SEED = 20250301
 
 Settings = dict[str, Any]
 SETTINGS: Mapping[str, Settings] = {
-    "headers": {},
+    "unregistered": {},
     OWN: asdict(MutualInformation()),
     NEAR_HEART: asdict(NearHeart()),
     PROJECTION: asdict(ProfileLikelihood()),
@@ -102,7 +102,7 @@ def method_of(name: str, settings: Settings) -> Method:
 
 @dataclass(frozen=True)
 class Row(Line):
-    """One case and method: a line of cases.csv. Errors are found less true; of a failure, the headers'."""
+    """One case and method: a line of cases.csv. Errors are found less true; of a failure, unregistered less true."""
 
     cohort: str
     case: str
@@ -119,7 +119,7 @@ class Row(Line):
     ry_deg: float
     rz_deg: float
     heart_error_mm: float
-    headers_error_mm: float
+    unregistered_error_mm: float
     remainder_mm: float
     seconds: float
 
@@ -133,7 +133,7 @@ class Row(Line):
 
 
 def find(method: Method, case: Case, maps: AttenuationMaps | MethodPose | None) -> MethodPose:
-    """Register one case one way; `maps` says instead why there are none, and is not looked at without registration."""
+    """Register one case one way; `maps` says instead why there are none, and is not used without registration."""
     if method.name in KNOWN:
         return MethodPose(case.truth.ct_from_spect if method.name == ORACLE else RigidTransform.identity(), 0.0, "")
     if not isinstance(maps, AttenuationMaps):
@@ -155,16 +155,17 @@ def measure(task: tuple[Path, str, list[Method]]) -> list[Row]:
 
 
 def _row(case: Case, folder: Path, cohort: str, method: Method, found: MethodPose) -> Row:
-    truth, headers = case.truth, RigidTransform.identity()
-    taken = headers if found.ct_from_spect is None else found.ct_from_spect
+    truth, scanner_position = case.truth, RigidTransform.identity()
+    taken = scanner_position if found.ct_from_spect is None else found.ct_from_spect
     shifts, angles = motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
-    heart, by_headers = (
-        target_registration_error_mm(pose, truth.ct_from_spect, truth.heart_points_mm) for pose in (taken, headers)
+    heart, unregistered = (
+        target_registration_error_mm(pose, truth.ct_from_spect, truth.heart_points_mm)
+        for pose in (taken, scanner_position)
     )
     return Row(
         cohort, folder.name, origin(folder), method.name, method.settings, found.version,
         found.status, " ".join(found.reason.split()), *(round(error, 4) for error in (*shifts, *angles)),
-        round(heart, 4), round(by_headers, 4), round(truth.remainder_mm, 4), round(found.seconds, 3),
+        round(heart, 4), round(unregistered, 4), round(truth.remainder_mm, 4), round(found.seconds, 3),
     )  # fmt: skip
 
 
@@ -209,10 +210,10 @@ def summary(rows: list[Row], methods: list[str]) -> str:
     parts = [
         "# Classical registration on virtual patients\n",
         "Target registration error over the heart in mm, with 95 % bootstrap intervals (2000 resamples of cases); "
-        "mean absolute error of each of the six numbers about the centre of the SPECT's grid; share of cases beyond "
-        f"one pixel ({ACTION_LIMIT_MM} mm); failed: refused or crashed, counted with the error of the headers. "
+        "mean absolute error of each rigid parameter about the centre of the SPECT's grid; share of cases beyond "
+        f"one pixel ({ACTION_LIMIT_MM} mm); failed: refused or crashed, counted as unregistered. "
         f"The last column is the mean less that of {OWN} on the same cases. {OWN} starts from five positions, the "
-        "peers from the headers' own; seconds are the processor's, on one thread, without the making of the map.\n",
+        "peers from the scanner position; seconds are the processor's, on one thread, without the making of the map.\n",
     ]
     for cohort in dict.fromkeys(row.cohort for row in rows):
         remainder = np.mean([row.remainder_mm for row in {r.case: r for r in rows if r.cohort == cohort}.values()])
@@ -354,7 +355,7 @@ class _BareStudy:
 
 @dataclass(frozen=True)
 class _Bare:
-    """As much of a case as a registration looks at."""
+    """The part of a case that a registration uses."""
 
     study: _BareStudy
     uncorrected: Volume

@@ -75,7 +75,7 @@ def moved(folder: Path) -> bool:
 
 
 def harm_mm(row: Row) -> float:
-    """By how much the pose that is given out is worse than that of the headers; a refusal changes nothing."""
+    """By how much the pose that is given out is worse than the scanner position; a refusal changes nothing."""
     return 0.0 if np.isnan(row.given_mm) else row.given_mm - row.header_mm
 
 

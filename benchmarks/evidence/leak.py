@@ -2,9 +2,9 @@
 
     python benchmarks/evidence/leak.py [--cohort easy] [--train 1200] [--test 400] [-o FILE]
 
-The map lies on the SPECT's field by its headers, in voxels of 13.6 mm: once cut from the CT's full field, as this
-project does it, and once with zeros where a map that had been cut to the field before it was moved holds nothing. A
-ridge regression and a small convolutional network are trained on each and predict the six drawn numbers of other
+The map lies on the SPECT's field at the scanner position, in voxels of 13.6 mm: once cut from the CT's full field, as
+this project does it, and once with zeros where a map that had been cut to the field before it was moved holds nothing.
+A ridge regression and a small convolutional network are trained on each and predict the six drawn numbers of other
 patients.
 """
 
@@ -35,7 +35,7 @@ NAMES = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
 def one(settings: CohortSettings, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The map cut from the full field, the map with zeros moved in, and the six numbers."""
+    """The map cut from the full field, the map with zeros moved in, and the rigid parameters."""
     torch.set_num_threads(1)
     set_thread_count(1)
     set_thread_count(1)

@@ -39,7 +39,7 @@ COHORTS = ROOT / "benchmarks" / "evidence" / "cohorts"
 OUTPUT = ROOT / "evidence" / "left-out"
 SIX = tuple(f"{name}_{axis}_{unit}" for name, unit in (("missing", "mm"), ("missing", "deg")) for axis in "xyz")
 COLUMNS = ("case", "patient", "fold", "method", "heart_mm", *SIX, "seconds", "facts")
-HEADERS, FOLD = "headers", "near-heart-fold"
+UNREGISTERED, FOLD = "unregistered", "near-heart-fold"
 METHODS: dict[str, Registrar] = {
     "mutual-information": MutualInformation(),
     "gradient-fields": GradientFields(),
@@ -99,7 +99,7 @@ def work(options: argparse.Namespace) -> None:
     for index in range(options.first, options.first + options.n):
         name = case_name(settings, index)
         weights = [options.networks / f"fold-{k}" / "uncalibrated" / "near-heart.onnx" for k in range(4)]
-        wanted = [one for one in (HEADERS, *METHODS, FOLD) if one in options.methods and (name, one) not in done]
+        wanted = [one for one in (UNREGISTERED, *METHODS, FOLD) if one in options.methods and (name, one) not in done]
         if not wanted or (wanted == [FOLD] and not any(file.exists() for file in weights)):
             continue
         if time.monotonic() - began > 60.0 * options.minutes:
@@ -109,9 +109,9 @@ def work(options: argparse.Namespace) -> None:
         methods = {one: METHODS[one] for one in wanted if one in METHODS}
         if FOLD in wanted and weights[max(fold, 0)].exists():
             methods[FOLD] = NearHeart(weights=str(weights[max(fold, 0)]))
-        if HEADERS in wanted:
+        if UNREGISTERED in wanted:
             facts = {key: case.facts[key] for key in CASE_FACTS if key in case.facts}
-            rows.append(row_of(case, fold, HEADERS, RigidTransform.identity(), 0.0, facts))
+            rows.append(row_of(case, fold, UNREGISTERED, RigidTransform.identity(), 0.0, facts))
         rows += rows_of(case, fold, methods)
         write(path, rows)
         latest = {row["method"]: row["heart_mm"] for row in rows if row["case"] == name}
@@ -152,7 +152,7 @@ def table() -> str:
     ]
     for path in sorted(OUTPUT.glob("*.csv")):
         rows = read(path)
-        for method in (HEADERS, *METHODS, FOLD):
+        for method in (UNREGISTERED, *METHODS, FOLD):
             mine = [row for row in rows if row["method"] == method]
             if not mine:
                 continue
@@ -175,7 +175,7 @@ def main() -> int:
     parser.add_argument("--ct-folder", type=Path, default=ROOT.parent / "shared" / "data" / "ct")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--n", type=int, default=260)
-    parser.add_argument("--methods", nargs="+", default=[HEADERS, *METHODS, FOLD])
+    parser.add_argument("--methods", nargs="+", default=[UNREGISTERED, *METHODS, FOLD])
     parser.add_argument("--minutes", type=float, default=95.0, help="no case is begun after this time")
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parser.parse_args()

@@ -73,7 +73,7 @@ def main() -> int:
             out = is_released(word, grounds, LIMITS)
             words[word] += 1
             released += word == "review" and out
-            error_mm = float(row["found_rms_mm"] if out else row["headers_mm"])
+            error_mm = float(row["found_rms_mm"] if out else row["unregistered_mm"])
             wrong += word != "review" and error_mm > LIMITS.action_limit_mm
         counts = " | ".join(str(words[word]) for word in ("aligned", "moved", "review"))
         print(f"| `{level}` | {len(rows)} | {counts} | {released} | {wrong} |")

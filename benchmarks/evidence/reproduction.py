@@ -10,8 +10,8 @@
 
 Steps, for each level (--steps, --levels): `cohorts` makes 200/50/200 patients with two studies each, patients 0-199 for
 training, 200-249 for validation, 250-449 for testing, in three folders; `train` trains every network on the same cases
-with the same budget of cases seen; `evaluate` puts them, blanked too, beside headers, oracle, mutual information and,
-where --peers has them, elastix and ANTs; `collect` copies the summaries, without weights, to
+with the same budget of cases seen; `evaluate` puts them, with ablated SPECT too, beside unregistered, oracle, mutual
+information and, where --peers has them, elastix and ANTs; `collect` copies the summaries, without weights, to
 evidence/reproduction/LEVEL (at short scale to evidence/reproduction-short, at tiny scale into FOLDER) and writes
 budget.csv and hashes.json. Each
 skips what is there. All of them are commands of mureg, and are printed as they are run.
@@ -155,7 +155,7 @@ class Work:
     def runs(self) -> Iterator[Trained]:
         """Every network that is asked for, all with the settings of one file but for their kind.
 
-        The proposed one is trained once more with its SPECT blanked, on the cases' own motion: motion that is drawn
+        The proposed one is trained once more with its SPECT ablated, on the cases' own motion: motion that is drawn
         anew has nothing to do with the map, and could not teach what a map tells of it.
         """
         for file, ending in (
@@ -164,9 +164,9 @@ class Work:
         ):
             table = read_table(str(SETTINGS / f"{file}.toml"))
             samples = self.options.samples or self.scale.samples or table["samples"]
-            blind = {"input": {"blanked": True}, "motion": {"kind": AsInTheCase.kind}}
+            ablated = {"input": {"ablated": True}, "motion": {"kind": AsInTheCase.kind}}
             asked: list[tuple[str, str, dict[str, Any]]] = [(kind, "", {}) for kind in self.options.networks]
-            asked += [(kind, "-blanked", blind) for kind in self.options.networks if kind == PROPOSED]
+            asked += [(kind, "-ablated", ablated) for kind in self.options.networks if kind == PROPOSED]
             for kind, how, other in asked:
                 changes = {"network": {**table["network"], "kind": kind}, "samples": samples, **other}
                 settings = load_settings(str(SETTINGS / f"{file}.toml"), changes)
@@ -214,9 +214,9 @@ def evaluate(work: Work, clock: Clock) -> None:
     runs = list(work.runs())
     if not clock.dry and (missing := [run.name for run in runs if seen(run) < run.settings.samples]):
         sys.exit(f"{work.level}: {', '.join(missing)} not trained to the end; --steps train first")
-    registrars = ["headers", "oracle", "mutual-information", *peers(work.options.peers)]
+    registrars = ["unregistered", "oracle", "mutual-information", *peers(work.options.peers)]
     registrars += [clock.named(run.folder / BEST) for run in runs]
-    proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED and not run.settings.input.blanked]
+    proposed = [run.name for run in runs if run.settings.network.kind == PROPOSED and not run.settings.input.ablated]
     command: list[object] = ["evaluate", "--cohort", work.cohort("test"), "--registrars", ",".join(registrars)]
     command += ["--images", work.scale.images if work.options.images is None else work.options.images]
     classical = work.options.classical or work.scale.classical

@@ -4,7 +4,7 @@
 
 It reads evidence/decisions/*.csv (decisions.py) and evidence/difficulty-levels/*.csv (difficulty_levels.py), and
 compares on the same cases. `mean_mm` and what follows are of the pose that was found, `given_out` of the one that was
-taken: where the decision is "aligned", that of the headers. Intervals are 95 %, by resampling cases, seed 1.
+taken: where the decision is "aligned", the scanner position. Intervals are 95 %, by resampling cases, seed 1.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def moved(level: str, rows: Table) -> dict[str, Any]:
     others = [row for row in read(EVIDENCE / "difficulty-levels" / f"{level}.csv") if row["case"] in cases]
     errors, given = numbers(rows, "found_mm"), numbers(rows, "taken_mm")
     peers = {}
-    for name in ("headers", *PEERS):
+    for name in ("unregistered", *PEERS):
         theirs = np.array([float(row["heart_error_mm"]) for row in others if row["method"] == name])
         if len(theirs):
             peers[name] = {"n": len(theirs), "mean_mm": estimate(theirs), "p95_mm": estimate(theirs, percentile_95)}
@@ -66,9 +66,9 @@ def moved(level: str, rows: Table) -> dict[str, Any]:
     found = [row for row in rows if row["decision"] != "refused"]
     bad = [row for row in found if float(row["found_mm"]) > ACTION_LIMIT_MM]
     worst = [row for row in found if max(float(row["found_mm"]), float(row["taken_mm"])) > 10.0]
-    far = [row for row in rows if float(row["headers_mm"]) > ACTION_LIMIT_MM]
+    far = [row for row in rows if float(row["unregistered_mm"]) > ACTION_LIMIT_MM]
     held = np.array([float(row["found_rms_mm"]) <= float(row["bound_mm"]) for row in found])
-    six = np.array([[float(row[name]) for name in row if name.startswith("left_")] for row in found])
+    six = np.array([[float(row[name]) for name in row if name.startswith("residual_")] for row in found])
     said: dict[str, Any] = {
         "n": len(rows),
         "mean_mm": estimate(errors),
@@ -98,7 +98,7 @@ def moved(level: str, rows: Table) -> dict[str, Any]:
         said["share_of_best_peer"] = round(float(np.mean([a for a, _ in both]) / np.mean([b for _, b in both])), 3)
         said["wilcoxon_p"] = float(f"{wilcoxon_test(*zip(*both, strict=True)).p:.2g}")
     at_truth = read(EVIDENCE / "decisions" / f"true-pose-{level}.csv")
-    images = (("headers", rows, "headers"), ("taken", rows, "taken"), ("true_pose", at_truth, "taken"))
+    images = (("unregistered", rows, "unregistered"), ("taken", rows, "taken"), ("true_pose", at_truth, "taken"))
     for figure, (name, table, column) in itertools.product(("nmse", "segments"), images):
         values = numbers(table, f"{figure}_{column}")
         if len(values):
@@ -110,8 +110,8 @@ def still(rows: Table) -> dict[str, Any]:
     """Studies whose patients did not move: breathing alone may shift the heart."""
     return {
         "n": len(rows),
-        "headers_mm": estimate(numbers(rows, "headers_mm")),
-        "headers_largest_mm": round(float(numbers(rows, "headers_mm").max()), 2),
+        "unregistered_mm": estimate(numbers(rows, "unregistered_mm")),
+        "unregistered_largest_mm": round(float(numbers(rows, "unregistered_mm").max()), 2),
         "taken_mm": estimate(numbers(rows, "taken_mm")),
         "decisions": counted(rows),
         "aligned": [sum(row["decision"] == "aligned" for row in rows), len(rows)],
@@ -125,7 +125,7 @@ def counted(rows: Table) -> dict[str, int]:
 
 
 def made_worse(rows: Table) -> int:
-    return sum(float(row["taken_mm"]) > float(row["headers_mm"]) + WORSE_MM for row in rows)
+    return sum(float(row["taken_mm"]) > float(row["unregistered_mm"]) + WORSE_MM for row in rows)
 
 
 def main() -> int:
@@ -150,7 +150,7 @@ def main() -> int:
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in (name for name in LEVELS if name in summary):
         one = summary[name]
-        peers = [said(one["peers"].get(peer, {}).get("mean_mm", [])) for peer in ("headers", *PEERS)]
+        peers = [said(one["peers"].get(peer, {}).get("mean_mm", [])) for peer in ("unregistered", *PEERS)]
         given = said(one["given_out_mean_mm"])
         own = f"**{said(one['mean_mm'])}** | {said(one['p95_mm'])} | {one['largest_mm']} | {given}"
         print(f"| `{name}` | {one['n']} | {' | '.join(peers)} | {own} | {one.get('share_of_best_peer', '')} |")

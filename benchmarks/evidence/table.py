@@ -57,7 +57,7 @@ def table(rows: Sequence[Row], before: Sequence[Row] = ()) -> str:
             "`benchmarks/evidence/confident_and_wrong.py`; simulated emissions, research use only.",
             "",
             "Errors are root mean squares over the points of the heart, against the truth. Those of another patient's "
-            "CT are the distance between two hearts placed by hand. *Unregistered* is the error of the headers' pose. "
+            "CT are the distance between two hearts placed by hand. *Unregistered*: the scanner position. "
             "Confidently wrong is: `aligned` or `moved` with an error given out above 6.8 mm; `moved` with a stated "
             "bound (90 %) above 6.8 mm; any `aligned` or `moved` with another patient's CT; a CT that names another "
             "patient and is not refused. An empty cell: the program does not state it.",

@@ -91,7 +91,7 @@ class Row:
     """One case in one mode; mm are root mean squares over the heart's points.
 
     Attributes:
-        header_mm: error of the pose of the headers.
+        header_mm: error of the scanner position.
         given_mm: of the pose that is given out.
         found_mm: of the pose that was found; NaN where the program does not say it.
         bound_mm: stated 90 % bound.

@@ -2,9 +2,9 @@
 
     python benchmarks/speed/gpu.py -o gpu.json
 
-Training steps of random images in batches of 4 (forward, L1 on the six numbers, backward, Adam), the mean of 8 after 3:
-the small presets on 32^3 voxels, the paper's configuration on 80 x 80 x 40 in single precision (TF32 in convolutions,
-torch's default) and in bfloat16 with channels last, and on 64^3.
+Training steps of random images in batches of 4 (forward, L1 on the rigid parameters, backward, Adam), the mean of 8
+after 3: the small presets on 32^3 voxels, the paper's configuration on 80 x 80 x 40 in single precision (TF32 in
+convolutions, torch's default) and in bfloat16 with channels last, and on 64^3.
 """
 
 from __future__ import annotations

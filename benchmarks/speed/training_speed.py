@@ -27,7 +27,7 @@ from mureg.training.examples import Examples
 from mureg.training.loop import train
 from mureg.training.motion import AsInTheCase, Redrawn
 from mureg.training.parallel import Team
-from mureg.training.pose import six_numbers
+from mureg.training.pose import rigid_parameters
 from mureg.training.settings import TrainingSettings, load_settings
 
 
@@ -51,11 +51,11 @@ def random_cases(settings: TrainingSettings, n: int, first: int = 0) -> Examples
 
 
 def bare(settings: TrainingSettings, cases: Examples, device: str) -> float:
-    """Seconds of one epoch, written out; L1 on the six numbers."""
+    """Seconds of one epoch, written out; L1 on the rigid parameters."""
     network = initialised(settings.network, 1).to(device).train()
     optimiser = Adam(network.parameters(), settings.optimiser.learning_rate, settings.optimiser.betas)
     spect, mu = cases.spect[:, None].to(device), cases.mu[:, None].to(device)
-    six = six_numbers(cases.ct_from_spect).float().to(device)
+    six = rigid_parameters(cases.ct_from_spect).float().to(device)
     order = torch.tensor(order_of(len(cases), 1, 1), device=device)
     started = time.perf_counter()
     for start in range(0, len(order), settings.batch):

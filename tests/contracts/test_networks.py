@@ -81,7 +81,7 @@ def test_its_settings_come_back_from_toml_as_they_went(kind, size) -> None:
     assert TypeAdapter(NETWORKS[kind]).validate_python(table) == settings
 
 
-def test_six_numbers_come_out_for_each_pair(kind) -> None:
+def test_rigid_parameters_come_out_for_each_pair(kind) -> None:
     six = initialised(tiny(kind), 1)(*pair(batch=3))
     assert six.shape == (3, 6)
     assert six.isfinite().all()

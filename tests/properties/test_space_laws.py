@@ -36,7 +36,7 @@ class TestRigidTransform:
         assert moved == pytest.approx(np.linalg.norm(np.subtract(p, q)), abs=1e-9)
 
     @given(triples(100.0), angles_deg, triples(200.0))
-    def test_six_numbers_about_a_centre_and_back(self, translation, angles, centre) -> None:
+    def test_rigid_parameters_about_a_centre_and_back(self, translation, angles, centre) -> None:
         found_translation, found_angles = RigidTransform.from_six(translation, angles, centre).six(centre)
         np.testing.assert_allclose(found_translation, translation, **NEAR)
         np.testing.assert_allclose(found_angles, angles, **NEAR)

@@ -1,4 +1,4 @@
-"""scipy and SimpleITK as referees of the six numbers."""
+"""scipy and SimpleITK as referees of the rigid parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.strategies import angles_deg, points_mm, rigid_transforms, triples
 
 
 @given(triples(100.0), angles_deg, triples(200.0), points_mm)
-def test_six_numbers_mean_what_itk_means_with_zyx(translation, angles, centre, point) -> None:
+def test_rigid_parameters_mean_what_itk_means_with_zyx(translation, angles, centre, point) -> None:
     itk = sitk.Euler3DTransform()
     itk.SetComputeZYX(True)
     itk.SetCenter(centre)
@@ -30,7 +30,7 @@ def test_angles_turn_about_the_fixed_axes_x_then_y_then_z(angles) -> None:
 
 
 @given(rigid_transforms(), triples(200.0))
-def test_itk_rebuilds_the_motion_from_our_six_numbers(b_from_a, centre) -> None:
+def test_itk_rebuilds_the_motion_from_our_rigid_parameters(b_from_a, centre) -> None:
     translation, angles = b_from_a.six(centre)
     itk = sitk.Euler3DTransform()
     itk.SetComputeZYX(True)

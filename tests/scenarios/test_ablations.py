@@ -130,8 +130,8 @@ class TestLines:
 
         assert ablations.stayed(line("base", 6.0, -8.0, 0.0))
         assert not ablations.stayed(line("base", 6.0, -7.9, 0.0))
-        assert ablations.stayed(line("start-headers", 13.0, 13.0, 3.0, error=22.0))
-        assert not ablations.stayed(line("start-headers", 6.0, -8.0, 0.0))
+        assert ablations.stayed(line("start-scanner-position", 13.0, 13.0, 3.0, error=22.0))
+        assert not ablations.stayed(line("start-scanner-position", 6.0, -8.0, 0.0))
         assert not ablations.stayed(line("start-near-heart", 6.0, -8.0, 0.0))
 
 

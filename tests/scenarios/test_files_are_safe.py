@@ -112,7 +112,7 @@ def test_inspect_draws_only_where_it_is_told_to(tmp_path, capsys, monkeypatch) -
 
 
 @pytest.mark.slow
-def test_a_request_to_end_is_heard_as_ctrl_c_is(tmp_path) -> None:
+def test_a_request_to_end_is_handled_as_ctrl_c_is(tmp_path) -> None:
     """SIGTERM in the middle of the work: exit code 143, and nothing stays, temporary folders included."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -64,7 +64,7 @@ class TestCohorts:
 class TestTraining:
     @pytest.mark.parametrize("scale", list(reproduction.SCALES))
     def test_every_network_gets_the_same(self, level, scale) -> None:
-        runs = [run for run in work(level, "--scale", scale).runs() if not run.settings.input.blanked]
+        runs = [run for run in work(level, "--scale", scale).runs() if not run.settings.input.ablated]
         assert [run.settings.network.kind for run in runs] == list(NETWORKS)
         assert len({run.folder for run in runs}) == len(runs)
         for run in runs:
@@ -73,12 +73,12 @@ class TestTraining:
         assert all(table == tables[0] for table in tables)
 
     @pytest.mark.parametrize("more", [(), ("--paper",)])
-    def test_the_proposed_network_is_trained_blanked_on_the_motion_of_the_cases(self, level, more) -> None:
+    def test_the_proposed_network_is_trained_ablated_on_the_motion_of_the_cases(self, level, more) -> None:
         runs = {run.name: run.settings for run in work(level, *more).runs()}
-        blanked = {name: settings for name, settings in runs.items() if settings.input.blanked}
-        assert set(blanked) == {f"densenet-dusfe{size}-blanked" for size in ("", *(("-80", "-64") if more else ()))}
-        for name, settings in blanked.items():
-            seeing = runs[name.removesuffix("-blanked")]
+        ablated = {name: settings for name, settings in runs.items() if settings.input.ablated}
+        assert set(ablated) == {f"densenet-dusfe{size}-ablated" for size in ("", *(("-80", "-64") if more else ()))}
+        for name, settings in ablated.items():
+            seeing = runs[name.removesuffix("-ablated")]
             assert settings.motion == AsInTheCase()
             assert replace(settings, input=seeing.input, motion=seeing.motion) == seeing
 
@@ -91,7 +91,7 @@ class TestTraining:
 
     def test_the_papers_settings_are_the_papers(self, level) -> None:
         runs = [run for run in work(level, "--paper").runs() if run.settings.grid.spacing_mm == 6.8]
-        runs = [run for run in runs if not run.settings.input.blanked]
+        runs = [run for run in runs if not run.settings.input.ablated]
         assert {(run.settings.network.kind, run.settings.grid.shape) for run in runs} == {
             (kind, shape) for kind in NETWORKS for shape in ((80, 80, 40), (64, 64, 64))
         }

@@ -109,19 +109,19 @@ def test_every_setting_is_described_with_its_unit(settings: Any) -> None:
 def test_the_last_word_counts(tmp_path: Path) -> None:
     """Default, then file, then --set, and of several the last; --registrar before the kind of the file."""
     file = tmp_path / "mine.toml"
-    file.write_text("[registrar]\npasses = 4\nlooks = 5\n[reconstructor]\niterations = 3\n")
+    file.write_text("[registrar]\npasses = 4\ncrops = 5\n[reconstructor]\niterations = 3\n")
     registrar = Tuning(file).algorithms().registrar
     assert isinstance(registrar, NearHeart)
-    assert (registrar.passes, registrar.looks, registrar.coarse) == (4, 5, NearHeart().coarse)
+    assert (registrar.passes, registrar.crops, registrar.coarse) == (4, 5, NearHeart().coarse)
     changed = Tuning(file, ("registrar.passes=6", "registrar.passes=7", "reconstructor.subsets=2")).algorithms()
     assert isinstance(changed.registrar, NearHeart)
-    assert (changed.registrar.passes, changed.registrar.looks) == (7, 5)
+    assert (changed.registrar.passes, changed.registrar.crops) == (7, 5)
     assert (changed.reconstructor.iterations, changed.reconstructor.subsets) == (3, 2)
     file.write_text('[registrar]\nkind = "projection"\nrebin = 4\n')
     assert Tuning(file).algorithms() == Algorithms(registrar=REGISTRARS["projection"](rebin=4))
     assert Tuning(file).algorithms("mutual-information") == Algorithms(registrar=REGISTRARS["mutual-information"]())
-    assert Tuning(file, ("registrar.start=headers",)).algorithms() == Algorithms(
-        registrar=REGISTRARS["projection"](rebin=4, start="headers")
+    assert Tuning(file, ("registrar.start=scanner-position",)).algorithms() == Algorithms(
+        registrar=REGISTRARS["projection"](rebin=4, start="scanner-position")
     )
 
 

@@ -96,14 +96,14 @@ def test_train_resume_and_use(cohort, settings, tmp_path, capsys) -> None:
 
 
 def test_it_learns_to_lay_the_map_onto_the_spect(cohort, tmp_path, capsys) -> None:
-    """The tiny end to end: from cases on disk to a registrar that does better than the headers."""
+    """The tiny end to end: from cases on disk to a registrar that does better than no registration."""
     optimiser = {"learning_rate": 5e-3, "betas": [0.9, 0.99], "decay": 0.95}
     settings = written(tmp_path / "longer.toml", epochs=40, batch=5, validate_every=5, optimiser=optimiser)
     unseen = write_chest_cohort(tmp_path / "unseen", 6, 40)
     sets = ["--train", str(cohort), "--validation", str(unseen)]
     assert main(["train", settings, *sets, "-o", str(tmp_path / "run"), "--json", "--threads", "1"]) == 0
     answer = told(capsys)
-    assert answer["best_heart_mm"] < 0.65 * answer["by_headers"]["heart_mm"]
+    assert answer["best_heart_mm"] < 0.65 * answer["unregistered"]["heart_mm"]
     truth = motion(77)
     study = Study(chest_spect(), mu_volume(CT_GRID, truth))
     found = mureg.examine(
@@ -150,12 +150,12 @@ def test_finetuning_begins_where_the_weights_are(cohort, trained, tmp_path, caps
         np.testing.assert_allclose(after[name], value, atol=1e-8)
 
 
-def test_finetuning_keeps_blanked_weights_blanked(cohort, tmp_path, capsys) -> None:
-    run, blanked = tmp_path / "run", written(tmp_path / "blanked.toml", epochs=1, input={"blanked": True})
-    assert main(["train", blanked, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
+def test_finetuning_keeps_ablated_weights_ablated(cohort, tmp_path, capsys) -> None:
+    run, ablated = tmp_path / "run", written(tmp_path / "ablated.toml", epochs=1, input={"ablated": True})
+    assert main(["train", ablated, "--cohort", str(cohort), "-o", str(run), "--threads", "1"]) == 0
     command = ["finetune", "--weights", str(run / "best.onnx"), "--cohort", str(cohort), "--epochs", "1"]
     assert main([*command, "-o", str(tmp_path / "tuned"), "--threads", "1"]) == 0
-    assert read_card(tmp_path / "tuned" / "best.onnx").blanked
+    assert read_card(tmp_path / "tuned" / "best.onnx").ablated
 
 
 class TestRefusals:

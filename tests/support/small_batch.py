@@ -46,7 +46,7 @@ class Pretend:
         (folder / "spect_ac.nii.gz").write_bytes(b"half a result")
         what = dict(self.wrong).get(pair.name, "")
         if what == "refused":
-            raise RegistrationError("a map that fits nowhere", "a heart in the lung's hollow", "look at the inputs")
+            raise RegistrationError("a map that fits nowhere", "a heart in the lung's hollow", "check the inputs")
         if what == "unreadable":
             raise GeometryError("a gap after slice 41", "equal steps", "export the complete series")
         if what == "bug":

@@ -49,7 +49,7 @@ class _Tiny(nn.Module):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Constant:
-    """Says the same six numbers whatever it is shown."""
+    """Says the same rigid parameters whatever it is shown."""
 
     six: Six = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     shape: tuple[int, int, int] = (12, 12, 12)

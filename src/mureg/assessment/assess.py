@@ -62,7 +62,7 @@ def assess(
     )
     grounds = Grounds(
         Move.of(examination.registration.ct_from_spect, heart.centre_mm),
-        evidence.get("gain_over_headers"),
+        evidence.get("gain_over_scanner_position"),
         evidence.get("disagreement_mm"),
         confidence,
         None if perfusion is None else float(np.abs(changes(perfusion.header, perfusion.registered)).max()),

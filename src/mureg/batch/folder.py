@@ -12,6 +12,7 @@ from pathlib import Path
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing, writing_folder
+from mureg.files.former_names import with_current_names
 from mureg.files.marker import MARKER, read_marker
 from mureg.files.places import strangers
 from mureg.files.run_folder import RunFolder
@@ -144,7 +145,14 @@ def _batch_table(output: Path) -> Table | None:
         found = read_json(output / BATCH)
     except UnreadableInputError:
         return None
-    return found if {"mureg", "settings"} <= set(found) else None
+    if not {"mureg", "settings"} <= set(found):
+        return None
+    settings = found["settings"]
+    registrar = settings.get("registrar") if isinstance(settings, dict) else None
+    if not isinstance(registrar, dict):
+        return found
+    current = with_current_names(registrar, str(registrar.get("kind", "")))
+    return {**found, "settings": {**settings, "registrar": current}}
 
 
 def _is_ours(study: Path) -> bool:

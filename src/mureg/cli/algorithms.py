@@ -15,6 +15,7 @@ from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMap
 from mureg.catalogue import Catalogue
 from mureg.errors import UsageError
+from mureg.files.former_names import with_current_names
 from mureg.files.settings import Table
 from mureg.files.validation import merged, nearest, split_change, validated, with_changes
 from mureg.io.plain_text import read_text
@@ -123,7 +124,7 @@ def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
     if table.get("kind", chosen) != chosen:
         LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen, name)
         table = {}
-    tables[name] = {**table, "kind": chosen}
+    tables[name] = {**with_current_names(table, chosen), "kind": chosen}
 
 
 def algorithms_of(tables: Mapping[str, Table], where: str) -> Algorithms:

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         made_at = None if dicom is None else dicom.made_at
         document = options.document.of(study, StudyPlace(spect, ct), "sample", made_at)
         write_folder(assessment, options.output, dicom, document, overwrite=overwrite)
-    error_mm, found_mm, by_headers_mm = (
+    error_mm, found_mm, unregistered_mm = (
         target_registration_error_mm(pose, truth.ct_from_spect, truth.heart_points_mm)
         for pose in (
             assessment.ct_from_spect,
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         "move_true_at_heart": move_as_json(move_true),
         "shift_true_mm": list(true_shift),
         "angles_true_deg": list(true_angles),
-        "heart_error_by_headers_mm": by_headers_mm,
+        "heart_error_unregistered_mm": unregistered_mm,
         "heart_error_mm": error_mm,
         "heart_error_found_mm": found_mm,
     }
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         f"move given  {move_words(assessment.move, grid)}",
         f"move true   {move_words(move_true, grid)}",
         f"target registration error of the heart: {error_mm:.1f} mm for the pose given out, {found_mm:.1f} mm for the "
-        f"pose found (at the scanner position {by_headers_mm:.1f} mm; one pixel is {grid.spacing_mm[0]:.1f} mm)",
+        f"pose found (at the scanner position {unregistered_mm:.1f} mm; one pixel is {grid.spacing_mm[0]:.1f} mm)",
         f"results in {options.output}: open report.html first",
     ]
     options.common.messages.emit(as_json(assessment) | comparison, lines)

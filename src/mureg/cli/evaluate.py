@@ -35,13 +35,14 @@ class Evaluate:
 
     Attributes:
         cohorts: folder that mureg simulate made; repeatable.
-        registrars: names with commas: headers (scanner position), oracle (truth), mutual-information, gradient-fields,
-            near-heart, projection, elastix, ants, package.module:Class, or .onnx files (which get a second row with
-            the SPECT input ablated).
+        registrars: names with commas: unregistered (scanner position), oracle (truth), mutual-information,
+            gradient-fields, near-heart, projection, elastix, ants, package.module:Class, or .onnx files (which get a
+            second row with the SPECT input ablated).
         reconstructor: reconstruction of the corrected images (default: osem, or that of --settings); also the name of
             one of another installed package, or package.module:Class.
         output: folder for tables, settings.toml and figures/.
-        against: method with which statistical tests compare the others (default: the first after headers and oracle).
+        against: method with which statistical tests compare the others (default: the first after unregistered and
+            oracle).
         images: number of cases of each cohort with corrected images (default: all; 0 for none).
         classical: number of cases of each cohort for mutual-information, elastix and ants (default: all).
         figures: number of cases of each cohort with figures.
@@ -54,12 +55,12 @@ class Evaluate:
         jobs: number of processes on this machine, each with one thread.
 
     Example:
-        mureg evaluate --cohort clinical --registrars headers,mutual-information,near-heart -o comparison
+        mureg evaluate --cohort clinical --registrars unregistered,mutual-information,near-heart -o comparison
     """
 
     cohorts: Cohorts
     output: Output
-    registrars: str = "headers,oracle,mutual-information"
+    registrars: str = "unregistered,oracle,mutual-information"
     reconstructor: ReconstructorName = None
     against: str = ""
     images: int | None = None

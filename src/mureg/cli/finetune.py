@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     changes: dict[str, Any] = {
         "network": card.network,
         "grid": asdict(card.grid),
-        **({"input": {"blanked": True}} if card.blanked else {}),
+        **({"input": {"ablated": True}} if card.ablated else {}),
         "begin_from": card.weights_sha256,
         "data": {**table.get("data", {}), **({"cases": str(cases)} if cases else {})},
     }

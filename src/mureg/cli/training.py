@@ -136,7 +136,7 @@ def _answer(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
         "seconds": round(trained.progress.seconds, 3),
         "best_epoch": trained.progress.best_epoch,
         "best_heart_mm": trained.progress.best_mm,
-        "by_headers": asdict(trained.by_headers),
+        "unregistered": asdict(trained.unregistered),
         "weights": str(trained.folder / BEST),
     }
 
@@ -150,7 +150,7 @@ def _lines(trained: Trained) -> Iterator[str]:
     if progress.best_epoch:
         yield (
             f"heart      {progress.best_mm:.2f} mm on patients not seen, after epoch {progress.best_epoch}; "
-            f"scanner position {trained.by_headers.heart_mm:.2f} mm"
+            f"scanner position {trained.unregistered.heart_mm:.2f} mm"
         )
         yield f"weights    {trained.folder / BEST}"
     yield f"run in     {trained.folder}"

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 
 from mureg import RESEARCH_USE_ONLY
-from mureg.comparison.methods import BLIND, HEADERS, ORACLE
+from mureg.comparison.methods import ORACLE, UNREGISTERED, WITHOUT_SPECT
 from mureg.comparison.metrics import ACTION_LIMIT_MM
 from mureg.comparison.summary import Figure, MethodSummary
 
 Cell = Callable[[Figure], str]
-_NAMES = {HEADERS: "Baseline (no correction)", ORACLE: "Oracle (true transform)"}
+_NAMES = {UNREGISTERED: "Baseline (no correction)", ORACLE: "Oracle (true transform)"}
 _NOTHING = "–"
 
 
@@ -202,7 +202,7 @@ def _cells(summaries: list[MethodSummary], summary: MethodSummary, column: str, 
 
 def _registers(method: str) -> bool:
     """Whether a row is that of a way to register."""
-    return method != ORACLE and not method.endswith(BLIND)
+    return method != ORACLE and not method.endswith(WITHOUT_SPECT)
 
 
 def _spread(figure: Figure) -> str:

@@ -25,12 +25,12 @@ from mureg.registration.network import NetworkRegistrar
 from mureg.registration.onnx_networks import load_network
 from mureg.study import PreparedStudy
 
-HEADERS, ORACLE = "headers", "oracle"
-KNOWN = (HEADERS, ORACLE)
-BLANKED = " (SPECT blanked)"
-TRAINED_BLANKED = " (trained blanked)"
-BLIND = (BLANKED, TRAINED_BLANKED)
-"""How the names of rows end that never saw a SPECT."""
+UNREGISTERED, ORACLE = "unregistered", "oracle"
+KNOWN = (UNREGISTERED, ORACLE)
+ABLATED = " (SPECT ablated)"
+TRAINED_ABLATED = " (trained with ablated SPECT)"
+WITHOUT_SPECT = (ABLATED, TRAINED_ABLATED)
+"""Ends of the names of rows of networks whose SPECT input was ablated."""
 
 _WEIGHTS = (SUFFIX, ".safetensors")
 """Endings of weights; those of mureg 0.1.0 are refused with what to do."""
@@ -62,7 +62,7 @@ class Method:
     Attributes:
         name: of its row.
         settings: as JSON, weights by their hash.
-        registrar: None for the headers and the oracle, which need none.
+        registrar: None for unregistered and the oracle, which need none.
         parameters: of a network; None where nothing was learned.
         seen: names of the cases that a network was trained or chosen on, where its run folder says so.
         training: what its training cost, where that is known.
@@ -101,7 +101,7 @@ def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
     """Find ``ct_from_spect`` with one method; errors are recorded, and implausible motions of every method are refused.
 
     Args:
-        method: not the headers or the oracle.
+        method: neither unregistered nor the oracle.
         study: uncorrected SPECT, maps, and the projections for those who use them.
         python: that has the outside programs.
     """
@@ -150,10 +150,10 @@ def _plausible(found: MethodPose, pose: RigidTransform, grid: Grid) -> MethodPos
 
 
 def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Method]:
-    """The methods of a comparison, every network that was trained with the SPECT followed by itself without it.
+    """The methods of a comparison, every network that was trained with the SPECT followed by itself with ablated SPECT.
 
     Args:
-        names: ``headers``, ``oracle``, a key of `registrars`, the path of a network's weights (.onnx), or a
+        names: ``unregistered``, ``oracle``, a key of `registrars`, the path of a network's weights (.onnx), or a
             registrar of another package with its own settings (see `registrar_named`).
         registrars: those without weights, by name.
 
@@ -182,22 +182,22 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
 
 
 def _learned(weights: Path) -> list[Method]:
-    """A network and itself without the SPECT; named after its file, or its folder where that says no more than best."""
+    """A network and itself with ablated SPECT; named after its file, or the folder of best and last."""
     if not weights.is_file():
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
-    seeing, parameters, card = load_learned(weights, blanked=False)
+    complete, parameters, card = load_learned(weights, ablated=False)
     known = parameters, _training_cases(weights.with_name("data.json")), budget_of(weights, card)
-    if card.blanked:
-        return [Method.of(name + TRAINED_BLANKED, seeing, *known)]
-    blind, _, _ = load_learned(weights, blanked=True)
-    return [Method.of(name, seeing, *known), Method.of(name + BLANKED, blind, *known)]
+    if card.ablated:
+        return [Method.of(name + TRAINED_ABLATED, complete, *known)]
+    ablated, _, _ = load_learned(weights, ablated=True)
+    return [Method.of(name, complete, *known), Method.of(name + ABLATED, ablated, *known)]
 
 
-def load_learned(weights: Path, blanked: bool) -> tuple[Registrar, int, Card]:
+def load_learned(weights: Path, ablated: bool) -> tuple[Registrar, int, Card]:
     """The registrar that uses a network, how many parameters that has, and its card."""
     _, card = load_network(weights)
-    return NetworkRegistrar(weights=weights, blanked=blanked), card.parameters, card
+    return NetworkRegistrar(weights=weights, ablated=ablated), card.parameters, card
 
 
 def _training_cases(data: Path) -> frozenset[str]:

@@ -39,10 +39,10 @@ Millimetres = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Elastix:
-    """elastix: Euler transform, Mattes mutual information, adaptive stochastic gradient descent, from the headers.
+    """elastix: Euler transform, Mattes mutual information, adaptive stochastic gradient descent.
 
-    The defaults left the least error over the heart among eight combinations of smoothing, voxels of the map and
-    samples, on two virtual patients each of the levels easy and clinical (--tune of
+    It starts at the scanner position. The defaults left the least error over the heart among eight combinations of
+    smoothing, voxels of the map and samples, on two virtual patients each of the levels easy and clinical (--tune of
     benchmarks/evidence/difficulty_levels.py).
 
     Attributes:
@@ -69,7 +69,7 @@ class Elastix:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Ants:
-    """ANTs: rigid transform, Mattes mutual information, from the headers; defaults as for `Elastix`.
+    """ANTs: rigid transform, Mattes mutual information, from the scanner position; defaults as for `Elastix`.
 
     Attributes:
         map_mm: voxel size to which the map is averaged first (mm).

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as settings_dataclass
@@ -11,6 +12,7 @@ from pydantic.dataclasses import dataclass as settings_dataclass
 from mureg.attenuation.maps import AttenuationMap
 from mureg.comparison.regions import LiverRegion
 from mureg.comparison.table import Line
+from mureg.files.former_names import current_row_name, with_current_names
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 from mureg.recon import Osem
@@ -104,6 +106,12 @@ class MethodRow(Line):
     polar: float = NOT_MEASURED
     liver_from: str = BALL
 
+    @classmethod
+    def current_cells(cls, cells: dict[str, Any]) -> dict[str, Any]:
+        """See `Line.current_cells`: of the method and its settings."""
+        method = current_row_name(cells["method"])
+        return {**cells, "method": method, "settings": _current_settings(cells["settings"])}
+
     @property
     def key(self) -> tuple[str, str, str, str]:
         """Identifies a row: cohort, case, method and fingerprint of the settings."""
@@ -111,7 +119,7 @@ class MethodRow(Line):
 
     @property
     def failed(self) -> bool:
-        """Whether the errors are those of the headers because there was no pose."""
+        """Whether the errors are those of the scanner position because there is no pose."""
         return self.status != "done"
 
     @property
@@ -123,3 +131,15 @@ class MethodRow(Line):
     def pose(self, centre_mm: Triple) -> RigidTransform:
         """``ct_from_spect`` of this row, from the centre of the rigid parameters of its case."""
         return RigidTransform.from_six(*self.six, centre_mm)
+
+
+def _current_settings(written: str) -> str:
+    """Settings of a method with the names of now; a text that is no table of settings is returned unchanged."""
+    try:
+        table = json.loads(written)
+    except ValueError:
+        return written
+    if not isinstance(table, dict):
+        return written
+    current = with_current_names(table, str(table.get("kind", "")))
+    return written if current == table else json.dumps(current, sort_keys=True)

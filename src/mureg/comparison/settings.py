@@ -20,6 +20,7 @@ from mureg.comparison.peers import Ants, Elastix, Peer
 from mureg.comparison.rows import Measurement
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
+from mureg.files.former_names import with_current_names, with_former_names
 from mureg.files.settings import Table
 from mureg.files.validation import validated, with_changes
 from mureg.io.plain_text import read_text
@@ -27,8 +28,6 @@ from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
-_OLD_NAME = "osem"
-"""Of the reconstruction in settings of mureg 0.1.0, which knew no other one."""
 Split = Literal["all", "train", "validation", "test"]
 
 
@@ -86,9 +85,8 @@ class Settings:
 
     @property
     def measured_with(self) -> str:
-        """Beginning of the hash of `measurement`; the reconstruction has the name that it had in mureg 0.1.0."""
-        table = as_table(self)["measurement"]
-        table[_OLD_NAME] = table.pop("reconstructor")
+        """Beginning of the hash of `measurement`; the names are those of mureg 0.1.0, whose tables go on."""
+        table = with_former_names(as_table(self)["measurement"], "measurement")
         words = json.dumps(table, sort_keys=True, default=str)
         return hashlib.sha256(words.encode()).hexdigest()[:12]
 
@@ -130,11 +128,11 @@ def read_settings(path: Path) -> Settings:
             "a TOML file as mureg evaluate writes it beside its results",
             "correct it, or start from such a file",
         ) from problem
-    table = {name: table for name, table in tables.items() if name not in ("run", "methods")}
-    measurement = table.get("measurement")
-    if isinstance(measurement, dict) and _OLD_NAME in measurement:
-        table["measurement"] = {**measurement, "reconstructor": measurement[_OLD_NAME]}
-        del table["measurement"][_OLD_NAME]
+    table = {
+        name: with_current_names(table, name.replace("_", "-")) if isinstance(table, dict) else table
+        for name, table in tables.items()
+        if name not in ("run", "methods")
+    }
     return validated(Settings, table, f"settings file {path.name}")
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
@@ -26,6 +26,11 @@ class Line(ABC):
     def key(self) -> Hashable:
         """What is measured: a later line with the same key replaces an earlier one."""
 
+    @classmethod
+    def current_cells(cls, cells: dict[str, Any]) -> dict[str, Any]:
+        """The cells of a file, which an earlier version may have written, with the names of now."""
+        return cells
+
 
 L = TypeVar("L", bound=Line)
 
@@ -38,11 +43,12 @@ class ResultTable(Generic[L]):
     Attributes:
         path: of the file, made with its head when it is not there.
         kind: class of the lines; its fields are the columns, words or numbers, NaN as an empty cell. A file that lacks
-            columns with a default gets them.
+            columns with a default gets them; former names in it are replaced.
     """
 
     def __init__(self, path: Path, kind: type[L]) -> None:
         self.path, self.kind = path, kind
+        self._words = {field.name for field in fields(kind) if field.type in (str, "str")}
         self._lines: dict[Hashable, L] = {}
         self._written = 0
         try:
@@ -103,8 +109,16 @@ class ResultTable(Generic[L]):
                 f"{', '.join(self._columns)[:80]}, ...",
                 "choose another output folder",
             )
-        self._take([self._parsed(line) for line in reader])
-        if kept and list(reader.fieldnames or ()) != self._columns:
+        lines = list(reader)
+        rows = [self._parsed(line) for line in lines]
+        self._take(rows)
+        renamed = any(
+            getattr(row, name) != line[name]
+            for row, line in zip(rows, lines, strict=True)
+            for name in self._words
+            if name in line
+        )
+        if kept and (renamed or list(reader.fieldnames or ()) != self._columns):
             self._rewrite()
 
     def _take(self, rows: Iterable[L]) -> None:
@@ -114,11 +128,11 @@ class ResultTable(Generic[L]):
 
     def _parsed(self, line: dict[str, str]) -> L:
         values = {
-            field.name: line[field.name] if field.type in (str, "str") else float(line[field.name] or "nan")
+            field.name: line[field.name] if field.name in self._words else float(line[field.name] or "nan")
             for field in fields(self.kind)
             if field.name in line
         }
-        return self.kind(**values)
+        return self.kind(**self.kind.current_cells(values))
 
     def _append(self, lines: Iterable[Iterable[object]]) -> None:
         text = io.StringIO()

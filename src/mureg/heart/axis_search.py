@@ -22,7 +22,7 @@ _HOT = 1.25
 """Places brighter than this times the median of the wall lose weight; chosen, no measurement is recorded."""
 
 # half-lengths of the profiles along the normals, from pass to pass; chosen. The wide ones were first: a hot liver drew
-# the surface away in four of 43 cases (evidence/axis/clinical-wide-look.csv), so narrow ones were added
+# the surface away in four of 43 cases (evidence/axis/clinical-wide-profiles.csv), so narrow ones were added
 _WIDE_MM = (18.0, 16.0, 14.0, 12.0, 10.0, 10.0, 9.0, 9.0)
 _NARROW_MM = (12.0, 11.0, 10.0, 10.0, 9.0, 9.0, 8.0, 8.0)
 

@@ -76,10 +76,10 @@ def find_left_ventricles(spect: Volume, maps: Sequence[Volume | None]) -> list[H
 
 def _location(spect: Volume, mu: Volume | None) -> HeartLocation:
     """See `find_left_ventricle`."""
-    look = _first_look(spect, mu)
-    if look is None:
+    search = _coarse_search(spect, mu)
+    if search is None:
         return HeartLocation(spect.grid.centre_mm, 0.0, "the SPECT is blank or flat; no left ventricle can be found")
-    grid, image, _ = look
+    grid, image, _ = search
     place, confidence = _by_wall(spect, mu)
     near = _within(grid, grid.indices(place), _REFINE_WITHIN_MM)
     box = Box.around(near)
@@ -95,10 +95,10 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
 
     For callers that have a better test of a candidate; arguments as for `find_left_ventricle`.
     """
-    look = _first_look(spect, mu)
-    if look is None:
+    search = _coarse_search(spect, mu)
+    if search is None:
         return ()
-    grid, _, likeness = look
+    grid, _, likeness = search
     places: list[Triple] = []
     for _ in range(most):
         peak = np.array(np.unravel_index(int(likeness.argmax()), likeness.shape), dtype=np.float64)
@@ -111,7 +111,7 @@ def ventricle_places(spect: Volume, mu: Volume | None = None, most: int = 4) -> 
 
 
 @lru_cache(maxsize=2)
-def _first_look(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
+def _coarse_search(spect: Volume, mu: Volume | None) -> tuple[Grid, Array, Array] | None:
     """The search grid, the smoothed image on it and its likeness to a ventricle; None where the image is blank.
 
     Cached for the next use of the same pair, by the axis and each picture: not to be changed.

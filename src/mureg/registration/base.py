@@ -97,7 +97,7 @@ def refuse_unusable(fixed: Volume, moving: Volume) -> None:
     """Refuse, before any work is done, images that cannot be registered: blank ones, or ones of different places."""
     refuse_blank(fixed, "SPECT")
     refuse_blank(moving, "attenuation map")
-    refuse_overlap(fixed, moving, RigidTransform.identity(), "by their headers")
+    refuse_overlap(fixed, moving, RigidTransform.identity(), "at the scanner position")
 
 
 def refuse_result(

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UnreadableInputError, UsageError
+from mureg.files.former_names import with_current_names
 from mureg.registration.inputs import InputGrid
 
 Table = dict[str, Any]
@@ -44,15 +45,15 @@ class Card:
             (`weights_files`); all are averaged.
         grid: lattice of its input.
         around: centre of its input: the centre of the SPECT's field, or the heart.
-        blanked: the SPECT input was ablated (ones) in training, and always is in use.
+        ablated: the SPECT input was ablated (ones) in training, and always is in use.
         loss: settings of the training loss, with its `kind`.
         trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
         validation: figures on validation patients, by name, mm.
-        believed: gain (0 to 1) applied to each predicted parameter [tx, ty, tz, rx, ry, rz] at the heart.
+        gains: gain (0 to 1) applied to each predicted parameter [tx, ty, tz, rx, ry, rz] at the heart.
         errors: 6x6 covariance of the residual errors of the rigid parameters (mm, degrees, about the heart) on patients
             used neither for training nor for the choice of weights; empty if not measured.
         errors_grow_mm: dispersion (mm) at which that covariance is four times as large; 0 for a constant covariance.
-        errors_hurried, errors_hurried_grow_mm: the same two for quick mode.
+        quick_errors, quick_errors_grow_mm: the same two for quick mode.
         calibrated_for: fingerprints of the settings that the covariances were measured with, by name: `default` and
             `quick` of the registrar without its weights, `attenuation`, `reconstructor`.
         parameters: numbers that training changes, of all networks; 0 if not counted.
@@ -64,19 +65,28 @@ class Card:
     grid: InputGrid
     others: Annotated[tuple[Table, ...], AfterValidator(_not_too_many)] = ()
     around: Literal["field", "heart"] = "field"
-    blanked: bool = False
+    ablated: bool = False
     loss: Table = field(default_factory=dict)
     trained_on: Table = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
-    believed: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    gains: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     errors: tuple[tuple[float, ...], ...] = ()
     errors_grow_mm: float = 0.0
-    errors_hurried: tuple[tuple[float, ...], ...] = ()
-    errors_hurried_grow_mm: float = 0.0
+    quick_errors: tuple[tuple[float, ...], ...] = ()
+    quick_errors_grow_mm: float = 0.0
     calibrated_for: dict[str, str] = field(default_factory=dict)
     parameters: int = 0
     version: str = ""
     weights_sha256: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_former_version(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        table = with_current_names(table, "card")
+        loss = table.get("loss")
+        return {**table, "loss": with_current_names(loss, "loss")} if isinstance(loss, dict) else table
 
     @property
     def kind(self) -> str:
@@ -86,7 +96,7 @@ class Card:
     def covariance(self, dispersion_mm: float, quick: bool = False) -> npt.NDArray[np.float64] | None:
         """6x6 covariance (mm, degrees) about the heart for this dispersion; None if uncalibrated."""
         errors, grow_mm = (
-            (self.errors_hurried, self.errors_hurried_grow_mm) if quick else (self.errors, self.errors_grow_mm)
+            (self.quick_errors, self.quick_errors_grow_mm) if quick else (self.errors, self.errors_grow_mm)
         )
         if not errors:
             return None

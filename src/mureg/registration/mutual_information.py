@@ -173,7 +173,7 @@ def without_hot_spots(spect: Volume, brightest: float) -> Volume:
 
 
 def start_shifts(size_mm: float) -> Iterator[Triple]:
-    """The headers' own position, then a shift either way along z (where motion and breathing act), x and y."""
+    """The scanner position, then a shift either way along z (where motion and breathing act), x and y."""
     yield 0.0, 0.0, 0.0
     for direction in (2, 0, 1):
         for sign in (1.0, -1.0):
@@ -212,7 +212,7 @@ def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
 
 
 def started_by(mutual_information: MutualInformation, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:
-    """The pose of mutual information, or that of the headers and a warning where it found none."""
+    """The pose of mutual information, or the scanner position and a warning where it found none."""
     try:
         return mutual_information.register(study).ct_from_spect, ()
     except RegistrationError as refusal:

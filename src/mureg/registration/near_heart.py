@@ -20,6 +20,7 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from mureg.files.former_names import with_former_names
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle, find_left_ventricles
@@ -78,9 +79,9 @@ class NearHeart:
         fine: mutual information for the transverse refinement.
         finish: refine the transverse pose with fine mutual information before the final network passes.
         passes: number of final network passes; each starts from the pose of the pass before.
-        looks: number of test-time crops in each pass, shifted axially by a few mm. The predictions of all
+        crops: number of test-time crops in each pass, shifted axially by a few mm. The predictions of all
             crops and networks are averaged; their spread enters the uncertainty.
-        blanked: replace the SPECT input of the networks by a constant image (ablation); always on for networks trained
+        ablated: replace the SPECT input of the networks by a constant image (ablation); always on for networks trained
             that way.
         largest_shift_mm: refuse a result that shifts the map by more than this (mm).
         largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
@@ -91,15 +92,15 @@ class NearHeart:
     fine: MutualInformation = _FINE
     finish: bool = True
     passes: Annotated[int, Field(ge=1, le=10)] = 2
-    looks: Annotated[int, Field(ge=1, le=7)] = 3
-    blanked: bool = False
+    crops: Annotated[int, Field(ge=1, le=7)] = 3
+    ablated: bool = False
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["near-heart"] = "near-heart"
 
     def quick_mode(self) -> NearHeart:
         """Quick mode: one crop, one pass, and no transverse refinement."""
-        return replace(self, finish=False, passes=1, looks=1)
+        return replace(self, finish=False, passes=1, crops=1)
 
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; works on images alone. Two runs give the same digits.
@@ -112,28 +113,28 @@ class NearHeart:
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         networks, card = _networks(self.weights)
-        blanked = self.blanked or card.blanked
-        start, heart, apart_mm, warnings = self._start(study, networks, card, blanked)
-        seen = look_at(
-            fixed, moving, start, networks, card, passes=self.passes, looks=self.looks, blanked=blanked, heart=heart
+        ablated = self.ablated or card.ablated
+        start, heart, apart_mm, warnings = self._start(study, networks, card, ablated)
+        refined = refined_pose(
+            fixed, moving, start, networks, card, passes=self.passes, crops=self.crops, ablated=ablated, heart=heart
         )
-        pose, centre_mm = seen.ct_from_spect, fixed.grid.centre_mm
+        pose, centre_mm = refined.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
-        spread_mm = float(np.linalg.norm(seen.spread[:3]))
-        dispersion_mm = float(np.hypot(spread_mm, _TURN_MM_PER_DEG * seen.turned_deg))
+        spread_mm = float(np.linalg.norm(refined.spread[:3]))
+        dispersion_mm = float(np.hypot(spread_mm, _TURN_MM_PER_DEG * refined.turned_deg))
         covariance = card.covariance(dispersion_mm, quick=not self.finish)
         evidence = {
             "disagreement_mm": apart_mm,
-            "spread_of_looks_mm": spread_mm,
-            "turned_deg": seen.turned_deg,
-            "doubt_mm": dispersion_mm,
-            "heart_confidence": seen.heart.confidence,
-            **dict(zip(HEART_MM, seen.heart.centre_mm, strict=True)),
+            "spread_of_crops_mm": spread_mm,
+            "turned_deg": refined.turned_deg,
+            "dispersion_mm": dispersion_mm,
+            "heart_confidence": refined.heart.confidence,
+            **dict(zip(HEART_MM, refined.heart.centre_mm, strict=True)),
         }
-        identical = seen.answers > 1 and spread_mm < _IDENTICAL_MM
+        identical = refined.answers > 1 and spread_mm < _IDENTICAL_MM
         if identical:
             sentence = (
-                f"{seen.answers} network answers are identical to {_IDENTICAL_MM:g} mm: the weights may be damaged"
+                f"{refined.answers} network answers are identical to {_IDENTICAL_MM:g} mm: the weights may be damaged"
             )
             warnings = (*warnings, Note(sentence, Rank.CHANGES_ANSWER))
         if spread_mm > _SPREAD_MM:
@@ -145,29 +146,28 @@ class NearHeart:
             self.kind,
             "moved",
             evidence,
-            None if covariance is None else covariance_about(pose, covariance, seen.heart.centre_mm, centre_mm),
+            None if covariance is None else covariance_about(pose, covariance, refined.heart.centre_mm, centre_mm),
             time.perf_counter() - started,
-            notes=(seen.note(card, apart_mm), *((seen.heart.note,) if seen.heart.note else ())),
-            warnings=(*warnings, *((ABLATED,) if blanked else ())),
+            notes=(refined.note(card, apart_mm), *((refined.heart.note,) if refined.heart.note else ())),
+            warnings=(*warnings, *((ABLATED,) if ablated else ())),
             weights_sha256=card.weights_sha256,
             calibrated_for={} if covariance is None or identical else self._calibrated_for(card),
         )
 
-    def settings_sha256(self) -> str:
-        """Fingerprint of these settings without the weights, which have a hash of their own."""
-        settings = asdict(self)
-        del settings["weights"]
-        return settings_sha256(settings)
+    def settings_sha256(self, former: bool = False) -> str:
+        """Fingerprint of these settings without the weights, which have their own; `former`: as mureg 0.1.0 took it."""
+        settings = {name: value for name, value in asdict(self).items() if name != "weights"}
+        return settings_sha256(with_former_names(settings, self.kind) if former else settings)
 
     def _calibrated_for(self, card: Card) -> dict[str, str]:
         """The settings of the other steps that the card's covariance was measured with; empty for other settings."""
         mode = "default" if self.finish else "quick"
-        if card.calibrated_for.get(mode) != self.settings_sha256():
+        if card.calibrated_for.get(mode) not in (self.settings_sha256(), self.settings_sha256(former=True)):
             return {}
         return {name: sha256 for name, sha256 in card.calibrated_for.items() if name not in ("default", "quick")}
 
     def _start(
-        self, study: PreparedStudy, networks: Networks, card: Card, blanked: bool
+        self, study: PreparedStudy, networks: Networks, card: Card, ablated: bool
     ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
         """Start of the final passes, the heart, the distance of the two results there (mm), and warnings."""
         fixed, moving = study.uncorrected, study.body
@@ -175,7 +175,7 @@ class NearHeart:
         body = moving.coarsened(card.grid.spacing_mm)
         hearts = find_left_ventricles(fixed, [body.resampled(fixed.grid, start) for start in starts])
 
-        way = partial(look_at, fixed, moving, networks=networks, card=card, passes=_WAY, looks=1, blanked=blanked)
+        way = partial(refined_pose, fixed, moving, networks=networks, card=card, passes=_WAY, crops=1, ablated=ablated)
         ends = in_threads(
             lambda begin: way(begin[0], heart=begin[1], axial_alone=True), list(zip(starts, hearts, strict=True))
         )
@@ -193,7 +193,7 @@ def _distance_mm(one: RigidTransform, other: RigidTransform, place_mm: Triple) -
 
 
 @plain_dataclass(frozen=True, eq=False)
-class Seen:
+class RefinedPose:
     """Correction of a pose by networks on crops around the heart.
 
     Attributes:
@@ -220,7 +220,7 @@ class Seen:
         )
 
 
-def look_at(
+def refined_pose(
     fixed: Volume,
     moving: Volume,
     start: RigidTransform,
@@ -228,11 +228,11 @@ def look_at(
     card: Card,
     *,
     passes: int,
-    looks: int,
+    crops: int,
     axial_alone: bool = False,
-    blanked: bool = False,
+    ablated: bool = False,
     heart: HeartLocation | None = None,
-) -> Seen:
+) -> RefinedPose:
     """Correct a pose with a network, or with the mean of several.
 
     Every pass but the last applies the axial component only: the transverse predictions were trained at the pose of
@@ -245,10 +245,10 @@ def look_at(
         networks: predict the rigid parameters of a small motion about the middle of the crop, applied before the pose:
             ``ct_from_spect = start @ small``.
         card: card of the network; its grid is centred on the heart.
-        passes, looks: see `NearHeart`.
+        passes, crops: see `NearHeart`.
         axial_alone: apply the axial component in the last pass, too, for which one network is enough; otherwise that
             pass applies all parameters, each with its gain on the card.
-        blanked: replace the SPECT input by ones (ablation).
+        ablated: replace the SPECT input by ones (ablation).
         heart: its position in the SPECT; if not given, found with the map at the start.
     """
     spacing_mm = card.grid.spacing_mm
@@ -256,19 +256,19 @@ def look_at(
     heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
     pose, spread, turned_deg, predictions = start, np.zeros(6), 0.0, list[Six]()
     for remaining in reversed(range(passes)):
-        middles = list(_places(heart.centre_mm, looks))
-        crops = [_crop(emission, body, pose, card, middle, blanked) for middle in middles]
+        middles = list(_places(heart.centre_mm, crops))
+        inputs = [_crop(emission, body, pose, card, middle, ablated) for middle in middles]
         predictions = [
             # all about one point, or they could not be averaged
             np.concatenate(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle).six(heart.centre_mm))
-            for middle, sixes in zip(middles, networks.predicted(crops, first_alone=axial_alone), strict=True)
+            for middle, sixes in zip(middles, networks.predicted(inputs, first_alone=axial_alone), strict=True)
             for six in sixes
         ]
         spread = np.std(predictions, axis=0)
-        mean = np.mean(predictions, axis=0) * (_ALONG if axial_alone or remaining else card.believed)
+        mean = np.mean(predictions, axis=0) * (_ALONG if axial_alone or remaining else card.gains)
         turned_deg = float(np.linalg.norm(mean[3:]))
         pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
-    return Seen(pose, heart, spread, turned_deg, len(predictions))
+    return RefinedPose(pose, heart, spread, turned_deg, len(predictions))
 
 
 def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
@@ -279,11 +279,11 @@ def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
         yield float(x), float(y), float(z)
 
 
-def _crop(emission: Volume, body: Volume, pose: RigidTransform, card: Card, middle: Triple, blanked: bool) -> Images:
+def _crop(emission: Volume, body: Volume, pose: RigidTransform, card: Card, middle: Triple, ablated: bool) -> Images:
     """Both images around a place, the map at a pose."""
     grid = Grid.centred(card.grid.shape, (card.grid.spacing_mm,) * 3, middle, emission.grid.frame_of_reference)
     spect, mu = network_inputs(emission, body, grid, pose)
-    return np.ones_like(spect) if blanked else spect, mu
+    return np.ones_like(spect) if ablated else spect, mu
 
 
 def weights_file(weights: str) -> Path:

@@ -32,7 +32,7 @@ class NetworkRegistrar:
     Attributes:
         weights: an .onnx file, its JSON card beside it, as `mureg train` writes them.
         passes: number of predictions; from the second one on of the residual, with the map at the pose so far.
-        blanked: replace the SPECT input by ones (ablation). The prediction then comes from the map alone
+        ablated: replace the SPECT input by ones (ablation). The prediction then comes from the map alone
             (leakage). Always on for weights trained that way.
         largest_shift_mm: refuse a result that shifts the map by more than this (mm).
         largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
@@ -40,7 +40,7 @@ class NetworkRegistrar:
 
     weights: Annotated[Path | str, AfterValidator(_as_path)]
     passes: Annotated[int, Field(ge=1, le=20)] = 1
-    blanked: bool = False
+    ablated: bool = False
     largest_shift_mm: Annotated[float, Field(gt=0)] = 120.0
     largest_angle_deg: Annotated[float, Field(gt=0)] = 45.0
     kind: Literal["learned"] = "learned"
@@ -53,8 +53,8 @@ class NetworkRegistrar:
         weights = Path(self.weights)
         networks, card = kept_network(weights)
         refuse_around(card, "field", weights.name)
-        blanked = self.blanked or card.blanked
-        ct_from_spect, steps = self._predict(networks, card.grid, fixed, moving, blanked)
+        ablated = self.ablated or card.ablated
+        ct_from_spect, steps = self._predict(networks, card.grid, fixed, moving, ablated)
         centre_mm = fixed.grid.centre_mm
         refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         evidence = {
@@ -69,20 +69,20 @@ class NetworkRegistrar:
             "moved",
             evidence,
             seconds=time.perf_counter() - started,
-            notes=_notes(card, blanked),
-            warnings=(ABLATED,) if blanked else (),
+            notes=_notes(card, ablated),
+            warnings=(ABLATED,) if ablated else (),
             weights_sha256=card.weights_sha256,
         )
 
     def _predict(
-        self, networks: Networks, input_grid: InputGrid, fixed: Volume, moving: Volume, blanked: bool
+        self, networks: Networks, input_grid: InputGrid, fixed: Volume, moving: Volume, ablated: bool
     ) -> tuple[RigidTransform, list[RigidTransform]]:
         """The pose, and the motion of each pass: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
         grid, centre_mm = input_grid.grid(fixed.grid), fixed.grid.centre_mm
         ct_from_spect, steps = RigidTransform.identity(), []
         for _ in range(self.passes):
             spect, mu = network_inputs(fixed, moving, grid, ct_from_spect)
-            if blanked:
+            if ablated:
                 spect = np.ones_like(spect)
             six = networks.predicted([(spect, mu)])[0].mean(0)
             steps.append(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], centre_mm))
@@ -90,10 +90,10 @@ class NetworkRegistrar:
         return ct_from_spect, steps
 
 
-def _notes(card: Card, blanked: bool) -> tuple[str, ...]:
+def _notes(card: Card, ablated: bool) -> tuple[str, ...]:
     heart = card.validation.get("heart_mm")
     figure = "" if heart is None else f"; {heart:.1f} mm mean error at the heart on validation patients"
     return (
         f"a {card.kind} network, weights {card.weights_sha256[:12]}, trained with mureg {card.version or 'unknown'}"
-        f"{figure}{'; its SPECT input was ablated' if blanked else ''}{', in training too' if card.blanked else ''}",
+        f"{figure}{'; its SPECT input was ablated' if ablated else ''}{', in training too' if card.ablated else ''}",
     )

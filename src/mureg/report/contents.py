@@ -12,7 +12,7 @@ from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
 from mureg.report.occasion import Occasion
 from mureg.report.pictures.chest import display_filter
-from mureg.report.wording import reconstruction_in_words, six_numbers
+from mureg.report.wording import reconstruction_in_words, rigid_parameters
 from mureg.study import Study
 
 TERRITORY_NAMES = {"LAD": "left anterior descending", "LCX": "left circumflex", "RCA": "right coronary"}
@@ -270,7 +270,9 @@ def _provenance(assessment: Assessment, archived: bool) -> Facts:
         (
             "Pose",
             "ct_from_spect about centre_mm: "
-            + "; ".join(" ".join(s.split()) for s in six_numbers(assessment.ct_from_spect, registration.centre_mm)),
+            + "; ".join(
+                " ".join(s.split()) for s in rigid_parameters(assessment.ct_from_spect, registration.centre_mm)
+            ),
         ),
         *(
             (f"Input {s.kind}", f"{s.files} file{'s' if s.files != 1 else ''}, SHA-256 {s.sha256[:_HASH]}…")

@@ -9,7 +9,7 @@ from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 
 
-def six_numbers(ct_from_spect: RigidTransform, centre_mm: Triple) -> list[str]:
+def rigid_parameters(ct_from_spect: RigidTransform, centre_mm: Triple) -> list[str]:
     """The shift, angles and centre exactly as registration.json holds them, rounded."""
 
     def row(values: Triple, style: str) -> str:

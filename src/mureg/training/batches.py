@@ -25,7 +25,7 @@ class Batch:
 
     Attributes:
         spect: divided by its mean.
-        mu: in 1/cm, by its headers.
+        mu: in 1/cm, at the scanner position.
         ct_from_spect: the true motion, float64.
         heart_mm: points of the heart in SPECT space.
         liver_mm: points of the liver in SPECT space.

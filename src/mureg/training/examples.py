@@ -97,7 +97,7 @@ class Examples:
     Attributes:
         names, patients: of the cases.
         spect: divided by its mean, float32.
-        mu: in 1/cm, by its headers, float32.
+        mu: in 1/cm, at the scanner position, float32.
         ct_from_spect: the true motions, float64.
         heart_mm: points of each heart in SPECT space, float64.
         liver_mm: points of each liver; where a case does not say where that is, of a ball where it is to be expected

@@ -13,7 +13,7 @@ from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, read_json, read_toml
 from mureg.training.checkpoints import STATE
 from mureg.training.examples import Examples
-from mureg.training.settings import TrainingSettings, as_toml, settings_from
+from mureg.training.settings import TrainingSettings, as_toml, current_table, settings_from
 
 SETTINGS, DATA = "settings.toml", "data.json"
 EXAMPLES = "examples"
@@ -39,7 +39,7 @@ def refuse_another(settings: TrainingSettings, folder: Path) -> None:
     if not (folder / SETTINGS).exists():
         FOLDER.refuse(folder)
         return
-    found = _read(folder / SETTINGS)
+    found = current_table(_read(folder / SETTINGS))
     there = settings_from(found, f"{folder.name}/{SETTINGS}").identity()
     asked = settings.identity()
     for name in {**asked, **there}:

@@ -36,14 +36,14 @@ class Trained:
     Attributes:
         folder: of the run; ``best.onnx`` is the network to use.
         progress: epochs, samples, seconds in all sittings, the best epoch and its error over the heart in mm.
-        by_headers: figures on the validation set without any registration.
+        unregistered: figures on the validation set without any registration.
         finished: whether it went as far as the settings ask; otherwise the time given was over.
         rows: of the log.
     """
 
     folder: Path
     progress: Progress
-    by_headers: Figures
+    unregistered: Figures
     finished: bool
     rows: tuple[EpochRow, ...]
 
@@ -101,12 +101,12 @@ def _run(
     run = _Run(settings, folder, team, *_network(settings, weights, team.device))
     progress = run.resumed()
     rows = read_log(folder, progress.epoch) if progress.epoch else []
-    by_headers = validate(None, validation_set, settings.loss, settings.seed, team)
+    unregistered = validate(None, validation_set, settings.loss, settings.seed, team)
     wanted = settings.samples_of(len(train_set))
     report.say(
         f"training on {len(train_set)} cases of {len(set(train_set.patients))} patients, validating on "
         f"{len(validation_set)} of {len(set(validation_set.patients))}; the error at the scanner position is "
-        f"{by_headers.heart_mm:.1f} mm at the heart"
+        f"{unregistered.heart_mm:.1f} mm at the heart"
     )
     if progress.epoch:
         report.say(f"going on after epoch {progress.epoch}, {progress.samples} of {wanted} cases seen")
@@ -120,12 +120,12 @@ def _run(
         if team.leads:
             write_log(rows, folder)
             save_state(folder, run.module, run.optimiser, progress)
-        report.say(epoch_line(row, by_headers))
+        report.say(epoch_line(row, unregistered))
         over = team.any(time.perf_counter() - began + longest > 60.0 * minutes)
     if team.leads:
         save_network(folder / LAST, run.module, run.card(train_set, progress, None))
     team.wait()
-    return Trained(folder, progress, by_headers, progress.samples >= wanted, tuple(rows))
+    return Trained(folder, progress, unregistered, progress.samples >= wanted, tuple(rows))
 
 
 @dataclass
@@ -171,7 +171,7 @@ class _Run:
                 settings.seed,
                 team,
                 bf16=settings.bf16,
-                blanked=settings.input.blanked,
+                ablated=settings.input.ablated,
             )
         progress = replace(
             before, epoch=number, samples=samples, seconds=before.seconds + time.perf_counter() - started
@@ -236,7 +236,7 @@ class _Run:
                 mu=batch.mu.to(memory_format=torch.channels_last_3d),
             )
         self.optimiser.zero_grad(set_to_none=True)
-        six = predicted(self.network, batch, self.settings.bf16, self.settings.input.blanked)
+        six = predicted(self.network, batch, self.settings.bf16, self.settings.input.ablated)
         losses = self.settings.loss.of(six, batch).sum()
         (losses * weight).backward()  # type: ignore[no-untyped-call]
         if self.settings.optimiser.clip:
@@ -250,7 +250,7 @@ class _Run:
         return Card(
             network=table["network"],
             grid=self.settings.grid,
-            blanked=self.settings.input.blanked,
+            ablated=self.settings.input.ablated,
             loss=table["loss"],
             trained_on={
                 "settings_sha256": self.settings.sha256,

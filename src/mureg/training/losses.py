@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from mureg.training.batches import Batch
-from mureg.training.pose import displacement_mm, matrices, six_numbers
+from mureg.training.pose import displacement_mm, matrices, rigid_parameters
 
 
 @runtime_checkable
@@ -28,14 +28,14 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class SixNumbers:
+class RigidParameters:
     """Mean absolute error of the rigid parameters, as in the paper: units of 6.8 mm and degrees in one sum."""
 
-    kind: Literal["six-numbers"] = "six-numbers"
+    kind: Literal["rigid-parameters"] = "rigid-parameters"
 
     def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
         """Mean absolute error of the six parameters, in network units; see `Loss.of`."""
-        return (six - six_numbers(batch.ct_from_spect).to(six.dtype)).abs().mean(1)
+        return (six - rigid_parameters(batch.ct_from_spect).to(six.dtype)).abs().mean(1)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -59,7 +59,7 @@ class Displacement:
         return (heart + self.liver * liver) / (1.0 + self.liver)
 
 
-LOSSES: dict[str, type] = {SixNumbers.kind: SixNumbers, Displacement.kind: Displacement}
+LOSSES: dict[str, type] = {RigidParameters.kind: RigidParameters, Displacement.kind: Displacement}
 """Every loss by its kind."""
 
-AnyLoss = Annotated[SixNumbers | Displacement, Field(discriminator="kind")]
+AnyLoss = Annotated[RigidParameters | Displacement, Field(discriminator="kind")]

@@ -29,7 +29,7 @@ def matrices(six: Float[Tensor, "case 6"]) -> Float[Tensor, "case 4 4"]:
     return torch.cat((upper, last), dim=1)
 
 
-def six_numbers(pose: Float[Tensor, "case 4 4"]) -> Float[Tensor, "case 6"]:
+def rigid_parameters(pose: Float[Tensor, "case 4 4"]) -> Float[Tensor, "case 6"]:
     """The inverse of `matrices`, for angles about y below 90 degrees."""
     translation = pose[:, :3, 3] / UNIT_MM
     about_x = torch.atan2(pose[:, 2, 1], pose[:, 2, 2])

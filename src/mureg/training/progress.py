@@ -63,12 +63,12 @@ class Pace:
         self.reported_s = passed
 
 
-def epoch_line(row: EpochRow, by_headers: Figures) -> str:
+def epoch_line(row: EpochRow, unregistered: Figures) -> str:
     """One epoch as one line of text."""
     line = f"epoch {row.epoch}: loss {row.loss:.3f}, {row.cases_per_second:.1f} cases/s, {row.seconds:.0f} s"
     if row.heart_mm is None or row.share_above_pixel is None:
         return line
     return (
-        f"{line}; heart {row.heart_mm:.2f} mm on patients not seen (scanner position {by_headers.heart_mm:.1f}), "
+        f"{line}; heart {row.heart_mm:.2f} mm on patients not seen (scanner position {unregistered.heart_mm:.1f}), "
         f"{100 * row.share_above_pixel:.0f} % above one pixel"
     )

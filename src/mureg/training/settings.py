@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from mureg.catalogue import settings_of
 from mureg.errors import UsageError
+from mureg.files.former_names import with_current_names, with_former_names
 from mureg.files.validation import split_change, validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.registration.inputs import InputGrid
@@ -95,11 +96,11 @@ class Input:
     """Input of the network.
 
     Attributes:
-        blanked: replace the SPECT by a constant image in training, validation and use (ablation): the network then
+        ablated: replace the SPECT by a constant image in training, validation and use (ablation): the network then
             learns from the map alone, which measures leakage.
     """
 
-    blanked: bool = False
+    ablated: bool = False
 
 
 def _network(value: Any) -> Any:
@@ -180,7 +181,7 @@ class TrainingSettings:
         hash.
         """
         table = as_table(self)
-        if not self.input.blanked:
+        if not self.input.ablated:
             table.pop("input")
         for name in ("epochs", "samples"):
             table.pop(name, None)
@@ -189,8 +190,9 @@ class TrainingSettings:
 
     @property
     def sha256(self) -> str:
-        """Hash of `identity`, by which a result can be traced."""
-        return hashlib.sha256(tomli_w.dumps(self.identity()).encode()).hexdigest()
+        """Hash of `identity`, by which a result can be traced; the names are those of mureg 0.1.0, whose runs go on."""
+        former = _for_each_sort(with_former_names, self.identity())
+        return hashlib.sha256(tomli_w.dumps(former).encode()).hexdigest()
 
 
 def load_settings(name_or_path: str, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
@@ -213,13 +215,18 @@ def read_table(name_or_path: str) -> Table:
             text = (files("mureg") / "data" / "training" / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
             text = read_text(Path(name_or_path))
-        return tomllib.loads(text)
+        return current_table(tomllib.loads(text))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise UsageError(
             f"no training settings in {name_or_path} ({_reason(problem)})",
             f"one of {', '.join(SHIPPED)}, or the path of a TOML file",
             "start from a settings.toml that mureg wrote",
         ) from problem
+
+
+def current_table(table: Table) -> Table:
+    """Training settings that mureg 0.1.0 wrote, with the names of now."""
+    return _for_each_sort(with_current_names, table)
 
 
 def settings_from(table: Table, where: str, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
@@ -253,6 +260,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _for_each_sort(rename: Callable[[Table, str], Table], table: Table) -> Table:
+    """The tables whose names have changed, each renamed; anything that is no table is returned unchanged."""
+    return {
+        name: rename(value, name) if name in ("input", "loss") and isinstance(value, dict) else value
+        for name, value in table.items()
+    }
 
 
 def _reason(problem: Exception) -> str:

@@ -14,7 +14,7 @@ from mureg.training.batches import Batch, as_they_are
 from mureg.training.examples import Examples
 from mureg.training.losses import Loss
 from mureg.training.parallel import Team
-from mureg.training.pose import displacement_mm, matrices, six_numbers
+from mureg.training.pose import displacement_mm, matrices, rigid_parameters
 
 PIXEL_MM = Thresholds().action_limit_mm
 """One pixel (6.8 mm): a heart that lies farther off calls for action."""
@@ -50,7 +50,7 @@ def validate(
     team: Team,
     *,
     bf16: bool = False,
-    blanked: bool = False,
+    ablated: bool = False,
 ) -> Figures:
     """Errors of a network over every case once, the processes taking turns; of the scanner position for None."""
     rows = torch.zeros(len(examples), 4, dtype=torch.float64, device=team.device)
@@ -61,7 +61,7 @@ def validate(
         numbers = own[start : start + _AT_ONCE]
         batch = as_they_are(examples, numbers, seed)
         with torch.inference_mode():
-            six = batch.spect.new_zeros(len(batch), 6) if module is None else predicted(module, batch, bf16, blanked)
+            six = batch.spect.new_zeros(len(batch), 6) if module is None else predicted(module, batch, bf16, ablated)
             rows[numbers] = _errors(six.double(), batch, loss)
     losses, heart, shift, angle = team.total(rows).cpu().unbind(1)
     return Figures(
@@ -74,15 +74,15 @@ def validate(
     )
 
 
-def predicted(module: nn.Module, batch: Batch, bf16: bool, blanked: bool = False) -> Float[Tensor, "case 6"]:
+def predicted(module: nn.Module, batch: Batch, bf16: bool, ablated: bool = False) -> Float[Tensor, "case 6"]:
     """What a network says of a batch, or of its maps alone, in float32 whatever it computes in."""
-    spect = torch.ones_like(batch.spect) if blanked else batch.spect
+    spect = torch.ones_like(batch.spect) if ablated else batch.spect
     with torch.autocast(batch.spect.device.type, torch.bfloat16, enabled=bf16):
         six: Tensor = module(spect, batch.mu)
     return six if six.dtype is torch.float64 else six.float()
 
 
 def _errors(six: Float[Tensor, "case 6"], batch: Batch, loss: Loss) -> Float[Tensor, "case 4"]:
-    apart = (six - six_numbers(batch.ct_from_spect)).abs()
+    apart = (six - rigid_parameters(batch.ct_from_spect)).abs()
     heart = displacement_mm(matrices(six), batch.ct_from_spect, batch.heart_mm)
     return torch.stack((loss.of(six, batch), heart, UNIT_MM * apart[:, :3].mean(1), apart[:, 3:].mean(1)), dim=1)

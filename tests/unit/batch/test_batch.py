@@ -70,7 +70,7 @@ def test_a_failing_study_stops_no_other_and_says_why(uninterrupted) -> None:
     studies = uninterrupted / "studies"
     assert {path.name for path in studies.iterdir()} == {f"s{k:02d}" for k in range(N)}
     for name, code, said in (
-        ("s01", 3, "a map that fits nowhere; expected a heart in the lung's hollow; look at the inputs."),
+        ("s01", 3, "a map that fits nowhere; expected a heart in the lung's hollow; check the inputs."),
         ("s02", 4, "a gap after slice 41; expected equal steps; export the complete series."),
         ("s04", 1, "ZeroDivisionError: by nothing"),
     ):

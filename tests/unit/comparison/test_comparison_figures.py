@@ -27,7 +27,7 @@ FAST = Measurement(reconstructor=Osem(iterations=2, subsets=4), physics=Physics(
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory) -> Shown:
     folder = tiny_cohort(tmp_path_factory.mktemp("cohort"), 1) / CASES / "tiny-000000"
-    methods = (Method("headers"), Method("oracle"))
+    methods = (Method("unregistered"), Method("oracle"))
     rows = measure(Task(folder, "tiny", methods, {}, True, FAST, "0" * 12, folder))
     images = Images.of(tiny_case(0), FAST.attenuation, FAST.reconstructor, FAST.physics)
     return Shown("tiny, tiny-000000", images, tuple(rows), (40.0, -30.0, 12.0))

@@ -53,23 +53,23 @@ smoothing_mm = [16.0, 12.0]
 resamples = 100
 """
 LOG = "epoch,samples,seconds,cases_per_second\n1,400,80.0,2.0\n2,800,150.0,10.0\n3,1200,240.0,8.0\n"
-BLIND = "net (SPECT blanked)"
+ABLATED = "net (SPECT ablated)"
 CARD = Card({"kind": "stand-in"}, InputGrid((8, 8, 8), 10.0), trained_on={"samples": 800, "seconds": 150.0})
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """Looks at the SPECT as mutual information does; without it, it guesses. Refuses the last case, crashes nowhere."""
+    """Uses the SPECT as mutual information does; without it, it guesses. Refuses the last case, crashes nowhere."""
 
     weights: Path
-    blanked: bool
+    ablated: bool
     kind: str = "learned"
 
     def register(self, study) -> Registration:
         fixed = study.uncorrected
         if study.acquisition is None or fixed.grid.shape != (32, 32, 32):
             raise RegistrationError("no projections", "some", "give them")
-        if self.blanked:
+        if self.ablated:
             pose = RigidTransform.from_six((3.0, 3.0, 3.0), (0, 0, 0), fixed.grid.centre_mm)
             return Registration(pose, fixed.grid.centre_mm, self.kind, "moved")
         if np.isclose(float(fixed.values.sum()), float(tiny_case(2).uncorrected.values.sum())):
@@ -94,7 +94,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def stand_in(monkeypatch) -> None:
-    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
+    monkeypatch.setattr(methods, "load_learned", lambda weights, ablated: (StandIn(weights, ablated), 1234, CARD))
 
 
 def command(place: Path, output: Path, registrars: str, *more: str) -> list[str]:
@@ -123,15 +123,15 @@ def whole(place, tmp_path_factory) -> Path:
     """The output of one whole run."""
     output = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, blanked), 1234, CARD))
-        names = f"headers,oracle,mutual-information,{place / 'net' / 'best.onnx'}"
+        patch.setattr(methods, "load_learned", lambda weights, ablated: (StandIn(weights, ablated), 1234, CARD))
+        names = f"unregistered,oracle,mutual-information,{place / 'net' / 'best.onnx'}"
         assert main(command(place, output, names, "--figures", "1")) == 0
     return output
 
 
 def test_every_method_has_a_row_for_every_case(whole) -> None:
     rows = table(whole)
-    assert [row["method"] for row in rows[:5]] == ["headers", "oracle", "mutual-information", "net", BLIND]
+    assert [row["method"] for row in rows[:5]] == ["unregistered", "oracle", "mutual-information", "net", ABLATED]
     assert len(rows) == 15
     assert {row["case"] for row in rows} == {f"tiny-{k:06d}" for k in range(3)}
     assert all(row["images"] == "done" for row in rows)
@@ -143,22 +143,22 @@ def test_every_method_has_a_row_for_every_case(whole) -> None:
 def test_the_oracle_is_the_floor_and_the_headers_are_far_above_it(whole) -> None:
     rows = {(row["case"], row["method"]): row for row in table(whole)}
     for case in (f"tiny-{k:06d}" for k in range(3)):
-        oracle, headers = rows[case, "oracle"], rows[case, "headers"]
+        oracle, unregistered = rows[case, "oracle"], rows[case, "unregistered"]
         assert float(oracle["heart_mm"]) == float(oracle["delta_r_deg"]) == 0.0
         for column in ("mu_nmse", "mu_nmae", "ac_nmse", "ac_nmae", "polar"):
-            assert float(headers[column]) > 2 * float(oracle[column]) > 0.0
-        assert float(rows[case, "mutual-information"]["heart_mm"]) < 0.3 * float(headers["heart_mm"])
+            assert float(unregistered[column]) > 2 * float(oracle[column]) > 0.0
+        assert float(rows[case, "mutual-information"]["heart_mm"]) < 0.3 * float(unregistered["heart_mm"])
         true = tiny_case(int(case[-1])).truth.ct_from_spect.six((0, 0, 0))[0]
-        assert float(headers["tx_mm"]) == pytest.approx(-true[0], abs=1e-5)
+        assert float(unregistered["tx_mm"]) == pytest.approx(-true[0], abs=1e-5)
 
 
 def test_what_was_refused_counts_with_the_errors_of_the_headers(whole) -> None:
     rows = {(row["case"], row["method"]): row for row in table(whole)}
-    refused, headers = rows["tiny-000002", "net"], rows["tiny-000002", "headers"]
+    refused, unregistered = rows["tiny-000002", "net"], rows["tiny-000002", "unregistered"]
     assert refused["status"] == "refused"
     assert "a heart it has never seen" in refused["reason"]
     for column in ("tx_mm", "delta_t_mm", "heart_mm", "mu_nmse", "ac_nmse", "polar"):
-        assert refused[column] == headers[column]
+        assert refused[column] == unregistered[column]
 
 
 def test_every_number_is_traced_to_its_settings(whole) -> None:
@@ -181,13 +181,13 @@ def test_the_summary_says_what_the_rows_say(whole) -> None:
     assert summary["net"]["figures"]["heart_mm"]["mean"] == pytest.approx(np.mean(net))
     assert summary["net"]["figures"]["heart_mm"]["share_above"] == pytest.approx(np.mean(np.array(net) > 6.8))
     assert (summary["net"]["n"], summary["net"]["patients"], summary["net"]["failed"]) == (3, 2, 1)
-    assert summary["headers"]["seconds"] is None
+    assert summary["unregistered"]["seconds"] is None
     against = summary["net"]["figures"]["heart_mm"]
     assert against["against"] == "mutual-information"
     other = [float(row["heart_mm"]) for row in rows if row["method"] == "mutual-information"]
     assert against["difference"] == pytest.approx(np.mean(net) - np.mean(other))
     lines = list(csv.DictReader((whole / "summary.csv").read_text().splitlines()))
-    assert {(line["method"], line["metric"]) for line in lines} >= {("net", "polar"), (BLIND, "delta_r_deg")}
+    assert {(line["method"], line["metric"]) for line in lines} >= {("net", "polar"), (ABLATED, "delta_r_deg")}
 
 
 def test_the_tables_have_the_shape_of_the_papers(whole) -> None:
@@ -198,20 +198,20 @@ def test_the_tables_have_the_shape_of_the_papers(whole) -> None:
         widths = {line.count("|") for line in lines if line.startswith("|")}
         assert len(widths) == 1, "every row has every cell"
         names = [line.split("|")[1].strip() for line in lines[2:7]]
-        assert names == ["Baseline (no correction)", "Oracle (true transform)", "mutual-information", "net", BLIND]
+        assert names == ["Baseline (no correction)", "Oracle (true transform)", "mutual-information", "net", ABLATED]
     assert "| #Parameter | Train | cases seen | minutes | Test |" in parts[0][0]
     assert "| 1,234 | 0.50 s | 1,200 | 4.0 |" in parts[0][5], "four cases at the median pace; all of the run"
     assert "| – | – | – | – |" in parts[0][4], "mutual information was not trained"
     assert "AC SPECT NMAE (%)" in parts[1][0]
     bold = [line for line in parts[0] if "**" in line]
     assert bold, "the best mean is bold"
-    assert not any(line.startswith(("| Oracle", f"| {BLIND}")) for line in bold)
+    assert not any(line.startswith(("| Oracle", f"| {ABLATED}")) for line in bold)
 
 
 def test_a_network_that_has_seen_the_cases_is_named(whole) -> None:
     assert "net was trained or chosen on 1 of the 3 cases of tiny" in (whole / "tables.md").read_text()
     summary = {one["method"]: one["seen"] for one in json.loads((whole / "summary.json").read_text())["summaries"]}
-    assert summary == {"headers": 0, "oracle": 0, "mutual-information": 0, "net": 1, BLIND: 1}
+    assert summary == {"unregistered": 0, "oracle": 0, "mutual-information": 0, "net": 1, ABLATED: 1}
 
 
 def test_pictures_are_drawn_for_the_first_case(whole) -> None:
@@ -228,7 +228,7 @@ def test_a_second_run_measures_nothing_again_and_a_stopped_one_goes_on(
     shutil.copytree(whole, output)
     lines = (output / "cases.csv").read_text().splitlines(keepends=True)
     (output / "cases.csv").write_text("".join(lines[:-4]) + lines[-4][:30])  # killed in the middle of the last case
-    names = f"headers,oracle,mutual-information,{place / 'net' / 'best.onnx'}"
+    names = f"unregistered,oracle,mutual-information,{place / 'net' / 'best.onnx'}"
     assert main([*command(place, output, names, "--figures", "0"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["measured"] == 4
     slow = ("seconds",)
@@ -244,7 +244,7 @@ def test_a_second_run_measures_nothing_again_and_a_stopped_one_goes_on(
 
 def test_images_can_be_left_for_later(place, tmp_path, capsys) -> None:
     output = tmp_path / "out"
-    first = command(place, output, "headers,oracle", "--images", "0", "--figures", "0", "--limit", "2")
+    first = command(place, output, "unregistered,oracle", "--images", "0", "--figures", "0", "--limit", "2")
     assert main(first) == 0
     assert "Research use only" in capsys.readouterr().out, "where a result is shown"
     rows = table(output)
@@ -253,7 +253,7 @@ def test_images_can_be_left_for_later(place, tmp_path, capsys) -> None:
     assert all(float(row["mu_nmse"]) > 0 for row in rows)
     assert "Table 4" not in (output / "tables.md").read_text()
     capsys.readouterr()
-    assert main([*command(place, output, "headers,oracle", "--images", "1", "--figures", "0"), "--json"]) == 0
+    assert main([*command(place, output, "unregistered,oracle", "--images", "1", "--figures", "0"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["measured"] == 4, "two completed, two of the third case"
     after = table(output)
     assert [row["images"] for row in after] == ["done", "done", "", "", "", ""]
@@ -264,7 +264,7 @@ def test_the_slow_methods_can_be_asked_about_the_first_cases_only(place, whole, 
     """Nothing else changes: the other rows are what they were, tests pair the cases that both have, more can follow."""
     output = tmp_path / "out"
     weights = place / "net" / "best.onnx"
-    few = command(place, output, f"headers,mutual-information,{weights}", "--images", "0", "--figures", "0")
+    few = command(place, output, f"unregistered,mutual-information,{weights}", "--images", "0", "--figures", "0")
     assert main([*few, "--classical", "2"]) == 0
     rows, before = table(output), {(row["case"], row["method"]): row for row in table(whole)}
     assert [row["case"] for row in rows if row["method"] == "mutual-information"] == ["tiny-000000", "tiny-000001"]
@@ -274,7 +274,7 @@ def test_the_slow_methods_can_be_asked_about_the_first_cases_only(place, whole, 
     all_cases = {one["method"]: one for one in summaries if one["cohort"] == "tiny"}
     common = {one["method"]: one for one in summaries if one["cohort"] == "tiny, the 2 cases of all rows"}
     assert {name: one["n"] for name, one in all_cases.items()} == {
-        "headers": 3, "mutual-information": 2, "net": 3, BLIND: 3
+        "unregistered": 3, "mutual-information": 2, "net": 3, ABLATED: 3
     }  # fmt: skip
     assert {one["n"] for one in common.values()} == {2}
     ours, theirs = (
@@ -297,7 +297,7 @@ def test_the_slow_methods_can_be_asked_about_the_first_cases_only(place, whole, 
 
 def test_two_jobs_measure_the_same(place, whole, tmp_path) -> None:
     output = tmp_path / "out"
-    assert main(command(place, output, "headers,oracle", "--images", "0", "--figures", "0", "--jobs", "2")) == 0
+    assert main(command(place, output, "unregistered,oracle", "--images", "0", "--figures", "0", "--jobs", "2")) == 0
     ours = {(row["case"], row["method"]): row["mu_nmse"] for row in table(whole)}
     assert all(row["mu_nmse"] == ours[row["case"], row["method"]] for row in table(output))
 
@@ -308,7 +308,7 @@ def test_a_crash_is_counted_and_told(place, tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(MutualInformation, "register", broken)
     output = tmp_path / "out"
-    names = "headers,mutual-information"
+    names = "unregistered,mutual-information"
     assert main(command(place, output, names, "--images", "0", "--figures", "0", "--limit", "1")) == 5
     row = table(output)[1]
     assert (row["status"], row["reason"]) == ("crashed", "ZeroDivisionError: by nothing")
@@ -324,12 +324,14 @@ def test_the_weights_of_a_network_get_two_rows(place, tmp_path) -> None:
         list(network.parameters())[-2].mul_(0.01)  # as drawn it tells of leaps that are refused
     save_network(weights, network, card)
     output = tmp_path / "out"
-    assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
-    _, seeing, blanked = table(output)
-    assert seeing["status"] == blanked["status"] == "done", seeing["reason"]
-    assert (seeing["method"], blanked["method"]) == ("untrained", "untrained (SPECT blanked)")
-    assert json.loads(blanked["settings"])["blanked"] is True
-    assert seeing["found_tx_mm"] != blanked["found_tx_mm"]
+    assert (
+        main(command(place, output, f"unregistered,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
+    )
+    _, seeing, ablated = table(output)
+    assert seeing["status"] == ablated["status"] == "done", seeing["reason"]
+    assert (seeing["method"], ablated["method"]) == ("untrained", "untrained (SPECT ablated)")
+    assert json.loads(ablated["settings"])["ablated"] is True
+    assert seeing["found_tx_mm"] != ablated["found_tx_mm"]
     expected = sum(p.numel() for p in network.parameters())
     assert f"| {expected:,} |" in (output / "tables.md").read_text()
 
@@ -353,7 +355,7 @@ def test_the_error_over_the_liver_is_taken_at_its_own_points_where_a_case_holds_
         write_case(known, tmp_path / "tiny" / "cases" / case.name)
     output = tmp_path / "out"
     settings = ["--settings", str(place / "fast.toml"), "--images", "0", "--figures", "0"]
-    command = ["evaluate", "--cohort", str(tmp_path / "tiny"), "--registrars", "headers", *settings]
+    command = ["evaluate", "--cohort", str(tmp_path / "tiny"), "--registrars", "unregistered", *settings]
     assert main([*command, "-o", str(output)]) == 0
     rows, truth = table(output), tiny_case(1).truth
     assert [row["liver_from"] for row in rows] == ["ball", "points"]
@@ -364,13 +366,15 @@ def test_the_error_over_the_liver_is_taken_at_its_own_points_where_a_case_holds_
     assert "a ball that stands for the liver" in (whole / "tables.md").read_text()
 
 
-def test_weights_trained_blanked_get_one_row_that_says_so(place, tmp_path, monkeypatch) -> None:
-    card = replace(CARD, blanked=True)
-    monkeypatch.setattr(methods, "load_learned", lambda weights, blanked: (StandIn(weights, True), 1234, card))
+def test_weights_trained_ablated_get_one_row_that_says_so(place, tmp_path, monkeypatch) -> None:
+    card = replace(CARD, ablated=True)
+    monkeypatch.setattr(methods, "load_learned", lambda weights, ablated: (StandIn(weights, True), 1234, card))
     output = tmp_path / "out"
     weights = place / "net" / "best.onnx"
-    assert main(command(place, output, f"headers,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
-    assert [row["method"] for row in table(output)] == ["headers", "net (trained blanked)"]
+    assert (
+        main(command(place, output, f"unregistered,{weights}", "--images", "0", "--figures", "0", "--limit", "1")) == 0
+    )
+    assert [row["method"] for row in table(output)] == ["unregistered", "net (trained with ablated SPECT)"]
     text = (output / "tables.md").read_text()
     assert not any(line.startswith("| net") and "**" in line for line in text.splitlines())
 
@@ -379,18 +383,18 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("registrars", "more", "words"),
         [
-            ("headers,magic", (), "no registrar 'magic'"),
-            ("headers,headers", (), "two rows named headers"),
+            ("unregistered,magic", (), "no registrar 'magic'"),
+            ("unregistered,unregistered", (), "two rows named unregistered"),
             (",", (), "no registrar"),
-            ("headers,nowhere/best.onnx", (), "no weights at"),
-            ("headers", ("--against", "oracle"), "no row 'oracle' to compare with"),
-            ("headers", ("--limit", "0"), "--limit 0"),
-            ("headers", ("--classical", "0"), "--classical 0"),
-            ("headers", ("--images", "-1"), "--images -1"),
-            ("headers", ("--jobs", "0"), "--jobs 0"),
-            ("headers", ("--skip", "9"), "no case of tiny remains"),
-            ("headers,elastix", ("--peers", "/no/such/python"), "no answer from the Python"),
-            ("headers,ants", ("--peers", sys.executable), "no ants in the Python"),
+            ("unregistered,nowhere/best.onnx", (), "no weights at"),
+            ("unregistered", ("--against", "oracle"), "no row 'oracle' to compare with"),
+            ("unregistered", ("--limit", "0"), "--limit 0"),
+            ("unregistered", ("--classical", "0"), "--classical 0"),
+            ("unregistered", ("--images", "-1"), "--images -1"),
+            ("unregistered", ("--jobs", "0"), "--jobs 0"),
+            ("unregistered", ("--skip", "9"), "no case of tiny remains"),
+            ("unregistered,elastix", ("--peers", "/no/such/python"), "no answer from the Python"),
+            ("unregistered,ants", ("--peers", sys.executable), "no ants in the Python"),
         ],
     )
     def test_what_cannot_be_done_is_said_in_one_line(self, place, tmp_path, capsys, registrars, more, words) -> None:
@@ -414,7 +418,7 @@ class TestRefusals:
     def test_two_cohorts_of_one_name(self, place, tmp_path, capsys) -> None:
         tiny_cohort(tmp_path / "tiny", 1)
         more = ("--cohort", str(tmp_path / "tiny"))
-        assert main(command(place, tmp_path / "out", "headers", *more)) == 2
+        assert main(command(place, tmp_path / "out", "unregistered", *more)) == 2
         assert "two cohorts of one name" in capsys.readouterr().err
 
     def test_figures_of_two_kinds_in_one_folder(self, place, whole, tmp_path, capsys) -> None:
@@ -446,15 +450,17 @@ def test_images_of_another_reconstruction(place, tmp_path, monkeypatch, capsys) 
         tmp_path, monkeypatch, {"flat_images": FLAT}, {"mureg.reconstructions": {"flat": "flat_images:Flat"}}, "flat"
     )
     output = tmp_path / "out"
-    more = ("--reconstructor", "flat", "--limit", "1", "--figures", "0", "--against", "headers")
-    assert main(command(place, output, "headers,oracle", *more, "--set", "measurement.reconstructor.scale=3.0")) == 0
+    more = ("--reconstructor", "flat", "--limit", "1", "--figures", "0", "--against", "unregistered")
+    assert (
+        main(command(place, output, "unregistered,oracle", *more, "--set", "measurement.reconstructor.scale=3.0")) == 0
+    )
     assert [float(row["ac_nmse"]) for row in table(output)] == [0.0, 0.0]
     written = tomllib.loads((output / "settings.toml").read_text())["measurement"]["reconstructor"]
     assert written == {"scale": 3.0, "kind": "flat"}
     capsys.readouterr()
-    assert main(command(place, output, "headers,oracle")) == 2, "the figures of two reconstructions are not mixed"
+    assert main(command(place, output, "unregistered,oracle")) == 2, "the figures of two reconstructions are not mixed"
     assert "another [measurement]" in capsys.readouterr().err
-    assert main(command(place, tmp_path / "new", "headers", "--reconstructor", "flt")) == 2
+    assert main(command(place, tmp_path / "new", "unregistered", "--reconstructor", "flt")) == 2
     assert "no reconstruction named 'flt'; expected one of flat" in capsys.readouterr().err
 
 

@@ -73,19 +73,19 @@ def test_the_ball_that_stands_for_the_liver_goes_with_the_heart() -> None:
 
 def test_the_true_transform_leaves_little_and_none_leaves_much(images) -> None:
     case = images.case
-    oracle, headers, wrong = (
+    oracle, unregistered, wrong = (
         nmse_percent(images.map_at(pose).values, case.truth.mu.values)
         for pose in (case.truth.ct_from_spect, RigidTransform.identity(), case.truth.ct_from_spect.inverse())
     )
     assert oracle < 2.0
-    assert headers > 5 * oracle
-    assert wrong > headers, "the inverse is not the transform"
+    assert unregistered > 5 * oracle
+    assert wrong > unregistered, "the inverse is not the transform"
     reference = images.reference().values
-    oracle, headers = (
+    oracle, unregistered = (
         nmse_percent(images.corrected_at(pose).values, reference)
         for pose in (case.truth.ct_from_spect, RigidTransform.identity())
     )
-    assert oracle < 0.2 < 1.0 < headers
+    assert oracle < 0.2 < 1.0 < unregistered
 
 
 @dataclass(frozen=True)

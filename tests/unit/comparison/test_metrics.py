@@ -19,7 +19,7 @@ degrees = st.tuples(*[st.floats(-40, 40)] * 3)
 
 
 @given(shift_mm=millimetres, angles_deg=degrees)
-def test_errors_are_the_six_numbers_found_less_the_true_ones(shift_mm, angles_deg) -> None:
+def test_errors_are_the_rigid_parameters_found_less_the_true_ones(shift_mm, angles_deg) -> None:
     found = RigidTransform.from_six(np.add((5.0, -3.0, 8.0), shift_mm), np.add((4.0, -2.0, 6.0), angles_deg), CENTRE_MM)
     shifts, angles = motion_errors(found, TRUE, CENTRE_MM)
     np.testing.assert_allclose(shifts, shift_mm, atol=1e-6)

@@ -218,7 +218,7 @@ def test_position_as_corner_of_the_cube(tmp_path):
     assert_sees_point(acquisition, axis + POINT)
 
 
-def test_an_axis_far_away_is_not_believed(tmp_path):
+def test_an_axis_far_away_is_not_used(tmp_path):
     acquisition = read_nm(plain(tmp_path, detectors=[detector(225, axis=(900.0, 0, 0))]))
     assert acquisition.centre_mm[:2] == (0.0, 0.0)
     assert any("the origin used instead" in n for n in acquisition.notes)

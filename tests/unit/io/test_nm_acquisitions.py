@@ -178,7 +178,7 @@ def test_too_few_views_or_numbers_beyond_the_rotation_are_refused(tmp_path, ther
         read_nm(cut(tmp_path, there, planned=planned))
 
 
-def test_more_than_a_turn_keeps_both_looks(tmp_path):
+def test_more_than_a_turn_keeps_both_views(tmp_path):
     angles = 180 - 10.0 * np.arange(39)  # 390 degrees
     acquisition = read_nm(write(tmp_path, angles, turns=[rotation(180, 10, 39, sense="CW")]))
     assert acquisition.n_views == 39

@@ -1,4 +1,4 @@
-"""Intervals from a covariance: closed forms, and a referee that draws poses and looks."""
+"""Intervals from a covariance: closed forms, and a referee that draws poses and counts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_equal_squares_are_a_chi_square() -> None:
             )
 
 
-def test_a_sure_pose_has_no_interval_and_a_doubtful_one_twice_that_of_half_the_doubt() -> None:
+def test_a_sure_pose_has_no_interval_and_an_uncertain_one_twice_that_of_half_the_uncertainty() -> None:
     assert heart_bound_mm(registered(np.zeros((6, 6))), HEART) == 0.0
     once, twice = (heart_bound_mm(registered(k**2 * covariance()), HEART) for k in (1, 2))
     assert twice == pytest.approx(2 * once, rel=1e-4)

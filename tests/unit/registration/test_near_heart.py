@@ -1,4 +1,4 @@
-"""The look at the heart: where the correction is applied, in which direction, about which point."""
+"""Networks on crops around the heart: where the correction is applied, in which direction, about which point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mureg.registration import NearHeart, near_heart
 from mureg.registration.card import Card, read_card
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
-from mureg.registration.near_heart import Seen, look_at
+from mureg.registration.near_heart import RefinedPose, refined_pose
 from mureg.registration.networks import initialised
 from mureg.study import PreparedStudy
 from mureg.training.settings import as_table, load_settings
@@ -34,7 +34,7 @@ START = RigidTransform.from_six((3.0, -5.0, 8.0), (2.0, -1.0, 4.0), GRID.centre_
 
 
 class Says:
-    """Networks of which each says the same six numbers whatever it sees."""
+    """Networks of which each says the same rigid parameters whatever it sees."""
 
     def __init__(self, *sixes: tuple[float, ...]) -> None:
         self.sixes = np.array(sixes)
@@ -49,14 +49,14 @@ def pair() -> tuple[Volume, Volume]:
     return Volume(spect, GRID, Quantity.ACTIVITY), Volume(np.float32(0.15) * mu, GRID, Quantity.MU_PER_CM)
 
 
-def step(found: Seen) -> np.ndarray:
+def step(found: RefinedPose) -> np.ndarray:
     """The small motion about the heart that was added to the start, mm and degrees."""
     return np.concatenate((START.inverse() @ found.ct_from_spect).six(found.heart.centre_mm))
 
 
-def seen(six: tuple[float, ...], passes: int = 1, looks: int = 7):  # type: ignore[no-untyped-def]
+def seen(six: tuple[float, ...], passes: int = 1, crops: int = 7):  # type: ignore[no-untyped-def]
     spect, mu = pair()
-    return look_at(spect, mu, START, Says(six), CARD, passes=passes, looks=looks)
+    return refined_pose(spect, mu, START, Says(six), CARD, passes=passes, crops=crops)
 
 
 def test_a_shift_is_taken_in_spect_space_before_the_start() -> None:
@@ -75,7 +75,7 @@ def test_turns_about_places_around_the_heart_average_to_a_turn_about_the_heart()
     point = heart + np.array([20.0, 10.0, -5.0])
     np.testing.assert_allclose(found.ct_from_spect.apply(heart), START.apply(heart), atol=1e-9)
     np.testing.assert_allclose(found.ct_from_spect.apply(point), START.apply(turned.apply(point)), atol=1e-9)
-    # about each place the same turn moves the heart by 2 sin(5 degrees) times the distance, so the looks are apart
+    # about each place the same turn moves the heart by 2 sin(5 degrees) times the distance, so the crops are apart
     apart = 2 * np.sin(np.deg2rad(5.0)) * 5.0
     assert np.linalg.norm(found.spread[:3]) == pytest.approx(apart * np.sqrt(4 / 7), rel=1e-3)
 
@@ -83,25 +83,25 @@ def test_turns_about_places_around_the_heart_average_to_a_turn_about_the_heart()
 def test_of_several_networks_the_mean_counts_and_their_differences_are_spread() -> None:
     spect, mu = pair()
     three = Says(*((0, 0, z, 0, 0, 0) for z in (0.5, 1.0, 1.5)))
-    found = look_at(spect, mu, START, three, CARD, passes=1, looks=1)
+    found = refined_pose(spect, mu, START, three, CARD, passes=1, crops=1)
     np.testing.assert_allclose(step(found), [0, 0, 6.8, 0, 0, 0], atol=1e-9)
     assert found.spread[2] == pytest.approx(6.8 * np.std([0.5, 1.0, 1.5]))
 
 
-def test_what_is_not_believed_is_no_step() -> None:
+def test_a_parameter_with_gain_zero_is_not_applied() -> None:
     spect, mu = pair()
-    card = replace(CARD, believed=(0.0, 0.5, 1.0, 0.0, 0.0, 0.0))
-    found = look_at(spect, mu, START, Says((1.0, 1.0, 1.0, 0.0, 0.0, 3.0)), card, passes=2, looks=1)
+    card = replace(CARD, gains=(0.0, 0.5, 1.0, 0.0, 0.0, 0.0))
+    found = refined_pose(spect, mu, START, Says((1.0, 1.0, 1.0, 0.0, 0.0, 3.0)), card, passes=2, crops=1)
     np.testing.assert_allclose(step(found), [0, 3.4, 13.6, 0, 0, 0], atol=1e-9)
     assert found.turned_deg == 0.0
 
 
 def test_how_far_the_heart_was_turned_is_told() -> None:
-    assert seen((0.0, 0.0, 1.0, 3.0, 0.0, 4.0), passes=2, looks=1).turned_deg == pytest.approx(5.0)
+    assert seen((0.0, 0.0, 1.0, 3.0, 0.0, 4.0), passes=2, crops=1).turned_deg == pytest.approx(5.0)
 
 
 def test_each_pass_goes_on_along_the_body_and_the_last_alone_moves_across_it() -> None:
-    thrice = seen((0.5, -0.25, 0.5, 0.0, 0.0, 0.0), passes=3, looks=1)
+    thrice = seen((0.5, -0.25, 0.5, 0.0, 0.0, 0.0), passes=3, crops=1)
     np.testing.assert_allclose(step(thrice)[:3], [3.4, -1.7, 10.2], atol=1e-9)
     assert not thrice.spread.any()
 
@@ -109,7 +109,7 @@ def test_each_pass_goes_on_along_the_body_and_the_last_alone_moves_across_it() -
 def test_the_ways_to_the_heart_move_along_the_body_alone() -> None:
     spect, mu = pair()
     two = Says((1.0, 1.0, 0.5, 0.0, 5.0, 0.0), (0.0, 0.0, 7.0, 0.0, 0.0, 0.0))  # the first alone is asked
-    found = look_at(spect, mu, START, two, CARD, passes=3, looks=1, axial_alone=True)
+    found = refined_pose(spect, mu, START, two, CARD, passes=3, crops=1, axial_alone=True)
     np.testing.assert_allclose(step(found), [0, 0, 10.2, 0, 0, 0], atol=1e-9)
 
 
@@ -122,7 +122,7 @@ def test_a_network_of_the_whole_field_is_refused(tmp_path: Path) -> None:
         NearHeart(weights=str(tmp_path / "whole.onnx")).register(prepared(spect, mu))
 
 
-def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree() -> None:
+def test_a_card_that_knows_its_errors_states_them_wider_where_the_crops_disagree() -> None:
     errors = tuple(map(tuple, np.diag([1.0, 1.0, 9.0, 0.1, 0.1, 0.1]).tolist()))
     card = Card(network={}, grid=InputGrid((32, 32, 32), 6.8), errors=errors, errors_grow_mm=2.0)
     narrow, wide = card.covariance(0.0), card.covariance(2.0)
@@ -137,7 +137,7 @@ def test_a_card_that_knows_its_errors_states_them_wider_where_the_looks_disagree
 def test_quick_mode_has_its_own_errors() -> None:
     one, four = (tuple(map(tuple, (k * np.eye(6)).tolist())) for k in (1.0, 4.0))
     grid = InputGrid((32, 32, 32), 6.8)
-    card = Card(network={}, grid=grid, errors=one, errors_hurried=four, errors_hurried_grow_mm=3.0)
+    card = Card(network={}, grid=grid, errors=one, quick_errors=four, quick_errors_grow_mm=3.0)
     np.testing.assert_allclose(card.covariance(3.0), np.eye(6))
     np.testing.assert_allclose(card.covariance(3.0, quick=True), 16 * np.eye(6))
 
@@ -173,7 +173,7 @@ def test_where_both_ways_meet_the_free_one_is_taken(monkeypatch) -> None:
 
 def test_quick_mode_is_one_crop_at_the_coarse_place() -> None:
     quick = NearHeart(largest_shift_mm=50.0).quick_mode()
-    assert (quick.finish, quick.passes, quick.looks, quick.largest_shift_mm) == (False, 1, 1, 50.0)
+    assert (quick.finish, quick.passes, quick.crops, quick.largest_shift_mm) == (False, 1, 1, 50.0)
 
 
 def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -> None:
@@ -185,7 +185,7 @@ def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -
     }
     for measured in (NearHeart(), NearHeart().quick_mode()):
         assert measured._calibrated_for(card) == expected
-    for other in (NearHeart(blanked=True), NearHeart(passes=3), NearHeart(looks=1), replace(NearHeart(), finish=False)):
+    for other in (NearHeart(ablated=True), NearHeart(passes=3), NearHeart(crops=1), replace(NearHeart(), finish=False)):
         assert other._calibrated_for(card) == {}
 
 

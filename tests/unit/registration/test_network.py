@@ -57,7 +57,7 @@ def spect() -> Volume:
 
 
 class TestDirection:
-    def test_the_six_numbers_are_those_of_ct_from_spect(self, tmp_path, spect) -> None:
+    def test_the_rigid_parameters_are_those_of_ct_from_spect(self, tmp_path, spect) -> None:
         six = (2.0, -1.0, 1.5, 4.0, -3.0, 6.0)
         weights = stored(Constant(six), tmp_path / "known.onnx")
         found = NetworkRegistrar(weights).register(prepared(spect, mu_volume(CT_GRID)))
@@ -71,13 +71,13 @@ class TestDirection:
         motion = RigidTransform.from_six(UNIT_MM * np.asarray(six[:3]), six[3:], SPECT_GRID.centre_mm)
         pair = toy_pair(motion)
         found = NetworkRegistrar(stored(Constant(six), tmp_path / "w.onnx")).register(prepared(pair.spect, pair.mu))
-        right, by_headers, wrong = (
+        right, unregistered, wrong = (
             np.corrcoef(pair.mu.resampled(pair.spect.grid, pose).values.ravel(), pair.spect.values.ravel())[0, 1]
             for pose in (found.ct_from_spect, None, found.ct_from_spect.inverse())
         )
         assert right > 0.999
-        assert by_headers < 0.9
-        assert wrong < by_headers
+        assert unregistered < 0.9
+        assert wrong < unregistered
 
     def test_what_an_image_shows_decides_the_direction(self, tmp_path) -> None:
         """A network that can see: the middle of the object in the map less that in the SPECT."""
@@ -108,12 +108,12 @@ class TestPasses:
         np.testing.assert_allclose(left, (8.0, 4.0, 2.0), atol=0.7)
 
 
-def test_a_blanked_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> None:
+def test_a_ablated_spect_is_ones_and_the_map_alone_decides(tmp_path, spect) -> None:
     weights = stored(Tiny(), tmp_path / "w.onnx", 30.0)
     other = spect.with_values(np.flip(spect.values, 0))
     seen, seen_other, blank, blank_other = (
-        NetworkRegistrar(weights, blanked=blanked).register(prepared(image, mu_volume(CT_GRID)))
-        for blanked in (False, True)
+        NetworkRegistrar(weights, ablated=ablated).register(prepared(image, mu_volume(CT_GRID)))
+        for ablated in (False, True)
         for image in (spect, other)
     )
     assert seen.ct_from_spect != seen_other.ct_from_spect
@@ -125,12 +125,12 @@ def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spec
     weights = stored(Tiny(), tmp_path / "w.onnx", 30.0)
     module, card = read_network(weights)
     without = tmp_path / "without.onnx"
-    save_network(without, module, replace(card, blanked=True))
-    blanked, always = (
+    save_network(without, module, replace(card, ablated=True))
+    ablated, always = (
         learned.register(prepared(spect, mu_volume(CT_GRID)))
-        for learned in (NetworkRegistrar(weights, blanked=True), NetworkRegistrar(without))
+        for learned in (NetworkRegistrar(weights, ablated=True), NetworkRegistrar(without))
     )
-    assert always.ct_from_spect == blanked.ct_from_spect
+    assert always.ct_from_spect == ablated.ct_from_spect
     assert "was ablated" in always.warnings[0]
     assert "its SPECT input was ablated, in training too" in always.notes[0]
 

@@ -106,8 +106,8 @@ def test_a_dusfe_block_serves_any_number_of_channels_and_any_size(channels, size
 def test_in_a_dusfe_block_either_stream_hears_the_other() -> None:
     block, (first, second) = Dusfe(4), torch.randn(2, 1, 4, 3, 3, 3).requires_grad_()
     with torch.no_grad():
-        heard = block(first, second)[0] - block(first, 2 * second)[0]
-    assert heard.abs().max() > 0
+        difference = block(first, second)[0] - block(first, 2 * second)[0]
+    assert difference.abs().max() > 0
 
 
 def test_attention_starts_as_nothing() -> None:

@@ -36,7 +36,7 @@ CAMERA = camera(
 TABLE_PER_CM = 0.12
 HEART = np.array([38.0, -32.0, 12.0]) + np.random.default_rng(1).normal(0.0, 20.0, (100, 3))
 QUICK = ProfileLikelihood(
-    start="headers",
+    start="scanner-position",
     rebin=1,
     passes=20,
     subsets=5,
@@ -91,7 +91,7 @@ def test_a_motion_is_found_to_a_tenth_of_a_pixel(moved) -> None:
     assert heart_error_mm(RigidTransform.identity(), MOTION) > 12.0
     assert heart_error_mm(moved.ct_from_spect, MOTION) < 1.5
     assert moved.decision == "moved"
-    assert moved.evidence["gain_over_headers"] > 100.0
+    assert moved.evidence["gain_over_scanner_position"] > 100.0
     assert not moved.warnings
 
 

@@ -11,7 +11,7 @@ from support.strategies import angles_deg, rigid_transforms, triples
 
 
 @given(triples(80.0), angles_deg, triples(200.0))
-def test_the_six_numbers_are_those_of_the_motion_about_the_stated_centre(shift, angles, centre) -> None:
+def test_the_rigid_parameters_are_those_of_the_motion_about_the_stated_centre(shift, angles, centre) -> None:
     found = Registration(RigidTransform.from_six(shift, angles, centre), centre, "test", "moved")
     np.testing.assert_allclose(found.shift_mm, shift, atol=1e-9)
     np.testing.assert_allclose(found.angles_deg, angles, atol=1e-9)

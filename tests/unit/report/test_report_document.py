@@ -183,10 +183,10 @@ def test_an_uncertain_axis_and_an_uncalibrated_interval_are_said() -> None:
 def test_the_shift_is_the_way_the_map_went() -> None:
     """The pose carries SPECT points to the CT; the map's anatomy went the other way."""
     contents = Contents.of(drawn_assessment(), drawn_study(), "")
-    by_headers = POSE.apply(CENTRE_MM)
+    unregistered = POSE.apply(CENTRE_MM)
     for shift, mm, (plus, minus) in zip(
         contents.shifts,
-        np.asarray(CENTRE_MM) - by_headers,
+        np.asarray(CENTRE_MM) - unregistered,
         (("left", "right"), ("back", "front"), ("head", "feet")),
         strict=True,
     ):

@@ -88,8 +88,8 @@ def test_the_decision_stands_in_the_picture_in_large_letters_with_its_reason() -
 
 def test_words_say_where_the_map_went() -> None:
     words = [text.get_text() for text in compose_quality(_assessed(corrected=True)).figure.texts]
-    heart_by_headers = POSE.apply(HEART)
-    moved = HEART - heart_by_headers
+    heart_unregistered = POSE.apply(HEART)
+    moved = HEART - heart_unregistered
     assert moved[0] < 0 < moved[1]
     assert moved[2] < 0
     assert any("to the patient's right" in line for line in words)

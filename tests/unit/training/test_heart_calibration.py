@@ -19,7 +19,7 @@ EVIDENCE = Path(__file__).resolve().parents[3] / "evidence" / "near-heart"
 CARD = json.loads(card_path(weights_file(SHIPPED)).read_text("utf-8"))
 
 
-@pytest.mark.parametrize(("prefix", "key"), [("", "errors"), ("fast-", "errors_hurried")])
+@pytest.mark.parametrize(("prefix", "key"), [("", "errors"), ("fast-", "quick_errors")])
 def test_the_rows_in_the_evidence_give_the_shipped_covariance(prefix, key) -> None:
     calibration = load_recipe().calibration
     dispersion_mm = calibration.quick_dispersion_mm if prefix else calibration.dispersion_mm

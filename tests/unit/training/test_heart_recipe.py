@@ -27,9 +27,9 @@ def test_the_shipped_recipe_has_the_settings_that_the_shipped_card_was_written_w
         assert recipe.settings(network, stage, trained_on["begin_from"]).sha256 == trained_on["settings_sha256"]
     growths = [recipe.settings(one, one.stages[0]).network.dense.growth for one in recipe.networks]
     assert growths == [one["dense"]["growth"] for one in (CARD["network"], *CARD["others"])]
-    assert list(recipe.calibration.gains) == CARD["believed"]
+    assert list(recipe.calibration.gains) == CARD["gains"]
     assert recipe.calibration.dispersion_mm == CARD["errors_grow_mm"]
-    assert recipe.calibration.quick_dispersion_mm == CARD["errors_hurried_grow_mm"]
+    assert recipe.calibration.quick_dispersion_mm == CARD["quick_errors_grow_mm"]
 
 
 def test_the_shipped_recipe_has_the_cases_that_the_shipped_card_counts() -> None:
@@ -77,7 +77,7 @@ def changed(path: str, value: object) -> dict:
         ("networks.0.name", "../other", "networks.0.name"),
         ("networks.1.changes", {"grid": {"shape": [12, 12, 12], "spacing_mm": 5.0}, **{"network": {"kind": "tiny"}}},
          "differ in kind, grid or input"),
-        ("networks.1.changes", {**TABLE["networks"][1]["changes"], "input": {"blanked": True}}, "differ in kind"),
+        ("networks.1.changes", {**TABLE["networks"][1]["changes"], "input": {"ablated": True}}, "differ in kind"),
         ("networks.1.stages", [], "stages"),
         ("crops.0.populations", {"tiny": 0}, "populations"),
         ("crops.0.starts", {"kind": "nowhere"}, "starts"),

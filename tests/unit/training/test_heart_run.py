@@ -84,9 +84,9 @@ def test_the_result_is_a_registrar_that_states_its_covariance(whole) -> None:
     module, card = read_network(whole.weights)
     assert isinstance(module, Together)
     assert [one.norm for one in settings_on(card)] == [True, False]
-    assert (card.around, card.believed) == ("heart", (0.8, 0.7, 1.0, 1.0, 1.0, 1.0))
+    assert (card.around, card.gains) == ("heart", (0.8, 0.7, 1.0, 1.0, 1.0, 1.0))
     assert card.calibrated_for == settings_fingerprints()
-    for covariance in (card.errors, card.errors_hurried):
+    for covariance in (card.errors, card.quick_errors):
         assert np.shape(covariance) == (6, 6)
         assert np.linalg.eigvalsh(np.array(covariance)).min() > -1e-5
     assert card.trained_on["recipe_sha256"] == tiny_recipe().sha256

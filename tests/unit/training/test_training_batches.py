@@ -14,7 +14,7 @@ from mureg.training.augment import Augmentation, faded
 from mureg.training.batches import as_they_are, batch_of, batches, order_of, seen_through
 from mureg.training.examples import Examples, prepared_pair
 from mureg.training.motion import AsInTheCase, Redrawn
-from mureg.training.pose import apply, matrices, six_numbers
+from mureg.training.pose import apply, matrices, rigid_parameters
 from support.phantoms import blobs
 from support.toy_pairs import GRID, drawn_motion, toy_examples, toy_pair
 
@@ -80,7 +80,7 @@ def test_a_redrawn_motion_moves_the_spect_and_never_the_map(toys) -> None:
     batch = batch_of(toys, range(4), SMALL, Augmentation(), draws(4))
     assert torch.equal(batch.mu[:, 0], toys.mu)
     assert not torch.allclose(batch.ct_from_spect, toys.ct_from_spect)
-    assert (six_numbers(batch.ct_from_spect)[:, :3].abs() * 6.8 < 12.0).all(), "the new motion is in the range"
+    assert (rigid_parameters(batch.ct_from_spect)[:, :3].abs() * 6.8 < 12.0).all(), "the new motion is in the range"
     for k in range(4):
         spect_from_object = torch.linalg.inv(batch.ct_from_spect[k]) @ toys.ct_from_spect[k]
         assert placed(batch, k, spect_from_object) > 0.98
@@ -104,7 +104,7 @@ def test_no_redrawn_motion_carries_the_heart_out_of_the_field(toys) -> None:
 @pytest.mark.parametrize("augmentation", [Augmentation(shift_mm=(15.0, 15.0, 15.0)), Augmentation(flip=True)])
 @pytest.mark.parametrize("motion", [AsInTheCase(), SMALL])
 def test_both_images_moved_or_mirrored_together_are_still_a_true_pair(toys, augmentation, motion) -> None:
-    """The six numbers that go with a mirrored pair are those of the mirrored pair."""
+    """The rigid parameters that go with a mirrored pair are those of the mirrored pair."""
     chances, changed = draws(4, 11), 0
     batch = batch_of(toys, range(4), motion, augmentation, chances)
     for k, chance in enumerate(draws(4, 11)):
@@ -117,7 +117,9 @@ def test_both_images_moved_or_mirrored_together_are_still_a_true_pair(toys, augm
         assert true_pair(batch, k, spect_from_object) > 0.97
         heart = apply(torch.linalg.inv(spect_from_object)[None], batch.heart_mm[k : k + 1])
         torch.testing.assert_close(heart[0], toys.heart_mm[k]), "points and image went together"
-        torch.testing.assert_close(matrices(six_numbers(batch.ct_from_spect[k : k + 1]))[0], batch.ct_from_spect[k])
+        torch.testing.assert_close(
+            matrices(rigid_parameters(batch.ct_from_spect[k : k + 1]))[0], batch.ct_from_spect[k]
+        )
     assert changed
 
 
@@ -127,7 +129,7 @@ def test_mirroring_turns_the_signs_of_one_shift_and_two_angles() -> None:
     mirrored = Augmentation(flip=True)
     tried = (batch_of(toy, [0], AsInTheCase(), mirrored, draws(1, seed)) for seed in range(20))
     batch = next(one for one in tried if not torch.equal(one.mu[0, 0], pair["mu"]))
-    before, after = six_numbers(toy.ct_from_spect), six_numbers(batch.ct_from_spect)
+    before, after = rigid_parameters(toy.ct_from_spect), rigid_parameters(batch.ct_from_spect)
     torch.testing.assert_close(after, before * torch.tensor([-1.0, 1, 1, 1, -1, -1], dtype=torch.float64))
     torch.testing.assert_close(batch.mu[0, 0], pair["mu"].flip(0), atol=1e-6, rtol=1e-4)
 
@@ -173,7 +175,7 @@ def test_validation_gives_a_motion_to_aligned_pairs_alone_and_always_the_same() 
     moved, aligned = toy_examples(3), toy_examples(3, aligned=True)
     torch.testing.assert_close(as_they_are(moved, [0, 1, 2], 1).ct_from_spect, moved.ct_from_spect)
     batch = as_they_are(aligned, [0, 1, 2], 1)
-    assert (six_numbers(batch.ct_from_spect).abs().sum(1) > 0.1).all()
+    assert (rigid_parameters(batch.ct_from_spect).abs().sum(1) > 0.1).all()
     assert torch.equal(batch.spect[1:], as_they_are(aligned, [1, 2], 1).spect)
     for k in range(3):
         assert true_pair(batch, k, torch.linalg.inv(batch.ct_from_spect[k])) > 0.97

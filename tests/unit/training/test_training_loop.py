@@ -29,8 +29,8 @@ def unseen() -> Examples:
     return toy_examples(6, 100)
 
 
-class Heard(Silent):
-    """Keeps what is said; stops the run where it is told to."""
+class Recorder(Silent):
+    """Keeps the lines of a report; interrupts the run in an epoch."""
 
     def __init__(self, stop_in_epoch: int = 0) -> None:
         self.lines: list[str] = []
@@ -61,11 +61,11 @@ def test_it_learns_on_patients_it_has_not_seen(toys, unseen, tmp_path) -> None:
     optimiser = {"learning_rate": 0.006, "betas": [0.9, 0.99], "decay": 0.95}
     trained = train(toy_settings(epochs=25, batch=10, optimiser=optimiser), many, unseen, tmp_path / "run")
     assert trained.finished
-    assert trained.progress.best_mm < 0.5 * trained.by_headers.heart_mm
+    assert trained.progress.best_mm < 0.5 * trained.unregistered.heart_mm
     assert trained.rows[-1].loss < 0.4 * trained.rows[0].loss
 
 
-@pytest.mark.parametrize("loss", ["six-numbers", "displacement"])
+@pytest.mark.parametrize("loss", ["rigid-parameters", "displacement"])
 def test_a_stopped_run_goes_on_to_the_same_bytes(toys, unseen, tmp_path, loss) -> None:
     """Batch norm, dropout, drawn motion, changes, a cut last epoch: all of it comes back."""
     settings = toy_settings(
@@ -83,7 +83,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(toys, unseen, tmp_path, loss) -
     assert not pieces[-1].finished
     torch.manual_seed(12345)  # what else a process has drawn must not matter
     with pytest.raises(KeyboardInterrupt):
-        train(settings, toys, unseen, tmp_path / "pieces", report=Heard(stop_in_epoch=4))
+        train(settings, toys, unseen, tmp_path / "pieces", report=Recorder(stop_in_epoch=4))
     last = train(settings, toys, unseen, tmp_path / "pieces")
     assert last.finished
     assert_equal_bytes(tmp_path / "whole", tmp_path / "pieces")
@@ -119,9 +119,9 @@ def test_the_best_network_is_the_one_of_the_lowest_validation_error(toys, unseen
 
 
 def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
-    heard = Heard()
+    recorder = Recorder()
     settings = toy_settings(epochs=2)
-    train(settings, toys, unseen, tmp_path / "run", report=heard)
+    train(settings, toys, unseen, tmp_path / "run", report=recorder)
     assert {file.name for file in (tmp_path / "run").iterdir()} == {
         ".mureg",
         "settings.toml",
@@ -130,9 +130,9 @@ def test_what_a_run_leaves_tells_all(toys, unseen, tmp_path) -> None:
         "state.safetensors",
         *(f"{which}.{ending}" for which in ("best", "last") for ending in ("onnx", "json")),
     }
-    assert "22 cases of 22 patients" in heard.lines[0]
-    assert "headers" in heard.lines[0]
-    assert sum(line.startswith("epoch") for line in heard.lines) == 2
+    assert "22 cases of 22 patients" in recorder.lines[0]
+    assert "the error at the scanner position is" in recorder.lines[0]
+    assert sum(line.startswith("epoch") for line in recorder.lines) == 2
     rows = list(csv.DictReader((tmp_path / "run" / "log.csv").read_text().splitlines()))
     assert [row["samples"] for row in rows] == ["22", "44"]
     said = json.loads((tmp_path / "run" / "data.json").read_text())
@@ -161,17 +161,17 @@ def test_a_clipped_gradient_hardly_moves_the_weights(toys, unseen, tmp_path) -> 
     assert way["free"] > 1e-3
 
 
-def test_a_network_trained_blanked_learns_nothing_of_the_spect(toys, unseen, tmp_path) -> None:
+def test_a_network_trained_ablated_learns_nothing_of_the_spect(toys, unseen, tmp_path) -> None:
     """The weights are the same whatever the SPECT shows, and so is what the validation says; the card tells."""
-    settings = toy_settings(input={"blanked": True}, augmentation={"noise": 0.05, "gain": 0.1})
+    settings = toy_settings(input={"ablated": True}, augmentation={"noise": 0.05, "gain": 0.1})
     for name, change in (("one", lambda x: x), ("other", lambda x: x.flip(1) ** 2)):
         changed = (replace(examples, spect=change(examples.spect)) for examples in (toys, unseen))
         train(settings, *changed, tmp_path / name)
     assert_equal_bytes(tmp_path / "one", tmp_path / "other")
-    assert read_card(tmp_path / "one" / "best.onnx").blanked
+    assert read_card(tmp_path / "one" / "best.onnx").ablated
     seeing = replace(settings, input=toy_settings().input, epochs=1)
     train(seeing, toys, unseen, tmp_path / "seeing")
-    assert not read_card(tmp_path / "seeing" / "best.onnx").blanked
+    assert not read_card(tmp_path / "seeing" / "best.onnx").ablated
     for other, folder in ((seeing, "one"), (settings, "seeing")):
         with pytest.raises(UsageError, match="other settings of input"):
             train(other, toys, unseen, tmp_path / folder)
@@ -181,7 +181,7 @@ class TestRefusals:
     def test_another_run_in_the_folder(self, toys, unseen, tmp_path) -> None:
         train(toy_settings(epochs=1), toys, unseen, tmp_path / "run")
         before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
-        for other in (toy_settings(seed=2), toy_settings(loss={"kind": "six-numbers"})):
+        for other in (toy_settings(seed=2), toy_settings(loss={"kind": "rigid-parameters"})):
             with pytest.raises(UsageError, match=r"other settings of (seed|loss)"):
                 train(other, toys, unseen, tmp_path / "run")
         with pytest.raises(UsageError, match="other cases for train"):

@@ -8,7 +8,7 @@ import torch
 
 from mureg.registration.networks import UNIT_MM
 from mureg.training.batches import Batch
-from mureg.training.losses import LOSSES, Displacement, SixNumbers
+from mureg.training.losses import LOSSES, Displacement, RigidParameters
 from mureg.training.pose import matrices
 
 TRUE = torch.tensor([[1.0, -2.0, 3.0, 4.0, 5.0, -6.0], [0.5, 0.0, 1.0, 0.0, 10.0, 20.0]], dtype=torch.float64)
@@ -32,7 +32,7 @@ def test_nothing_is_lost_on_the_truth_and_something_on_anything_else(kind) -> No
 
 def test_the_papers_loss_adds_voxels_and_degrees() -> None:
     off = torch.tensor([[0.6, 0, 0, 0, 0, -6.0], [0, 0, 0, 3.0, 0, 0]], dtype=torch.float64)
-    np.testing.assert_allclose(SixNumbers().of(TRUE + off, BATCH), (1.1, 0.5))
+    np.testing.assert_allclose(RigidParameters().of(TRUE + off, BATCH), (1.1, 0.5))
 
 
 def test_a_shift_loses_its_length_in_mm_at_heart_and_liver() -> None:

@@ -7,19 +7,19 @@ import torch
 
 from mureg.geometry import RigidTransform
 from mureg.registration.networks import UNIT_MM
-from mureg.training.pose import apply, displacement_mm, inverse, matrices, six_numbers
+from mureg.training.pose import apply, displacement_mm, inverse, matrices, rigid_parameters
 
 SIX = torch.from_numpy(np.random.default_rng(1).uniform(-9.0, 9.0, (5, 6)) * (1, 1, 1, 5, 5, 5))
 RIGID = [RigidTransform.from_six(UNIT_MM * six[:3], six[3:], (0, 0, 0)) for six in SIX.numpy()]
 
 
-def test_six_numbers_make_the_same_matrix_as_the_rigid_transform() -> None:
+def test_rigid_parameters_make_the_same_matrix_as_the_rigid_transform() -> None:
     for found, expected in zip(matrices(SIX).numpy(), RIGID, strict=True):
         np.testing.assert_allclose(found, expected.matrix, atol=1e-12)
 
 
 def test_they_come_back_from_it() -> None:
-    torch.testing.assert_close(six_numbers(matrices(SIX)), SIX)
+    torch.testing.assert_close(rigid_parameters(matrices(SIX)), SIX)
 
 
 def test_points_and_the_way_back() -> None:

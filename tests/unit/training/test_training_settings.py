@@ -38,7 +38,7 @@ def test_where_the_data_lie_and_how_long_it_takes_do_not_make_another_run() -> N
     assert toy_settings(epochs=9, data={"cases": "elsewhere"}).sha256 == settings.sha256
     assert toy_settings(seed=2).sha256 != settings.sha256
     assert (
-        toy_settings(input={"blanked": False}).sha256 == settings.sha256 != toy_settings(input={"blanked": True}).sha256
+        toy_settings(input={"ablated": False}).sha256 == settings.sha256 != toy_settings(input={"ablated": True}).sha256
     )
     assert toy_settings(data={"split_seed": 4}).sha256 != settings.sha256
 
@@ -80,7 +80,7 @@ def test_a_file_that_is_none(tmp_path) -> None:
 @pytest.mark.skipif("densenet-dusfe" not in NETWORKS, reason="no such network")
 def test_the_paper_as_it_says() -> None:
     paper = load_settings("paper")
-    assert (paper.epochs, paper.batch, paper.loss.kind) == (300, 4, "six-numbers")
+    assert (paper.epochs, paper.batch, paper.loss.kind) == (300, 4, "rigid-parameters")
     assert (paper.optimiser.kind, paper.optimiser.learning_rate) == ("adam", 5e-5)
     assert (paper.optimiser.betas, paper.optimiser.decay) == ((0.5, 0.99), 0.99)
     assert paper.motion.kind == "as-in-the-case"

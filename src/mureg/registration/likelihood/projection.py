@@ -55,7 +55,7 @@ class ProfileLikelihood:
     """Newton's method on the profile likelihood of the projections, with the pose about the heart.
 
     Attributes:
-        start: starting pose: result of mutual information, or scanner position (headers).
+        start: starting pose: result of mutual information, or scanner position.
         mutual_information: mutual information for the starting pose.
         rebin: binning factor of the detector pixels in both directions.
         view_step: use every n-th view of acquisitions with 40 views or more.
@@ -73,7 +73,7 @@ class ProfileLikelihood:
         largest_angle_deg: refuse a result that rotates the map by more than this (degrees).
     """
 
-    start: Literal["mutual-information", "headers"] = "mutual-information"
+    start: Literal["mutual-information", "scanner-position"] = "mutual-information"
     mutual_information: MutualInformation = MutualInformation()
     rebin: Annotated[int, Field(ge=1, le=8)] = 2
     view_step: Annotated[int, Field(ge=1, le=8)] = 2
@@ -139,7 +139,7 @@ class ProfileLikelihood:
         )
 
     def _start(self, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:
-        if self.start == "headers":
+        if self.start == "scanner-position":
             return RigidTransform.identity(), ()
         return started_by(self.mutual_information, study)
 
@@ -175,12 +175,12 @@ class _Climb:
             # wide differences near the optimum are inaccurate in the last millimetre
             if moved_mm < _SETTLED_MM and differences == min(self.settings.steps):
                 break
-        by_headers, at_start, reached = profile.log_likelihoods(
+        unregistered, at_start, reached = profile.log_likelihoods(
             [Candidate(p, here.lung_per_cm, here.table_share) for p in (RigidTransform.identity(), start)] + [here]
         )
         free = self._free()
         evidence = {
-            "gain_over_headers": float(reached - by_headers),
+            "gain_over_scanner_position": float(reached - unregistered),
             "gain_over_start": float(reached - at_start),
             "evaluations": float(evaluations + 3),
             "newton_steps": float(taken),
@@ -270,7 +270,7 @@ class _Climb:
 
 def _note(evidence: dict[str, float]) -> str:
     return (
-        f"log-likelihood of the projections {evidence['gain_over_headers']:+.0f} above the scanner position, "
+        f"log-likelihood of the projections {evidence['gain_over_scanner_position']:+.0f} above the scanner position, "
         f"{evidence['gain_over_start']:+.0f} above the start; {evidence['newton_steps']:.0f} steps, the last "
         f"{evidence['last_step_mm']:.1f} mm at the heart; lung {evidence['lung_per_cm']:+.3f} 1/cm, "
         f"table {100 * evidence['table_share']:+.0f} %"

@@ -116,7 +116,7 @@ def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
     errors = [target_registration_error_mm(one, truth, points) for one in (RigidTransform.identity(), pose)]
     shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
     arm_mm = np.sqrt(2 / 3 * ((points - points.mean(0)) ** 2).sum(1).mean())
-    own_figures = (evidence[key] for key in ("spread_of_looks_mm", "turned_deg", "doubt_mm", "disagreement_mm"))
+    own_figures = (evidence[key] for key in ("spread_of_crops_mm", "turned_deg", "dispersion_mm", "disagreement_mm"))
     bound_mm = float("nan") if registration.covariance is None else heart_bound_mm(registration, points)
     figures = *errors, *shift, *angles, arm_mm, *own_figures, bound_mm, seconds
     return name, *(round(float(value), _DIGITS) for value in figures)

@@ -88,7 +88,7 @@ def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
     last = [stage_folder(folder, network, len(network.stages) - 1) / BEST for network in recipe.networks]
     networks, cards = zip(*map(read_network, last), strict=True)
     trained_on = {**cards[0].trained_on, "recipe_sha256": recipe.sha256}
-    card = replace(cards[0], around="heart", believed=recipe.calibration.gains, trained_on=trained_on)
+    card = replace(cards[0], around="heart", gains=recipe.calibration.gains, trained_on=trained_on)
     if len(networks) == 1:
         return networks[0], card
     validation = {f"heart_mm_{number}": one.validation["heart_mm"] for number, one in enumerate(cards, 1)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from mureg.cohort.folds import load_folds
@@ -19,7 +19,7 @@ from mureg.errors import UsageError
 from mureg.files.validation import merged, validated
 from mureg.io.plain_text import read_text
 from mureg.training.heart.starts import FromMutualInformation, Starts
-from mureg.training.settings import TrainingSettings, read_table, settings_from
+from mureg.training.settings import TrainingSettings, current_table, read_table, settings_from
 
 SHIPPED = "near-heart"
 """The recipe beside the weights in the package."""
@@ -94,7 +94,7 @@ class NetworkRecipe:
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     begins_from: str = ""
     begins_with: Count = 1
-    changes: Table = field(default_factory=dict)
+    changes: Annotated[Table, AfterValidator(current_table)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_SETTINGS)

@@ -229,8 +229,8 @@ class HeartRun:
             card,
             errors=covariances[DEFAULT].matrix,
             errors_grow_mm=calibration.dispersion_mm,
-            errors_hurried=covariances[QUICK].matrix,
-            errors_hurried_grow_mm=calibration.quick_dispersion_mm,
+            quick_errors=covariances[QUICK].matrix,
+            quick_errors_grow_mm=calibration.quick_dispersion_mm,
             calibrated_for=fingerprints,
         )
         save_network(self.folder / WEIGHTS_FILE, module, card)
@@ -255,7 +255,7 @@ class HeartRun:
                 "one set of networks",
                 "choose another output",
             )
-        card = replace(card, believed=self.recipe.calibration.gains, errors=(), errors_hurried=(), calibrated_for={})
+        card = replace(card, gains=self.recipe.calibration.gains, errors=(), quick_errors=(), calibrated_for={})
         save_network(self._uncalibrated, module, card)
 
     def _book(self) -> ErrorBook:
