@@ -82,7 +82,7 @@ def prepare(
     Raises:
         RefusedError: two patients, no counts, or a map that is not of a chest.
     """
-    begin = progress or _nothing
+    begin = progress or _ignore_step
     identity_notes = require_one_patient(
         study.spect_patient, study.attenuation_patient, allow_different=allow_different_patients
     )
@@ -134,7 +134,7 @@ def examine(
             image, physics_notes = _corrected(prepared, pose, settings)
             notes = (*notes, *physics_notes)
         at[pose] = MapAtPose(pose, prepared.maps.on_spect(prepared.uncorrected.grid, pose, prepared.outline), image)
-    header, found = (at[pose] for pose in poses)
+    header, registered = (at[pose] for pose in poses)
 
     clock.begin("decision")
     provenance = Provenance(
@@ -149,7 +149,9 @@ def examine(
         clock.seconds,
         registration.weights_sha256,
     )
-    examination = Examination(study, prepared, registration, header, found, tuple(dict.fromkeys(notes)), provenance)
+    examination = Examination(
+        study, prepared, registration, header, registered, tuple(dict.fromkeys(notes)), provenance
+    )
     assessment = assess(examination, settings.limits, axis=axis, seek_axis=seek_axis)
     clock.end()
     return assessment
@@ -248,7 +250,7 @@ def _least_lung_ml(study: Study, limits: Thresholds) -> float:
     return 0.0 if isinstance(study.attenuation, Ct) and study.attenuation.phantom else limits.least_lung_ml
 
 
-def _nothing(_step: str) -> None:
+def _ignore_step(_step: str) -> None:
     """Discard the progress."""
 
 

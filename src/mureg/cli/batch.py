@@ -153,14 +153,14 @@ def _study_lines(planned: Plan, states: Sequence[State]) -> Iterator[str]:
         yield f"{_SAYS[state]:13} {pair.name:{width}}  {what}"
     counts = Counter(states)
     yield f"{_studies(len(states))}: " + ", ".join(
-        f"{counts[one]} {says}" for one, says in _SAYS.items() if counts[one]
+        f"{counts[decision]} {says}" for decision, says in _SAYS.items() if counts[decision]
     )
 
 
 def _answer(batch: BatchRun) -> dict[str, Any]:
     return {
         "studies": len(batch.rows),
-        "made": batch.made,
+        "made": batch.n_registered,
         "already": batch.already,
         "failed": [{"name": row.study, "problem": row.reason, "exit_code": row.exit_code} for row in batch.failed],
         "decisions": dict(Counter(row.decision for row in batch.rows)),
@@ -172,8 +172,8 @@ def _answer(batch: BatchRun) -> dict[str, Any]:
 
 def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
     failed = batch.failed
-    there = f"{batch.already} done before, {len(failed)} failed"
-    yield f"registered {_studies(batch.made)} in {batch.seconds:.1f} s, {there}"
+    before = f"{batch.already} done before, {len(failed)} failed"
+    yield f"registered {_studies(batch.n_registered)} in {batch.seconds:.1f} s, {before}"
     for row in failed[:_MOST_LINES]:
         yield f"{row.decision:10} {row.study}: {row.reason}"
     if len(failed) > _MOST_LINES:

@@ -14,17 +14,17 @@ def attribute_texts(described: type) -> dict[str, str]:
     """The text of each attribute in the docstring of a class, on one line each; "a, b: text" gives it to both."""
     texts: dict[str, str] = {}
     names: list[str] = []
-    begun = ""
+    opening = ""
     for line in _section(described, "Attributes"):
         if line.strip() and not line.startswith(" "):
             break
-        line, begun = (f"    {begun} {line.strip()}", "") if begun else (line, "")
+        line, opening = (f"    {opening} {line.strip()}", "") if opening else (line, "")
         entry = _ENTRY.match(line)
         if entry:
             names = [name.strip() for name in entry[1].split(",")]
             texts |= dict.fromkeys(names, entry[2].strip())
         elif _NAMES.match(line):
-            begun = line.strip()
+            opening = line.strip()
         elif line.strip():
             texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
     return {name: text.replace("`", "") for name, text in texts.items()}

@@ -157,7 +157,7 @@ def _lines(comparison: Comparison, summaries: list[MethodSummary], output: Path)
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         yield f"{cohort}: target registration error over the heart, mm (mean, interval, share beyond one pixel)"
-        for summary in (one for one in summaries if one.cohort == cohort):
+        for summary in (row for row in summaries if row.cohort == cohort):
             heart = summary.figures["heart_mm"]
             failed = f", {summary.failed} failed" if summary.failed else ""
             yield (

@@ -58,7 +58,7 @@ def _is_table(value: Any, plain: Any) -> bool:
 
 def _fields(settings: Any) -> Table:
     """The declared settings of an object; none of a plain class, whose settings are in its table alone."""
-    return {one.name: getattr(settings, one.name) for one in fields(settings)} if is_dataclass(settings) else {}
+    return {item.name: getattr(settings, item.name) for item in fields(settings)} if is_dataclass(settings) else {}
 
 
 def _hints(settings: Any) -> Table:
@@ -66,7 +66,7 @@ def _hints(settings: Any) -> Table:
 
 
 def _defaults(settings: Any) -> Table:
-    return {one.name: _default(one) for one in fields(settings)} if is_dataclass(settings) else {}
+    return {item.name: _default(item) for item in fields(settings)} if is_dataclass(settings) else {}
 
 
 def _default(field: Any) -> Any:

@@ -57,10 +57,10 @@ def fit(
         with (
             joined(device) as team,
             _claimed(output, settings.data, sitting, inputs, leads=team.leads),
-            _display(common.messages if team.leads else Messages(quiet=True)) as shown,
+            _display(common.messages if team.leads else Messages(quiet=True)) as display,
         ):
             train_set, validation_set = (
-                _prepared(chosen, settings, sitting, output, team, shown.preparing) for chosen in sets
+                _prepared(examples, settings, sitting, output, team, display.preparing) for examples in sets
             )
             minutes = sitting.minutes or float("inf")
             trained = train(
@@ -71,7 +71,7 @@ def fit(
                 team=team,
                 weights=weights,
                 minutes=minutes,
-                report=shown,
+                report=display,
             )
     except KeyboardInterrupt:
         print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
@@ -156,15 +156,15 @@ def _lines(trained: Trained) -> Iterator[str]:
     yield f"run in     {trained.folder}"
 
 
-class _Shown:
+class _Display:
     """Lines on standard error, and under them a bar where that is a terminal."""
 
     def __init__(self, ticker: Ticker, bar: Progress | None, prints: bool) -> None:
         self._ticker, self._bar, self._prints = ticker, bar, prints
         self._task = None if bar is None else bar.add_task("preparing", total=None)
 
-    def preparing(self, done: int, of: int) -> None:
-        self._show("preparing", done, of)
+    def preparing(self, n_done: int, of: int) -> None:
+        self._show("preparing", n_done, of)
 
     def say(self, line: str) -> None:
         LOG.info("%s", line)
@@ -173,17 +173,17 @@ class _Shown:
         elif self._prints:
             print(line, file=sys.stderr, flush=True)
 
-    def at(self, done: int, of: int, loss: float) -> None:
-        self._show(f"training, loss {loss:.2f}", done, of)
+    def at(self, n_done: int, of: int, loss: float) -> None:
+        self._show(f"training, loss {loss:.2f}", n_done, of)
 
-    def _show(self, doing: str, done: int, of: int) -> None:
-        self._ticker.state = f"{doing}: {done} of {of} done"
+    def _show(self, doing: str, n_done: int, of: int) -> None:
+        self._ticker.state = f"{doing}: {n_done} of {of} done"
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=doing, completed=done, total=of)
+            self._bar.update(self._task, description=doing, completed=n_done, total=of)
 
 
 @contextmanager
-def _display(messages: Messages) -> Iterator[_Shown]:
+def _display(messages: Messages) -> Iterator[_Display]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -192,4 +192,4 @@ def _display(messages: Messages) -> Iterator[_Shown]:
         TimeRemainingColumn(),
     )
     with watched(messages, columns) as (ticker, bar):
-        yield _Shown(ticker, bar, messages.has_lines)
+        yield _Display(ticker, bar, messages.has_lines)

@@ -134,9 +134,9 @@ class Volume:
         return sitk_from_volume(self)
 
     def __repr__(self) -> str:
-        known = self.values if self.outside is None else self.values[~self.outside]
+        values = self.values if self.outside is None else self.values[~self.outside]
         unit, unknown = self.quantity.unit, 1.0 - self.known_share
-        extent = f"{float(known.min()):.4g} to {float(known.max()):.4g} {unit}" if known.size else "nothing known"
+        extent = f"{float(values.min()):.4g} to {float(values.max()):.4g} {unit}" if values.size else "nothing known"
         name = "" if self.quantity.name.lower() == unit.lower() else f"{self.quantity.name} "
         share = f", {100.0 * unknown:.2g} % unknown" if unknown else ""
         return f"Volume({self.grid.size_in_words()}, {name}{extent}{share})"
@@ -181,8 +181,8 @@ class Volume:
         if self.outside is None:
             values, outside = interpolate(self.values, index_matrix, onto.shape, nearest=nearest)
         else:
-            known = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
-            values, beyond = interpolate(known, index_matrix, onto.shape, nearest=nearest)
+            filled_values = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
+            values, beyond = interpolate(filled_values, index_matrix, onto.shape, nearest=nearest)
             touched, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
             outside = beyond | (touched > 1e-4)  # rounding of the weights in single precision
             values[outside] = 0.0
@@ -234,8 +234,8 @@ class Volume:
 
         if self.outside is None:
             return Volume(mean(self.values), grid, self.quantity)
-        known = mean((~self.outside).astype(self.values.dtype))
-        outside = known < 0.5 - 1e-4  # a half, with rounding
+        share_known = mean((~self.outside).astype(self.values.dtype))
+        outside = share_known < 0.5 - 1e-4  # a half, with rounding
         filled = mean(np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False))
-        values = np.where(outside, 0.0, filled / np.maximum(known, 1e-6)).astype(self.values.dtype, copy=False)
+        values = np.where(outside, 0.0, filled / np.maximum(share_known, 1e-6)).astype(self.values.dtype, copy=False)
         return Volume(values, grid, self.quantity, outside if bool(outside.any()) else None)

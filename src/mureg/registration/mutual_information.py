@@ -148,9 +148,11 @@ class MutualInformation:
         centre_mm, spacing_mm = fixed.grid.centre_mm, min(dimmed.grid.spacing_mm)
         metrics = []
         for shrink, sigma_mm in zip(self.shrink_factors, self.smoothing_mm, strict=True):
-            level, other = (Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving))
+            level, moving_level = (
+                Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving)
+            )
             points = max(_FEWEST_POINTS, round(self.sampling * level.values.size))
-            metrics.append(ParzenInformation.of(level, other, points, self.bins, centre_mm, seed=self.seed))
+            metrics.append(ParzenInformation.of(level, moving_level, points, self.bins, centre_mm, seed=self.seed))
         return metrics
 
     def _shifts(self) -> Iterator[Triple]:
@@ -184,11 +186,11 @@ def start_shifts(size_mm: float) -> Iterator[Triple]:
 
 def _distinct(spots: Six) -> list[int]:
     """Rows without those that a better one stands for already."""
-    kept: list[int] = []
+    indices: list[int] = []
     for k, spot in enumerate(spots):
-        if all(np.linalg.norm(spot[:3] - spots[j, :3]) > _SAME_MM for j in kept):
-            kept.append(k)
-    return kept
+        if all(np.linalg.norm(spot[:3] - spots[j, :3]) > _SAME_MM for j in indices):
+            indices.append(k)
+    return indices
 
 
 def _note(evidence: dict[str, float]) -> str:

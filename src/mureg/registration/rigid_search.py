@@ -163,5 +163,5 @@ def _updated(
         return inverse, fresh
     if fresh:  # the size of the first inverse Hessian, before its first update
         inverse = np.eye(6) * curvature / float(change @ change)
-    left = np.eye(6) - np.outer(move, change) / curvature
-    return left @ inverse @ left.T + np.outer(move, move) / curvature, False
+    projector = np.eye(6) - np.outer(move, change) / curvature
+    return projector @ inverse @ projector.T + np.outer(move, move) / curvature, False

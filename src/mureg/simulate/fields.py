@@ -82,10 +82,10 @@ class SmoothField:
 
     def _at_indices(self, indices: Float[Tensor, "*point 3"]) -> Float[Tensor, "channel ..."]:
         sizes = torch.tensor(self.lattice.shape[1:]).to(indices)
-        where = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
+        places = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
         lattice = self._double if indices.dtype == torch.float64 else self.lattice.to(indices)
         picked = torch.nn.functional.grid_sample(
-            lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False
+            lattice[None], places, mode="bilinear", padding_mode="border", align_corners=False
         )
         return picked[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
 

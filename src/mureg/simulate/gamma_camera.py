@@ -129,9 +129,9 @@ class GammaCamera:
             if not len(rays.starts):
                 views.append(torch.zeros(self.n_rows, self.n_columns, dtype=sources.dtype))
                 continue
-            seen = rays.gather(sources.view(-1, sources.shape[-1]))
-            _attenuate(seen, rays.gather(losses.view(-1, losses.shape[-1])), rays)
-            views.append(blur.view(int(slants[view]), seen, rays, shares[view].to(sources.dtype)))
+            emission = rays.gather(sources.view(-1, sources.shape[-1]))
+            _attenuate(emission, rays.gather(losses.view(-1, losses.shape[-1])), rays)
+            views.append(blur.view(int(slants[view]), emission, rays, shares[view].to(sources.dtype)))
         return torch.stack(views)
 
 
@@ -209,18 +209,18 @@ def _support(
     return emitting.numpy(), (emitting | (losses.amin(-1) < 0)).numpy()
 
 
-def _attenuate(seen: Float[Tensor, "place inner"], losses: Float[Tensor, "place inner"], rays: Rays) -> None:
+def _attenuate(emission: Float[Tensor, "place inner"], losses: Float[Tensor, "place inner"], rays: Rays) -> None:
     """Weaken what is seen, in place, by ``exp(-integral of mu)`` along the ray to the detector.
 
     `losses` are half the exponent of each place, and are used up: it is crossed by half on the way out of itself. What
     remains is multiplied up half a plane at a time.
     """
-    kept = losses.new_ones(max((first + count for first, count in rays.planes), default=0), losses.shape[1])
+    transmission = losses.new_ones(max((first + count for first, count in rays.planes), default=0), losses.shape[1])
     counts = [count for _, count in rays.planes]
     for (first, count), shining, half in zip(
-        rays.planes, torch.split(seen, counts), torch.split(losses.exp_(), counts), strict=True
+        rays.planes, torch.split(emission, counts), torch.split(losses.exp_(), counts), strict=True
     ):
-        along = kept[first : first + count]
+        along = transmission[first : first + count]
         along.mul_(half)
         shining.mul_(along)
         along.mul_(half)
@@ -362,7 +362,7 @@ class DetectorResponse:
         return lower, np.clip((variances_mm2 - self.nodes_mm2[lower]) / step[lower], 0.0, 1.0)
 
     def view(
-        self, slant: int, seen: Float[Tensor, "place phase_z"], rays: Rays, shares: Float[Tensor, " phase"]
+        self, slant: int, emission: Float[Tensor, "place phase_z"], rays: Rays, shares: Float[Tensor, " phase"]
     ) -> Float[Tensor, "row column"]:
         """Add up the states of breathing and the depths of one view, blur and bin."""
         n_slices, n_rows = self.rows.shape[1:]
@@ -376,17 +376,17 @@ class DetectorResponse:
         order = np.argsort(bag[used].astype(np.int16), kind="stable")
         place = (used % len(rays.columns))[order]
         entries = torch.from_numpy((place[:, None] * n_phases + np.arange(n_phases)).ravel().astype(np.int32))
-        weights = torch.from_numpy(weight[used][order]).to(seen.dtype)[:, None] * shares
+        weights = torch.from_numpy(weight[used][order]).to(emission.dtype)[:, None] * shares
         starts = np.cumsum(np.bincount(bag[used] + 1, minlength=(last - node) * self.n_fine + 1))[:-1] * n_phases
         collected = torch.nn.functional.embedding_bag(
             entries,
-            seen.view(-1, n_slices),
+            emission.view(-1, n_slices),
             torch.from_numpy(starts.astype(np.int32)),
             mode="sum",
             per_sample_weights=weights.view(-1),
         )
-        rows = torch.bmm(collected.view(-1, self.n_fine, n_slices), self.rows[node:last].to(seen.dtype))
-        columns = self.columns[slant, :, node * self.n_fine : last * self.n_fine].to(seen.dtype)
+        rows = torch.bmm(collected.view(-1, self.n_fine, n_slices), self.rows[node:last].to(emission.dtype))
+        columns = self.columns[slant, :, node * self.n_fine : last * self.n_fine].to(emission.dtype)
         return (columns @ rows.view(-1, n_rows)).T
 
 
@@ -423,8 +423,8 @@ def _blur(
     n_fine = math.ceil((n_columns * pixel + 2 * (margin + abs(centre))) / spacing)
     z = first_z + (np.arange(n_slices + 1) - 0.5) * spacing
     half = n_rows * pixel / 2 + margin
-    seen = np.flatnonzero((z[1:] > -half) & (z[:-1] < half))
-    first, last = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 1)
+    in_reach = np.flatnonzero((z[1:] > -half) & (z[:-1] < half))
+    first, last = (int(in_reach[0]), int(in_reach[-1]) + 1) if len(in_reach) else (0, 1)
     row_edges = (n_rows / 2 - np.arange(n_rows + 1)) * pixel
     rows = np.stack([-_shared(z[first : last + 1], row_edges, variance) for variance in nodes])
     fine_edges = (np.arange(n_fine + 1) - n_fine / 2) * spacing

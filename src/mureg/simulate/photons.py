@@ -115,15 +115,15 @@ class PhotonScatter:
         windows, views, rows, columns = counts.shape
         between = _line_fit(np.asarray(camera.angles_deg, dtype=np.float64), self.smoothing_deg)
         smooth = (between @ counts.reshape(windows, views, rows * columns)).reshape(counts.shape)
-        found = np.zeros((windows, views, camera.n_rows, camera.n_columns))
+        scatter = np.zeros((windows, views, camera.n_rows, camera.n_columns))
         for factor, widening in ((2.0, 1.0), (-1.0, math.sqrt(2.0))):
             sigma, margin = widening * self.smoothing_mm / camera.pixel_mm, self._margin(camera)
             along_rows, along_columns = (
                 _gaussian(camera.n_rows, margin, sigma),
                 _gaussian(camera.n_columns, margin, sigma),
             )
-            found += factor * (along_rows @ smooth @ along_columns.T)
-        return np.maximum(found, 0.0)
+            scatter += factor * (along_rows @ smooth @ along_columns.T)
+        return np.maximum(scatter, 0.0)
 
     def _margin(self, camera: GammaCamera) -> int:
         """Pixels around the detector of what smoothing brings onto it."""
@@ -173,8 +173,8 @@ def _started(n: int, emitted: Double, shape: Sequence[int], generator: np.random
 
     `emitted` adds the voxels up, one after another.
     """
-    wanted = (np.arange(n) + generator.random(n)) * (emitted[-1] / n)
-    voxel = np.minimum(np.searchsorted(emitted, wanted, side="right"), len(emitted) - 1)
+    quantiles = (np.arange(n) + generator.random(n)) * (emitted[-1] / n)
+    voxel = np.minimum(np.searchsorted(emitted, quantiles, side="right"), len(emitted) - 1)
     phase, *cell = np.unravel_index(voxel, tuple(shape))
     place = np.stack(cell).astype(np.float32) + generator.random((3, n), np.float32) - np.float32(0.5)
     # an additive recurrence: photons that start side by side leave in directions spread evenly over the sphere; its
@@ -201,7 +201,7 @@ def _collisions(
     majorant = float(mu_per_cm.max()) * float(_MU_SCALE[_bin(np.array([slowest_kev], dtype=np.float32))[0]])
     step = np.float32(10.0 / camera.grid.spacing_mm[0] / majorant)
     scale = _MU_SCALE / np.float32(majorant)
-    found = []
+    events = []
     while len(flying):
         place = flying.place + flying.direction * (step * generator.standard_exponential(len(flying), np.float32))
         cell = np.floor(place + np.float32(0.5))
@@ -211,10 +211,10 @@ def _collisions(
         chance = generator.random(len(flying), np.float32)
         meets = mu[((flying.phase * nx + x) * ny + y) * nz + z] * scale[_bin(flying.kev)]
         scattering = flying[chance < np.float32(COMPTON_SHARE) * meets]
-        found.append(scattering)
+        events.append(scattering)
         scattered = _scattered(scattering, generator)
         flying = _joined([flying[chance >= meets], scattered[scattered.kev > slowest_kev]])
-    return _joined(found)
+    return _joined(events)
 
 
 def _scattered(photons: _Photons, generator: np.random.Generator) -> _Photons:
@@ -247,8 +247,8 @@ def _scattered(photons: _Photons, generator: np.random.Generator) -> _Photons:
 
 def _bin(kev: Single) -> Indices:
     """Energy bin of each photon; slower ones count as the slowest."""
-    found = (kev - np.float32(80.0)) * np.float32(len(_KEV) / (LINE_KEV - 80.0))
-    return np.asarray(np.minimum(np.maximum(found, np.float32(0.0)), np.float32(len(_KEV) - 1)), dtype=np.int64)
+    bins = (kev - np.float32(80.0)) * np.float32(len(_KEV) / (LINE_KEV - 80.0))
+    return np.asarray(np.minimum(np.maximum(bins, np.float32(0.0)), np.float32(len(_KEV) - 1)), dtype=np.int64)
 
 
 @functools.cache
@@ -256,11 +256,11 @@ def _compton_quantiles(n: int = 256) -> Single:
     """Cosine of the scattering angle [energy bin, quantile]: the inverse of the cumulative Klein-Nishina."""
     cosine = np.linspace(-1.0, 1.0, 1025)  # four steps for each of 256 quantiles
     middle = 0.5 * (cosine[1:] + cosine[:-1])
-    found = np.empty((len(_KEV), n), dtype=np.float32)
+    table = np.empty((len(_KEV), n), dtype=np.float32)
     for i, kev in enumerate(_KEV):
         below = np.concatenate([[0.0], np.cumsum(klein_nishina(float(kev), middle))])
-        found[i] = np.interp(np.linspace(0.0, below[-1], n), below, cosine)
-    return found
+        table[i] = np.interp(np.linspace(0.0, below[-1], n), below, cosine)
+    return table
 
 
 @dataclass(frozen=True)
@@ -322,20 +322,20 @@ class _Detectors:
     ) -> npt.NDArray[np.float64]:
         """What the scattering photons would send to a few of the views [window, view, row, column]."""
         camera, n_views = self.camera, len(self.camera.angles_deg)
-        chosen = min(views_per_collision, n_views)
+        n_own_views = min(views_per_collision, n_views)
         shape = (len(self.accepted), n_views, camera.n_rows, camera.n_columns)
         pixels, amounts = [], []
         for start in range(0, len(collisions), _AT_ONCE):
             photons = collisions[start : start + _AT_ONCE]
             first = generator.random(len(photons)) * n_views
-            for k in range(chosen):
-                view = np.minimum((first + k * (n_views / chosen)) % n_views, n_views - 1).astype(np.int64)
-                pixel, amount = self._detect(photons, view, n_views / chosen, generator)
+            for k in range(n_own_views):
+                view = np.minimum((first + k * (n_views / n_own_views)) % n_views, n_views - 1).astype(np.int64)
+                pixel, amount = self._detect(photons, view, n_views / n_own_views, generator)
                 pixels.append(pixel)
                 amounts.append(amount)
         pixel, amount = np.concatenate(pixels), np.concatenate(amounts, axis=1)
-        found = [np.bincount(pixel, of_window, minlength=math.prod(shape[1:])) for of_window in amount]
-        return np.asarray(found, dtype=np.float64).reshape(shape)
+        counts = [np.bincount(pixel, of_window, minlength=math.prod(shape[1:])) for of_window in amount]
+        return np.asarray(counts, dtype=np.float64).reshape(shape)
 
     def _detect(
         self, photons: _Photons, view: Indices, weight: float, generator: np.random.Generator
@@ -345,13 +345,13 @@ class _Detectors:
         dx, dy = (camera.towards.astype(np.float32)[:, axis][view] for axis in (0, 1))
         cosine = photons.direction[0] * dx + photons.direction[1] * dy
         ratio = 1.0 / (1.0 + photons.kev * np.float32(1.0 / ELECTRON_REST_KEV) * (1.0 - cosine))
-        kept = np.flatnonzero(photons.kev * ratio > np.float32(self.slowest_kev))
-        view, dx, dy, cosine, ratio = view[kept], dx[kept], dy[kept], cosine[kept], ratio[kept]
-        kev, phase = photons.kev[kept], photons.phase[kept]
+        indices = np.flatnonzero(photons.kev * ratio > np.float32(self.slowest_kev))
+        view, dx, dy, cosine, ratio = view[indices], dx[indices], dy[indices], cosine[indices], ratio[indices]
+        kev, phase = photons.kev[indices], photons.phase[indices]
         bins = _bin(kev * ratio)
         origin = camera.grid.affine[:3, 3] - np.array([*camera.axis_mm, camera.middle_z_mm])
         x, y, z = (
-            photons.place[axis][kept] * np.float32(camera.grid.spacing_mm[0]) + np.float32(origin[axis])
+            photons.place[axis][indices] * np.float32(camera.grid.spacing_mm[0]) + np.float32(origin[axis])
             for axis in range(3)
         )
         depth, right = x * dx + y * dy, y * dx - x * dy
@@ -406,11 +406,11 @@ def _ways_out(
     steps = (np.arange(n) + 0.5 - n / 2) * spacing_mm
     towards, right = camera.towards[:, None, None, :], camera.rightwards[:, None, None, :]
     places = -steps[None, :, None, None] * towards + steps[None, None, :, None] * right + np.asarray(camera.axis_mm)
-    where = (2.0 * (places - first_mm[:2]) / spacing_mm + 1.0) / np.array([nx, ny]) - 1.0
+    sample_places = (2.0 * (places - first_mm[:2]) / spacing_mm + 1.0) / np.array([nx, ny]) - 1.0
     # nothing lies before the first depth: 9 is far outside the range of -1 to 1
-    where = np.concatenate([np.full_like(where[:, :1], 9.0), where], axis=1)
+    sample_places = np.concatenate([np.full_like(sample_places[:, :1], 9.0), sample_places], axis=1)
     slices = mu_per_cm.permute(0, 3, 2, 1).reshape(1, phases * nz, ny, nx) * (spacing_mm / 10.0)
-    lattice = torch.from_numpy(where.reshape(1, -1, n, 2)).to(slices.dtype)
+    lattice = torch.from_numpy(sample_places.reshape(1, -1, n, 2)).to(slices.dtype)
     turned = torch.nn.functional.grid_sample(slices, lattice, mode="bilinear", align_corners=False)
     turned = turned.view(phases * nz, -1, n + 1, n)
     for depth in range(1, n + 1):

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.registration.networks.base import Count, Shape, Weights, drawn, require_room, require_shape
+from mureg.registration.networks.base import Count, Shape, Weights, require_room, require_shape, with_new_weights
 from mureg.registration.networks.blocks import convolved
 
 
@@ -77,7 +77,7 @@ class MsReg:
 
     def build(self) -> nn.Module:
         """The network, its weights drawn from torch's default generator."""
-        return drawn(ResNeXt(self), self.weights)
+        return with_new_weights(ResNeXt(self), self.weights)
 
 
 class Bottleneck(nn.Module):

@@ -151,8 +151,8 @@ def _native(ct: Volume, body: Mask, tissues: TissueMap, contrast: Mask) -> Array
     hu[contrast & ~organs] = _BLOOD_HU
     hu = _evened(hu, tissues, ct.grid)
     for names, typical in ((("blood",), _BLOOD_HU), (("lv_wall", "rv_wall"), _MUSCLE_HU)):
-        here = tissues.mask(*names)
-        hu[here & (hu > _BRIGHT_HU)] = typical
+        tissue = tissues.mask(*names)
+        hu[tissue & (hu > _BRIGHT_HU)] = typical
     # 2000 HU: more than the densest bone, less than metal (as in `mureg.attenuation.contrast`)
     return np.where(body, np.clip(hu, AIR_HU, 2000.0), np.float32(AIR_HU))
 
@@ -176,11 +176,11 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
     body = tissues.codes > 0
     cut, whole = _body_box(body), grid
     low = whole.affine[:3, 3] - np.asarray(whole.spacing_mm) / 2
-    known = np.stack([low, low + np.asarray(whole.extent_mm)], axis=1)
+    region_mm = np.stack([low, low + np.asarray(whole.extent_mm)], axis=1)
     for axis, mask in enumerate((body, body.swapaxes(0, 1))):
         for end, face in enumerate((mask[:2], mask[-2:])):
             if not face.any():
-                known[axis, end] = (2 * end - 1) * np.inf
+                region_mm[axis, end] = (2 * end - 1) * np.inf
     below = int(np.ceil(_BELOW_MM / grid.spacing_mm[2]))
     pads = ((_AIR_VOXELS, _AIR_VOXELS), (_AIR_VOXELS, _AIR_VOXELS), (below, 0))
     flat = (pads[0], pads[1], (0, 0))
@@ -207,7 +207,7 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
         name=name,
         landmarks=landmarks,
         origin_mm=origin,
-        known_mm=known,
+        known_mm=region_mm,
         grid=own,
         hu=values,
         codes=torch.from_numpy(np.ascontiguousarray(codes)).to(torch.uint8),

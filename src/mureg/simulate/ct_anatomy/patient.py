@@ -215,9 +215,9 @@ class CtAnatomy:
 
     def _spread(self, of: Points, n: int, generator: np.random.Generator) -> Points:
         """Some voxels by their middles in the CT, a place in each, at end expiration."""
-        chosen = generator.choice(len(of), n)
+        indices = generator.choice(len(of), n)
         spread = generator.uniform(-0.5, 0.5, (n, 3)) * self.base.grid.spacing_mm
-        return self._rest_from_ct(of[chosen] + spread)
+        return self._rest_from_ct(of[indices] + spread)
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places at end expiration lies in a state of breathing."""
@@ -309,19 +309,19 @@ class CtAnatomy:
             nodes.append(torch.linspace(0.0, n - 1.0, max(2, math.ceil((n - 1) * spacing / _NODES_MM) + 1)))
         matrix = torch.from_numpy(patient_from_grid.matrix @ grid.affine).float()
         now = torch.stack(torch.meshgrid(*nodes, indexing="ij"), -1) @ matrix[:3, :3].T + matrix[:3, 3]
-        undone, drawn = self._undone(now, breath)
-        scan = self._scan_from_patient(undone, drawn)
-        here, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
-        slope = _weighted(above - here, rises_mm(drawn, self.base.landmarks)) / _SLOPE_MM
+        undone, pose_breath = self._undone(now, breath)
+        scan = self._scan_from_patient(undone, pose_breath)
+        weights, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
+        slope = _weighted(above - weights, rises_mm(pose_breath, self.base.landmarks)) / _SLOPE_MM
         growth = (1.0 + slope).clamp_min(0.1)  # a tenth of the volume: beyond `_MOST_DENSITY`, so never seen
         if breath.measured:
             growth = growth * self._measured.volume_ratio(undone, *breath.sinks_mm).clamp_min(0.1)
-        rest = scan.clone()
-        rest[..., 2] += _weighted(here, rises_mm(REST, self.base.landmarks))
+        at_rest = scan.clone()
+        at_rest[..., 2] += _weighted(weights, rises_mm(REST, self.base.landmarks))
         return matrix[:3, :3], SamplePlaces(
             ct_mm=self._ct_from_scan(scan).movedim(-1, 0),
-            rest_mm=rest.movedim(-1, 0),
-            moved_mm=(rest - now).abs().reshape(-1, 3).max(0).values.double().numpy(),
+            rest_mm=at_rest.movedim(-1, 0),
+            moved_mm=(at_rest - now).abs().reshape(-1, 3).max(0).values.double().numpy(),
             squeezed=1.0 / growth,
             shape=grid.shape,
         )

@@ -229,25 +229,25 @@ class Torso:
     def heart_points_mm(self, n: int, generator: np.random.Generator) -> Points:
         """Places [n, 3] evenly over the heart at end expiration."""
         low, high = self.heart.box
-        found = np.empty((0, 3))
-        while len(found) < n:
+        points = np.empty((0, 3))
+        while len(points) < n:
             tried = generator.uniform(low, high, (4 * n + 64, 3))
             x, y, z = torch.from_numpy(tried).unbind(-1)
-            found = np.concatenate([found, tried[(self.heart.distances(x, y, z).all > 0).numpy()]])
-        return self.motion.deformed(found[:n])
+            points = np.concatenate([points, tried[(self.heart.distances(x, y, z).all > 0).numpy()]])
+        return self.motion.deformed(points[:n])
 
     def liver_points_mm(self, n: int, generator: np.random.Generator) -> Points:
         """Places [n, 3] evenly over the liver, its vessels included, at end expiration."""
         (low, high), gallbladder = self.scene.abdomen.liver_box, self.scene.abdomen.gallbladder
-        found = np.empty((0, 3))
-        while len(found) < n:
+        points = np.empty((0, 3))
+        while len(points) < n:
             tried = generator.uniform(low, high, (4 * n + 64, 3))
             x, y, z = torch.from_numpy(tried).unbind(-1)
             places = (x, y, z)
             liver = self.scene.envelope.organs(self.scene.envelope.cage(*places), places, places)["liver"]
             inside = (liver > 0) & (gallbladder.distance(*places) < 0)
-            found = np.concatenate([found, tried[inside.numpy()]])
-        return self.motion.deformed(found[:n])
+            points = np.concatenate([points, tried[inside.numpy()]])
+        return self.motion.deformed(points[:n])
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places [..., 3] at end expiration lies in a state of breathing.

@@ -159,7 +159,7 @@ class Scene:
         """
         lattice = Lattice(grid, patient_from_grid)
         places = self._undeformed(lattice)
-        canvases = [[(torch.full(grid.shape, one.get("", 0.0)), one) for one in own] for own in palettes]
+        canvases = [[(torch.full(grid.shape, palette.get("", 0.0)), palette) for palette in own] for own in palettes]
         states = [_State(self.breathed_in(breath), own) for breath, own in zip(breaths, canvases, strict=True)]
         for depth in {state.moving.depth for state in states}:  # where the wall stands hangs on it alone
             alike = [state for state in states if state.moving.depth == depth]
@@ -184,14 +184,14 @@ class Scene:
             moving.append(own | self.envelope.moving_fields(still["cage"], wall, viscera))
         ranges = [self._ranges(lattice, state.moving) for state in states]
         voxel_mm = lattice.voxel_mm
-        for where in lattice.slabs(lattice.known(still["skin"], 2.0 * NODE_MM + voxel_mm)):
-            shared = lattice.fields(still, where)
-            channels = [[(volume[where], palette) for volume, palette in state.channels] for state in states]
+        for window in lattice.slabs(lattice.ranges_near(still["skin"], 2.0 * NODE_MM + voxel_mm)):
+            shared = lattice.fields(still, window)
+            channels = [[(volume[window], palette) for volume, palette in state.channels] for state in states]
             apart = [
-                Patch(lattice.fields(nodes, where, shared), own, voxel_mm, where)
+                Patch(lattice.fields(nodes, window, shared), own, voxel_mm, window)
                 for nodes, own in zip(moving, channels, strict=True)
             ]
-            together = Patch(shared, [channel for own in channels for channel in own], voxel_mm, where)
+            together = Patch(shared, [channel for own in channels for channel in own], voxel_mm, window)
             self._background(together, apart)
             for k, part in enumerate(self.parts):
                 if part.detail_mm == 0 or part.detail_mm > voxel_mm:
@@ -214,10 +214,10 @@ class Scene:
         around = middle[:, None] + half[:, None] * _BOX_PLACES
         inside = np.broadcast_to(~still[:, None], around.shape[:2])
         carried = around if moving.still else moving.carried(around, inside, _BOX_TOLERANCE_MM)
-        there = self.motion.deformed(carried, _BOX_TOLERANCE_MM)
+        corners = self.motion.deformed(carried, _BOX_TOLERANCE_MM)
         # surfaces of the box that bulge between its corners, and half a voxel of partial volume
         near = (_BULGE * np.linalg.norm(half, axis=1) + _BOX_TOLERANCE_MM + lattice.voxel_mm)[:, None]
-        return lattice.index_ranges(there.min(1) - near, there.max(1) + near)
+        return lattice.index_ranges(corners.min(1) - near, corners.max(1) + near)
 
     @cached_property
     def _boxes(self) -> tuple[Points, Points, npt.NDArray[np.bool_]]:
@@ -253,11 +253,11 @@ class Scene:
         farthest = lattice.farthest(places) + lattice.voxel_mm + _BOX_MARGIN_MM
         low, high = (np.asarray(corner)[None] for corner in self.heart.box)
         box = [(int(a), int(b)) for a, b in lattice.index_ranges(low - farthest, high + farthest)[0]]
-        for where in lattice.slabs(box):
-            patch = Patch(lattice.fields(fields, where), [], lattice.voxel_mm, where)
+        for window in lattice.slabs(box):
+            patch = Patch(lattice.fields(fields, window), [], lattice.voxel_mm, window)
             distances = self.heart.distances(*patch.viscera)
-            wall[where] = self.heart.lv_shares(patch, distances)[0]
-            whole[where] = patch.cover(distances.all)
+            wall[window] = self.heart.lv_shares(patch, distances)[0]
+            whole[window] = patch.cover(distances.all)
         return wall, whole
 
 

@@ -113,7 +113,7 @@ def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
     registration = registrar.register(PreparedStudy.from_images(case.uncorrected, body))
     seconds, pose, evidence = time.process_time() - started, registration.ct_from_spect, registration.evidence
     truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
-    errors = [target_registration_error_mm(one, truth, points) for one in (RigidTransform.identity(), pose)]
+    errors = [target_registration_error_mm(transform, truth, points) for transform in (RigidTransform.identity(), pose)]
     shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
     arm_mm = np.sqrt(2 / 3 * ((points - points.mean(0)) ** 2).sum(1).mean())
     own_figures = (evidence[key] for key in ("spread_of_looks_mm", "turned_deg", "doubt_mm", "disagreement_mm"))

@@ -109,7 +109,7 @@ class HeartRun:
         limit, step, finished = TimeLimit(minutes), "", True
         with folder.claimed(self.folder, inputs):
             self._begin()
-            for step in (one for one in STEPS if one in steps):
+            for step in (name for name in STEPS if name in steps):
                 finished = actions[step](limit)
                 if not finished:
                     break
@@ -132,10 +132,10 @@ class HeartRun:
 
     def _begin(self) -> None:
         path = self.folder / RECIPE
-        for name, there, asked in differences(read_toml(path), as_table(self.recipe)) if path.exists() else ():
+        for name, stored, expected in differences(read_toml(path), as_table(self.recipe)) if path.exists() else ():
             raise UsageError(
-                f"{self.folder.name} holds a run of another recipe ({name}: {there})",
-                asked,
+                f"{self.folder.name} holds a run of another recipe ({name}: {stored})",
+                expected,
                 "choose another output, or the recipe that the folder was begun with",
             )
         with writing(path) as scratch:
@@ -146,20 +146,20 @@ class HeartRun:
 
     def _crops(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
-            missing = [task for task in self._crop_tasks(crops) if not task.is_finished]
-            self.report.say(f"crops {crops.name}: {len(missing)} cases to draw")
-            for refusal in self._each(draw_crops, missing, limit, f"crops {crops.name}"):
+            tasks = [task for task in self._crop_tasks(crops) if not task.is_finished]
+            self.report.say(f"crops {crops.name}: {len(tasks)} cases to draw")
+            for refusal in self._each(draw_crops, tasks, limit, f"crops {crops.name}"):
                 if refusal:
                     self.report.say(refusal)
-            if not all(task.is_finished for task in missing):
+            if not all(task.is_finished for task in tasks):
                 return False
         return True
 
     def _networks(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
-            missing = sum(not task.is_finished for task in self._crop_tasks(crops))
-            if missing:
-                raise _step_missing(f"{missing} cases of the crops {crops.name} are not drawn", "crops")
+            n_open = sum(not task.is_finished for task in self._crop_tasks(crops))
+            if n_open:
+                raise _step_missing(f"{n_open} cases of the crops {crops.name} are not drawn", "crops")
         finished = train_networks(
             self.recipe, self.folder / CROPS, self.folder / NETWORKS, self.team, limit, self.report
         )
@@ -189,9 +189,9 @@ class HeartRun:
     def _card(self, limit: TimeLimit) -> bool:
         """Write the networks with a card that states their covariance."""
         book = self._book()
-        missing = len(book.tasks(self.store, self._uncalibrated, frozenset()))
-        if missing:
-            raise _step_missing(f"{missing} registrations are not measured", "errors")
+        n_open = len(book.tasks(self.store, self._uncalibrated, frozenset()))
+        if n_open:
+            raise _step_missing(f"{n_open} registrations are not measured", "errors")
         module, card = read_network(self._uncalibrated)
         fingerprints = book.fingerprints
         if fingerprints.pop(WEIGHTS) != card.weights_sha256:
@@ -258,15 +258,15 @@ class HeartRun:
             return
         reported = time.perf_counter()
         with closing(shared_out(work, tasks, self.jobs)) as results:
-            for done, result in enumerate(results, 1):
+            for n_done, result in enumerate(results, 1):
                 limit.note_work()
                 yield result
                 if limit.over:
                     return
                 if time.perf_counter() - reported > _REPORT_EVERY_S:
                     reported = time.perf_counter()
-                    self.report.say(f"{what}: {done} of {len(tasks)} done")
+                    self.report.say(f"{what}: {n_done} of {len(tasks)} done")
 
 
-def _step_missing(found: str, step: str) -> UsageError:
-    return UsageError(found, f"the step {step} finished", f"add {step} to --steps, or leave --steps out")
+def _step_missing(problem: str, step: str) -> UsageError:
+    return UsageError(problem, f"the step {step} finished", f"add {step} to --steps, or leave --steps out")
