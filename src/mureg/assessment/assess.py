@@ -76,8 +76,10 @@ def assess(
         ),
     )
     decision, reasons = decide(grounds, limits)
-    if decision == "aligned" and perfusion is not None:
-        perfusion = replace(perfusion, registered=perfusion.header, changed=())
+    if decision == "aligned":  # the registered map is the one at the scanner position
+        mismatch = dict.fromkeys(mismatch, mismatch.get("header", 0.0))
+        if perfusion is not None:
+            perfusion = replace(perfusion, registered=perfusion.header, changed=())
     return Assessment(
         _with_limits(examination, limits),
         decision,
@@ -121,7 +123,10 @@ def _ventricle(
 
 
 def _heart_place(examination: Examination, ventricle: FoundAxis | None) -> HeartPlace:
-    """The axis's place, else the registrar's, else that of the heart finder in the clearest image."""
+    """The axis's place, else the registrar's, else that of the heart finder in the clearest image.
+
+    The finder is asked where there would be one place alone, with nothing to compare it with.
+    """
     evidence = examination.registration.evidence
     places: dict[str, Triple] = {}
     if ventricle is not None:
@@ -129,7 +134,7 @@ def _heart_place(examination: Examination, ventricle: FoundAxis | None) -> Heart
     if all(name in evidence for name in HEART_MM):
         x, y, z = (evidence[name] for name in HEART_MM)
         places["registrar"] = (x, y, z)
-    if ventricle is None:  # the pictures are centred on the axis where there is one
+    if len(places) < 2:
         image = examination.found.spect or examination.uncorrected
         places["image"] = find_left_ventricle(image, examination.found.mu).centre_mm
     points = np.array(list(places.values()))

@@ -17,7 +17,8 @@ def confidence_at(examination: Examination, heart_mm: Triple) -> Confidence | No
     """The 90 % interval of the pose found at the heart; None where the registrar states no covariance.
 
     It is calibrated only where the registrar says for which settings its covariance was measured, and the run used
-    these settings: registrar, weights, attenuation map, and reconstruction where projections were given.
+    these settings: registrar, weights, attenuation map and reconstruction. How a given volume was reconstructed is not
+    known, so an interval is never calibrated for one.
     """
     registration = examination.registration
     if registration.covariance is None:
@@ -34,10 +35,9 @@ def confidence_at(examination: Examination, heart_mm: Triple) -> Confidence | No
 
 def is_calibrated(examination: Examination) -> bool:
     """Whether the covariance was measured with the settings of this run."""
+    if not isinstance(examination.study.spect, Acquisition):
+        return False
     settings = examination.provenance.settings
-    parts = ["attenuation"]
-    if isinstance(examination.study.spect, Acquisition):
-        parts.append("reconstructor")
-    used = {part: settings_sha256(settings[part]) for part in parts}
+    used = {part: settings_sha256(settings[part]) for part in ("attenuation", "reconstructor")}
     measured = examination.registration.calibrated_for
     return bool(measured) and all(measured.get(part) == sha256 for part, sha256 in used.items())

@@ -48,8 +48,9 @@ def decide(grounds: Grounds, limits: Thresholds) -> tuple[Decision, tuple[str, .
     """The decision ("aligned", "moved" or "review") and its reasons, the weightiest first.
 
     A warning of the first rank means review, however small the move. A move too small to matter is "aligned", unless it
-    changes segments or turns the heart implausibly. A move that matters is reviewed where it is implausible, not known
-    to a pixel, contradicted, or worsens the fit of heart and map.
+    changes segments or turns the heart implausibly; doubts about the pose found are among its reasons. A move that
+    matters is reviewed where it is implausible, not known to a pixel, contradicted, or worsens the fit of heart and
+    map.
     """
     none_needed = _reason_against_moving(grounds, limits)
     objections = _objections(grounds, limits)
@@ -64,18 +65,24 @@ def decide(grounds: Grounds, limits: Thresholds) -> tuple[Decision, tuple[str, .
         if contradiction:
             return "review", (contradiction, *objections, moved, *_facts(grounds, limits, aligned=False))
         if not (objections and grounds.move.rms_mm > limits.action_limit_mm):
-            return "aligned", (none_needed, *_facts(grounds, limits, aligned=True))
+            doubts = (*_doubts(grounds, limits), *grounds.objections)
+            return "aligned", (none_needed, *doubts, *_facts(grounds, limits, aligned=True))
     if objections:
         return "review", (*objections, moved, *_facts(grounds, limits, aligned=False))
     return "moved", (moved, *_facts(grounds, limits, aligned=False))
 
 
 def is_released(decision: Decision, grounds: Grounds, limits: Thresholds) -> bool:
-    """Whether the pose found is given out: under review only where it is known to two pixels and nothing of rank 1."""
+    """Whether the pose found is given out.
+
+    Under review it is only where it is known to two pixels, by an interval that was calibrated for the settings of the
+    run, and no warning is of the first rank.
+    """
     if decision != "review":
         return decision == "moved"
     bound = grounds.confidence
-    return bound is not None and bound.heart_mm < limits.release_limit_mm and not grounds.first_rank
+    known = bound is not None and bound.calibrated and bound.heart_mm < limits.release_limit_mm
+    return known and not grounds.first_rank
 
 
 def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
@@ -133,6 +140,7 @@ def _contradiction(grounds: Grounds, limits: Thresholds) -> str:
 
 
 def _objections(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
+    """What speaks against moving the map to the pose found."""
     found = []
     move = grounds.move
     if move.rms_mm > limits.implausible_mm or move.turn_deg > limits.implausible_deg:
@@ -145,15 +153,7 @@ def _objections(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
             f"The projections are explained hardly better than at the scanner position (log-likelihood "
             f"{grounds.gain:+.0f}, at least {limits.least_gain:g} asked for)."
         )
-    bound = grounds.confidence
-    if bound is not None and bound.heart_mm > limits.action_limit_mm:
-        found.append(
-            f"The pose is only known to within {bound.heart_mm:.1f} mm at the heart (90 %), more than the limit of "
-            f"{limits.action_limit_mm:g} mm."
-        )
-    apart = grounds.disagreement_mm
-    if apart is not None and apart > limits.disagreement_mm:
-        found.append(f"Two ways to find the pose ended {apart:.0f} mm apart at the heart.")
+    found += _doubts(grounds, limits)
     before, after = (grounds.mismatch.get(name) for name in ("header", "registered"))
     if before is not None and after is not None and after > limits.mismatch_percent and after > before:
         found.append(
@@ -161,6 +161,23 @@ def _objections(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
             f"the scanner position ({before:.1f} %)."
         )
     return (*found, *grounds.objections)
+
+
+def _doubts(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
+    """Why the pose found may be wrong, whether the map has to move or not."""
+    found = []
+    bound = grounds.confidence
+    if bound is None:
+        found.append("How far the pose may be off is not known: this registrar states no covariance.")
+    elif bound.heart_mm > limits.action_limit_mm:
+        found.append(
+            f"The pose is only known to within {bound.heart_mm:.1f} mm at the heart (90 %), more than the limit of "
+            f"{limits.action_limit_mm:g} mm."
+        )
+    apart = grounds.disagreement_mm
+    if apart is not None and apart > limits.disagreement_mm:
+        found.append(f"Two ways to find the pose ended {apart:.0f} mm apart at the heart.")
+    return tuple(found)
 
 
 def _facts(grounds: Grounds, limits: Thresholds, *, aligned: bool) -> tuple[str, ...]:

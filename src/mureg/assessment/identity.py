@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal
 
 from mureg.errors import RefusedError
@@ -113,11 +114,15 @@ def _identifiers_agree(one: PatientIdentity, other: PatientIdentity) -> bool | N
 
 
 def _names_agree(one: str, other: str) -> bool | None:
-    """Names agree where one holds all words of the other: middle names and titles are often left out."""
-    words = [set(re.findall(r"\w+", _without_placeholder(name.split("=")[0]))) for name in (one, other)]
-    if not all(words):
-        return None
-    return words[0] <= words[1] or words[1] <= words[0]
+    """Names agree where one holds all words of the other: middle names and titles are often left out.
+
+    A name may be written in up to three ways (alphabetic, ideographic, phonetic); the first that both have decides.
+    """
+    for ways in zip(one.split("="), other.split("="), strict=False):
+        words = [set(re.findall(r"\w+", _without_placeholder(name))) for name in ways]
+        if all(words):
+            return words[0] <= words[1] or words[1] <= words[0]
+    return None
 
 
 def _entries_agree(one: str, other: str) -> bool | None:
@@ -134,12 +139,14 @@ def _without_placeholder(entry: str) -> str:
 
 
 def _plain(entry: str) -> str:
-    return " ".join(entry.replace("\0", " ").split()).casefold()
+    """Without regard to capitals, spaces, and the ways that one letter can be coded (composed, full width)."""
+    return " ".join(unicodedata.normalize("NFKC", entry).replace("\0", " ").split()).casefold()
 
 
 def _digits(date: str) -> str:
-    digits = re.sub(r"\D", "", date)  # YYYYMMDD (PS3.5 6.2, DA); the years 0000 and 1900 are placeholders
-    return digits if len(digits) == 8 and digits[:4] not in ("0000", "1900") else ""
+    """A birth date as eight digits, "" for a placeholder: nobody alive was born in 1900 or before."""
+    digits = re.sub(r"\D", "", _plain(date))  # YYYYMMDD (PS3.5 6.2, DA)
+    return digits if len(digits) == 8 and "1900" < digits[:4] < "2200" else ""
 
 
 def _sex(sex: str) -> str:

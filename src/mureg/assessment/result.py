@@ -120,7 +120,8 @@ class Perfusion:
         axis_by_hand: whether it was given.
         uncorrected: polar map without attenuation correction.
         header: polar map of the image corrected with the map at the scanner position.
-        registered: polar map of the image corrected with the map at the pose found.
+        registered: polar map of the image corrected with the map at the pose found; of an aligned study that at the
+            scanner position.
         changed: segments (1 to 17) whose relative uptake differs by more than the limit between the corrected images.
     """
 
@@ -148,7 +149,7 @@ class Assessment:
         confidence: of the pose found; None where the registrar states no covariance.
         perfusion: None where there is no corrected image, or no ventricle was found in it.
         mismatch_percent: published myocardium-to-mediastinum mismatch index, by "header" and "registered" (the pose
-            found); empty where it is not available.
+            found; of an aligned study the scanner position); empty where it is not available.
         warnings: one sentence each, by rank.
         figures: further numbers that the decision rests on, by name.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing, writing_folder
-from mureg.files.marker import read_marker
+from mureg.files.marker import MARKER, read_marker
 from mureg.files.places import strangers
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, differences, read_json
@@ -85,10 +85,10 @@ def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None
     for study in sorted(path for path in (output / STUDIES).glob("[!.]*") if path.is_dir()):
         if study.name not in names:
             _refuse_left_out(output, study, len(names))
-        elif any(study.iterdir()) and read_marker(study) is None and not is_study(study):
+        elif any(study.iterdir()) and not _is_ours(study):
             raise UsageError(
-                f"{output.name}/{STUDIES}/{study.name} holds other things ({min(p.name for p in study.iterdir())})",
-                "a result of mureg or nothing",
+                f"{output.name}/{STUDIES}/{study.name} holds other things ({(strangers(study) or [MARKER])[0]})",
+                "a study that this batch wrote, or nothing",
                 "move them away, or choose another output",
             )
         elif table is None:
@@ -149,6 +149,11 @@ def _batch_table(output: Path) -> Table | None:
     except UnreadableInputError:
         return None
     return table if {"mureg", "settings"} <= set(table) else None
+
+
+def _is_ours(study: Path) -> bool:
+    marker = read_marker(study)
+    return marker.kind == KIND if marker is not None else is_study(study)
 
 
 def _refuse_left_out(output: Path, study: Path, n: int) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mureg import RESEARCH_USE_ONLY, __version__
 from mureg.batch.rows import StudyRow
-from mureg.files.atomic import writing
+from mureg.files.atomic import rewriting
 from mureg.files.cells import as_cell
 
 CSV, HTML = "summary.csv", "summary.html"
@@ -29,6 +29,8 @@ _PICTURE_SIZE, _CHEST = (1500, 1300), (0, 60, 1500, 846)
 _WIDTH, _QUALITY = 480, 72
 """Pixels of a picture on the page and its JPEG quality; chosen by eye."""
 
+_YES_NO = {None: None, True: "yes", False: "no"}
+
 COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
     "study": lambda row: row.study,
     "decision": lambda row: row.decision,
@@ -38,8 +40,10 @@ COLUMNS: dict[str, Callable[[StudyRow], Any]] = {
     "to_back_mm": lambda row: row.move_mm[1],
     "to_head_mm": lambda row: row.move_mm[2],
     "turn_deg": lambda row: row.turn_deg,
+    "pose_found_given_out": lambda row: _YES_NO[row.found_given_out],
+    "move_found_at_heart_mm": lambda row: row.found_shift_mm,
     "heart_interval_90_mm": lambda row: row.heart_interval_mm,
-    "interval_calibrated": lambda row: {None: None, True: "yes", False: "no"}[row.interval_calibrated],
+    "interval_calibrated": lambda row: _YES_NO[row.interval_calibrated],
     "mismatch_header_percent": lambda row: row.mismatch_header,
     "mismatch_registered_percent": lambda row: row.mismatch_registered,
     "changed_segments": lambda row: " ".join(map(str, row.changed_segments)),
@@ -68,11 +72,11 @@ def write_summary(rows: Sequence[StudyRow], output: Path) -> tuple[Path, Path]:
         output: the batch's folder.
     """
     table, page = output / CSV, output / HTML
-    with writing(table) as scratch, scratch.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with rewriting(table) as place, place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([as_cell(value(row)) for value in COLUMNS.values()] for row in rows)
-    with writing(page) as scratch:
+    with rewriting(page) as scratch:
         scratch.write_text(as_page(rows, output), "utf-8", "backslashreplace")
     return table, page
 

@@ -36,6 +36,9 @@ class StudyRow:
         move_mm: mean displacement of the map at the heart, to the left, back and head, mm.
         turn_deg: by how much the map was turned.
         heart_shift_mm: root mean square displacement of the map at the heart, the one number for a move.
+        found_given_out: whether the pose found is the one that the map is written at.
+        found_shift_mm: the same number for the pose found, to which the interval, the mismatch after, and the changed
+            segments of a study under review belong.
         heart_interval_mm: the error over the heart stays below this, at 90 %.
         interval_calibrated: whether virtual patients have shown that it does.
         mismatch_header, mismatch_registered: mismatch index before and after, %.
@@ -57,6 +60,8 @@ class StudyRow:
     move_mm: tuple[float | None, ...] = (None, None, None)
     turn_deg: float | None = None
     heart_shift_mm: float | None = None
+    found_given_out: bool | None = None
+    found_shift_mm: float | None = None
     heart_interval_mm: float | None = None
     interval_calibrated: bool | None = None
     mismatch_header: float | None = None
@@ -87,9 +92,14 @@ class StudyRow:
         return math.hypot(*lengths_mm) if lengths_mm else None
 
     @property
+    def withheld(self) -> bool:
+        """Whether a pose was found that the page tells of, and the map is not written at it."""
+        return self.decision == "review" and self.found_given_out is False
+
+    @property
     def _order(self) -> tuple[int, float, str]:
         decision = self.decision if self.decision in _WORST_FIRST else "moved"
-        largest = max(self.heart_interval_mm or 0.0, self.length_mm or 0.0)
+        largest = max(self.heart_interval_mm or 0.0, self.length_mm or 0.0, self.found_shift_mm or 0.0)
         return _WORST_FIRST.index(decision), -largest, self.study
 
 
@@ -179,8 +189,10 @@ def _registered(name: str, result: Table, study_path: str, page: str, seconds: f
         tuple(_number(mean.get(way)) for way in ("left", "back", "head")),
         _number(move.get("turn_deg")),
         _length(move.get("rms_mm", result.get("shift_at_heart_mm"))),
+        _flag(result.get("pose_found_given_out")),
+        _number(((result.get("found") or {}).get("move_at_heart") or {}).get("rms_mm")),
         _number(interval.get("heart_mm")),
-        interval.get("calibrated"),
+        _flag(interval.get("calibrated")),
         _number(mismatch.get("header")),
         _number(mismatch.get("registered")),
         tuple(int(segment) for segment in (result.get("perfusion") or {}).get("changed") or ()),
@@ -199,6 +211,10 @@ def _registered(name: str, result: Table, study_path: str, page: str, seconds: f
 def _warning(warning: Any) -> str:
     """A warning with its rank; version 0.1.0 wrote the sentence alone."""
     return f"{warning['text']} ({warning['rank']})" if isinstance(warning, dict) else str(warning)
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

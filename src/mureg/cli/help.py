@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         *("spect", "ct", "mu", "projections", "path", "case-folder", "studies", "spect-series", "ct-series", "series"),
         *("gate", "transform", "recipe", "cohort", "n", "first", "shares", "ct-folder", "pairs", "train", "validation"),
-        *("weights", "verb"),
+        *("emissions", "crops-of", "weights", "verb"),
     ),
     "Output": (
         *("output", "overwrite", "label", "dicom", "moved-ct", "pdf", "names", "no-reconstruction", "cache"),

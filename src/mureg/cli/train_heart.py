@@ -39,6 +39,8 @@ class TrainHeart:
         recipe: near-heart, which made the shipped networks, or a TOML file.
         cohort: folders of stored cohorts; their cases are read, all others are simulated.
         ct_folder: folder of real CTs, for populations that are made from them and are not stored.
+        emissions: folders of stored training cases, one emission with several CTs each; for crops alone.
+        crops_of: folder of another run whose crops are used; needs --steps without crops.
         steps: steps to do, of crops, networks, errors and card (default: all).
         weights: networks to calibrate instead of training some, with the steps errors and card: a file, or shipped.
         jobs: number of processes for crops and errors.
@@ -53,6 +55,8 @@ class TrainHeart:
     recipe: str = SHIPPED_RECIPE
     cohort: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")] = ()
     ct_folder: Path | None = None
+    emissions: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")] = ()
+    crops_of: Path | None = None
     steps: Annotated[tuple[Step, ...], tyro.conf.arg(metavar="STEP ...")] = get_args(Step)
     weights: str | None = None
     jobs: int = 1
@@ -80,11 +84,16 @@ def main(arguments: Sequence[str]) -> int:
     recipe = load_recipe(options.recipe)
     recipe_file = None if options.recipe == SHIPPED_RECIPE else Path(options.recipe)
     weights_source = None if options.weights == SHIPPED_WEIGHTS else weights
-    store = CaseStore.of(options.cohort, options.ct_folder)
+    store = CaseStore.of(options.cohort, options.ct_folder, options.emissions)
     try:
         report = _Lines(prints=options.common.messages.has_lines)
-        run = HeartRun(recipe, options.output, store, report, options.jobs, Team(device=device), weights)
-        inputs = (*options.cohort, options.ct_folder, recipe_file, weights_source)
+        run = HeartRun(
+            recipe, options.output, store, report, options.jobs, Team(device=device), weights, options.crops_of
+        )
+        inputs = (
+            *(*options.cohort, *options.emissions, options.ct_folder),
+            *(options.crops_of, recipe_file, weights_source),
+        )
         result = run.work(options.steps, options.minutes or float("inf"), inputs)
     except KeyboardInterrupt:
         print("mureg: stopped; finished cases and epochs are kept, and the same command continues.", file=sys.stderr)

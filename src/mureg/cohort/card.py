@@ -17,7 +17,7 @@ from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
 from mureg.cohort.store.cohort import SHARES, Cohort
 from mureg.errors import UnreadableInputError
-from mureg.files.atomic import writing
+from mureg.files.atomic import rewriting
 from mureg.jobs.pool import JobResult
 
 CARD_TOML, CARD_MD, CARD_PNG = "card.toml", "card.md", "card.png"
@@ -69,7 +69,7 @@ def write_card(
     summary = _summary(settings, cohort, n_cases, failed, shares)
     draw_histograms(summary.facts, f"{settings.name}: {len(cohort)} cases", output / CARD_PNG)
     for name, text in ((CARD_TOML, tomli_w.dumps(summary.tables)), (CARD_MD, _page(summary.tables))):
-        with writing(output / name) as scratch:
+        with rewriting(output / name) as scratch:
             scratch.write_text(text, "utf-8")
     return output / CARD_MD
 

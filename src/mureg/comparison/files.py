@@ -10,7 +10,7 @@ from mureg.comparison.markdown import tables
 from mureg.comparison.protocol import Comparison
 from mureg.comparison.settings import Settings
 from mureg.comparison.summary import MethodSummary, as_csv, as_json, on_common_cases, summarise
-from mureg.files.atomic import writing
+from mureg.files.atomic import rewriting
 from mureg.pipeline import versions
 
 
@@ -40,5 +40,5 @@ def write_summaries(comparison: Comparison, output: Path, settings: Settings) ->
 
 
 def _write(path: Path, text: str) -> None:
-    with writing(path) as scratch:
+    with rewriting(path) as scratch:
         scratch.write_text(text, "utf-8")

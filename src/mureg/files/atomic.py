@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from mureg import __version__
 from mureg.errors import UsageError
 from mureg.files import scratch as scratches
-from mureg.files.marker import Marker, listing, read_marker, write_marker
+from mureg.files.marker import Marker, is_unchanged, listing, read_marker, sha256_of, write_marker
 from mureg.files.modes import FILE_MODE, FOLDER_MODE, below, make_folder, onto_disk, restrict
 from mureg.files.places import refuse_foreign, require_writable
+
+LOG = logging.getLogger("mureg.files")
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """From fcntl.h and linux/fs.h, for renameat2: paths are relative to the current folder; exchange both names."""
@@ -52,6 +56,26 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder is a file there is nothing to clear away
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[Path]:
+    """As `writing`, for a table or page of a run folder, which every run writes anew and people may write into.
+
+    A file that is there, and is not as mureg wrote it last by the folder's marker, is kept as NAME.kept. The caller
+    holds the lock of the folder.
+    """
+    folder, name = path.parent, path.name
+    with writing(path) as scratch:
+        yield scratch
+        marker, new = read_marker(folder), sha256_of(scratch)
+        if marker is not None:
+            earlier = [sha256 for sha256 in marker.files.get(name, "").split() if is_unchanged(path, sha256)]
+            if os.path.lexists(path) and not earlier:
+                path.rename(scratches.kept_name(path))
+            write_marker(folder, replace(marker, files={**marker.files, name: " ".join({*earlier, new})}))
+    if marker is not None:
+        write_marker(folder, replace(marker, files={**marker.files, name: new}))
 
 
 @contextmanager
@@ -108,6 +132,12 @@ def writing_folder(
         if place is not None:
             with suppress(OSError):
                 scratches.settle(place, folder)
+            if scratches.is_unsettled(place):
+                LOG.warning(
+                    "the output is as it should be, but what others added to the older result cannot be moved into it: "
+                    "it lies beside the output, in the hidden folder that begins with %s",
+                    place.name.removesuffix(folder.name),
+                )
 
 
 def _into_place(place: Path, folder: Path, marker: Marker) -> None:
@@ -143,4 +173,4 @@ def _cannot_write(path: Path, problem: OSError) -> UsageError:
     return UsageError(f"cannot write {path.name} ({reason})", "a writable folder with room", "choose another output")
 
 
-__all__ = ["Recognise", "refuse_existing", "require_writable", "writing", "writing_folder"]
+__all__ = ["Recognise", "refuse_existing", "require_writable", "rewriting", "writing", "writing_folder"]

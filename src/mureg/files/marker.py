@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mureg.errors import UnreadableInputError
 from mureg.files.modes import below, onto_disk, restrict
@@ -26,7 +27,8 @@ class Marker:
     Attributes:
         kind: of the folder, such as "registration" or "batch".
         version: of the mureg that wrote it.
-        files: SHA-256 of each file by its path in the folder.
+        files: SHA-256 of each file by its path in the folder; in a run folder, of the tables and pages that every run
+            writes anew, two hashes while one is exchanged.
         state: names among them that belong to the program whatever they hold by now, for it keeps its books in them.
     """
 
@@ -37,7 +39,7 @@ class Marker:
 
 
 def read_marker(folder: Path) -> Marker | None:
-    """The marker of a folder, None where there is none that can be read."""
+    """The marker of a folder, None where there is none that can be read, or it names files outside the folder."""
     try:
         table = read_json(folder / MARKER)
     except UnreadableInputError:
@@ -45,7 +47,7 @@ def read_marker(folder: Path) -> Marker | None:
     kind, files, state = table.get("kind"), table.get("files", {}), table.get("state", [])
     if not (isinstance(kind, str) and isinstance(files, dict) and isinstance(state, list)):
         return None
-    if table.get("format") != _FORMAT:
+    if table.get("format") != _FORMAT or not all(map(_is_inside, (*files, *state))):
         return None
     return Marker(kind, str(table.get("mureg", "")), {str(k): str(v) for k, v in files.items()}, tuple(map(str, state)))
 
@@ -72,14 +74,17 @@ def write_note(path: Path, table: Mapping[str, object]) -> None:
 def listing(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path, without the marker."""
     return {
-        path.relative_to(folder).as_posix(): _sha256(path)
+        path.relative_to(folder).as_posix(): sha256_of(path)
         for path in below(folder)
         if path != folder / MARKER and path.is_file() and not path.is_symlink()
     }
 
 
 def foreign_files(folder: Path, marker: Marker | None) -> Iterator[str]:
-    """Paths in a folder of what mureg did not write, or what was changed since; whole folders where nothing is ours."""
+    """Paths in a folder of what mureg did not write, or what was changed since; whole folders where nothing is ours.
+
+    What cannot be read cannot be told from changed, and counts as such.
+    """
     files: Listing = {} if marker is None else marker.files
     state: Collection[str] = () if marker is None else marker.state
     folders = {parent.as_posix() for name in files for parent in Path(name).parents}
@@ -88,18 +93,33 @@ def foreign_files(folder: Path, marker: Marker | None) -> Iterator[str]:
         for path in sorted((folder / place).iterdir()):
             name = path.relative_to(folder).as_posix()
             if path.is_dir() and not path.is_symlink():
-                if name in folders:
+                if name in folders and os.access(path, os.R_OK | os.X_OK):
                     yield from walk(name)
                 else:
                     yield name
             elif marker is not None and name in (MARKER, HALF_MARKER):
                 continue
-            elif name not in state and (name not in files or path.is_symlink() or files[name] != _sha256(path)):
+            elif name not in state and (name not in files or not is_unchanged(path, files[name])):
                 yield name
 
     yield from walk("")
 
 
-def _sha256(path: Path) -> str:
+def _is_inside(name: object) -> bool:
+    """Whether a name is that of something below the folder."""
+    parts = PurePosixPath(str(name)).parts
+    return bool(parts) and parts[0] != "/" and ".." not in parts and "\\" not in str(name) and ":" not in parts[0]
+
+
+def is_unchanged(path: Path, sha256: str) -> bool:
+    """Whether a path is still a plain file with that content; False also where it cannot be read."""
+    try:
+        return path.is_file() and not path.is_symlink() and sha256_of(path) == sha256
+    except OSError:
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

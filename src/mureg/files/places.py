@@ -35,8 +35,9 @@ def refuse_overlap(output: Path, inputs: Iterable[Path | None]) -> None:
     skipped.
 
     Raises:
-        UsageError: which input, and how they overlap.
+        UsageError: which input, and how they overlap; or the output is a link that leads to itself.
     """
+    _refuse_circle(output)
     output_chain = _chain(output)
     for input_path in inputs:
         if input_path is None:
@@ -55,6 +56,17 @@ def refuse_overlap(output: Path, inputs: Iterable[Path | None]) -> None:
             "an output apart from all inputs",
             "choose another output",
         )
+
+
+def _refuse_circle(output: Path) -> None:
+    try:
+        output.resolve()
+    except (OSError, RuntimeError) as problem:  # Python before 3.13 raises the latter for links in a circle
+        raise UsageError(
+            f"the output {_called(output)} cannot be found (links in a circle)",
+            "a folder or file, or a link to one",
+            "choose another output",
+        ) from problem
 
 
 def refuse_foreign(

@@ -19,7 +19,7 @@ from mureg import __version__
 from mureg.errors import UnreadableInputError
 from mureg.files.lock import LOCK, lock_of, try_locked
 from mureg.files.marker import HALF_MARKER, MARKER, Marker, foreign_files, read_marker, write_note
-from mureg.files.modes import FOLDER_MODE, onto_disk
+from mureg.files.modes import FOLDER_MODE, make_folder, onto_disk
 from mureg.files.settings import read_json
 
 NEW, OLD = "new", "old"
@@ -73,6 +73,11 @@ def settle(place: Path, output: Path) -> None:
             _dispose(older, output)
     if not (place / OLD).exists() and not (place / NEW).exists():
         shutil.rmtree(place, ignore_errors=True)
+
+
+def is_unsettled(place: Path) -> bool:
+    """Whether something of the replaced folder is still in a scratch folder, since it could not be moved."""
+    return any(os.path.lexists(place / name) for name in (OLD, NEW))
 
 
 def clear(folder: Path, *, alone: bool) -> None:
@@ -135,14 +140,19 @@ def _restore(place: Path, output: Path) -> None:
 
 
 def _dispose(old: Path, output: Path) -> None:
-    """Remove what mureg wrote into a folder that was replaced; move all else to where it is now."""
+    """Remove what mureg wrote into a folder that was replaced; move all else to where it is now.
+
+    A file of the older result that was changed since is called NAME.kept in any case: under its own name it would pass
+    for a file of the new one.
+    """
     marker = read_marker(old)
     names = list(foreign_files(old, marker))
     if names and not output.is_dir():
         return
+    own_marker = Marker("") if marker is None else marker
     for name in names:
-        _move(old / name, output / name)
-    for name in (Marker("") if marker is None else marker).files:
+        _move(old / name, output / name, renamed=name in own_marker.files)
+    for name in own_marker.files:
         (old / name).unlink(missing_ok=True)
     if marker is not None:
         for name in (*marker.state, MARKER):
@@ -152,11 +162,16 @@ def _dispose(old: Path, output: Path) -> None:
             Path(place).rmdir()
 
 
-def _move(path: Path, place: Path) -> None:
-    """Move a user's file or folder; where its name is taken it is called NAME.kept."""
-    place.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-    target, number = place, 1
-    while os.path.lexists(target):
-        target = place.with_name(f"{place.stem}.kept{'' if number == 1 else number}{place.suffix}")
+def _move(path: Path, place: Path, *, renamed: bool) -> None:
+    """Move a user's file or folder; with `renamed`, or where its name is taken, it is called NAME.kept."""
+    make_folder(place.parent)
+    path.rename(kept_name(place) if renamed or os.path.lexists(place) else place)
+
+
+def kept_name(place: Path) -> Path:
+    """A name beside a file for what was there before: NAME.kept, or with a number where that is taken too."""
+    free_path, number = place.with_name(f"{place.stem}.kept{place.suffix}"), 2
+    while os.path.lexists(free_path):
+        free_path = place.with_name(f"{place.stem}.kept{number}{place.suffix}")
         number += 1
-    path.rename(target)
+    return free_path

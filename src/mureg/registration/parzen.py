@@ -19,6 +19,9 @@ _MARGIN = 2
 _LEAST_OVERLAP = 0.25
 """Share of the points that must lie inside the map: with few of them mutual information is large by chance.
 A round value (docs/concepts/classical-registration.md)."""
+_LEAST_OF_MAP = 0.5
+"""A map smaller than half of the SPECT's field may instead lie inside that field with half of its own volume: a round
+value, so that a short CT of a small field is registered too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +36,14 @@ class ParzenInformation:
         fixed_bins: bin of the fixed value of each point, as an index.
         moving: sampler of two channels: the moving image in units of bins, and how far it is known (0 to 1).
         bins: number of bins of each image.
+        least: share of the points that must lie where the moving image is known.
     """
 
     motions: Motions
     fixed_bins: npt.NDArray[np.intp]
     moving: Sampler
     bins: int
+    least: float = _LEAST_OVERLAP
 
     @classmethod
     def of(
@@ -52,13 +57,14 @@ class ParzenInformation:
         in_units = in_bins(moving.values, bins, inside.min(), inside.max())
         sampler = Sampler.of(np.stack([in_units, moving.is_known]), moving.grid, (None, 0.0))
         motions = Motions(places_mm - np.asarray(centre_mm)[:, None], centre_mm)
-        return cls(motions, fixed_bins, sampler, bins)
+        size = moving.is_known.sum() * moving.grid.voxel_volume_mm3 / (fixed.values.size * fixed.grid.voxel_volume_mm3)
+        return cls(motions, fixed_bins, sampler, bins, min(_LEAST_OVERLAP, _LEAST_OF_MAP * float(size)))
 
     def overlaps(self, six: Six) -> npt.NDArray[np.bool_]:
         """Whether enough points lie where the moving image is known, for each row of parameters."""
         moved, _ = self.motions.moved(six)
         (_, is_inside), _ = self.moving(moved)
-        return np.asarray(is_inside.mean(-1) >= _LEAST_OVERLAP)
+        return np.asarray(is_inside.mean(-1) >= self.least)
 
     def __call__(self, six: Six) -> tuple[Float[np.ndarray, " start"], Six]:
         """Value and gradient for each row of parameters."""
@@ -89,7 +95,7 @@ class ParzenInformation:
         by_weight -= (information / np.maximum(total, 1e-12)).astype(np.float32)[:, None]
         by_place *= is_inside
         gradient = self.motions.gradient(by_value * by_place + by_known * by_weight, turns)
-        enough = total >= _LEAST_OVERLAP * self.fixed_bins.size
+        enough = total >= self.least * self.fixed_bins.size
         return np.where(enough, -information, 0.0), np.where(enough[:, None], -gradient, 0.0)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mureg.assessment.confidence import FLOOR_MM
+from mureg.assessment import assess
+from mureg.assessment.confidence import FLOOR_MM, is_calibrated
 from mureg.assessment.mismatch import mismatch_percent, myocardium
 from mureg.assessment.result import Assessment
 from mureg.assessment.thresholds import Thresholds
@@ -17,6 +19,7 @@ from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
 from mureg.pipeline import StudySettings, examine, reconstruct_at
 from mureg.recon import Osem
+from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.recon.images import reconstruct
 from mureg.registration import Registration
 from mureg.registration.confidence import settings_sha256
@@ -89,9 +92,17 @@ def test_an_aligned_study_gives_out_the_scanner_position(study) -> None:
     assert not np.array_equal(answer.examination.found.spect.values, answer.spect_header.values)
 
 
+def test_an_aligned_study_has_one_mismatch_for_the_map_was_not_moved(study, monkeypatch) -> None:
+    monkeypatch.setattr(assess, "_mismatch", lambda *_parts: {"header": 6.4, "registered": 2.8})
+    moved, small = assessed(study, MOTION), assessed(study, RigidTransform.identity())
+    assert (moved.decision, small.decision) == ("review", "aligned")
+    assert moved.mismatch_percent == {"header": 6.4, "registered": 2.8}
+    assert small.mismatch_percent == {"header": 6.4, "registered": 6.4}
+
+
 def test_a_moved_study_gives_out_the_pose_found(study) -> None:
     limits = replace(QUIET, least_axis_confidence=0.0)
-    answer = assessed(study, MOTION, limits)
+    answer = assessed(study, MOTION, limits, covariance=np.diag([1.0] * 3 + [0.01] * 3))
     assert answer.decision == "moved"
     assert answer.ct_from_spect == MOTION
     assert answer.spect_corrected is answer.examination.found.spect
@@ -103,9 +114,12 @@ def test_a_moved_study_gives_out_the_pose_found(study) -> None:
 
 
 def test_a_review_that_is_not_known_to_two_pixels_gives_out_the_scanner_position(study) -> None:
+    used = {"attenuation": asdict(AttenuationMap()), "reconstructor": RECONSTRUCTION_CATALOGUE.table_of(OSEM)}
+    calibrated_for = tuple((part, settings_sha256(settings)) for part, settings in used.items())
     for variance, released in ((16.0, True), (100.0, False)):
         covariance = np.diag([variance] * 3 + [0.01] * 3)
-        answer = assessed(study, MOTION, covariance=covariance)
+        answer = assessed(study, MOTION, covariance=covariance, calibrated_for=calibrated_for)
+        assert answer.confidence.calibrated
         assert answer.decision == "review"
         assert answer.released is released
         assert answer.ct_from_spect == (MOTION if released else RigidTransform.identity())
@@ -133,15 +147,22 @@ def test_no_bound_is_stated_below_the_floor(study) -> None:
 
 @pytest.mark.slow
 def test_a_bound_is_calibrated_only_for_the_settings_it_was_measured_with(study) -> None:
-    used = {"attenuation": settings_sha256(asdict(AttenuationMap()))}
-    image = assessed(study, MOTION).spect_uncorrected
-    by_volume = Study(image, study.attenuation)
-    covariance = np.diag([4.0] * 6)
-    for calibrated_for, expected in (((), False), (tuple(used.items()), True), ((("attenuation", "other"),), False)):
-        answer = assessed(by_volume, MOTION, covariance=covariance, calibrated_for=calibrated_for)
-        assert answer.confidence.calibrated is expected
-    with_projections = assessed(study, MOTION, covariance=covariance, calibrated_for=tuple(used.items()))
-    assert not with_projections.confidence.calibrated, "nothing is known for this reconstruction"
+    whole = assessed(study, MOTION, covariance=np.diag([4.0] * 6))
+    settings = whole.provenance.settings
+    used = {part: settings_sha256(settings[part]) for part in ("attenuation", "reconstructor")}
+
+    def calibrated(calibrated_for: dict[str, str], of=study) -> bool:
+        registration = replace(whole.registration, calibrated_for=calibrated_for)
+        return is_calibrated(replace(whole.examination, study=of, registration=registration))
+
+    assert settings["attenuation"] == asdict(AttenuationMap())
+    assert calibrated(used)
+    assert not calibrated({})
+    for part in used:
+        assert not calibrated({**used, part: "other"})
+        assert not calibrated({name: sha256 for name, sha256 in used.items() if name != part})
+    by_volume = Study(whole.spect_uncorrected, study.attenuation)
+    assert not calibrated(used, by_volume), "how a given volume was reconstructed is not known"
 
 
 def test_a_heart_that_was_hard_to_find_is_reviewed(study) -> None:
@@ -162,6 +183,18 @@ def test_ways_to_locate_the_heart_that_differ_are_reviewed(study) -> None:
     assert answer.warnings[0].rank is Rank.CHANGES_ANSWER
     assert "differ by" in answer.warnings[0]
     assert answer.ct_from_spect == RigidTransform.identity()
+
+
+def test_an_axis_that_no_registrar_confirms_is_compared_with_the_image(study, monkeypatch) -> None:
+    small = RigidTransform.from_six((2.0, 1.0, -1.0), (0.0, 0.0, 0.0), GRID.centre_mm)
+    x, y, z = assessed(study, small).heart.centre_mm
+    for apart_mm, decision in ((10.0, "aligned"), (60.0, "review")):
+        seen = SimpleNamespace(centre_mm=(x, y, z + apart_mm))
+        monkeypatch.setattr(assess, "find_left_ventricle", lambda *_images, seen=seen: seen)
+        answer = assessed(study, small, replace(QUIET, heart_apart_mm=20.0))
+        assert answer.heart.method == "axis"
+        assert answer.heart.apart_mm == pytest.approx(apart_mm)
+        assert answer.decision == decision
 
 
 def test_warnings_stand_by_rank(study) -> None:

@@ -22,6 +22,10 @@ JANE = PatientIdentity("4711", "HOSPITAL", "DOE^JANE", "19500102", "F")
         replace(JANE, name="Doe^Jane^^Dr"),
         replace(JANE, issuer=""),
         replace(JANE, birth_date="", sex=""),
+        replace(JANE, name="JANE^DOE"),
+        replace(JANE, birth_date="19000101"),  # what some consoles write for an unknown date
+        replace(JANE, birth_date="00010101"),
+        replace(JANE, identifier="\uff14\uff17\uff11\uff11"),  # full width
     ],
 )
 def test_the_same_person(other) -> None:
@@ -76,6 +80,27 @@ def test_placeholders_name_nobody(nobody) -> None:
 @pytest.mark.parametrize("pseudonym", ["ANON-0001", "12", "Patient7"])
 def test_numbered_pseudonyms_name_a_person(pseudonym) -> None:
     assert compare(PatientIdentity(pseudonym), PatientIdentity(pseudonym + "8"))[0] == "different"
+
+
+COMPOSED, DECOMPOSED = "M\u00fcller^Ren\u00e9e", "Mu\u0308ller^Rene\u0301e"
+
+
+def test_letters_with_marks_are_the_same_however_they_are_coded() -> None:
+    assert compare(PatientIdentity(name=COMPOSED), PatientIdentity(name=DECOMPOSED))[0] == "same"
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ("=\u5c71\u7530^\u592a\u90ce", "same"),
+        ("Yamada^Tarou", "same"),
+        ("=\u9234\u6728^\u4e00\u90ce", "different"),
+        ("==\u3084\u307e\u3060^\u305f\u308d\u3046", "unknown"),  # written in no way that both have
+    ],
+)
+def test_a_name_may_be_written_in_several_ways(other, expected) -> None:
+    name = PatientIdentity(name="Yamada^Tarou=\u5c71\u7530^\u592a\u90ce")
+    assert compare(name, PatientIdentity(name=other))[0] == expected
 
 
 def test_identifiers_of_two_issuers_are_not_compared() -> None:

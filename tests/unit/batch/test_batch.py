@@ -22,6 +22,8 @@ from mureg.batch.page import COLUMNS, TIMES, as_page, write_summary
 from mureg.batch.rows import rows_of
 from mureg.batch.run import as_settings, plan, run_batch
 from mureg.errors import UsageError
+from mureg.files.atomic import writing_folder
+from mureg.files.output import claimed
 from mureg.io.worklist.entry import WorklistEntry, patient_key
 from support.small_batch import Pretend, pairs, write_result
 
@@ -57,6 +59,11 @@ def uninterrupted(tmp_path_factory) -> Path:
     run = batch(base, Pretend(WRONG))
     assert (run.n_registered, run.already, len(run.failed)) == (3, 0, 3)
     return base / "out"
+
+
+def write_folder_of(kind: str, folder: Path) -> None:
+    with claimed(folder) as place, writing_folder(place, kind=kind) as new:
+        (new / "registration.json").write_text("by hand")
 
 
 def test_a_failing_study_stops_no_other_and_says_why(uninterrupted) -> None:
@@ -266,6 +273,14 @@ class TestRefusals:
         (tmp_path / "out" / "studies" / "s01" / "1.dcm").write_text("a source")
         self.refused(tmp_path, r"out/studies/s01 holds other things \(1\.dcm\)", n=2)
 
+    def test_a_single_result_in_the_place_of_a_study(self, tmp_path) -> None:
+        """It would stay for ever without a result, for a batch replaces its own studies alone."""
+        batch(tmp_path, n=1)
+        folder = tmp_path / "out" / "studies" / "s01"
+        write_folder_of("registration", folder)
+        self.refused(tmp_path, r"out/studies/s01 holds other things \(registration\.json\)", n=2)
+        assert (folder / "registration.json").read_text() == "by hand"
+
     def test_an_output_among_the_studies(self, tmp_path) -> None:
         """What `mureg batch studies -o .` did: the results of a study took the place of its files."""
         (tmp_path / "studies").mkdir()
@@ -344,6 +359,45 @@ def _found(base: Path, n: int) -> list[WorklistEntry]:
 def test_results_are_for_the_user_and_his_group_alone(uninterrupted) -> None:
     for path in (uninterrupted, *uninterrupted.rglob("*")):
         assert not path.stat().st_mode & 0o027, path
+
+
+def test_a_pose_under_review_that_is_not_given_out_is_told_apart_from_the_move(tmp_path) -> None:
+    """Bound, mismatch after and changed segments belong to the pose found; the map stayed where it was."""
+    studies = pairs(tmp_path, 3)
+    for pair, (released, found_mm) in zip(studies, [(True, 11.0), (False, 93.0), (False, 12.0)], strict=True):
+        folder = tmp_path / "out" / "studies" / pair.name
+        folder.mkdir(parents=True)
+        move = {"rms_mm": found_mm if released else 0.0, "mean_mm": {}, "turn_deg": 0.0}
+        said = {
+            "decision": "review", "move_at_heart": move, "pose_found_given_out": released,
+            "found": {"move_at_heart": {"rms_mm": found_mm}}, "interval_90": {"heart_mm": 9.0, "calibrated": "perhaps"},
+            "mismatch_percent": {"header": 8.0, "registered": 0.0}, "perfusion": {"changed": [4]},
+        }  # fmt: skip
+        (folder / "registration.json").write_text(json.dumps(said))
+        (folder / "study.json").write_text("{}")
+    rows = rows_of(studies, tmp_path / "out")
+    assert [row.study for row in rows] == ["s01", "s02", "s00"], "by what was found, whether it is given out or not"
+    write_summary(rows, tmp_path / "out")
+    (columns, *lines), _ = summary(tmp_path / "out")
+    named = [dict(zip(columns, line, strict=True)) for line in lines]
+    asked = ("move_at_heart_mm", "pose_found_given_out", "move_found_at_heart_mm", "interval_calibrated")
+    assert [tuple(line[name] for name in asked) for line in named] == [
+        ("0.0", "no", "93.0", ""), ("0.0", "no", "12.0", ""), ("11.0", "yes", "11.0", ""),
+    ]  # fmt: skip
+    page = (tmp_path / "out" / "summary.html").read_text()
+    assert page.count("93.0 mm at the heart") == page.count("12.0 mm at the heart") == 1
+    assert page.count("mismatch before, at the pose found") == page.count("changed segments at the pose found") == 2
+    assert page.count("mismatch before, after") == 1
+
+
+def test_a_summary_that_a_user_wrote_into_is_kept(tmp_path) -> None:
+    batch(tmp_path)
+    table = tmp_path / "out" / "summary.csv"
+    table.write_text(table.read_text() + "a reader's remark\n")
+    batch(tmp_path)
+    assert "remark" in (tmp_path / "out" / "summary.kept.csv").read_text()
+    assert "remark" not in table.read_text()
+    assert [path.name for path in (tmp_path / "out").glob("*.kept*")] == ["summary.kept.csv"]
 
 
 def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(tmp_path) -> None:

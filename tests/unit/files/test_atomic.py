@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import stat
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mureg.errors import UsageError
-from mureg.files import atomic, scratch
-from mureg.files.atomic import writing, writing_folder
+from mureg.files import atomic, marker, scratch
+from mureg.files.atomic import rewriting, writing, writing_folder
+from mureg.files.marker import Marker, write_marker
 from mureg.files.output import claimed
 
 KIND = "registration"
@@ -65,6 +67,128 @@ def test_a_result_that_a_user_changed_is_kept_beside_the_new_one(tmp_path, steps
         "qc.png": "new", "report.html": "new", "report.pdf": "new",
         "report.kept.html": "old, with a remark", "report.kept.pdf": "printed by hand",
     }  # fmt: skip
+
+
+def test_a_changed_file_that_the_new_result_lacks_does_not_pass_for_one_of_it(tmp_path, steps) -> None:
+    """A report of the patient before, with a remark, would stand among the results of another patient."""
+    out = tmp_path / "out"
+    write(out, **{"qc.png": "old", "report.pdf": "old", "dicom__mu.dcm": "old"})
+    (out / "report.pdf").write_text("old, with a remark")
+    (out / "dicom" / "mu.dcm").write_text("old, with a remark")
+    write(out, overwrite=True, **{"qc.png": "new"})
+    assert tree(out) == {
+        "qc.png": "new", "report.kept.pdf": "old, with a remark", "dicom/mu.kept.dcm": "old, with a remark",
+    }  # fmt: skip
+
+
+def test_what_cannot_be_read_is_kept_with_all_else_that_a_user_added(tmp_path, steps, monkeypatch) -> None:
+    out = tmp_path / "out"
+    write(out, a="old", b="old", c="old")
+    (out / "notes.txt").write_text("mine")
+    (out / "a").unlink()
+    (out / "a").mkdir()
+    (out / "a" / "more.txt").write_text("mine")
+    real = marker.sha256_of
+
+    def sha256_of(path: Path) -> str:
+        if path.name == "b" and path.read_text() == "old":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(marker, "sha256_of", sha256_of)
+    write(out, overwrite=True, a="new", b="new", c="new")
+    assert tree(tmp_path) == {
+        "out/a": "new", "out/b": "new", "out/c": "new",
+        "out/a.kept/more.txt": "mine", "out/b.kept": "old", "out/notes.txt": "mine",
+    }  # fmt: skip
+
+
+def test_what_cannot_be_moved_is_told_and_moves_along_with_the_next_run(tmp_path, steps, monkeypatch, caplog) -> None:
+    """A folder of another user cannot be renamed into another place."""
+    out = tmp_path / "out"
+    write(out, a="old")
+    (out / "mine").mkdir()
+    (out / "mine" / "notes.txt").write_text("mine")
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.name == "mine":
+            raise PermissionError(13, "Permission denied")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    write(out, overwrite=True, a="new")
+    assert "cannot be moved into it" in caplog.text
+    assert "-out" not in caplog.text, "no names of places in messages"
+    assert tree(out) == {"a": "new"}
+    monkeypatch.undo()
+    write(out, overwrite=True, a="newer")
+    assert tree(tmp_path) == {"out/a": "newer", "out/mine/notes.txt": "mine"}
+
+
+@pytest.mark.parametrize("name", ["../precious.txt", "/precious.txt", "d/../../precious.txt", "C:/precious.txt"])
+@pytest.mark.parametrize("where", ["files", "state"])
+def test_a_marker_that_names_files_outside_its_folder_is_none(tmp_path, name, where) -> None:
+    out = tmp_path / "out"
+    write(out, a="old")
+    (tmp_path / "precious.txt").write_text("mine")
+    table = json.loads((out / ".mureg").read_text())
+    table["files"] = {**table["files"], **({name: "0"} if where == "files" else {})}
+    table["state"] = [name] if where == "state" else []
+    (out / ".mureg").write_text(json.dumps(table))
+    with pytest.raises(UsageError, match="holds other things"):
+        write(out, overwrite=True, a="new")
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+class TestATableOfARunFolder:
+    @pytest.fixture
+    def table(self, tmp_path) -> Path:
+        write_marker(tmp_path, Marker("batch"))
+        with rewriting(tmp_path / "summary.csv") as place:
+            place.write_text("first")
+        return tmp_path / "summary.csv"
+
+    def test_is_replaced_where_nobody_changed_it(self, table) -> None:
+        with rewriting(table) as place:
+            place.write_text("second")
+        assert tree(table.parent) == {"summary.csv": "second"}
+
+    def test_is_kept_where_somebody_did(self, table) -> None:
+        for k in (1, 2):
+            table.write_text(f"remark {k}")
+            with rewriting(table) as place:
+                place.write_text("next")
+        assert tree(table.parent) == {
+            "summary.csv": "next", "summary.kept.csv": "remark 1", "summary.kept2.csv": "remark 2",
+        }  # fmt: skip
+
+    def test_of_that_name_that_was_put_there_is_kept(self, tmp_path) -> None:
+        write_marker(tmp_path, Marker("batch"))
+        (tmp_path / "summary.csv").write_text("mine")
+        with rewriting(tmp_path / "summary.csv") as place:
+            place.write_text("first")
+        assert tree(tmp_path) == {"summary.csv": "first", "summary.kept.csv": "mine"}
+
+    @pytest.mark.parametrize("step", [1, 2, 3])
+    def test_killed_at_any_step_nothing_strays(self, table, step, monkeypatch) -> None:
+        """Whether the marker or the table was written last, the next run knows the table for its own."""
+        left, real = [step], os.replace
+
+        def replace_until(one, other, **options) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            real(one, other, **options)
+
+        monkeypatch.setattr(os, "replace", replace_until)
+        with pytest.raises(KeyboardInterrupt), rewriting(table) as place:
+            place.write_text("second")
+        monkeypatch.undo()
+        with rewriting(table) as place:
+            place.write_text("third")
+        (table.parent / ".mureg-new").unlink(missing_ok=True)
+        assert tree(table.parent) == {"summary.csv": "third"}
 
 
 def test_a_folder_without_the_marker_is_never_replaced(tmp_path) -> None:

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.cells import as_cell
 from mureg.files.names import folded, problem_of
+from mureg.files.output import claimed
 from mureg.files.places import is_signed, refuse_overlap
 from mureg.files.settings import read_json
 from mureg.geometry import Grid, Quantity, Volume
@@ -56,6 +57,15 @@ def test_what_overlaps_is_refused(output, given, how, study, tmp_path) -> None:
 @pytest.mark.parametrize("output", ["data/out", "data/study-2", "data/stud", "link/study2/out", "data/study/out"])
 def test_what_lies_beside_is_not(output, study, tmp_path) -> None:
     refuse_overlap(tmp_path / output, [study / "spect.dcm", study / "ct", tmp_path / "not there"])
+
+
+@pytest.mark.parametrize("output", ["circle", "circle/out", "one/out"])
+def test_links_in_a_circle_are_no_output(output, tmp_path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    with pytest.raises(UsageError, match=r"links in a circle|cannot write"), claimed(tmp_path / output):
+        pass
 
 
 def test_from_inside_a_folder_that_holds_the_studies(study, monkeypatch) -> None:

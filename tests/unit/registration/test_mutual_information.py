@@ -97,6 +97,19 @@ def test_no_place_without_overlap_is_looked_for_across(spect) -> None:
         MutualInformation().across(spect, mu_volume(CT_GRID, SHIFT), far)
 
 
+def test_a_short_ct_of_a_small_field_is_registered_too(spect) -> None:
+    """It fills a fifth of the field of the SPECT, as a CT of the heart alone does."""
+    grid = Grid.centred((20, 20, 15), (11.0, 11.0, 11.0), (20.0, -10.0, 0.0))
+    moving = mu_volume(grid, SHIFT)
+    share = grid.voxel_volume_mm3 * moving.values.size / (SPECT_GRID.voxel_volume_mm3 * spect.values.size)
+    assert share < 0.22
+    start = RigidTransform.from_six((0.0, 0.0, -18.0), (0, 0, 0), SPECT_GRID.centre_mm)
+    settings = MutualInformation(shrink_factors=(1,), smoothing_mm=(8.0,))
+    middle = np.asarray(SPECT_GRID.centre_mm)
+    found = settings.across(spect, moving, start).apply(middle) - middle
+    np.testing.assert_allclose(found, [24.0, 0.0, -18.0], atol=5.0)
+
+
 def test_finishing_every_optimum_is_never_worse_than_finishing_one(spect) -> None:
     moving = mu_volume(CT_GRID, SHIFT)
     one, all_of_them = (MutualInformation(starts=3, finish=n).register(prepared(spect, moving)) for n in (1, 3))

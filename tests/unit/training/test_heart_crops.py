@@ -11,17 +11,10 @@ from mureg.errors import UnreadableInputError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration.inputs import InputGrid
 from mureg.training.heart import crops as module
+from mureg.training.heart import draw
 from mureg.training.heart.cases import CaseStore, NumberedCase
-from mureg.training.heart.crops import (
-    CropTask,
-    crop_files,
-    crop_tasks,
-    crops_of,
-    divide_by_patient,
-    draw_crops,
-    patients_in,
-    read_crops,
-)
+from mureg.training.heart.crops import crop_files, divide_by_patient, patients_in, read_crops
+from mureg.training.heart.draw import CropTask, crop_tasks, crops_of, draw_crops
 from mureg.training.heart.recipe import CropSet
 from mureg.training.heart.starts import AroundTruth, FromMutualInformation
 from support.tiny_cohort import tiny_case, tiny_cohort
@@ -103,7 +96,7 @@ def test_a_case_without_a_body_is_refused_once_and_remembered(tmp_path, monkeypa
     def refused(*_):
         raise UnreadableInputError("a CT of air", "a body", "scan again")
 
-    monkeypatch.setattr(module, "attenuation_maps", refused)
+    monkeypatch.setattr(draw, "attenuation_maps", refused)
     assert draw_crops(task).startswith("tiny-000000: a CT of air")
     assert task.is_finished
     assert draw_crops(task) == ""

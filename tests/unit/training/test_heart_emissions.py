@@ -14,7 +14,9 @@ from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.registration.inputs import InputGrid
 from mureg.simulate.photons import PhotonScatter
-from mureg.training.heart.crops import HEART, MOTION, MU, SPECT
+from mureg.training.heart.cases import CaseStore
+from mureg.training.heart.crops import HEART, MOTION, MU, SPECT, read_crops
+from mureg.training.heart.draw import crop_tasks, draw_crops
 from mureg.training.heart.emissions import (
     TrainingEmission,
     emission_crops,
@@ -117,3 +119,21 @@ def test_crops_of_each_ct_lack_the_motion_that_they_say(case: TrainingEmission) 
     shifts = np.array(arrays[MOTION])[:, :3, 3]
     assert np.ptp(shifts[:, 2]) > 10.0
     assert np.array(arrays[SPECT]).mean((1, 2, 3)) == pytest.approx(np.ones(4 * N_CTS), rel=1e-4)
+
+
+def test_training_cases_are_a_source_of_crops_by_their_number(case: TrainingEmission, tmp_path: Path) -> None:
+    path = tmp_path / "population" / "cases" / f"{case.name}.npz"
+    path.parent.mkdir(parents=True)
+    write_emission(case, path)
+    store = CaseStore.of([], emissions=[tmp_path / "population"])
+    population, _, number = case.name.rpartition("-")
+    settings = CropSet("one", {population: 1}, first=int(number), per_case=2, starts=AroundTruth())
+    (task,) = crop_tasks(settings, InputGrid((20, 20, 20), 10.2), store, tmp_path / "crops")
+    assert draw_crops(task) == ""
+    examples = read_crops([task.path], 10.2)
+    assert set(examples.patients) == {case.patient}
+    assert len(examples) == 2 * N_CTS
+    with pytest.raises(UsageError, match="has no projections"):
+        task.case.read()
+    with pytest.raises(UnreadableInputError, match="no training cases"):
+        CaseStore.of([], emissions=[tmp_path])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from mureg.cli import main, train_heart
 from mureg.cli.help import GROUPS, options_of
+from mureg.cohort.folds import Fold
 from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration import NearHeart, near_heart
@@ -23,6 +25,7 @@ from mureg.registration.networks import NETWORKS
 from mureg.registration.networks.together import Together
 from mureg.study import PreparedStudy, attenuation_maps
 from mureg.training.heart import crops, errors, fit
+from mureg.training.heart import recipe as recipe_module
 from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.errors import settings_fingerprints
 from mureg.training.heart.recipe import as_toml
@@ -294,3 +297,37 @@ def test_the_help_shows_every_option_in_its_group(capsys, monkeypatch) -> None:
         assert any(option.name in names for names in GROUPS.values()), option.name
     assert "--cohort PATH ..." in text
     assert "mureg train near-heart --cohort runs/easy runs/clinical" in text
+
+
+def test_crops_of_another_run_serve_and_a_fold_is_left_out(whole, cohort, tmp_path, monkeypatch) -> None:
+    folds = (Fold(("patient-0",), ()), Fold(("patient-1",), ()))
+    monkeypatch.setattr(recipe_module, "load_folds", lambda: folds)
+    monkeypatch.setattr(fit, "load_folds", lambda: folds)
+    run = HeartRun(tiny_recipe(), tmp_path / "run", CaseStore.of([cohort]), Silent(), crops_of=whole.folder)
+    assert run.work(("networks",)).is_finished
+    assert not (tmp_path / "run" / "crops").exists()
+    data = json.loads((tmp_path / "run" / "networks" / "one-stage" / "stage-1" / "data.json").read_text("utf-8"))
+    assert {name.partition("/")[0] for name in data["train"]["cases"]} == {"tiny-000002"}
+    without = HeartRun(tiny_recipe(left_out_fold=1), tmp_path / "fold", CaseStore.of([cohort]), Silent())
+    with pytest.raises(UsageError, match="crops of 1 patients"):
+        replace(without, crops_of=whole.folder).work(("networks",))
+    with pytest.raises(UsageError, match="step that draws crops"):
+        replace(run, folder=tmp_path / "third").work(("crops", "networks"))
+    other = tiny_recipe(crops=[{**TABLE["crops"][0], "per_case": 5}, TABLE["crops"][1]])
+    with pytest.raises(UsageError, match="crops of other settings"):
+        replace(run, recipe=other, folder=tmp_path / "fourth").work(("networks",))
+
+
+def test_a_network_begins_from_one_of_a_file(whole, cohort, tmp_path) -> None:
+    plain = {"name": "one", "changes": TABLE["networks"][1]["changes"], "stages": TABLE["networks"][1]["stages"]}
+    begun = {**plain, "begins_from": str(whole.weights), "begins_with": 2}
+    network = tiny_recipe(networks=[begun]).networks[0]
+    weights, sha256 = fit._start(tmp_path, network, 0)
+    expected = read_network(whole.weights)[0].members[1].state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    assert sha256 == f"{read_card(whole.weights).weights_sha256}/2"
+    for wrong, sentence in ((3, "expected 1 to 2"), (1, "other layers")):
+        recipe = tiny_recipe(networks=[{**begun, "begins_with": wrong}])
+        run = HeartRun(recipe, tmp_path / str(wrong), CaseStore.of([cohort]), Silent(), crops_of=whole.folder)
+        with pytest.raises(UsageError, match=sentence):
+            run.work(("networks",))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
 
 from mureg.errors import UnreadableInputError
 from mureg.io.dicom.access import reading, text
@@ -13,21 +15,34 @@ from mureg.study import PatientIdentity
 def identity_of(files: Sequence[DicomFile]) -> PatientIdentity | None:
     """The patient that all files of a series name, None for no files.
 
+    Middle names and titles may be left out in some files, and entries may be missing.
+
     Raises:
-        UnreadableInputError: the files of one series name several patients.
+        UnreadableInputError: the files of one series name several patients, by identifier, name or birth date.
     """
     if not files:
         return None
     with reading("what the headers say of the patient"):
         identities = {_identity(file) for file in files}
-    identifiers = {one.identifier.casefold() for one in identities if one.identifier}
-    if len(identifiers) > 1:
+    _refuse_several({one.identifier.casefold() for one in identities}, "PatientID")
+    _refuse_several({re.sub(r"\D", "", one.birth_date) for one in identities}, "PatientBirthDate")
+    names = sorted((_words(one.name) for one in identities), key=len)
+    _refuse_several({name for name in names if not name <= names[-1]} | {names[-1]}, "PatientName")
+    return max(identities, key=lambda one: (sum(map(bool, vars(one).values())), *vars(one).values()))
+
+
+def _refuse_several(values: Collection[object], entry: str) -> None:
+    several = len([value for value in values if value])
+    if several > 1:
         raise UnreadableInputError(
-            f"one series whose files name {len(identifiers)} different patients (PatientID)",
+            f"one series whose files name {several} different patients ({entry})",
             "one patient in a series",
             "export the series again",
         )
-    return next((one for one in identities if one.identifier), next(iter(identities)))
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", unicodedata.normalize("NFKC", name).casefold()))
 
 
 def _identity(file: DicomFile) -> PatientIdentity:

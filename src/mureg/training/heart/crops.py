@@ -10,7 +10,6 @@ import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mureg.errors import MuregError, UnreadableInputError, UsageError
-from mureg.files.atomic import writing
+from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import find_left_ventricle
 from mureg.registration.inputs import InputGrid, network_inputs
-from mureg.study import Case, attenuation_maps
 from mureg.training.examples import HEART_POINTS, Examples, ball
-from mureg.training.heart.cases import CaseStore, NumberedCase
 from mureg.training.heart.recipe import CropSet
 from mureg.training.heart.starts import NO_TURN, triple
 
@@ -34,90 +30,7 @@ SPECT, MU, MOTION, HEART = "s", "m", "r", "h"
 """Arrays in a file of crops: [crop, x, y, z] emission divided by its mean, attenuation (1/cm); [crop, 4, 4] the motion
 that is missing at the start, [crop, point, 3] points of the heart (mm), both about the middle of the crop."""
 
-_STREAM = 7
-"""First number of the seed of every case; the second is the number of the case, as in the shipped networks.
-
-Any number would do; with another one no crop of the shipped networks could be drawn again."""
-
 Arrays = dict[str, list[Any]]
-
-
-@dataclass(frozen=True)
-class CropTask:
-    """The crops at one case; travels to other processes.
-
-    Attributes:
-        case: at which they are drawn.
-        settings: of the crop set.
-        grid: lattice of a crop.
-        folder: of the crop set.
-    """
-
-    case: NumberedCase
-    settings: CropSet
-    grid: InputGrid
-    folder: Path
-
-    @property
-    def path(self) -> Path:
-        """File of the crops."""
-        return self.folder / f"{self.case.name}.npz"
-
-    @property
-    def refusal(self) -> Path:
-        """File that says why there are no crops of this case."""
-        return self.folder / f"{self.case.name}.refused.txt"
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the crops are there, or a refusal."""
-        return self.path.exists() or self.refusal.exists()
-
-
-def crop_tasks(settings: CropSet, grid: InputGrid, store: CaseStore, folder: Path) -> list[CropTask]:
-    """One task for each case, by number, so that a run that ends early has some of each population."""
-    cases = [case for name in settings.populations for case in store.cases(name, settings.numbers(name))]
-    return [CropTask(case, settings, grid, folder) for case in sorted(cases, key=lambda case: case.number)]
-
-
-def draw_crops(task: CropTask) -> str:
-    """Draw and store the crops at one case, unless that is done.
-
-    Returns:
-        "", or why there are none, which is stored too.
-
-    Raises:
-        UsageError: the case is neither stored nor to be simulated; the folder cannot be written.
-    """
-    if task.is_finished:
-        return ""
-    try:
-        case = task.case.read()
-        arrays = crops_of(case, task.case.number, task.settings, task.grid)
-    except UsageError:
-        raise
-    except MuregError as problem:
-        sentence = f"{task.case.name}: {problem}"
-        with writing(task.refusal) as scratch:
-            scratch.write_text(sentence + "\n", "utf-8")
-        return sentence
-    content: dict[str, Any] = {name: np.array(values) for name, values in arrays.items()}
-    content["patient"] = case.study.patient
-    with writing(task.path) as scratch, scratch.open("wb") as file:
-        np.savez(file, **content)
-    return ""
-
-
-def crops_of(case: Case, number: int, settings: CropSet, grid: InputGrid) -> Arrays:
-    """The crops at a case by the names of the arrays; the same settings and number give the same crops.
-
-    Raises:
-        MuregError: the map or the pose of mutual information is refused.
-    """
-    body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-    chance = np.random.default_rng([_STREAM, number])
-    truth = case.truth.ct_from_spect, case.truth.heart_points_mm
-    return crops_at(case.uncorrected, body, truth, chance, settings, grid)
 
 
 def crops_at(
@@ -172,7 +85,7 @@ def divide_by_patient(paths: Sequence[Path], every: int) -> tuple[list[Path], li
         UsageError: fewer than two patients.
         UnreadableInputError: a damaged file.
     """
-    patients = [_patient(path) for path in paths]
+    patients = [patient_of(path) for path in paths]
     order = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
     if len(order) < 2:
         raise UsageError(
@@ -187,7 +100,7 @@ def divide_by_patient(paths: Sequence[Path], every: int) -> tuple[list[Path], li
 
 def patients_in(folder: Path) -> set[str]:
     """Pseudonyms of all patients of a crop set."""
-    return {_patient(path) for path in crop_files(folder)}
+    return {patient_of(path) for path in crop_files(folder)}
 
 
 def read_crops(paths: Sequence[Path], spacing_mm: float) -> Examples:
@@ -224,7 +137,8 @@ def read_crops(paths: Sequence[Path], spacing_mm: float) -> Examples:
     )
 
 
-def _patient(path: Path) -> str:
+def patient_of(path: Path) -> str:
+    """Pseudonym of the patient of a file of crops. Raises `UnreadableInputError` for a damaged file."""
     return str(_content(path, "patient")["patient"])
 
 

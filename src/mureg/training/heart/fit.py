@@ -8,12 +8,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from mureg.cohort.folds import load_folds
 from mureg.errors import UsageError
-from mureg.registration.card import Card, read_card
+from mureg.registration.card import Card, read_card, refuse_around
+from mureg.registration.near_heart import weights_file
+from mureg.registration.networks import initialised
 from mureg.registration.networks.together import Together
 from mureg.training.examples import Examples
 from mureg.training.folder import BEST, LAST
-from mureg.training.heart.crops import crop_files, divide_by_patient, read_crops
+from mureg.training.heart.crops import crop_files, divide_by_patient, patient_of, read_crops
 from mureg.training.heart.limit import TimeLimit
 from mureg.training.heart.recipe import NetworkRecipe, Recipe
 from mureg.training.loop import train
@@ -53,12 +56,13 @@ def train_networks(recipe: Recipe, crops: Path, folder: Path, team: Team, limit:
         stage, place = network.stages[number], stage_folder(folder, network, number)
         weights, begin_from = _start(folder, network, number)
         settings = recipe.settings(network, stage, begin_from)
+        _require_same_layers(weights, settings, network)
         if _is_finished(place, settings):
             continue
         if limit.over:
             return False
         if stage.crops not in sets:
-            sets = {stage.crops: _sets(crops / stage.crops, recipe.validation_every, settings.grid.spacing_mm)}
+            sets = {stage.crops: _sets(crops / stage.crops, recipe, settings.grid.spacing_mm)}
         report.say(f"network {network.name}, stage {number + 1} of {len(network.stages)}")
         outcome = train(
             settings,
@@ -101,11 +105,40 @@ def save_networks(recipe: Recipe, networks: Path, weights: Path) -> None:
 
 
 def _start(folder: Path, network: NetworkRecipe, number: int) -> tuple[Mapping[str, Tensor] | None, str]:
-    """The weights from which a stage begins, and the SHA-256 of their file; None and "" for random ones."""
+    """The weights from which a stage begins, and their SHA-256; None and "" for random ones."""
     if number == 0:
-        return None, ""
+        return _weights_of(network) if network.begins_from else (None, "")
     module, card = read_network(stage_folder(folder, network, number - 1) / BEST)
     return module.state_dict(), card.weights_sha256
+
+
+def _weights_of(network: NetworkRecipe) -> tuple[Mapping[str, Tensor], str]:
+    """Weights of one of the networks of a file, and a hash that names both.
+
+    Raises:
+        UsageError: there is no such network, or its settings are not those of the recipe.
+    """
+    path = weights_file(network.begins_from)
+    module, card = read_network(path)
+    refuse_around(card, "heart", path.name)
+    parts = list(module.members) if isinstance(module, Together) else [module]
+    if network.begins_with > len(parts):
+        raise UsageError(
+            f"network {network.begins_with} of {path.name}", f"1 to {len(parts)}", "correct begins_with in the recipe"
+        )
+    return parts[network.begins_with - 1].state_dict(), f"{card.weights_sha256}/{network.begins_with}"
+
+
+def _require_same_layers(
+    weights: Mapping[str, Tensor] | None, settings: TrainingSettings, network: NetworkRecipe
+) -> None:
+    shapes = {name: value.shape for name, value in initialised(settings.network, settings.seed).state_dict().items()}
+    if weights is not None and shapes != {name: value.shape for name, value in weights.items()}:
+        raise UsageError(
+            f"network {network.name} with other layers than the weights that it begins from",
+            "the same settings of the network",
+            "correct network or begins_from in the recipe",
+        )
 
 
 def _is_finished(place: Path, settings: TrainingSettings) -> bool:
@@ -127,6 +160,10 @@ def _is_finished(place: Path, settings: TrainingSettings) -> bool:
     return int(card.trained_on.get("samples", 0)) >= settings.samples
 
 
-def _sets(folder: Path, every: int, spacing_mm: float) -> Sets:
-    training, validation = divide_by_patient(crop_files(folder), every)
+def _sets(folder: Path, recipe: Recipe, spacing_mm: float) -> Sets:
+    files = crop_files(folder)
+    if recipe.left_out_fold is not None:
+        left_out = load_folds()[recipe.left_out_fold]
+        files = [path for path in files if not left_out.holds(patient_of(path))]
+    training, validation = divide_by_patient(files, recipe.validation_every)
     return read_crops(training, spacing_mm), read_crops(validation, spacing_mm)

@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from mureg.cohort.folds import load_folds
 from mureg.errors import UsageError
 from mureg.files.validation import merged, validated
 from mureg.io.plain_text import read_text
@@ -84,11 +85,15 @@ class NetworkRecipe:
     Attributes:
         name: of the network, and of its folder in the run.
         stages: one after the other.
+        begins_from: weights file around the heart from which the first stage begins, or "shipped"; "" for random ones.
+        begins_with: which of the networks of that file, from 1.
         changes: tables and values that take precedence over the training settings, such as those of the network.
     """
 
     name: Name
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    begins_from: str = ""
+    begins_with: Count = 1
     changes: Table = field(default_factory=dict)
 
 
@@ -142,6 +147,8 @@ class Recipe:
         calibration: how the covariance is measured.
         training: training settings on which every stage is based: a shipped name or a TOML file.
         validation_every: the first patient of a crop set validates, and each n-th after it.
+        left_out_fold: number, from 0, of the fold of anatomies (`mureg.cohort.folds`) whose crops are used neither for
+            training nor for validation; none is left out without it.
     """
 
     crops: Annotated[tuple[CropSet, ...], Field(min_length=1)]
@@ -149,9 +156,12 @@ class Recipe:
     calibration: Calibration
     training: str = SHIPPED
     validation_every: Annotated[int, Field(ge=2)] = 8
+    left_out_fold: Number | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
+        if self.left_out_fold is not None and self.left_out_fold >= len(load_folds()):
+            raise ValueError(f"left_out_fold {self.left_out_fold}, but there are folds 0 to {len(load_folds()) - 1}")
         populations = [group.population for group in self.calibration.groups]
         for what, names in (
             ("crop set", [crops.name for crops in self.crops]),
@@ -252,5 +262,5 @@ def as_toml(recipe: Recipe) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -19,12 +19,13 @@ from mureg.jobs.tasks import check_jobs, shared_out
 from mureg.registration.card import read_card, refuse_around
 from mureg.training.heart.calibration import GroupCoverage, StatedCovariance, stated_covariance
 from mureg.training.heart.cases import CaseStore
-from mureg.training.heart.crops import CropTask, crop_tasks, draw_crops, patients_in
+from mureg.training.heart.crops import patients_in
+from mureg.training.heart.draw import CropTask, crop_tasks, draw_crops
 from mureg.training.heart.error_book import WEIGHTS, ErrorBook
 from mureg.training.heart.errors import DEFAULT, MODES, QUICK, measure_error, settings_fingerprints
 from mureg.training.heart.fit import save_networks, train_networks
 from mureg.training.heart.limit import TimeLimit
-from mureg.training.heart.recipe import CropSet, Recipe, as_table, as_toml
+from mureg.training.heart.recipe import CropSet, Recipe, as_table, as_toml, load_recipe
 from mureg.training.parallel import Team
 from mureg.training.progress import Report
 from mureg.training.weights import read_network, save_network
@@ -77,6 +78,7 @@ class HeartRun:
         jobs: processes for crops and errors, one thread each.
         team: device for the networks.
         weights: networks to calibrate instead of those of the recipe; their gains become those of the recipe.
+        crops_of: folder of another run whose crops are used; its recipe has the same crops and grid.
     """
 
     recipe: Recipe
@@ -86,6 +88,7 @@ class HeartRun:
     jobs: int = 1
     team: Team = Team()  # noqa: RUF009 (frozen)
     weights: Path | None = None
+    crops_of: Path | None = None
 
     def work(
         self, steps: Sequence[str] = STEPS, minutes: float = math.inf, inputs: Sequence[Path | None] = ()
@@ -109,6 +112,7 @@ class HeartRun:
         limit, step, finished = TimeLimit(minutes), "", True
         with folder.claimed(self.folder, inputs):
             self._begin()
+            self._check_crops()
             for step in (name for name in STEPS if name in steps):
                 finished = actions[step](limit)
                 if not finished:
@@ -122,6 +126,12 @@ class HeartRun:
         if wrong or not steps:
             raise UsageError(
                 f"a step named {wrong[0]!r}" if wrong else "no step", f"some of {', '.join(STEPS)}", "correct --steps"
+            )
+        if self.crops_of is not None and "crops" in steps:
+            raise UsageError(
+                "crops of another run, and the step that draws crops",
+                "the steps networks, errors and card",
+                "add --steps networks errors card",
             )
         if self.weights is not None and {"crops", "networks"} & set(steps):
             raise UsageError(
@@ -144,6 +154,22 @@ class HeartRun:
             )
             scratch.write_text(words + as_toml(self.recipe), "utf-8")
 
+    def _check_crops(self) -> None:
+        """Refuse crops of another run that were drawn by other settings."""
+        if self.crops_of is None:
+            return
+        other = load_recipe(str(self.crops_of / RECIPE))
+        if other.crops != self.recipe.crops or other.grid_settings.grid != self.recipe.grid_settings.grid:
+            raise UsageError(
+                f"{self.crops_of.name} holds crops of other settings",
+                "the crops and the grid of the recipe",
+                "choose another run, or draw the crops of this one",
+            )
+
+    @property
+    def _crops_folder(self) -> Path:
+        return (self.folder if self.crops_of is None else self.crops_of) / CROPS
+
     def _crops(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
             tasks = [task for task in self._crop_tasks(crops) if not task.is_finished]
@@ -161,7 +187,7 @@ class HeartRun:
             if n_open:
                 raise _step_missing(f"{n_open} cases of the crops {crops.name} are not drawn", "crops")
         finished = train_networks(
-            self.recipe, self.folder / CROPS, self.folder / NETWORKS, self.team, limit, self.report
+            self.recipe, self._crops_folder, self.folder / NETWORKS, self.team, limit, self.report
         )
         if finished:
             save_networks(self.recipe, self.folder / NETWORKS, self._uncalibrated)
@@ -177,7 +203,7 @@ class HeartRun:
         card = read_card(self._uncalibrated)
         book = self._book()
         book.begin({WEIGHTS: card.weights_sha256, **settings_fingerprints()})
-        patients = frozenset().union(*(patients_in(self.folder / CROPS / crops.name) for crops in self.recipe.crops))
+        patients = frozenset().union(*(patients_in(self._crops_folder / crops.name) for crops in self.recipe.crops))
         tasks = book.tasks(self.store, self._uncalibrated, patients)
         self.report.say(f"errors: {len(tasks)} registrations to do")
         for result in self._each(measure_error, tasks, limit, "errors"):
@@ -236,7 +262,7 @@ class HeartRun:
         return ErrorBook(self.folder / ERRORS, self.recipe.calibration)
 
     def _crop_tasks(self, crops: CropSet) -> list[CropTask]:
-        return crop_tasks(crops, self.recipe.grid_settings.grid, self.store, self.folder / CROPS / crops.name)
+        return crop_tasks(crops, self.recipe.grid_settings.grid, self.store, self._crops_folder / crops.name)
 
     @property
     def _uncalibrated(self) -> Path:
