@@ -109,7 +109,7 @@ class BatchRun:
 
     Attributes:
         rows: of the summary, the worst first.
-        made: how many studies were registered now.
+        n_registered: how many studies were registered now.
         already: how many were there.
         seconds: of the whole run.
         files: the summary as CSV and HTML.

@@ -31,7 +31,7 @@ def begin(verb: str, *, quiet: bool, verbose: bool, file: Path | None, other_fil
         quiet: only errors on standard error.
         verbose: each step on standard error, with its time.
         file: log file; it is appended to where mureg began it, and made where it is missing.
-        others: inputs and outputs of the run, which the log file may not overlap.
+        other_files: inputs and outputs of the run, which the log file may not overlap.
 
     Raises:
         UsageError: quiet and verbose together; a log file that mureg did not begin, overlaps, or cannot be written.

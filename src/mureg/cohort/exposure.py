@@ -135,7 +135,7 @@ class Exposure:
     """What the camera is expected to count, and what of.
 
     Attributes:
-        drawn: what chance decided.
+        case_draw: what chance decided.
         scene: what stands before the camera.
         expected: mean counts of each window.
         scatter: those of them that were scattered.
@@ -156,7 +156,7 @@ def exposure(
         settings: what the case is drawn from.
         index: its number in the cohort, from 0.
         ct_folder: real CTs, for anatomies made from them.
-        drawn: what `draw` gave, changed where wanted; drawn here where left out.
+        case_draw: what `draw` gave, changed where wanted; drawn here where left out.
     """
     case_draw = draw(settings, index, ct_folder) if case_draw is None else case_draw
     scene = rendered(settings, index, case_draw)

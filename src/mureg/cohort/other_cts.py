@@ -19,7 +19,7 @@ def other_ct(settings: CohortSettings, case_draw: CaseDraw, index: int, number: 
 
     Args:
         settings: what the case is drawn from.
-        drawn: the case as `draw` gave it.
+        case_draw: the case as `draw` gave it.
         index: number of the case in its cohort.
         number: of the CT; 0 is the first one, which is returned as it is.
     """

@@ -26,7 +26,7 @@ class CohortRun:
 
     Attributes:
         output: the cohort's folder.
-        made: names of the cases made now.
+        made_cases: names of the cases made now.
         already: names of those that were there.
         failed: those that could not be made, each with its sentence.
         seconds: of the whole run.

@@ -67,7 +67,7 @@ def case_of(
     Args:
         settings: what the case is drawn from.
         index: its number in the cohort, from 0.
-        seen: what `exposure` gave.
+        exposed: what `exposure` gave.
         counts: of another simulation of the same scene, in place of those drawn here.
     """
     case_draw, orbit = exposed.case_draw, exposed.scene.orbit
@@ -173,7 +173,7 @@ def _truth(exposed: Exposure, grid: Grid, chance: np.random.Generator, of_liver:
 def as_seen(exposed: Exposure, points_mm: Points, other_draw: CaseDraw | None = None) -> tuple[Points, Points]:
     """Where tissue at these places of the patient lies in SPECT space, on average over the scan, and in the CT.
 
-    `other` is the draw of another CT of the same emission (`mureg.cohort.other_cts`).
+    `other_draw` is the draw of another CT of the same emission (`mureg.cohort.other_cts`).
     """
     case_draw, in_spect = other_draw or exposed.case_draw, np.zeros_like(points_mm)
     for pose, share in zip(exposed.scene.poses, exposed.scene.shares.mean(0), strict=True):

@@ -32,7 +32,7 @@ class Task:
         folder: of the case.
         cohort: its name.
         methods: all that the result shall have.
-        known: rows that are there, by method.
+        stored_rows: rows that are there, by method.
         images: reconstruct the corrected images.
         measurement: settings.
         measured_with: beginning of their hash.

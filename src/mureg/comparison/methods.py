@@ -64,7 +64,7 @@ class Method:
         settings: as JSON, weights by their hash.
         registrar: None for the headers and the oracle, which need none.
         parameters: of a network; None where nothing was learned.
-        seen: names of the cases that a network was trained or chosen on, where its run folder says so.
+        training_cases: names of the cases that a network was trained or chosen on, where its run folder says so.
         training: what its training cost, where that is known.
     """
 

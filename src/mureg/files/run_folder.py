@@ -24,7 +24,7 @@ class RunFolder:
         kind: of the run, as the marker of the folder says it.
         recognise: whether a folder without a marker is such a run, begun by mureg 0.1.0.
         inside: names of folders in it that are written into as well.
-        known: names that may be in a folder that is not begun yet.
+        own_files: names that may be in a folder that is not begun yet.
     """
 
     kind: str

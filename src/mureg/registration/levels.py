@@ -25,7 +25,7 @@ class Level:
 
     Attributes:
         values: averaged to the voxel size of the level and smoothed, [x, y, z]; sharp: before smoothing.
-        known: voxels about which something is known.
+        is_known: voxels about which something is known.
         grid: of both.
         sigma_mm: of the smoothing.
     """

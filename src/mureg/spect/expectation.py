@@ -70,7 +70,7 @@ def inverse_sensitivity(block: ViewModel, like: Array, slice_mask: Float[Array, 
     Args:
         block: the model of the subset's views.
         like: projections of that shape.
-        seen: 1 for slices whose detector rows count, else 0; see `measured_slices`.
+        slice_mask: 1 for slices whose detector rows count, else 0; see `measured_slices`.
     """
     full = block.backproject(np.ones_like(like))
     # rounding of single precision
