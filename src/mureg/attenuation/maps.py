@@ -8,20 +8,19 @@ from dataclasses import field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from mureg.attenuation.body import find_body, find_truncation, in_patient_order, separate_table
 from mureg.attenuation.contrast import Clipped, without_contrast_and_metal
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, HuToMu, mu_map
+from mureg.attenuation.slices import AIR_PER_CM, missing_slices, with_more_slices, with_repeated_slices
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
 
 _ABSORBS_PER_CM = 0.01  # less is air with its noise: 6 % of water; chosen
-_OFTEN_KNOWN = 0.25  # share of the slices of a column: less is the rim of a field that lies at a slant; chosen
-_AIR_PER_CM = np.float32(0.0)  # air does not attenuate
 _NOTED_TRUNCATION, _NOTED_ML = 0.01, 1.0  # worth a note: 1 % of the outline, 1 ml of metal; round values
 _SERIOUS_TRUNCATION = 0.25
 """Share of the body's outline along the edge of the CT above which the study has to be checked: a quarter. The sample
@@ -156,7 +155,7 @@ class AttenuationMaps:
         at_points = sharp.resampled(onto=grid, through=ct_from_spect)
         unknown, values = at_points.outside, _averages(smooth.resampled(grid, ct_from_spect), at_points)
         if unknown is not None:
-            values = np.where(unknown, _AIR_PER_CM, values)
+            values = np.where(unknown, AIR_PER_CM, values)
         if unknown is not None and self.settings.body == "keep" and self.settings.beyond != "none":
             filled, still_unknown = values, unknown
             if self.settings.beyond == "slices":
@@ -253,48 +252,6 @@ def _reach_mm(mu: Volume) -> Float[np.ndarray, "corner 3"]:
 def _averages(smooth: Volume, sharp: Volume) -> Float[Array, "x y z"]:
     """The averaged map on a grid; at its rim, half a voxel narrower than the scan, the map as it was."""
     return smooth.values if smooth.outside is None else np.where(smooth.outside, sharp.values, smooth.values)
-
-
-def with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
-    """Lengthened along its slices until it covers a grid: each column repeats its first and last known voxel.
-
-    Columns that the scan hardly knows (the rim of a field that lies at a slant) stay unknown.
-    """
-    return with_more_slices(mu, *missing_slices(mu, onto, ct_from_spect))
-
-
-def missing_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> tuple[int, int]:
-    """How many slices are missing at the first and at the last end of a map until it covers a grid."""
-    corners = (ct_from_spect or RigidTransform.identity()).apply(onto.corners_mm())
-    along = mu.grid.indices(corners)[:, 2]
-    return max(0, int(np.ceil(-along.min())) + 1), max(0, int(np.ceil(along.max())) + 2 - mu.grid.shape[2])
-
-
-def with_more_slices(mu: Volume, before: int, after: int) -> Volume:
-    """Lengthened by so many slices at its ends; see `with_repeated_slices`."""
-    n_slices = mu.grid.shape[2]
-    affine = mu.grid.affine.copy()
-    affine[:3, 3] = mu.grid.points((0, 0, -before))
-    grid = Grid((*mu.grid.shape[:2], n_slices + before + after), affine, mu.grid.frame_of_reference)
-    slices = np.arange(-before, n_slices + after)
-    if mu.outside is None:
-        return Volume(mu.values.take(slices.clip(0, n_slices - 1), 2), grid, mu.quantity)
-    source, is_known = _nearest_known(~mu.outside, slices)
-    unknown = ~is_known
-    values = np.where(unknown, _AIR_PER_CM, np.take_along_axis(mu.values, source, 2))
-    return Volume(values, grid, mu.quantity, unknown if bool(unknown.any()) else None)
-
-
-def _nearest_known(
-    is_known: Bool[Array, "x y z"], slices: Int[Array, " wide"]
-) -> tuple[Int[Array, "x y wide"], Bool[Array, "x y wide"]]:
-    """For each wanted slice the slice to take it from in each column, and whether that voxel is known."""
-    n_slices = is_known.shape[2]
-    first = is_known.argmax(2, keepdims=True)
-    last = n_slices - 1 - is_known[:, :, ::-1].argmax(2, keepdims=True)
-    source = np.clip(slices, first, last)
-    often = is_known.sum(2, keepdims=True) >= _OFTEN_KNOWN * n_slices
-    return source, np.take_along_axis(is_known, source, 2) & often
 
 
 def _clipping_notes(clipped: Clipped) -> list[str]:

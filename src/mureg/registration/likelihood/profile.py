@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from mureg.attenuation.body import filled
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM
-from mureg.attenuation.maps import AttenuationMaps, with_repeated_slices
+from mureg.attenuation.maps import AttenuationMaps
+from mureg.attenuation.slices import with_repeated_slices
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.jobs.threads import in_threads

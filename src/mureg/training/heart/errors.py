@@ -16,13 +16,13 @@ from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.recon import Osem
 from mureg.registration import NearHeart
 from mureg.registration.confidence import heart_bound_mm, settings_sha256
 from mureg.study import Case, PreparedStudy, attenuation_maps
 from mureg.training.heart.cases import NumberedCase
-from mureg.training.heart.starts import triple
 
 RESIDUALS = tuple(f"residual_{axis}_{unit}" for unit in ("mm", "deg") for axis in "xyz")
 COLUMNS = (
