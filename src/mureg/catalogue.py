@@ -156,10 +156,10 @@ class Catalogue:
         )
 
     def _checked(self, item: Any, name: str) -> type[Any]:
-        declared = {
+        names = {
             key for cls in getattr(item, "__mro__", ()) for key in (*vars(cls), *vars(cls).get("__annotations__", ()))
         }
-        absent = [needed for needed in ("kind", self.method) if needed not in declared]
+        absent = [needed for needed in ("kind", self.method) if needed not in names]
         if not isinstance(item, type) or absent:
             what = f"a class without {' and '.join(absent)}" if isinstance(item, type) else "no class"
             raise UsageError(
@@ -180,14 +180,14 @@ def _reason(problem: Exception) -> str:
 
 def _refuse_unknown(cls: type[Any], fields: Table, place: str, prefix: str) -> None:
     """Refuse settings that a class does not have, which many would ignore, and those that it needs and are missing."""
-    declared = _settings_of_class(cls)
-    if declared is None:
+    settings = _settings_of_class(cls)
+    if settings is None:
         return
-    dotted = {name: ".".join(part for part in (prefix, name) if part) for name in (*fields, *declared)}
+    dotted = {name: ".".join(part for part in (prefix, name) if part) for name in (*fields, *settings)}
     for name in fields:
-        if name not in declared:
-            raise _do_not_fit(place, f"there is no setting {dotted[name]}", nearest(name, declared))
-    for name, is_required in declared.items():
+        if name not in settings:
+            raise _do_not_fit(place, f"there is no setting {dotted[name]}", nearest(name, settings))
+    for name, is_required in settings.items():
         if is_required and name not in fields:
             raise _do_not_fit(place, f"{dotted[name]} is missing", "a value for it")
 

@@ -102,11 +102,11 @@ def _libraries() -> Check:
             continue
         name, least = requirement[1], requirement[2] or "0"
         try:
-            installed = version(name)
+            installed_version = version(name)
         except PackageNotFoundError:
             absent.append(name)
             continue
-        (old if _numbers(installed) < _numbers(least) else fine).append(f"{name} {installed}")
+        (old if _numbers(installed_version) < _numbers(least) else fine).append(f"{name} {installed_version}")
     if absent or old:
         text = "; ".join(f"{what} {', '.join(names)}" for what, names in (("missing", absent), ("old", old)) if names)
         return Check("libraries", "fail", text, "install mureg again, with pip")
@@ -114,10 +114,10 @@ def _libraries() -> Check:
 
 
 def _threads() -> Check:
-    allowed, n_cores, used = usable_cores(), machine_cores(), thread_count()
-    text = f"{used} used of {allowed} allowed, {n_cores} in this machine"
-    if used > allowed:
-        return Check("threads", "warn", text, f"give --threads {allowed}, or fewer")
+    n_allowed, n_cores, n_used = usable_cores(), machine_cores(), thread_count()
+    text = f"{n_used} used of {n_allowed} allowed, {n_cores} in this machine"
+    if n_used > n_allowed:
+        return Check("threads", "warn", text, f"give --threads {n_allowed}, or fewer")
     return Check("threads", "ok", text)
 
 
@@ -131,13 +131,13 @@ def _data() -> Check:
 
 
 def _weights() -> Check:
-    shipped = sorted((Path(str(files("mureg"))) / "data").rglob(f"*{SUFFIX}"))
-    if not shipped:
+    weight_files = sorted((Path(str(files("mureg"))) / "data").rglob(f"*{SUFFIX}"))
+    if not weight_files:
         return Check("weights", "ok", "this version ships no weights of networks")
-    for weights in shipped:
+    for weights in weight_files:
         if not weights.stem.rpartition(".")[2].isdigit():  # NAME.2.onnx is loaded with NAME.onnx
             load_network(weights)  # refuses weights whose hash is not that on their card
-    return Check("weights", "ok", f"{len(shipped)} file(s), hashes as on their cards")
+    return Check("weights", "ok", f"{len(weight_files)} file(s), hashes as on their cards")
 
 
 def _networks() -> Check:
@@ -148,7 +148,7 @@ def _networks() -> Check:
 def _training() -> Check:
     """PyTorch, which research needs and the clinic does not; where it finds a GPU, one product with a known result."""
     try:
-        installed = version("torch")
+        installed_version = version("torch")
     except PackageNotFoundError:
         return Check("training", "ok", 'PyTorch is not installed; only research needs it: pip install "mureg[train]"')
     try:
@@ -156,12 +156,12 @@ def _training() -> Check:
     except (ImportError, OSError) as problem:
         message = " ".join(str(problem).split())[:120]
         remedy = 'only research needs it; install it again with pip install "mureg[train]"'
-        return Check("training", "warn", f"PyTorch {installed} cannot be loaded ({message})", remedy)
+        return Check("training", "warn", f"PyTorch {installed_version} cannot be loaded ({message})", remedy)
     if not torch.cuda.is_available():
-        return Check("training", "ok", f"PyTorch {installed}, on the CPU (no usable GPU)")
+        return Check("training", "ok", f"PyTorch {installed_version}, on the CPU (no usable GPU)")
     values = torch.arange(64.0).reshape(8, 8)
     exact = torch.equal((values.cuda() @ values.cuda()).cpu(), values @ values)
-    text = f"PyTorch {installed}, {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    text = f"PyTorch {installed_version}, {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     return Check("training", "ok", text) if exact else Check("training", "warn", text, _WRONG_GPU)
 
 

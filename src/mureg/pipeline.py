@@ -84,7 +84,10 @@ def prepare(
     """
     begin = progress or _ignore_step
     identity_notes = require_one_patient(
-        study.spect_patient, study.attenuation_patient, allow_different=allow_different_patients
+        study.spect_patient,
+        study.attenuation_patient,
+        given=study.attenuation_name,
+        allow_different=allow_different_patients,
     )
     acquisition = study.spect if isinstance(study.spect, Acquisition) else None
     begin("uncorrected SPECT")
@@ -202,7 +205,8 @@ def reconstruct_at(
     mu = prepared.maps.on_spect(prepared.uncorrected.grid, ct_from_spect, prepared.outline)
     heart = find_left_ventricle(image, mu)
     at = MapAtPose(ct_from_spect, mu, image)
-    checks = data_notes(study, prepared, at, heart.centre_mm, settings.limits)
+    registered = not np.allclose(ct_from_spect.matrix, np.eye(4))
+    checks = data_notes(study, prepared, at, heart.centre_mm, settings.limits, registered=registered)
     return image, by_rank((*prepared.notes, *physics_notes, *checks))
 
 
@@ -215,13 +219,13 @@ def _corrected(prepared: PreparedStudy, pose: RigidTransform, settings: StudySet
 
 def versions() -> dict[str, str]:
     """Versions of what took part in a result: the libraries that every one needs, and others where they are loaded."""
-    loaded = {name: sys.modules[name] for name in _WHERE_USED if name in sys.modules}
+    modules = {name: sys.modules[name] for name in _WHERE_USED if name in sys.modules}
     return {
         "mureg": mureg.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        **{name: str(module.__version__) for name, module in loaded.items()},
+        **{name: str(module.__version__) for name, module in modules.items()},
     }
 
 

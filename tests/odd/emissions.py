@@ -178,6 +178,15 @@ def _in_utf_8(path: Path) -> Path:
     return path
 
 
+def _windows_as_rotations(root: Path) -> Path:
+    frames = np.concatenate([project_point((5, 5, 5), ANGLES)] * 2)
+    vectors = tomo_vectors(8, windows=2)
+    vectors["RotationVector"], vectors["EnergyWindowVector"] = vectors["EnergyWindowVector"], [1] * 16
+    turns = [rotation(225, 6, 8, sense="CW") for _ in range(2)]
+    windows = ((126.5, 154.5), (114.0, 126.0))
+    return tomo(root / "tomo.dcm", frames=frames, vectors=vectors, rotations=turns, windows=windows)
+
+
 _POSITION = "ImagePositionPatient"
 TILTED = item(ImageOrientationPatient=[1, 0, 0, 0, 0.5, -0.8660254], ImagePositionPatient=[0, 0, 0])
 EMISSION = "EMISSION"
@@ -273,6 +282,11 @@ EMISSIONS = [
     spect("stationary camera", "without a rotating flat detector", _tomo(ManufacturerModelName="Discovery NM 530c")),
     spect(
         "positron nuclide", "no energy window holds the 140.5 keV line", _windows((435, 585), nuclide="^18^Fluorine")
+    ),
+    spect(
+        "energy windows counted as rotations that are described alike, counts alike",
+        "2 rotations that do not differ and of one energy window",
+        _windows_as_rotations,
     ),
     spect("energy window without limits beside another", "energy window 2 of 2 has no limits", _without_limits),
     spect(

@@ -29,6 +29,8 @@ def data_notes(
     at: MapAtPose,
     heart_mm: Triple,
     limits: Thresholds,
+    *,
+    registered: bool = True,
 ) -> Iterator[Note]:
     """Notes on a study with its map at one pose, each with its rank: for every path that uses a map.
 
@@ -38,6 +40,7 @@ def data_notes(
         at: the pose in question, and the map there on the grid of the uncorrected SPECT.
         heart_mm: where the heart is in SPECT space.
         limits: of the decision.
+        registered: whether the pose comes from a registration, not from the headers alone.
     """
     given = study.attenuation_name
     vertebrae = vertebral_spacing(prepared.body)
@@ -47,7 +50,7 @@ def data_notes(
         evidence = projection_evidence(study.spect, prepared.maps, prepared.outline, at.ct_from_spect, heart_mm)
         confirmed = vertebrae is not None and is_plausible(vertebrae, limits)
         yield from projection_notes(evidence, limits, given, spacing_confirmed=confirmed)
-    yield from frame_notes(prepared.uncorrected, prepared.body, given)
+    yield from frame_notes(prepared.uncorrected, prepared.body, given, registered=registered)
     yield from coverage_notes(prepared.uncorrected, at.mu, heart_mm, limits, given)
 
 
@@ -82,14 +85,16 @@ def _slice_mm(volume: Volume) -> float:
     return float(volume.grid.spacing_mm[int(cosines.argmax())])
 
 
-def frame_notes(spect: Volume, body: Volume, given: str) -> Iterator[Note]:
-    """Different frames of reference; `given` is CT or attenuation map."""
+def frame_notes(spect: Volume, body: Volume, given: str, *, registered: bool) -> Iterator[Note]:
+    """Different frames of reference: of the first rank where nothing was registered; `given` is CT or map."""
     frames = (spect.grid.frame_of_reference, body.grid.frame_of_reference)
-    if all(frames) and frames[0] != frames[1]:
-        yield Note(
-            f"SPECT and {given} name different frames of reference: their header positions need not agree before "
-            "registration"
-        )
+    if not all(frames) or frames[0] == frames[1]:
+        return
+    stated = f"SPECT and {given} name different frames of reference: their header positions need not agree"
+    if registered:
+        yield Note(f"{stated} before registration")
+    else:
+        yield Note(f"{stated}, and no registration is given", Rank.CHANGES_ANSWER)
 
 
 def coverage_notes(spect: Volume, mu: Volume, heart_mm: Triple, limits: Thresholds, given: str) -> Iterator[Note]:

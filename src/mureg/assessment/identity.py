@@ -46,12 +46,17 @@ _PLACEHOLDERS = frozenset(
 
 
 def require_one_patient(
-    spect: PatientIdentity | None, attenuation: PatientIdentity | None, *, allow_different: bool = False
+    spect: PatientIdentity | None,
+    attenuation: PatientIdentity | None,
+    *,
+    given: str = "CT",
+    allow_different: bool = False,
 ) -> tuple[Note, ...]:
     """Refuse a SPECT and a CT or map whose headers name two persons; names themselves are never repeated.
 
     Args:
         spect, attenuation: from the headers; None where there are none (NIfTI, arrays).
+        given: CT or attenuation map, for the sentences.
         allow_different: let two persons through with a note of the first rank, for phantoms.
 
     Returns:
@@ -63,15 +68,17 @@ def require_one_patient(
     comparison, entries = compare(spect, attenuation)
     if comparison == "different" and not allow_different:
         raise RefusedError(
-            f"the headers of SPECT and CT (or attenuation map) name different patients ({entries})",
+            f"the headers of SPECT and {given} name different patients ({entries})",
             "one patient",
-            "choose the CT of this patient; for a phantom study give --allow-different-patients",
+            f"choose the {given} of this patient; for a phantom study give --allow-different-patients",
         )
     if comparison == "different":
-        sentence = f"the headers of SPECT and CT name different patients ({entries}), which was allowed"
+        sentence = f"the headers of SPECT and {given} name different patients ({entries}), which was allowed"
         return (Note(sentence, Rank.CHANGES_ANSWER),)
     if comparison == "contradictory":
-        sentence = f"the headers of SPECT and CT may name different patients ({entries}): make sure that they are one"
+        sentence = (
+            f"the headers of SPECT and {given} may name different patients ({entries}): make sure that they are one"
+        )
         return (Note(sentence, Rank.CHANGES_ANSWER),)
     return ()
 

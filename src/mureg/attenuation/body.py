@@ -172,10 +172,10 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
     for _ in range(reach):
         near = dilated(near)
     edge = solid & dilated(~solid)
-    touched, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
+    at_edge, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
     # a hundredth: single voxels that touch the edge by chance do not count
-    slices = int((touched > 0.01 * outline).sum())
-    return Truncation(float(touched.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
+    slices = int((at_edge > 0.01 * outline).sum())
+    return Truncation(float(at_edge.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
 
 
 def emission_outline(spect: Volume) -> Volume:

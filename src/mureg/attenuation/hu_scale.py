@@ -87,15 +87,20 @@ class HuScale:
 
 
 def hu_scale(volume: Volume) -> HuScale:
-    """Measure the peaks in the known voxels of a CT in HU, padding left out.
+    """Measure the peaks in the known voxels of a CT in HU, padding left out; see `peaks_of`."""
+    values = volume.values
+    return peaks_of(values[~volume.outside] if volume.outside is not None else values)
+
+
+def peaks_of(hu: npt.NDArray[Any]) -> HuScale:
+    """Measure the peaks of voxels that are known, of any shape.
 
     A value that very many voxels share at the lower end of the range is padding that no header declared if the peak of
     air lies right above it; otherwise the range was cut there, and that value is the lowest peak.
 
     Raises `UnitsError` where no voxel is known.
     """
-    values = volume.values
-    hu = values[~volume.outside] if volume.outside is not None else values.ravel()
+    hu = hu.ravel()
     hu = hu[:: max(1, hu.size // _SAMPLES)]
     hu = hu[(hu >= LOWEST_HU) & (hu <= _HIGHEST)]
     if not hu.size:

@@ -176,8 +176,8 @@ def _refuse_other_study(output: Path, study: Path, settings: Table) -> None:
             )
 
 
-def _refuse_other(output: Path, stored: object, expected: object, name: str) -> None:
-    difference = next(differences(stored, expected, name), None)
+def _refuse_other(output: Path, stored_table: object, expected: object, name: str) -> None:
+    difference = next(differences(stored_table, expected, name), None)
     if difference is not None:
         name, stored_value, expected_value = difference
         short = name.removeprefix("settings.").removeprefix("algorithms.")

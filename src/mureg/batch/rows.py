@@ -41,8 +41,8 @@ class StudyRow:
             segments of a study under review belong.
         heart_interval_mm: the error over the heart stays below this, at 90 %.
         interval_calibrated: whether virtual patients have shown that it does.
-        mismatch_header, mismatch_registered: mismatch index before and after, %.
-        changed_segments: of 17, those whose uptake changed.
+        mismatch_header, mismatch_registered: mismatch index at the scanner position and at the pose shown, %.
+        changed_segments: of 17, those whose uptake changed at the pose shown.
         warnings: one sentence each.
         registrar: that found the pose.
         exit_code: that `mureg register` would have ended with.
@@ -116,7 +116,7 @@ class Result:
     record: Table
 
 
-def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed: Collection[str] = ()) -> tuple[StudyRow, ...]:
+def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed_names: Collection[str] = ()) -> tuple[StudyRow, ...]:
     """What is known of each study: failed ones, those marked review, then by interval or shift, then by name.
 
     Studies of one patient stand beside each other, where the worst of them stands.
@@ -124,9 +124,11 @@ def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed: Collection[st
     Args:
         pairs: the studies.
         output: the batch's folder.
-        changed: names of those whose files are others now.
+        changed_names: names of those whose files are others now.
     """
-    rows = [(_changed(pair, output) if pair.name in changed else row_of(pair, output), pair.patient) for pair in pairs]
+    rows = [
+        (_changed(pair, output) if pair.name in changed_names else row_of(pair, output), pair.patient) for pair in pairs
+    ]
     rows.sort(key=lambda pair: pair[0]._order)
     studies = Counter(patient for _, patient in rows if patient)
     groups: dict[str, list[StudyRow]] = {}

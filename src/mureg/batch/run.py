@@ -128,7 +128,7 @@ class BatchRun:
 
 
 def run_batch(
-    planned: Plan,
+    batch_plan: Plan,
     register: RegisterOne,
     *,
     jobs: int = 1,
@@ -142,7 +142,7 @@ def run_batch(
     not at all. Each process has one thread; one that dies takes down no more than the study that killed it.
 
     Args:
-        planned: the studies, the folder and the settings, which are kept in it.
+        batch_plan: the studies, the folder and the settings, which are kept in it.
         register: does one study.
         jobs: processes on this machine, which import the calling script: guard it by ``__name__``.
         scheduler: address of a Dask scheduler whose workers do it instead; they see all files under the same paths.
@@ -153,21 +153,21 @@ def run_batch(
         UsageError: the folder holds another batch, or another run is at work in it; no scheduler answers.
     """
     _check(jobs, scheduler)
-    started = time.perf_counter()
-    output = planned.output
-    planned.refuse()
+    start = time.perf_counter()
+    output = batch_plan.output
+    batch_plan.refuse()
     with RUN.claimed(output):
-        states = planned.states()
-        begin(output, planned.settings)
-        work = StudyJob(planned.pairs, planned.stamps, output, register, settings_sha256(planned.settings))
+        states = batch_plan.states()
+        begin(output, batch_plan.settings)
+        work = StudyJob(batch_plan.pairs, batch_plan.stamps, output, register, settings_sha256(batch_plan.settings))
         wanted_states = ("missing", "failed", "changed") if retry else ("missing",)
         indices = [index for index, state in enumerate(states) if state in wanted_states]
         results = all_done(work, indices, jobs, scheduler, progress or (lambda _n_done, _all: None), work.remember)
-        changed = {pair.name for pair, state in zip(planned.pairs, states, strict=True) if state == "changed"}
-        rows = rows_of(planned.pairs, output, () if retry else changed)
+        changed_names = {pair.name for pair, state in zip(batch_plan.pairs, states, strict=True) if state == "changed"}
+        rows = rows_of(batch_plan.pairs, output, () if retry else changed_names)
         files = write_summary(rows, output)
     n_registered = sum(not result.problem for result in results)
-    return BatchRun(rows, n_registered, states.count("done"), time.perf_counter() - started, files)
+    return BatchRun(rows, n_registered, states.count("done"), time.perf_counter() - start, files)
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class StudyJob:
 
     def __call__(self, index: int) -> JobResult:
         """Register the study and write its folder, or remember why that failed."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         require_fit_worker(self.version, self.output / BATCH, self.output.name)
         pair, stamp, fingerprint = self.pairs[index], self.stamps[index], ""
         folder = self.output / STUDIES / pair.name
@@ -201,14 +201,14 @@ class StudyJob:
             with writing_folder(folder, kind=KIND, overwrite=True, state=STATE, recognise=is_study) as scratch:
                 stamp, fingerprint = pair.stamp(), pair.fingerprint()
                 self.register(pair, scratch)
-                seconds = round(time.perf_counter() - started, 3)
+                seconds = round(time.perf_counter() - start, 3)
                 table = {"fingerprint": fingerprint, "stamp": stamp, "settings_sha256": self.settings}
                 write_study(scratch, pair, {**table, "mureg": self.version, "seconds": seconds})
         except Exception as problem:
             failure = _failure(problem, stamp, fingerprint)
             write_failure(self.output, pair.name, failure)
-            return JobResult(index, pair.name, time.perf_counter() - started, failure.problem)
-        return JobResult(index, pair.name, time.perf_counter() - started)
+            return JobResult(index, pair.name, time.perf_counter() - start, failure.problem)
+        return JobResult(index, pair.name, time.perf_counter() - start)
 
     def remember(self, outcome: JobResult) -> None:
         """Write down a failure that the worker could not, for its process died."""

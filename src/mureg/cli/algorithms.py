@@ -110,8 +110,8 @@ class Tuning:
         _refuse_changes(self.changes, sections)
         for name, kind in (("registrar", registrar), ("reconstructor", self.reconstructor)):
             _choose(table, name, kind)
-        changed = with_changes(table, self.changes)
-        return algorithms_of(changed, "--set" if changed != table else where)
+        new_table = with_changes(table, self.changes)
+        return algorithms_of(new_table, "--set" if new_table != table else where)
 
 
 def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:

@@ -103,12 +103,12 @@ def changed_cohort(settings: CohortSettings, changes: Sequence[str]) -> CohortSe
         return settings
     from mureg.cohort.settings import CohortSettings, as_table
 
-    changed = validated(CohortSettings, with_changes(as_table(settings), changes), "--set")
-    if changed.name == settings.name:
+    new_settings = validated(CohortSettings, with_changes(as_table(settings), changes), "--set")
+    if new_settings.name == settings.name:
         raise UsageError(
             f"a changed cohort with the name {settings.name}", "a name of its own", "add --set name=my-cohort"
         )
-    return changed
+    return new_settings
 
 
 def _answer(run: CohortRun, cohort: str) -> dict[str, Any]:
@@ -133,10 +133,10 @@ def _lines(run: CohortRun) -> Iterator[str]:
         yield f"card       {run.card}"
 
 
-def _failures(failed: Sequence[JobResult]) -> Iterator[str]:
+def _failures(failures: Sequence[JobResult]) -> Iterator[str]:
     """Each different sentence once, with the cases that it is about."""
     about = defaultdict(list)
-    for case in failed:
+    for case in failures:
         about[case.problem].append(case.name)
     for problem, names in list(about.items())[:_MOST_LINES]:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

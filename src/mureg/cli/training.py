@@ -63,7 +63,7 @@ def fit(
                 _prepared(examples, settings, sitting, output, team, display.preparing) for examples in sets
             )
             minutes = sitting.minutes or float("inf")
-            trained = train(
+            training = train(
                 settings,
                 train_set,
                 validation_set,
@@ -77,14 +77,14 @@ def fit(
         print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
         return STOPPED_BY_HAND
     if team.leads:
-        common.messages.emit(_answer(trained, settings), list(_lines(trained)))
+        common.messages.emit(_answer(training, settings), list(_lines(training)))
     return 0
 
 
 def _refuse(output: Path, data: Data, sitting: Sitting, inputs: Sequence[Path | None]) -> list[Path | None]:
     """Refuse an output or cache that overlaps what is read; return what is read."""
-    named = [Path(place) for place in (data.cases, data.train, data.validation) if place]
-    read = [*inputs, *named, *(file for place in named if place.is_file() for file in files_of_list(place))]
+    places = [Path(place) for place in (data.cases, data.train, data.validation) if place]
+    read = [*inputs, *places, *(file for place in places if place.is_file() for file in files_of_list(place))]
     FOLDER.refuse(output, read)
     if sitting.cache is not None:
         refuse_overlap(sitting.cache, read)
@@ -126,34 +126,34 @@ def _prepared(
     return examples if team.leads else prepare(sources, settings.grid, cache)
 
 
-def _answer(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
+def _answer(training: Trained, settings: TrainingSettings) -> dict[str, Any]:
     return {
-        "output": str(trained.folder),
-        "finished": trained.finished,
+        "output": str(training.folder),
+        "finished": training.finished,
         "settings_sha256": settings.sha256,
-        "epochs": trained.progress.epoch,
-        "samples": trained.progress.samples,
-        "seconds": round(trained.progress.seconds, 3),
-        "best_epoch": trained.progress.best_epoch,
-        "best_heart_mm": trained.progress.best_mm,
-        "by_headers": asdict(trained.by_headers),
-        "weights": str(trained.folder / BEST),
+        "epochs": training.progress.epoch,
+        "samples": training.progress.samples,
+        "seconds": round(training.progress.seconds, 3),
+        "best_epoch": training.progress.best_epoch,
+        "best_heart_mm": training.progress.best_mm,
+        "by_headers": asdict(training.by_headers),
+        "weights": str(training.folder / BEST),
     }
 
 
-def _lines(trained: Trained) -> Iterator[str]:
-    progress = trained.progress
+def _lines(training: Trained) -> Iterator[str]:
+    progress = training.progress
     yield (
         f"trained    {progress.epoch} epochs, {progress.samples} cases processed, {progress.seconds / 60:.1f} minutes"
-        f"{'' if trained.finished else '; not finished: the same command continues the run'}"
+        f"{'' if training.finished else '; not finished: the same command continues the run'}"
     )
     if progress.best_epoch:
         yield (
             f"heart      {progress.best_mm:.2f} mm on patients not seen, after epoch {progress.best_epoch}; "
-            f"scanner position {trained.by_headers.heart_mm:.2f} mm"
+            f"scanner position {training.by_headers.heart_mm:.2f} mm"
         )
-        yield f"weights    {trained.folder / BEST}"
-    yield f"run in     {trained.folder}"
+        yield f"weights    {training.folder / BEST}"
+    yield f"run in     {training.folder}"
 
 
 class _Display:

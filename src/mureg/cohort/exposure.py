@@ -92,7 +92,7 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
     placement = settings.placement
     off_centre = placing.uniform(-1.0, 1.0, 3) * placement.off_centre_mm
     roll = placing.uniform(-1.0, 1.0, 3) * placement.roll_deg
-    still = placing.random() < placement.share_without_motion
+    without_motion = placing.random() < placement.share_without_motion
     motion = placement.motion.draw(placing)
     heart = np.asarray(anatomy.ventricle.centre_mm)
     ct_from_patient = RigidTransform.from_six(off_centre - (0.0, 0.0, heart[2]), roll, CENTRE_MM)
@@ -101,7 +101,7 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
         anatomy,
         settings.tracer.draw(generator(settings, "tracer", index)),
         settings.breathing.draw(generator(settings, "breathing", index)),
-        PatientMotion() if still else motion,
+        PatientMotion() if without_motion else motion,
         ct_from_patient,
         settings.table.draw(generator(settings, "table", index), anatomy.back_mm + float(off_centre[1])),
         settings.ct.draw(generator(settings, "ct", index), heart_z),
@@ -166,8 +166,8 @@ def exposure(
     chance = generator(settings, "photons", index)
     scatter = settings.scatter.project(camera, scene.activity, scene.mu, weights, WINDOWS, chance)
     scatter = case_draw.camera.scattered(scatter, camera.pixel_mm)
-    counted = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
-    expected = primary * counted[:, None, None, None] + scatter
+    counted_share = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
+    expected = primary * counted_share[:, None, None, None] + scatter
     scale = scene.orbit.counts / expected[0].sum()
     return Exposure(case_draw, scene, expected * scale, scatter * scale)
 

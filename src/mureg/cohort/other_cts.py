@@ -26,8 +26,8 @@ def other_ct(settings: CohortSettings, case_draw: CaseDraw, index: int, number: 
     if number == 0:
         return case_draw
     chance = generator(settings, "other-ct", index, number)
-    still = chance.random() < settings.placement.share_without_motion
-    motion = PatientMotion() if still else settings.placement.motion.draw(chance)
+    without_motion = chance.random() < settings.placement.share_without_motion
+    motion = PatientMotion() if without_motion else settings.placement.motion.draw(chance)
     ct_from_patient = motion.ct_from_spect(CENTRE_MM) @ case_draw.patient_from_spect.inverse()
     breath = settings.breathing.draw(chance)
     depth_mm = breath.ct_depth_mm - breath.mean_depth_mm + case_draw.breathing.mean_depth_mm

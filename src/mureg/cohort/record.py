@@ -42,8 +42,8 @@ def begin(settings: CohortSettings, n: int, output: Path, ct_folder: Path | None
         run["ct"] = _fingerprint(ct_folder)
     settings_table = tomllib.loads(as_toml(settings))
     if (output / SETTINGS).exists():
-        stored, ran = _tables(output / SETTINGS), _tables(output / RUN)
-        _refuse_another(output, stored, settings_table)
+        stored_settings, ran = _tables(output / SETTINGS), _tables(output / RUN)
+        _refuse_another(output, stored_settings, settings_table)
         _refuse_another(output, *({k: v for k, v in table.items() if k != "cases"} for table in (ran, run)))
         run["cases"] = max(n, int(ran.get("cases", 0)))
     with writing(output / RUN) as scratch:
@@ -66,8 +66,8 @@ def _tables(path: Path) -> Table:
         ) from problem
 
 
-def _refuse_another(output: Path, stored: Table, expected: Table) -> None:
-    difference = next(differences(stored, expected), None)
+def _refuse_another(output: Path, stored_table: Table, expected: Table) -> None:
+    difference = next(differences(stored_table, expected), None)
     if difference is not None:
         name, stored_value, expected_value = difference
         raise UsageError(

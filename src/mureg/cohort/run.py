@@ -80,7 +80,7 @@ def simulate_cohort(
     """
     _check(n, first, jobs, scheduler)
     check_shares(shares)
-    started = time.perf_counter()
+    start = time.perf_counter()
     output = output.resolve()
     with FOLDER.claimed(output, [ct_folder]):
         n_all = begin(settings, first + n, output, ct_folder)
@@ -91,14 +91,14 @@ def simulate_cohort(
             results = all_done(work, indices, jobs, scheduler, progress or (lambda _n_done, _all: None))
         finally:
             FOLDER.clear(output)
-        failed = tuple(sorted((result for result in results if result.problem), key=lambda result: result.index))
-        card = write_card(settings, output, n_all, failed, shares)
+        failures = tuple(sorted((result for result in results if result.problem), key=lambda result: result.index))
+        card = write_card(settings, output, n_all, failures, shares)
     return CohortRun(
         output,
         tuple(sorted(result.name for result in results if not result.problem)),
         tuple(work.name(index) for index in is_done if is_done[index]),
-        failed,
-        time.perf_counter() - started,
+        failures,
+        time.perf_counter() - start,
         card,
     )
 

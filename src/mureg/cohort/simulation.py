@@ -180,8 +180,8 @@ def as_seen(exposed: Exposure, points_mm: Points, other_draw: CaseDraw | None = 
         spect_from_patient = shifted(case_draw.patient_from_spect, pose.shift_mm).inverse()
         in_spect += share * spect_from_patient.apply(case_draw.anatomy.breathed(points_mm, pose.breath))
     breaths = case_draw.breathing.ct_breaths()
-    placed = [case_draw.ct_from_patient.apply(case_draw.anatomy.breathed(points_mm, breath)) for breath in breaths]
-    return in_spect, np.mean(placed, axis=0)
+    places_mm = [case_draw.ct_from_patient.apply(case_draw.anatomy.breathed(points_mm, breath)) for breath in breaths]
+    return in_spect, np.mean(places_mm, axis=0)
 
 
 def _true_facts(truth: Truth) -> dict[str, float]:

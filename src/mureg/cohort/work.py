@@ -52,15 +52,15 @@ class CaseJob:
             Exception: what might pass when tried again, such as a disk that does not answer; a refusal that would
                 come again is returned instead.
         """
-        started = time.perf_counter()
+        start = time.perf_counter()
         try:
             require_fit_worker(self.version, self.output / SETTINGS, str(self.output))
             self._make(index)
         except MuregError as problem:
             if isinstance(problem.__cause__, OSError):
                 raise
-            return JobResult(index, self.name(index), time.perf_counter() - started, str(problem))
-        return JobResult(index, self.name(index), time.perf_counter() - started)
+            return JobResult(index, self.name(index), time.perf_counter() - start, str(problem))
+        return JobResult(index, self.name(index), time.perf_counter() - start)
 
     def _make(self, index: int) -> None:
         name = self.name(index)

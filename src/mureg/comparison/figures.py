@@ -177,18 +177,18 @@ def polar_picture(figure_case: FigureCase, axis: str = "known") -> Canvas:
     reference = figure_case.images.reference()
     ventricle = axis_from_wall(case.truth.lv_wall) if axis == "known" else axis_from_image(reference).ventricle
     true = polar_map(reference, ventricle)
-    named: list[tuple[str, str, PolarMap]] = [("Reference", "true map", true)]
+    panels: list[tuple[str, str, PolarMap]] = [("Reference", "true map", true)]
     for row in figure_case.rows:
         polar = polar_map(figure_case.images.corrected_at(row.pose(case.truth.centre_mm)), ventricle)
-        named.append((name_of(row.method), f"segment error {segment_error_percent(polar, true):.1f} %", polar))
-    columns = min(_POLAR_COLUMNS, len(named))
-    lines = -(-len(named) // columns)
+        panels.append((name_of(row.method), f"segment error {segment_error_percent(polar, true):.1f} %", polar))
+    columns = min(_POLAR_COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
     cell = _POLAR_SIDE + 54
     canvas = Canvas(max(680, columns * (_POLAR_SIDE + 24) + _MARGIN), _TOP + lines * cell + 36)
     _title(canvas, figure_case, "Polar maps of the AC SPECT")
     canvas.text(_MARGIN, 46, "relative uptake of the 17 segments, percent of the brightest", color=FAINT)
     canvas.text(_MARGIN, 66, "below it the difference from the reference where that is 3 or more", color=FAINT)
-    for number, (name, caption, polar) in enumerate(named):
+    for number, (name, caption, polar) in enumerate(panels):
         left = _MARGIN + (number % columns) * (_POLAR_SIDE + 24)
         top = _TOP + (number // columns) * cell
         canvas.text(
@@ -218,8 +218,8 @@ def _label(canvas: Canvas, row: MethodRow, middle: float, lines: Sequence[str]) 
     parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
     name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))
     canvas.text(_MARGIN, middle - 6, name, fontsize=13, fontweight="bold", va="bottom", linespacing=1.15)
-    failed = ["failed: unregistered"] if row.failed else []
-    canvas.text(_MARGIN, middle + 2, "\n".join([*failed, *lines]), color=FAINT, linespacing=1.35)
+    failure_lines = ["failed: unregistered"] if row.failed else []
+    canvas.text(_MARGIN, middle + 2, "\n".join([*failure_lines, *lines]), color=FAINT, linespacing=1.35)
 
 
 def _heart_planes(

@@ -249,5 +249,5 @@ def _markdown(caption: str, head: list[str], lines: list[list[str]]) -> str:
 
 
 def _programs(summaries: Sequence[MethodSummary]) -> list[str]:
-    used = dict.fromkeys((name_of(s.method), version) for s in summaries for version in s.versions if version)
-    return [f"- {name}: {version}" for name, version in used]
+    programs = dict.fromkeys((name_of(s.method), version) for s in summaries for version in s.versions if version)
+    return [f"- {name}: {version}" for name, version in programs]

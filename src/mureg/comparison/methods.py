@@ -119,16 +119,14 @@ def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
 
 
 def _ask(registrar: Any, study: PreparedStudy) -> MethodPose:
-    version, started = f"mureg {mureg.__version__}", time.process_time()
+    version, start = f"mureg {mureg.__version__}", time.process_time()
     try:
         registration = registrar.register(study)
     except MuregError as problem:
-        return MethodPose(None, time.process_time() - started, version, "refused", str(problem))
+        return MethodPose(None, time.process_time() - start, version, "refused", str(problem))
     except Exception as problem:  # whatever it is, it is counted
-        return MethodPose(
-            None, time.process_time() - started, version, "crashed", f"{type(problem).__name__}: {problem}"
-        )
-    return MethodPose(registration.ct_from_spect, time.process_time() - started, version)
+        return MethodPose(None, time.process_time() - start, version, "crashed", f"{type(problem).__name__}: {problem}")
+    return MethodPose(registration.ct_from_spect, time.process_time() - start, version)
 
 
 def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> MethodPose:

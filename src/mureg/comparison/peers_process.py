@@ -214,9 +214,9 @@ def register(program: str, pair: ImagePair, settings: Settings) -> Array:
 
 def read_pair(stream: BinaryIO, size: int) -> ImagePair:
     """Read the two images and the mask that a request names."""
-    with np.load(io.BytesIO(stream.read(size))) as stored:
-        names = [name for name in ("fixed", "moving", "mask") if name in stored]
-        images = {name: Image(stored[name], stored[f"{name}_affine"]) for name in names}
+    with np.load(io.BytesIO(stream.read(size))) as arrays:
+        names = [name for name in ("fixed", "moving", "mask") if name in arrays]
+        images = {name: Image(arrays[name], arrays[f"{name}_affine"]) for name in names}
     return ImagePair(images["fixed"], images["moving"], images.get("mask"))
 
 
@@ -234,20 +234,20 @@ def main() -> None:
     """Serve requests until standard input closes."""
     replies = os.fdopen(os.dup(1), "w")  # what the programs print, from C++ as well, must not mix with the answers
     os.dup2(2, 1)
-    print(json.dumps(installed := versions()), file=replies, flush=True)
-    warm = "elastix" not in installed
+    print(json.dumps(program_versions := versions()), file=replies, flush=True)
+    warm = "elastix" not in program_versions
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
         pair = read_pair(sys.stdin.buffer, request["bytes"])
         if request["program"] == "elastix" and not warm:
             warm_up()
             warm = True
-        started = time.process_time()
+        start = time.process_time()
         try:
             answer: dict[str, Any] = {"matrix": register(request["program"], pair, request["settings"]).tolist()}
         except Exception as problem:
             answer = {"crashed": f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"}
-        print(json.dumps({**answer, "seconds": time.process_time() - started}), file=replies, flush=True)
+        print(json.dumps({**answer, "seconds": time.process_time() - start}), file=replies, flush=True)
 
 
 if __name__ == "__main__":

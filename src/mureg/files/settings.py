@@ -42,13 +42,13 @@ def unreadable(path: Path) -> UnreadableInputError:
     )
 
 
-def differences(stored: Any, expected: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
+def differences(stored_value: Any, expected: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
     """Where two tables differ: dotted name, what is there, what was expected; "nothing" where there is none."""
-    if isinstance(stored, dict) and isinstance(expected, dict):
-        for key in [*expected, *(key for key in stored if key not in expected)]:
-            yield from differences(stored.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
-    elif stored != expected:
-        stored_text, expected_text = ("nothing" if value is None else repr(value) for value in (stored, expected))
+    if isinstance(stored_value, dict) and isinstance(expected, dict):
+        for key in [*expected, *(key for key in stored_value if key not in expected)]:
+            yield from differences(stored_value.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
+    elif stored_value != expected:
+        stored_text, expected_text = ("nothing" if value is None else repr(value) for value in (stored_value, expected))
         yield name, stored_text, expected_text
 
 

@@ -102,10 +102,10 @@ def with_changes(table: Mapping[str, Any], changes: Sequence[str]) -> Table:
     Raises:
         UsageError: no ``=``, no name, or a name below something that is no table.
     """
-    changed: Table = deepcopy(dict(table))
+    new_table: Table = deepcopy(dict(table))
     for change in changes:
         path, value = split_change(change)
-        level = changed
+        level = new_table
         for part in path[:-1]:
             level = level.setdefault(part, {})
             if not isinstance(level, dict):
@@ -113,7 +113,7 @@ def with_changes(table: Mapping[str, Any], changes: Sequence[str]) -> Table:
                     f"--set {'.'.join(path)}: {part} is a single value", "the name of a setting", "see mureg settings"
                 )
         level[path[-1]] = value
-    return changed
+    return new_table
 
 
 def split_change(change: str) -> tuple[list[str], Any]:

@@ -84,12 +84,12 @@ class Volume:
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """For ``np.asarray(volume)``: the values [x, y, z], read-only where they are not copied."""
-        shared = self.values.view()
-        shared.flags.writeable = False
-        converted = dtype is not None and np.dtype(dtype) != shared.dtype
-        if converted and copy is False:
+        view = self.values.view()
+        view.flags.writeable = False
+        needs_conversion = dtype is not None and np.dtype(dtype) != view.dtype
+        if needs_conversion and copy is False:
             raise ValueError("values of another type cannot be given without a copy")
-        return np.array(shared, dtype=dtype) if converted or copy else shared
+        return np.array(view, dtype=dtype) if needs_conversion or copy else view
 
     @classmethod
     def from_nibabel(cls, image: Any, quantity: Quantity) -> Volume:
@@ -183,8 +183,8 @@ class Volume:
         else:
             filled_values = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
             values, beyond = interpolate(filled_values, index_matrix, onto.shape, nearest=nearest)
-            touched, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
-            outside = beyond | (touched > 1e-4)  # rounding of the weights in single precision
+            outside_share, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
+            outside = beyond | (outside_share > 1e-4)  # rounding of the weights in single precision
             values[outside] = 0.0
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
 

@@ -128,10 +128,10 @@ def _confidence(cups: Sequence[DrawnCup]) -> float:
     """High if the surface resembles a wall, lies in bright voxels, and most starts nearby ended at it."""
     best = cups[0]
     near = [cup for cup in cups if np.linalg.norm(cup.cup.centre_mm - best.cup.centre_mm) < APART_MM]
-    agreed = np.mean([float(cup.cup.direction @ best.cup.direction) > _SAME_DIRECTION for cup in near])
+    agreeing_share = np.mean([float(cup.cup.direction @ best.cup.direction) > _SAME_DIRECTION for cup in near])
     alike = np.clip((best.likeness - _LEAST_LIKENESS) / (_SURE_LIKENESS - _LEAST_LIKENESS), 0.0, 1.0)
     thin = np.clip((_WIDE_MM - best.spread_mm) / (_WIDE_MM - _THIN_MM), 0.0, 1.0)
-    return round(float(alike * thin * agreed**2), 3)
+    return round(float(alike * thin * agreeing_share**2), 3)
 
 
 def off_wall_mm(ventricle: LeftVentricle, points: Points) -> Weights:

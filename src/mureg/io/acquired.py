@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from mureg.io.dicom.access import text
 from mureg.io.dicom.ct_read import choose_ct_series
 from mureg.io.input_paths import require_path
+from mureg.io.maps import choose_map_objects
 from mureg.io.nifti import is_nifti
-from mureg.io.nm.choose import choose_map, choose_spect
+from mureg.io.nm.choose import choose_spect
 
 _OF = ("Acquisition", "Series", "Study")
 
@@ -35,7 +36,7 @@ def ct_acquired_at(ct: Path | None, mu: Path | None = None, series: str | None =
     """When the CT or ready map at a path was acquired, "" where nothing states it; raises as `read_study`."""
     if ct is not None:
         return "" if _is_nifti(ct) else acquired_at(choose_ct_series(ct, series)[0].files[0].header)
-    return "" if mu is None or _is_nifti(mu) else acquired_at(choose_map(mu, series).header)
+    return "" if mu is None or _is_nifti(mu) else acquired_at(choose_map_objects(mu, series).files[0].header)
 
 
 def _is_nifti(path: Path) -> bool:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.uid import ParametricMapStorage
 
 from mureg.errors import UnitsError
 from mureg.geometry import Quantity, Volume
-from mureg.io.dicom.access import reading
+from mureg.io.dicom.access import reading, text
 from mureg.io.dicom.ct_read import series_of_slices
 from mureg.io.dicom.derived import choose_original, without_own
 from mureg.io.dicom.files import DicomFile, DicomSeries, search
@@ -76,7 +77,8 @@ def load_map(objects: MapObjects) -> tuple[Volume, tuple[str, ...]]:
         raise UnitsError("map values that are not finite", "1/cm", "check the rescale values and export again")
     values, note = mu_per_cm(np.where(stack.padding, np.float32(0.0), real))
     outside = stack.padding if stack.padding.any() else None
-    kind = "the attenuation map is stored as CT images"
+    is_parametric = text(objects.files[0].header, "SOPClassUID") == ParametricMapStorage
+    kind = f"the attenuation map is stored as {'a Parametric Map' if is_parametric else 'CT images'}"
     notes = (*objects.notes, *stack.notes, *decided, *((note,) if note else ()), kind)
     return Volume.from_numpy(values, stack.grid, Quantity.MU_PER_CM, outside), notes
 

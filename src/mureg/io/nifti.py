@@ -26,7 +26,7 @@ from mureg.io.bounded import read_exactly, require_moderate, unzipped
 from mureg.io.exchange import nibabel_from_volume
 from mureg.io.nifti_forms import lps_affine
 from mureg.io.refusals import LARGEST_VALUE, SMALLEST_CT_MM, SMALLEST_SPECT_MM, cannot_be_read
-from mureg.io.units import known_hounsfield, mu_per_cm, require_hounsfield
+from mureg.io.units import emission_notes, known_hounsfield, mu_per_cm, require_hounsfield
 
 Expected = Literal["spect", "ct", "mu", "labels"]
 
@@ -90,6 +90,7 @@ def read_nifti_with_notes(path: Path, expected: Expected) -> tuple[Volume, tuple
         raise UnitsError(
             f"SPECT values from {low:.4g} to {high:.4g}", "counts or activity of at least 0", "check the series given"
         )
+    notes = (*notes, *emission_notes(values))
     if low < 0:
         notes = (*notes, f"negative SPECT values (down to {low:.3g}) set to 0")
     return Volume.from_numpy(np.clip(values, 0.0, None), grid, Quantity.COUNTS), notes

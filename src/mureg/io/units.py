@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mureg.attenuation.hu_scale import LOWEST_HU
+from mureg.attenuation.hu_scale import LOWEST_HU, peaks_of
 from mureg.errors import UnitsError
+from mureg.notes import Note, Rank
 
 SOFT_TISSUE_PER_CM = (0.12, 0.18)
 """Where the soft-tissue plateau of an attenuation map for 140.5 keV must lie (water 0.154 1/cm, NIST XCOM)."""
@@ -18,6 +19,7 @@ _ANNIHILATION_PER_CM = (0.085, 0.105)  # water at 511 keV: 0.096 1/cm (NIST XCOM
 _CARRIERS = (("1/cm", 1.0), ("1/mm", 10.0), ("1/cm times 10,000", 1e-4), ("1/cm times 100,000", 1e-5))
 FILLER_HU = -1000.0
 """Air, by the definition of HU."""
+_FLAT_SHARE = 0.5  # a map has 73 % of its dense voxels within 10 % of the plateau, SPECT images 14 to 21 %
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -42,7 +44,7 @@ def mu_per_cm(values: Array) -> tuple[Array, str]:
         raise UnitsError(
             f"values from {values.min():.4g} to {values.max():.4g} that look like a CT in HU",
             "an attenuation map in 1/cm",
-            "pass it as a CT",
+            "pass it as a CT (--ct)",
         )
     plateau = _soft_tissue(values)
     for name, per_cm in _CARRIERS:
@@ -76,18 +78,51 @@ def looks_like_hounsfield(values: Array) -> bool:
     return low < -500 or (low < -20 and -200 <= float(np.median(around_water)) <= 200)
 
 
+def emission_notes(values: Array) -> tuple[Note, ...]:
+    """A sentence of the first rank on an image given as SPECT whose values are those of an attenuation map.
+
+    Soft tissue of a map is one value: of what is denser than lung, three quarters of the voxels lie within a tenth of
+    it. Of the uptake in a patient or in a resolution phantom, 14 to 21 % do (sample study, a quality test).
+    """
+    try:
+        mu_per_cm(values)
+    except UnitsError:
+        return ()
+    plateau = _soft_tissue(values)
+    dense = values[values > 0.4 * np.percentile(values[values > 0], 99)]
+    if float((np.abs(dense - plateau) < 0.1 * plateau).mean()) < _FLAT_SHARE:
+        return ()
+    sentence = (
+        f"the values of the SPECT are those of an attenuation map (most of what is dense lies at {plateau:.4g}): make "
+        "sure that it is an emission image, or pass it as a map (--mu)"
+    )
+    return (Note(sentence, Rank.CHANGES_ANSWER),)
+
+
 def require_hounsfield(values: Array, what: str = "values") -> None:
-    """Raise `UnitsError` unless the voxels, named `what` in the sentence, look like a CT in HU."""
+    """Raise `UnitsError` unless the voxels, named `what` in the sentence, look like a CT in HU.
+
+    The sentence names the two peaks that `mureg.attenuation.hu_scale` measures, where there are any.
+    """
     if looks_like_hounsfield(values):
         return
     found = f"{what} from {float(values.min()):.4g} to {float(values.max()):.4g}"
     try:
         mu_per_cm(values)
         found += " that look like an attenuation map"
-        remedy = "pass it as a ready map"
+        remedy = "pass it as a ready map (--mu)"
     except UnitsError:
         remedy = "apply the rescale slope and intercept before export"
+        found += _peaks(values)
     raise UnitsError(found, "a CT in HU, with air near -1000 and tissue near 0", remedy)
+
+
+def _peaks(values: Array) -> str:
+    try:
+        scale = peaks_of(values)
+    except UnitsError:
+        return ""
+    return f" with peaks at {scale.air_hu:.0f} and {scale.soft_hu:.0f}, where air and soft tissue should be"
 
 
 def known_hounsfield(values: Array) -> tuple[Array, Mask]:

@@ -68,14 +68,14 @@ def windowed(
 ) -> Iterator[tuple[int, Any]]:
     """Keep `window` cases submitted, and yield number and future as they finish; ends early with a broken pool."""
     running: dict[Any, int] = {}
-    broken = False
-    while running or (remaining and not broken):
+    pool_is_broken = False
+    while running or (remaining and not pool_is_broken):
         most = window()
-        while remaining and not broken and len(running) < most:
+        while remaining and not pool_is_broken and len(running) < most:
             try:
                 future = submit(remaining[0])
             except BrokenProcessPool:
-                broken = True
+                pool_is_broken = True
             else:
                 running[future] = remaining.popleft()
         if running:

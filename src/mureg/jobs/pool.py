@@ -34,9 +34,9 @@ def all_done(
         working = on_cluster(work, indices, scheduler)
     else:
         working = in_processes(work, indices, min(jobs, len(indices)))
-    with closing(working) as finished:
+    with closing(working) as results_in_order:
         progress(0, len(indices))
-        for result in finished:
+        for result in results_in_order:
             each(result)
             results.append(result)
             progress(len(results), len(indices))

@@ -96,7 +96,7 @@ class GradientFields:
 
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same digits, on any threads."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
@@ -104,15 +104,15 @@ class GradientFields:
         measures = self._measures(fixed, moving, centre_mm)
         ends, values = _searched(measures, starts, self.iterations)
         near = np.abs(ends[:, 2] - starts[:, 2]) <= self.farthest_axial_mm
-        weighed = np.where(near, values, np.inf)
+        weighted_values = np.where(near, values, np.inf)
         if self.with_mutual_information:  # the last start
             far = np.abs(ends[:, 2] - starts[-1, 2]) > self.farthest_axial_mm
-            weighed = np.where(far, (1.0 - self.margin) * weighed, weighed)
+            weighted_values = np.where(far, (1.0 - self.margin) * weighted_values, weighted_values)
         if not near.any():
             raise nothing_found(
                 f"every one of {len(starts)} starts slid by more than {self.farthest_axial_mm:g} mm along z"
             )
-        best = int(np.argmin(weighed))
+        best = int(np.argmin(weighted_values))
         at_identity = float(-measures[-1](np.zeros((1, 6)))[0][0])
         pose = to_pose(ends[best], centre_mm)
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
@@ -131,7 +131,7 @@ class GradientFields:
             self.kind,
             "moved",
             evidence,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - start,
             notes=(_note(evidence),),
             warnings=(*warnings, *_warnings(evidence)),
         )
@@ -193,15 +193,15 @@ class GradientAgreement:
         """Value and gradient for each row of parameters (see `to_six`)."""
         moved, turns = self.motions.moved(six)
         rotation, fixed = turns[:, 0].astype(np.float32), self.fixed
-        turned = [
+        gradients = [
             rotation[:, c, 0, None] * fixed[0] + rotation[:, c, 1, None] * fixed[1] + rotation[:, c, 2, None] * fixed[2]
             for c in range(3)
         ]
         n, by_place = self.moving(moved)
-        product = turned[0] * n[0] + turned[1] * n[1] + turned[2] * n[2]
+        product = gradients[0] * n[0] + gradients[1] * n[1] + gradients[2] * n[2]
         total = float((fixed**2).sum(dtype=np.float64))
         value = (product * product).sum(-1, dtype=np.float64) / total
-        slope = (turned[0] * by_place[0] + turned[1] * by_place[1] + turned[2] * by_place[2]) * (2 * product)
+        slope = (gradients[0] * by_place[0] + gradients[1] * by_place[1] + gradients[2] * by_place[2]) * (2 * product)
         gradient = self.motions.gradient(slope, turns)
         weighted = 2 * product * n
         by_rotation = np.stack([(weighted * fixed[k]).sum(-1, dtype=np.float64) for k in range(3)], axis=-1)

@@ -74,7 +74,7 @@ def noise_of_differences(values: Array, region: Bool[np.ndarray, "x y z"]) -> fl
     The difference along all three axes of eight neighbours hardly sees the object. Its median size is taken, so that
     single edges do not count (as Immerkaer, Comput Vis Image Underst 1996, in two dimensions).
     """
-    mixed = np.diff(np.diff(np.diff(values, axis=0), axis=1), axis=2) / np.sqrt(8.0)
-    part = np.abs(mixed)[region[:-1, :-1, :-1]]
+    mixed_difference = np.diff(np.diff(np.diff(values, axis=0), axis=1), axis=2) / np.sqrt(8.0)
+    part = np.abs(mixed_difference)[region[:-1, :-1, :-1]]
     # 0.6745: median of the size of a standard normal number
     return float(np.median(part)) / 0.6745 if part.size else 0.0

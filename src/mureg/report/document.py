@@ -31,6 +31,8 @@ PAGE_SCALE = 1.6
 
 _MOST_LETTERS, _FEWEST_LETTERS = 1950, 400
 """Of the warnings for which the first page of A4 has room, and that it shows whatever stands above; chosen by eye."""
+_MOST_LETTERS_OF_REASONS = 450
+"""Of the reasons for which it has room, above the pictures; chosen by eye."""
 
 Draw = Callable[[Canvas, float, float], None]
 """Draws a picture whose top left corner is at a place of a canvas."""
@@ -67,16 +69,27 @@ def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("mureg.report").joinpath("template.html").read_text("utf-8"))
     drawn = {name: _data_uri(height, draw) for name, (height, draw) in pictures.items()}
-    taken = len(contents.reason) + sum(len(words) for words in contents.reasons[:MOST_REASONS])
+    n_reasons = reasons_on_paper(contents.reasons)
+    taken = len(contents.reason) + sum(len(words) for words in contents.reasons[:n_reasons])
     shown, dense = fitting(contents.warnings, taken)
     return template.render(
         {"hearts": "", "polar": ""} | drawn,
         it=contents,
-        n_reasons=MOST_REASONS,
+        n_reasons=n_reasons,
         n_warnings=shown,
         warning_size="6.6pt" if dense else "7.6pt",
         version=mureg.__version__,
     )
+
+
+def reasons_on_paper(reasons: tuple[str, ...]) -> int:
+    """How many reasons find room beside the table of the shift when the page is printed: at least the first."""
+    total = 0
+    for number, words in enumerate(reasons[:MOST_REASONS]):
+        total += len(words)
+        if number and total > _MOST_LETTERS_OF_REASONS:
+            return number
+    return min(len(reasons), MOST_REASONS)
 
 
 def fitting(warnings: tuple[str, ...], taken: int = 0) -> tuple[int, bool]:

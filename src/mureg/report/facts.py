@@ -83,4 +83,5 @@ def _map(attenuation: Ct | Volume, registered: Volume) -> Facts:
         else "the whole SPECT field"
     )
     size = " × ".join(map(str, volume.grid.shape))
-    return (("CT", f"{what}; {size} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm"), ("CT covers", reach))
+    name = "CT" if isinstance(attenuation, Ct) else "Map"
+    return ((name, f"{what}; {size} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm"), (f"{name} covers", reach))

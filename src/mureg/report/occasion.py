@@ -39,7 +39,7 @@ class Occasion:
 
     def words(self, study: Study) -> str:
         """One line: label, times of the scans, time of processing."""
-        scans = f"SPECT {self.spect_at or NOT_STATED}, CT {self.ct_at or NOT_STATED}"
+        scans = f"SPECT {self.spect_at or NOT_STATED}, {study.attenuation_name} {self.ct_at or NOT_STATED}"
         processed = f" · processed {self.processed_at}" if self.processed_at else ""
         return f"Study {self.label_of(study)} · scanned: {scans}{processed}"
 

@@ -106,9 +106,9 @@ def _first(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
     for name, caption in (
         (
             "fused",
-            "Grey: attenuation map of the CT. Colour: uncorrected SPECT. Dashed: edge of lungs and body at the "
+            "Grey: attenuation map. Colour: uncorrected SPECT. Dashed: edge of lungs and body at the "
             f"scanner position; full line: {contents.line_shown}. The bright heart should lie inside the grey heart, "
-            f"off the black lung. Dark blue: outside the CT. {contents.filter_words}",
+            f"off the black lung. Dark blue: outside the map. {contents.filter_words}",
         ),
         (
             "checkerboard",
@@ -138,7 +138,7 @@ def _second(contents: Contents, pictures: Pictures, rest: Rest) -> Canvas:
         y = _picture(canvas, pictures, "polar", caption, y)
         left, right = Column(canvas, _LEFT, y, _COLUMN), Column(canvas, _LEFT + _COLUMN + 24, y, _COLUMN)
         left.heading("Territories, mean of their segments in percent")
-        edges = (0.0, -150.0, -225.0, -300.0, -_COLUMN)
+        edges = (0.0, -135.0, -215.0, -290.0, -_COLUMN)
         left.row(("Artery", "uncorrected", "unregistered", contents.pose_shown, "change"), edges, bold=(True,) * 5)
         for t in contents.territories:
             left.row((t.name, t.uncorrected, t.header, t.registered, t.change), edges, bold=(False,) * 4 + (True,))

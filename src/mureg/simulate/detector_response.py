@@ -64,13 +64,15 @@ class DetectorResponse:
         bag = np.concatenate([rays.nodes, rays.nodes + 1]) - node
         bag = bag * self.n_fine + np.tile(rays.columns, 2)
         weight = np.concatenate([1.0 - rays.upper_share, rays.upper_share])
-        used = np.flatnonzero(weight > 1e-7)
+        entries_used = np.flatnonzero(weight > 1e-7)
         # 16 bits sort by radix
-        order = np.argsort(bag[used].astype(np.int16), kind="stable")
-        place = (used % len(rays.columns))[order]
+        order = np.argsort(bag[entries_used].astype(np.int16), kind="stable")
+        place = (entries_used % len(rays.columns))[order]
         entries = torch.from_numpy((place[:, None] * n_phases + np.arange(n_phases)).ravel().astype(np.int32))
-        weights = torch.from_numpy(weight[used][order]).to(emission.dtype)[:, None] * shares
-        starts = np.cumsum(np.bincount(bag[used] + 1, minlength=(last - node) * self.n_fine + 1))[:-1] * n_phases
+        weights = torch.from_numpy(weight[entries_used][order]).to(emission.dtype)[:, None] * shares
+        starts = (
+            np.cumsum(np.bincount(bag[entries_used] + 1, minlength=(last - node) * self.n_fine + 1))[:-1] * n_phases
+        )
         collected = torch.nn.functional.embedding_bag(
             entries,
             emission.view(-1, n_slices),

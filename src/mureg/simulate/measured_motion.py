@@ -209,10 +209,10 @@ class MeasuredMotion:
         sizes = torch.tensor(self.grid.shape).to(index)
         places = ((2 * index + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
         field = (domes_mm * self.by_domes + heart_mm * self.by_heart).to(index)
-        picked = torch.nn.functional.grid_sample(
+        samples = torch.nn.functional.grid_sample(
             field[None], places, mode="bilinear", padding_mode="border", align_corners=False
         )
-        return picked[0, :, 0, 0].T.reshape(points_mm.shape)
+        return samples[0, :, 0, 0].T.reshape(points_mm.shape)
 
     def source(
         self, points_mm: Float[Tensor, "*point 3"], domes_mm: float, heart_mm: float

@@ -172,8 +172,8 @@ def _ways_out(
     sample_places = np.concatenate([np.full_like(sample_places[:, :1], 9.0), sample_places], axis=1)
     slices = mu_per_cm.permute(0, 3, 2, 1).reshape(1, phases * nz, ny, nx) * (spacing_mm / 10.0)
     lattice = torch.from_numpy(sample_places.reshape(1, -1, n, 2)).to(slices.dtype)
-    turned = torch.nn.functional.grid_sample(slices, lattice, mode="bilinear", align_corners=False)
-    turned = turned.view(phases * nz, -1, n + 1, n)
+    integrals = torch.nn.functional.grid_sample(slices, lattice, mode="bilinear", align_corners=False)
+    integrals = integrals.view(phases * nz, -1, n + 1, n)
     for depth in range(1, n + 1):
-        turned[:, :, depth].add_(turned[:, :, depth - 1])
-    return turned.view(phases, nz, -1, n + 1, n).numpy().astype(np.float32, copy=False)
+        integrals[:, :, depth].add_(integrals[:, :, depth - 1])
+    return integrals.view(phases, nz, -1, n + 1, n).numpy().astype(np.float32, copy=False)

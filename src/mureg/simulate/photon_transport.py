@@ -58,13 +58,13 @@ def _joined(parts: Sequence[Photons]) -> Photons:
     )
 
 
-def start_photons(n: int, emitted: Double, shape: Sequence[int], generator: np.random.Generator) -> Photons:
+def start_photons(n: int, cumulative: Double, shape: Sequence[int], generator: np.random.Generator) -> Photons:
     """Photons in the voxels [phase, x, y, z], as evenly as n of them can be, in every direction.
 
-    `emitted` adds the voxels up, one after another.
+    `cumulative` adds the voxels up, one after another.
     """
-    quantiles = (np.arange(n) + generator.random(n)) * (emitted[-1] / n)
-    voxel = np.minimum(np.searchsorted(emitted, quantiles, side="right"), len(emitted) - 1)
+    quantiles = (np.arange(n) + generator.random(n)) * (cumulative[-1] / n)
+    voxel = np.minimum(np.searchsorted(cumulative, quantiles, side="right"), len(cumulative) - 1)
     phase, *cell = np.unravel_index(voxel, tuple(shape))
     place = np.stack(cell).astype(np.float32) + generator.random((3, n), np.float32) - np.float32(0.5)
     # an additive recurrence: photons that start side by side leave in directions spread evenly over the sphere; its
@@ -77,7 +77,7 @@ def start_photons(n: int, emitted: Double, shape: Sequence[int], generator: np.r
 
 
 def collisions_of(
-    flying: Photons,
+    photons: Photons,
     camera: GammaCamera,
     mu_per_cm: Float[Tensor, "phase x y z"],
     slowest_kev: float,
@@ -92,18 +92,18 @@ def collisions_of(
     step = np.float32(10.0 / camera.grid.spacing_mm[0] / majorant)
     scale = MU_SCALE / np.float32(majorant)
     events = []
-    while len(flying):
-        place = flying.place + flying.direction * (step * generator.standard_exponential(len(flying), np.float32))
+    while len(photons):
+        place = photons.place + photons.direction * (step * generator.standard_exponential(len(photons), np.float32))
         cell = np.floor(place + np.float32(0.5))
         inside = ((cell >= 0) & (cell < size)).all(0)
-        flying = Photons(place, flying.direction, flying.kev, flying.phase)[inside]
+        photons = Photons(place, photons.direction, photons.kev, photons.phase)[inside]
         x, y, z = cell[:, inside].astype(np.int64)
-        chance = generator.random(len(flying), np.float32)
-        meets = mu[((flying.phase * nx + x) * ny + y) * nz + z] * scale[energy_bins(flying.kev)]
-        scattering = flying[chance < np.float32(COMPTON_SHARE) * meets]
+        chance = generator.random(len(photons), np.float32)
+        meets = mu[((photons.phase * nx + x) * ny + y) * nz + z] * scale[energy_bins(photons.kev)]
+        scattering = photons[chance < np.float32(COMPTON_SHARE) * meets]
         events.append(scattering)
         scattered = _scattered(scattering, generator)
-        flying = _joined([flying[chance >= meets], scattered[scattered.kev > slowest_kev]])
+        photons = _joined([photons[chance >= meets], scattered[scattered.kev > slowest_kev]])
     return _joined(events)
 
 
@@ -123,16 +123,16 @@ def _scattered(photons: Photons, generator: np.random.Generator) -> Photons:
     sign = np.copysign(np.float32(1.0), w)
     p = -1.0 / (sign + w)
     q = u * v * p
-    turned = np.stack(
+    direction = np.stack(
         [
             cosine * u + a * (1.0 + sign * u * u * p) + b * q,
             cosine * v + a * sign * q + b * (sign + v * v * p),
             cosine * w - a * sign * u - b * v,
         ]
     )
-    turned /= np.sqrt((turned * turned).sum(0))
+    direction /= np.sqrt((direction * direction).sum(0))
     kev = photons.kev / (1.0 + photons.kev * np.float32(1.0 / ELECTRON_REST_KEV) * (1.0 - cosine))
-    return Photons(photons.place, turned, kev, photons.phase)
+    return Photons(photons.place, direction, kev, photons.phase)
 
 
 def energy_bins(kev: Single) -> Indices:

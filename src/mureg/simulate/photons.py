@@ -69,20 +69,20 @@ class PhotonScatter:
         """Expected scattered counts in each window, in the units of `GammaCamera.primary` for the same arguments."""
         parts = shares.numpy().astype(np.float64)
         crystal = Crystal(self.resolution)
-        accepted = np.stack([crystal.accepted(BIN_KEV, window) for window in windows])
+        acceptance = np.stack([crystal.accepted(BIN_KEV, window) for window in windows])
         weights = activity * shares.mean(0).to(activity.dtype)[:, None, None, None]
-        emitted = np.cumsum(weights.numpy().ravel(), dtype=np.float64)
-        if emitted[-1] <= 0 or float(mu_per_cm.max()) <= 0:
+        cumulative = np.cumsum(weights.numpy().ravel(), dtype=np.float64)
+        if cumulative[-1] <= 0 or float(mu_per_cm.max()) <= 0:
             shape = (len(windows), len(camera.angles_deg), camera.n_rows, camera.n_columns)
             return torch.zeros(shape, dtype=activity.dtype)
-        slowest = float(BIN_KEV[np.flatnonzero(accepted.sum(0) > _NEGLIGIBLE)[0]])
-        starts = start_photons(self.histories, emitted, activity.shape, generator)
+        slowest = float(BIN_KEV[np.flatnonzero(acceptance.sum(0) > _NEGLIGIBLE)[0]])
+        starts = start_photons(self.histories, cumulative, activity.shape, generator)
         collisions = collisions_of(starts, camera, mu_per_cm, slowest, generator)
         margin = self._margin(camera)
         wider = replace(camera, n_rows=camera.n_rows + 2 * margin, n_columns=camera.n_columns + 2 * margin)
-        detectors = Detectors.of(wider, mu_per_cm, self.attenuation_mm, parts, accepted, slowest)
+        detectors = Detectors.of(wider, mu_per_cm, self.attenuation_mm, parts, acceptance, slowest)
         counts = detectors.counts(collisions, self.views_per_collision, generator)
-        return torch.from_numpy(self._smoothed(counts * (emitted[-1] / self.histories), camera)).to(activity.dtype)
+        return torch.from_numpy(self._smoothed(counts * (cumulative[-1] / self.histories), camera)).to(activity.dtype)
 
     def _smoothed(self, counts: Double, camera: GammaCamera) -> Double:
         """Smooth over views, rows and columns; `counts` reach beyond the detector by `_margin` pixels.

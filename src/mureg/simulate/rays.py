@@ -61,8 +61,8 @@ class VoxelPlaces:
         first, last = int(self.first_of_view[index]), int(self.first_of_view[index + 1])
         entry, end = int(self.starts[first]), int(self.starts[last])
         counts = self.n_columns[index]
-        crossed = np.flatnonzero(counts)
-        planes = np.stack([self.first_column[index], counts])[:, crossed].T.tolist()
+        plane_numbers = np.flatnonzero(counts)
+        planes = np.stack([self.first_column[index], counts])[:, plane_numbers].T.tolist()
         return Rays(
             self.cells[entry:end],
             self.weights[entry:end],

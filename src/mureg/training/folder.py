@@ -40,12 +40,12 @@ def refuse_another(settings: TrainingSettings, folder: Path) -> None:
         FOLDER.refuse(folder)
         return
     stored_table = _read(folder / SETTINGS)
-    stored = settings_from(stored_table, f"{folder.name}/{SETTINGS}").identity()
+    stored_identity = settings_from(stored_table, f"{folder.name}/{SETTINGS}").identity()
     identity = settings.identity()
-    for name in {**identity, **stored}:
-        if stored.get(name) != identity.get(name):
+    for name in {**identity, **stored_identity}:
+        if stored_identity.get(name) != identity.get(name):
             raise UsageError(
-                f"{folder.name} holds another run, with other settings of {name} ({_short(stored.get(name))})",
+                f"{folder.name} holds another run, with other settings of {name} ({_short(stored_identity.get(name))})",
                 f"{_short(identity.get(name))}",
                 "choose another output, or the settings that the folder was begun with",
             )
@@ -72,9 +72,9 @@ def begin(settings: TrainingSettings, train: Examples, validation: Examples, fol
         },
     }
     if (folder / DATA).exists():
-        stored = _read(folder / DATA)
+        stored_record = _read(folder / DATA)
         for which in ("train", "validation"):
-            if stored.get(which, {}).get("sha256") != record[which]["sha256"]:  # type: ignore[index]
+            if stored_record.get(which, {}).get("sha256") != record[which]["sha256"]:  # type: ignore[index]
                 raise UsageError(
                     f"{folder.name} holds a run on other cases for {which}",
                     "the cases that it was begun with",

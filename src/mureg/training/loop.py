@@ -113,9 +113,9 @@ def _run(
     began, longest = time.perf_counter(), 0.0
     over = False
     while progress.samples < n_samples and not over:
-        started = time.perf_counter()
+        start = time.perf_counter()
         progress, row = run.epoch(train_set, validation_set, progress, n_samples, report)
-        longest = max(longest, time.perf_counter() - started)
+        longest = max(longest, time.perf_counter() - start)
         rows.append(row)
         if team.leads:
             write_log(rows, folder)
@@ -153,14 +153,14 @@ class _Run:
     ) -> tuple[Progress, EpochRow]:
         """Every case once (or as many as are still wanted), then validation where it is due."""
         settings, team, number = self.settings, self.team, before.epoch + 1
-        started = time.perf_counter()
+        start = time.perf_counter()
         rate = settings.optimiser.learning_rate * settings.optimiser.decay**before.epoch
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         order = order_of(len(train_set), settings.seed, number)[: n_samples - before.samples]
         loss, data_s = self._steps(train_set, order, number, before, n_samples, report)
         team.averaged_buffers(self.module)
-        trained_s = time.perf_counter() - started
+        trained_s = time.perf_counter() - start
         samples = before.samples + len(order)
         figures = None
         if number % settings.validate_every == 0 or samples >= n_samples:
@@ -173,9 +173,7 @@ class _Run:
                 bf16=settings.bf16,
                 blanked=settings.input.blanked,
             )
-        progress = replace(
-            before, epoch=number, samples=samples, seconds=before.seconds + time.perf_counter() - started
-        )
+        progress = replace(before, epoch=number, samples=samples, seconds=before.seconds + time.perf_counter() - start)
         if figures is not None and figures.heart_mm < before.best_mm:
             progress = replace(progress, best_epoch=number, best_mm=figures.heart_mm)
             if team.leads:

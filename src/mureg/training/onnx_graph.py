@@ -86,9 +86,9 @@ def with_weights(graph: ModelProto, state: State) -> bytes:
     constants = [item for item in model.graph.initializer if item.name not in state]
     casts, tensors = [], []
     for name, value in state.items():
-        stored = _rounded(value) if value.is_floating_point() else value.cpu()
-        is_half = stored.dtype is torch.float16
-        tensors.append(numpy_helper.from_array(stored.contiguous().numpy(), _HALF + name if is_half else name))
+        tensor = _rounded(value) if value.is_floating_point() else value.cpu()
+        is_half = tensor.dtype is torch.float16
+        tensors.append(numpy_helper.from_array(tensor.contiguous().numpy(), _HALF + name if is_half else name))
         if is_half:
             casts.append(helper.make_node("Cast", [_HALF + name], [name], to=TensorProto.FLOAT))
     nodes = list(model.graph.node)

@@ -94,11 +94,11 @@ class ListedPair:
         The heart is a ball around the left ventricle that `find_left_ventricle` finds in the SPECT; where it finds
         none, around the centre of the grid.
         """
-        listed, transform = self.listed, self.listed.transform
-        assert listed.spect is not None
-        series = listed.spect_series, listed.ct_series
+        study, transform = self.listed, self.listed.transform
+        assert study.spect is not None
+        series = study.spect_series, study.ct_series
         prepared = prepare(
-            read_study(listed.spect, ct=listed.ct, mu=listed.mu, spect_series=series[0], ct_series=series[1])
+            read_study(study.spect, ct=study.ct, mu=study.mu, spect_series=series[0], ct_series=series[1])
         )
         pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
         heart = find_left_ventricle(prepared.uncorrected)
@@ -152,7 +152,7 @@ def split_by_patient(
 
 
 def _listed(path: Path) -> list[ListedPair]:
-    listed = []
+    pairs = []
     for study in pairs_in_list(path):
         patient = study.pseudonym or study.patient
         if not patient:
@@ -161,5 +161,5 @@ def _listed(path: Path) -> list[ListedPair]:
                 "a pseudonym in the column 'patient', so that no patient is split between sets",
                 "fill the column",
             )
-        listed.append(ListedPair(study, patient))
-    return listed
+        pairs.append(ListedPair(study, patient))
+    return pairs

@@ -257,6 +257,18 @@ def test_a_wall_that_the_ct_does_not_reach_has_no_index() -> None:
     assert mismatch_percent(myocardium(wall_volume(), VENTRICLE), nowhere) is None
 
 
+@pytest.mark.parametrize(("pose", "rank"), [(RigidTransform.identity(), Rank.CHANGES_ANSWER), (MOTION, Rank.GUESSED)])
+def test_header_positions_in_two_frames_of_reference_are_a_serious_guess(study, pose, rank) -> None:
+    """A map that is put where its header says has no place in another frame; one that was registered has."""
+    map_grid = study.attenuation.grid
+    spect = replace(study.spect, frame_of_reference="1.2")
+    attenuation = replace(study.attenuation, grid=Grid(map_grid.shape, map_grid.affine, "1.3"))
+    other = replace(study, spect=spect, attenuation=attenuation)
+    _, notes = reconstruct_at(other, pose, StudySettings(reconstructor=OSEM, physics=PHYSICS))
+    (note,) = (note for note in notes if "different frames of reference" in note)
+    assert note.rank is rank
+
+
 def test_reconstruct_at_a_pose_has_the_warnings_of_a_registration(study) -> None:
     """The same pose through both doors: what is said of motion, coverage, frames and projections is the same."""
     limits = Thresholds(least_map_gain=1000.0, rotation_centre_mm=100.0)

@@ -115,6 +115,15 @@ class TestDoors:
             with pytest.raises(UnitsError, match=r"air at 2. and soft tissue at 10"):
                 read_ct(path)
 
+    def test_values_with_nothing_near_water_are_refused_with_both_numbers_too(self, chest, tmp_path) -> None:
+        """Half of what a scanner stores, less 1024, no dense bone: air near -1012, soft tissue at -492."""
+        halved = (np.clip(chest, None, 200) + 1024) / 2 - 1024
+        write_ct(tmp_path / "ct", np.round(halved).transpose(2, 1, 0).astype(np.int16), spacing=(3.0, 3.0, 5.0))
+        write_nifti(Volume.from_numpy(halved, supine.ct_grid(), Quantity.HU), tmp_path / "ct.nii")
+        for path in (tmp_path / "ct", tmp_path / "ct.nii"):
+            with pytest.raises(UnitsError, match=r"peaks at -10[01]\d and -49\d"):
+                read_ct(path)
+
     def test_a_ct_made_in_python_meets_it_on_the_way_to_its_map(self, chest) -> None:
         grid = Grid.centred((32, 32, 12), (12.0, 12.0, 10.0))
         ct = Ct(volume_of(np.clip(chest, -500, 400)))

@@ -172,6 +172,37 @@ def test_each_study_states_when_it_was_scanned_and_processed(tmp_path) -> None:
     assert page.count("; processed") == 1
 
 
+def test_a_pose_that_is_not_given_out_is_not_shown_as_a_move_of_the_map(tmp_path) -> None:
+    """The map of such a study stays; mismatch, segments and error are those of the pose that was found."""
+    found = {
+        "decision": "review",
+        "move_at_heart": {"rms_mm": 0.0, "mean_mm": {"left": 0.0, "back": 0.0, "head": 0.0}, "turn_deg": 0.0},
+        "pose_found_given_out": False,
+        "found": {"move_at_heart": {"rms_mm": 29.8}},
+        "mismatch_percent": {"header": 8.5, "registered": 0.0},
+        "interval_90": {"heart_mm": 15.4, "calibrated": True},
+        "perfusion": {"changed": [4, 5]},
+    }
+    rows = []
+    for pair, given_out in zip(pairs(tmp_path, 2), (False, True), strict=True):
+        folder = tmp_path / "out" / "studies" / pair.name
+        folder.mkdir(parents=True)
+        (folder / "registration.json").write_text(json.dumps(found | {"pose_found_given_out": given_out}))
+        (folder / "study.json").write_text("{}")
+        rows += rows_of([pair], tmp_path / "out")
+    assert [row.withheld for row in rows] == [True, False]
+    withheld, given = (" ".join(as_page([row], tmp_path / "out").split()) for row in rows)
+    shown = "<dt>pose found, not given out</dt><dd>29.8 mm at the heart</dd>"
+    other = ("<dt>mismatch before, after</dt>", "<dt>changed segments</dt>")
+    for page, is_withheld in ((withheld, True), (given, False)):
+        assert (shown in page) == is_withheld
+        assert [words in page for words in other] == [not is_withheld] * 2
+        assert ("to the left, back, head" in page) != is_withheld
+    assert "<dt>map moved at the heart</dt><dd>0.0 mm</dd>" in withheld
+    columns, line, _ = list(csv.reader(write_summary(rows, tmp_path / "out")[0].read_text().splitlines()))
+    assert line[columns.index("move_found_at_heart_mm")] == "29.8"
+
+
 def test_two_processes_say_the_same(uninterrupted, tmp_path) -> None:
     told = []
     batch(tmp_path, Pretend(WRONG), jobs=2, progress=lambda done, of: told.append((done, of)))

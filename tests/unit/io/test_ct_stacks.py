@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from mureg.errors import GeometryError, UnreadableInputError
 from mureg.io import inspect, read_ct, read_mu, read_spect
+from mureg.io.acquired import ct_acquired_at
 from mureg.io.dicom.slice_line import fitted_line
 from support.dicom import change, chest_like, item, uid, write_ct, write_nm
 from support.enhanced import ENHANCED_CT, LEGACY_CT, WORD_CAPTURE, write_enhanced
@@ -199,6 +200,9 @@ class TestMapsAsCtImages:
         assert source.files == 6
         (found,) = inspect(folder).found
         assert (found.kind, found.refusal) == ("attenuation map", "")
+        for file in folder.iterdir():
+            change(file, AcquisitionDate="20260105", AcquisitionTime="0905")
+        assert ct_acquired_at(None, folder) == "2026-01-05 09:05", "the report of such a study states the time"
 
     def test_no_two_sentences_send_the_user_in_a_circle(self, tmp_path) -> None:
         """Given as a CT, the map is said to be one; so given, it is read. The other way round the same holds."""

@@ -182,6 +182,48 @@ def test_an_object_for_each_energy_window(tmp_path) -> None:
     assert acquisition.photopeak == 0
 
 
+@pytest.mark.parametrize("axis", ["EnergyWindowVector", "TimeSlotVector"])
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("alternate", "by their vectors"),
+        ("numbers", "by their vectors"),
+        ("angles", "by their start angles"),
+        ("instances", "by InstanceNumber"),
+    ],
+)
+def test_views_in_two_energy_windows_or_gates_stay_apart(way, words, axis, tmp_path) -> None:
+    """An object for each view in both, or for each view in each of them, in alternation."""
+    for k in range(N):
+        frames = [project_point(POINT, [ANGLES[k]], counts=counts + k) for counts in (100, 40)]
+        number = k + 1 if way in ("alternate", "numbers") else 1
+        start = float(ANGLES[k] % 360) if way == "angles" else 225.0
+        for n, held in enumerate(((0,), (1,)) if way == "alternate" else ((0, 1),)):
+            vectors = tomo_vectors(1, windows=1) | {"AngularViewVector": [number], "TimeSlotVector": [1]}
+            vectors = {name: value * len(held) for name, value in vectors.items()} | {axis: [h + 1 for h in held]}
+            write_nm(
+                tmp_path / f"{(7 * k) % 97:02d}-{n}.dcm",
+                np.concatenate([frames[h] for h in held]),
+                vectors,
+                kind="TOMO" if axis == "EnergyWindowVector" else "GATED TOMO",
+                detectors=[detector(225.0)],
+                rotations=[rotation(start, abs(STEP), N, sense="CW")],
+                windows=((126.5, 154.5), (114.0, 126.0)),
+                SeriesInstanceUID=uid("acquisition"),
+                InstanceNumber=k + 1,
+            )
+    acquisition = read_spect(tmp_path)[0]
+    assert any(words in note for note in acquisition.notes)
+    if axis == "EnergyWindowVector":
+        assert_every_view_sees_the_point(acquisition)
+        second = acquisition.counts[1]
+    else:
+        first, gated = read_gates(tmp_path)
+        assert_every_view_sees_the_point(first)
+        second = gated.photopeak_counts
+    np.testing.assert_array_equal(second.max((1, 2)), 40 + np.arange(N))
+
+
 def test_an_object_for_each_gate(tmp_path) -> None:
     for k in (1, 2):
         write_nm(

@@ -5,8 +5,11 @@ import pydicom
 import pytest
 
 from mureg.errors import GeometryError, MuregError, UnitsError, UnreadableInputError
-from mureg.geometry import Quantity
-from mureg.io.nm.choose import read_nm
+from mureg.geometry import Grid, Quantity, Volume
+from mureg.io import write_nifti
+from mureg.io.nifti import read_nifti_with_notes
+from mureg.io.nm.choose import choose_spect, load_nm, read_nm
+from mureg.notes import Rank
 from support.dicom import change, item, write_nm
 
 ORIGIN = (-20.0, -30.0, 50.0)
@@ -114,3 +117,21 @@ def test_several_objects_in_a_folder_are_listed_and_can_be_chosen(tmp_path):
         read_nm(tmp_path)
     assert float(read_nm(tmp_path, "second").values.max()) == 180
     assert float(read_nm(tmp_path, "3.4567").values.max()) == 180
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e5])
+def test_a_map_typed_emission_and_given_as_spect_is_mentioned_first(tmp_path, scale):
+    """A trunk with lungs in closed form is no emission; tracer around the same median is."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in (24, 24, 20)), indexing="ij")
+    lungs = ((np.abs(x) - 0.4) / 0.25) ** 2 + (y / 0.5) ** 2 + (z / 0.8) ** 2 < 1
+    tissue = np.where(lungs, 0.04, 0.15) * (x**2 + (y / 0.8) ** 2 < 0.9)
+    tissue += np.random.default_rng(4).normal(0, 0.004, tissue.shape) * (tissue > 0)
+    tracer = np.exp(-((np.hypot(x, y) - 0.5) ** 2) / 0.05 - z**2) * 0.24
+    for values, is_map in ((tissue, True), (tracer, False)):
+        stored = np.rint(np.clip(values, 0, None) * scale).astype(np.uint16).transpose(2, 1, 0)
+        path = recon(tmp_path, stored, ImageType=["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"])
+        volume = Volume.from_numpy(np.clip(values, 0, None), Grid.centred(values.shape, (4.0,) * 3), Quantity.ACTIVITY)
+        write_nifti(volume, tmp_path / "a.nii")
+        for notes in (load_nm(choose_spect(path))[1], read_nifti_with_notes(tmp_path / "a.nii", "spect")[1]):
+            ranks = [note.rank for note in notes if "those of an attenuation map" in note]
+            assert ranks == ([Rank.CHANGES_ANSWER] if is_map else [])

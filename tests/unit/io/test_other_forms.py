@@ -27,6 +27,7 @@ from support.dicom import (
     change,
     chest_like,
     detector,
+    item,
     project_point,
     rotation,
     tomo_vectors,
@@ -40,14 +41,14 @@ MOVE = RigidTransform.from_six((12.0, -7.0, 25.0), (4.0, -6.0, 9.0), (30.0, -40.
 ANGLES = [225 - 6 * k for k in range(8)]
 
 
-def tomo(path: Path, *, windows: int = 1, vectors=None, **elements) -> Path:
+def tomo(path: Path, *, windows: int = 1, vectors=None, counts=(100, 101), turns: int = 1, **elements) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_nm(
         path,
-        np.concatenate([project_point((20, -10, 15), ANGLES, counts=100 + k) for k in range(windows)]),
+        np.concatenate([project_point((20, -10, 15), ANGLES, counts=counts[k]) for k in range(windows)]),
         vectors or tomo_vectors(8, windows=windows),
         detectors=[detector(225)],
-        rotations=[rotation(225, 6, 8, sense="CW")],
+        rotations=[rotation(225, 6, 8, sense="CW") for _ in range(turns)],
         windows=((126.5, 154.5), (114, 126))[:windows],
         **elements,
     )
@@ -64,6 +65,32 @@ def test_energy_windows_that_are_counted_as_rotations(windows_too, tmp_path) -> 
     np.testing.assert_array_equal(odd.counts, plain.counts)
     np.testing.assert_array_equal(odd.angles_deg, plain.angles_deg)
     assert any("RotationVector counts the 2 energy windows" in note for note in odd.notes)
+
+
+@pytest.mark.parametrize("second", [25, 101])
+def test_windows_that_are_counted_as_rotations_described_twice(second, tmp_path) -> None:
+    """EnergyWindowVector is 1 throughout, and both rotations are described alike: their counts decide, or nothing."""
+    vectors = tomo_vectors(8, windows=2)
+    plain = tomo(tmp_path / "a.dcm", windows=2, counts=(100, second))
+    vectors["RotationVector"], vectors["EnergyWindowVector"] = list(vectors["EnergyWindowVector"]), [1] * 16
+    odd = tomo(tmp_path / "b.dcm", windows=2, vectors=vectors, counts=(100, second), turns=2)
+    if second == 101:
+        with pytest.raises(UnreadableInputError, match="2 rotations that do not differ and of one energy window"):
+            read_spect(odd)
+        return
+    acquisition = read_spect(odd)[0]
+    np.testing.assert_array_equal(acquisition.counts, read_spect(plain)[0].counts)
+    assert float(acquisition.photopeak_counts.sum()) == 8 * 100
+    assert any("do not differ, their counts do" in note for note in acquisition.notes)
+
+
+def test_a_window_that_is_described_and_has_no_frames_is_mentioned(tmp_path) -> None:
+    path = tomo(tmp_path / "a.dcm")
+    other = item(EnergyWindowRangeSequence=[item(EnergyWindowLowerLimit=114, EnergyWindowUpperLimit=126)])
+    change(path, EnergyWindowInformationSequence=[*pydicom.dcmread(path).EnergyWindowInformationSequence, other])
+    acquisition = read_spect(path)[0]
+    assert [(w.lower_kev, w.upper_kev) for w in acquisition.windows] == [(126.5, 154.5)]
+    assert any("2 energy windows are described and the frames are of the first" in note for note in acquisition.notes)
 
 
 class TestArchives:
@@ -176,14 +203,14 @@ class TestTransforms:
         ds = pydicom.dcmread(path)
         # the same relation seen from the CT: SPECT moves, CT stays; and the items the other way round
         spect, ct_item = ds.RegistrationSequence
-        for item, matrix in ((spect, MOVE.matrix), (ct_item, np.eye(4))):
-            listed = item.MatrixRegistrationSequence[0].MatrixSequence[0]
+        for side, matrix in ((spect, MOVE.matrix), (ct_item, np.eye(4))):
+            listed = side.MatrixRegistrationSequence[0].MatrixSequence[0]
             listed.FrameOfReferenceTransformationMatrix = [f"{v:.12g}" for v in matrix.ravel()]
         ds.RegistrationSequence = [ct_item, spect]
         ds.save_as(path)
         self.check(path, "DICOM Spatial Registration")
-        for item in ds.RegistrationSequence:
-            del item.ReferencedImageSequence
+        for side in ds.RegistrationSequence:
+            del side.ReferencedImageSequence
         ds.save_as(path)
         with pytest.raises(UnreadableInputError, match="0 name SPECT and 0 CT"):
             read_transform(path)

@@ -213,14 +213,15 @@ class TestParametricMaps:
     @pytest.mark.parametrize("modality", ["NM", "CT", "OT"])
     def test_one_of_attenuation_is_read_as_a_map(self, keyword, modality, tmp_path) -> None:
         values = self.written(tmp_path / "map.dcm", modality, keyword)
-        mu = read_mu(tmp_path / "map.dcm")[0]
+        mu, notes, _ = read_mu(tmp_path / "map.dcm")
         np.testing.assert_allclose(mu.values, values.transpose(2, 1, 0), rtol=1e-6)
+        assert "the attenuation map is stored as a Parametric Map" in notes
         hot = np.asarray(np.unravel_index(mu.values.argmax(), mu.grid.shape))
         np.testing.assert_allclose(mu.grid.points(hot), (-10 + 3 * 1.5, -20 + 2 * 2.0, -30 + 2.5))
         (found,) = inspect(tmp_path).found
         assert (found.kind, found.refusal) == ("attenuation map", "")
 
-    @pytest.mark.parametrize("modality", ["NM", "CT"])
+    @pytest.mark.parametrize("modality", ["NM", "CT", "OT"])
     @pytest.mark.parametrize("read", [read_ct, read_spect])
     def test_given_as_a_ct_or_spect_it_is_refused_by_its_kind(self, read, modality, tmp_path) -> None:
         """Not "holds only CT, expected a CT"."""

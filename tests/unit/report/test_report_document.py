@@ -19,7 +19,7 @@ from mureg.io import read_transform
 from mureg.notes import Note
 from mureg.report.columns import wrapped
 from mureg.report.contents import Contents
-from mureg.report.document import Draw, as_html, fitting
+from mureg.report.document import Draw, as_html, fitting, reasons_on_paper
 from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.heart_picture import HeartPanels, draw_hearts
 from mureg.report.pictures.polar_picture import draw_polar_maps
@@ -253,6 +253,13 @@ def test_too_many_warnings_are_counted_not_lost(tmp_path: Path) -> None:
     assert f"{40 - shown} more in registration.json" in page.words
     assert all(f"warning number {n}:" in page.words for n in range(40)), "the rest can be unfolded"
     assert fitting(("short",)) == (1, False)
+
+
+def test_long_reasons_leave_room_for_the_pictures_on_paper() -> None:
+    assert reasons_on_paper(()) == 0
+    assert reasons_on_paper(("short",) * 5) == 3
+    assert reasons_on_paper(("x" * 200,) * 5) == 2
+    assert reasons_on_paper(("x" * 2000, "short")) == 1
 
 
 def test_lines_are_broken_where_the_paper_ends() -> None:

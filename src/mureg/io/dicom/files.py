@@ -180,7 +180,7 @@ def kind_of(series: DicomSeries) -> str:
     """Modality of a series; beside it the kind of its objects where that is not the usual one of CT or NM."""
     modality = series.modality or "unknown"
     sop_class = UID(text(series.files[0].header, "SOPClassUID"), validation_mode=config.IGNORE)
-    if modality not in _USUAL or sop_class in (_USUAL[modality], ""):
+    if modality not in (*_USUAL, "OT") or sop_class in (_USUAL.get(modality), ""):
         return modality
     return f"objects of the kind {shortened(sop_class.name, _LONGEST_TITLE)} ({modality})"
 

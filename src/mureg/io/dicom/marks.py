@@ -84,7 +84,7 @@ def type_notes(header: Dataset, *, as_map: bool) -> Notes:
         raise UnreadableInputError(
             f"an object typed {kind or 'nothing'} whose values are in 1/cm by its own mapping",
             "an emission image in counts",
-            "pass it as a map, or give the SPECT",
+            "pass it as a map (--mu), or give the SPECT",
         )
     return ()
 

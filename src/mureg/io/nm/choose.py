@@ -24,6 +24,7 @@ from mureg.io.nm.joined_views import read_joined_views
 from mureg.io.nm.projections import gated_projections, summed_projections
 from mureg.io.nm.slices import read_nm_object
 from mureg.io.nm.volume import nm_volume
+from mureg.io.units import emission_notes
 from mureg.spect.acquisition import Acquisition
 
 PROJECTIONS = ("TOMO", "GATED TOMO")
@@ -186,7 +187,7 @@ def load_nm_map(file: DicomFile) -> tuple[Volume, Notes]:
 def _volume(dataset: Dataset, before: Notes, name: str, *, as_map: bool) -> tuple[Volume, Notes]:
     marks = _marks(dataset, name, as_map=as_map)
     volume, notes = nm_volume(dataset, name, as_map=as_map)
-    return volume, (*before, *marks, *notes)
+    return volume, (*before, *marks, *(() if as_map else emission_notes(volume.values)), *notes)
 
 
 def _marks(dataset: Dataset, name: str, *, as_map: bool) -> Notes:

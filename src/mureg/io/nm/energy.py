@@ -61,7 +61,8 @@ def energy_windows(
     Several ranges of one window are taken as one from the lowest to the highest limit. A single window without limits
     is taken as 20 % around the line.
     """
-    windows, notes = [], []
+    windows: list[EnergyWindow] = []
+    notes: list[str] = []
     listed = items(dataset, "EnergyWindowInformationSequence")
     if n_windows > max(1, len(listed)):
         raise UnreadableInputError(
@@ -69,6 +70,9 @@ def energy_windows(
             "one description for each",
             "export the original object",
         )
+    if len(listed) > n_windows:
+        first = "the first" if n_windows == 1 else f"the first {n_windows}"
+        notes.append(f"{len(listed)} energy windows are described and the frames are of {first} by EnergyWindowVector")
     for k in range(n_windows):
         item = listed[k] if k < len(listed) else Dataset()
         ranges = items(item, "EnergyWindowRangeSequence")

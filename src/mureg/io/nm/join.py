@@ -21,9 +21,10 @@ Key = tuple[object, ...]
 def joined_projections(objects: Sequence[DicomSeries], projections: Sequence[DicomSeries]) -> list[DicomSeries]:
     """NM objects; those of `projections` that hold one acquisition between them become one object with parts.
 
-    They share patient, study, frame of reference and matrix. Either they are of one series and hold a view each, or
-    views of which no two have the same numbers; or each is a single view in a series of its own, no two alike. What
-    they say of camera and rotation is compared when they are read (`mureg.io.nm.joined_views`).
+    They share patient, study, frame of reference and matrix. Either they are of one series and hold a view each (in
+    one or more energy windows and gates), or views of which no two have the same numbers; or each is a single view in a
+    series of its own, no two alike. What they say of camera and rotation is compared when they are read
+    (`mureg.io.nm.joined_views`).
     """
     by_series = _by(projections, lambda one: (*_acquired(one), text(one.files[0].header, "SeriesInstanceUID")))
     groups = [group for group in by_series if len(group) > 1 and _are_parts(group)]
@@ -59,15 +60,16 @@ def _view(one: DicomSeries) -> Key:
     """What tells the view of an object from that of another, unlike any other where it cannot be read."""
     header = one.files[0].header
     try:
-        (key,) = frame_keys(header)
-        return (*key, start_angle_deg(header, key[1]), number(header, "InstanceNumber"))
+        keys = frame_keys(header)
+        return (*sorted(keys), start_angle_deg(header, keys[0][1]), number(header, "InstanceNumber"))
     except _DAMAGED:
         return (one.uid,)
 
 
 def _n_views(one: DicomSeries) -> int:
+    """How many views an object holds, each perhaps in several energy windows and gates."""
     try:
-        return int(number(one.files[0].header, "NumberOfFrames") or 1)
+        return len({key[1:4] for key in frame_keys(one.files[0].header)})
     except _DAMAGED:
         return 0
 

@@ -29,12 +29,14 @@ class NumberedView:
 
     Attributes:
         part: number of the object, from 0.
+        frame: number of the frame among those of all objects, from 0.
         key: numbers from 1: energy window, detector, rotation, view, R-R interval, time slot.
         start_deg: angle of the first view of its detector, None where the header's own holds for all objects.
         step_deg: size of the step that follows from the angles, None likewise.
     """
 
     part: int
+    frame: int
     key: Key
     start_deg: float | None = None
     step_deg: float | None = None
@@ -67,15 +69,16 @@ def start_angle_deg(header: Dataset, detector: int) -> float | None:
 def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Notes]:
     """Every frame of every object, in their order, with its numbers, and a sentence on how they were numbered.
 
-    The vectors of the objects count where no two frames share their numbers. Objects of a single view that all call it
-    the first are put in order by their start angles, which must be whole steps apart; where these are all the same, by
-    InstanceNumber, which their orientations must not contradict.
+    The vectors of the objects count where no two frames share their numbers. Objects of a single view, in one or more
+    energy windows or gates, that all call it the first are put in order by their start angles, which must be whole
+    steps apart; where these are all the same, by InstanceNumber, which their orientations must not contradict.
 
     Raises:
         UnreadableInputError: two frames are the same view and nothing tells them apart.
         GeometryError: angles that are not whole steps apart, or that contradict the numbers.
     """
-    views = [NumberedView(part, key) for part, dataset in enumerate(datasets) for key in frame_keys(dataset)]
+    keys = [(part, key) for part, dataset in enumerate(datasets) for key in frame_keys(dataset)]
+    views = [NumberedView(part, frame, key) for frame, (part, key) in enumerate(keys)]
     base = f"{len(datasets)} objects of projections joined to one acquisition"
     numbered = len({view.key for view in views}) == len(views)
     by_pass: dict[Key, list[NumberedView]] = defaultdict(list)
@@ -83,6 +86,7 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Not
         by_pass[(*view.key[:_VIEW], *view.key[_VIEW + 1 :])].append(view)
     found: list[NumberedView] = []
     ways = set()
+    alike = len({frozenset(view.part for view in members) for members in by_pass.values()}) == 1
     for members in by_pass.values():
         starts = [start_angle_deg(datasets[view.part], view.key[1]) for view in members]
         single = len({view.part for view in members}) == len(members)
@@ -97,13 +101,15 @@ def numbered_views(datasets: Sequence[Dataset]) -> tuple[list[NumberedView], Not
             ways.add("by their vectors")
         elif single:
             _require_one_start(starts)
-            found += _by_instance(datasets, members, only=len(by_pass) == 1)
+            found += _by_instance(datasets, members, only=alike)
             ways.add("by InstanceNumber")
         else:
             raise _same_view(views)
     if len({view.key for view in found}) < len(found):
         raise _same_view(found)
-    return found, (f"{base}; their views are numbered {' and '.join(sorted(ways))}",)
+    return sorted(found, key=lambda view: view.frame), (
+        f"{base}; their views are numbered {' and '.join(sorted(ways))}",
+    )
 
 
 def _by_angle(
@@ -143,7 +149,10 @@ def _by_angle(
 
 
 def _by_instance(datasets: Sequence[Dataset], members: list[NumberedView], *, only: bool) -> list[NumberedView]:
-    """Views numbered by instance numbers, which must be distinct; in order where several passes are complete."""
+    """Views numbered by instance numbers, which must be distinct; in order where several passes are complete.
+
+    With `only`, the objects hold the same passes (energy windows, gates), one view of each.
+    """
     listed = [_instance(datasets[view.part]) for view in members]
     numbers_found = [n for n in listed if n is not None and n >= 1]
     if len(set(numbers_found)) < len(members):

@@ -67,16 +67,16 @@ def newton_step(objective: Objective, at: Vector, differences: Vector, farthest:
         curvature[i, j] = curvature[j, i] = (above[i] + above[j] - middle - value) / (differences[i] * differences[j])
     curvature = _positive(curvature)
     step = np.clip(np.linalg.solve(curvature, gradient), -farthest * differences, farthest * differences)
-    tried = [at + share * step for share in _SHARES]
-    reached = objective(tried)
-    best = int(np.argmax(reached))
-    is_higher = reached[best] > middle
+    candidates = [at + share * step for share in _SHARES]
+    heights = objective(candidates)
+    best = int(np.argmax(heights))
+    is_higher = heights[best] > middle
     return Step(
-        tried[best] if is_higher else np.array(at),
-        float(reached[best] if is_higher else middle),
+        candidates[best] if is_higher else np.array(at),
+        float(heights[best] if is_higher else middle),
         float(middle),
         curvature,
-        len(points) + len(tried),
+        len(points) + len(candidates),
     )
 
 

@@ -177,10 +177,10 @@ def rows_to_trust(
     places = np.tile(np.asarray(heart_mm, dtype=np.float64), (n, 1))
     places[:, 2] = grid.points([(0.0, 0.0, float(k)) for k in range(n)])[:, 2]
     slices, thickness_mm = ct.indices(ct_from_spect.apply(places))[:, 2], ct.spacing_mm[2]
-    trusted = (slices * thickness_mm > margin_mm) & ((ct.shape[2] - 1 - slices) * thickness_mm > margin_mm)
-    trusted &= np.abs(places[:, 2] - heart_mm[2]) <= reach_mm
-    trusted &= measured_slices(acquisition) > 0
-    inside = np.flatnonzero(trusted)
+    is_trusted = (slices * thickness_mm > margin_mm) & ((ct.shape[2] - 1 - slices) * thickness_mm > margin_mm)
+    is_trusted &= np.abs(places[:, 2] - heart_mm[2]) <= reach_mm
+    is_trusted &= measured_slices(acquisition) > 0
+    inside = np.flatnonzero(is_trusted)
     return (0, 0) if len(inside) == 0 else (n - 1 - int(inside[-1]), n - int(inside[0]))
 
 
@@ -274,15 +274,15 @@ class LikelihoodProfile:
         activity = np.tile(self._start, n)
         for _ in range(self._passes):
             update_by_subsets(activity, blocks, counts, weights, scatter, self._floor)
-        reached = np.zeros(n)
+        log_likelihood = np.zeros(n)
         for k, block in enumerate(blocks):
             expected = block.project(activity)
             if scatter is not None:
                 expected += scatter[k]
             np.maximum(expected, self._floor, out=expected)
             terms = counts[k] * np.log(expected) - expected
-            reached += terms.sum((0, 1), dtype=np.float64).reshape(n, slices).sum(1)
-        return reached
+            log_likelihood += terms.sum((0, 1), dtype=np.float64).reshape(n, slices).sum(1)
+        return log_likelihood
 
 
 def _every(values: npt.NDArray[np.float64] | None, step: int) -> npt.NDArray[np.float64] | None:

@@ -175,14 +175,14 @@ class _Climb:
             # wide differences near the optimum are inaccurate in the last millimetre
             if moved_mm < _SETTLED_MM and differences == min(self.settings.steps):
                 break
-        by_headers, at_start, reached = profile.log_likelihoods(
+        by_headers, at_start, at_end = profile.log_likelihoods(
             [Candidate(p, candidate.lung_per_cm, candidate.table_share) for p in (RigidTransform.identity(), start)]
             + [candidate]
         )
         free = self._free()
         evidence = {
-            "gain_over_headers": float(reached - by_headers),
-            "gain_over_start": float(reached - at_start),
+            "gain_over_headers": float(at_end - by_headers),
+            "gain_over_start": float(at_end - at_start),
             "evaluations": float(evaluations + 3),
             "newton_steps": float(n_steps),
             "last_step_mm": moved_mm,
@@ -191,8 +191,8 @@ class _Climb:
             "table_share": candidate.table_share,
             **dict(zip(HEART_MM, self.heart_mm, strict=True)),
         }
-        used = np.ix_(free, free)
-        covariance = np.linalg.inv(step.curvature[used])[:6, :6]
+        free_pairs = np.ix_(free, free)
+        covariance = np.linalg.inv(step.curvature[free_pairs])[:6, :6]
         return _Top(candidate, (covariance + covariance.T) / 2, evidence)
 
     def _profile(self, candidate: Candidate) -> tuple[LikelihoodProfile, float]:

@@ -80,8 +80,8 @@ class LateFusion(nn.Module):
     ) -> Float[Tensor, "batch 6"]:
         """Rigid parameters of each pair; see `NetworkSettings`."""
         require_shape(spect, mu, self.shape)
-        joined = torch.cat([self.streams[0](spect), self.streams[1](mu)], dim=1)
-        return self.votes(self.joint(joined)).mean((2, 3, 4))  # type: ignore[no-any-return]
+        features = torch.cat([self.streams[0](spect), self.streams[1](mu)], dim=1)
+        return self.votes(self.joint(features)).mean((2, 3, 4))  # type: ignore[no-any-return]
 
 
 def _stream(channels: tuple[int, ...]) -> nn.Module:

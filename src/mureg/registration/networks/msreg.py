@@ -91,10 +91,10 @@ class Bottleneck(nn.Module):
             nn.Conv3d(inside, n_out, 1, bias=False),
             nn.BatchNorm3d(n_out),
         )
-        same = n_in == n_out and stride == 1
+        keeps_shape = n_in == n_out and stride == 1
         self.past = (
             nn.Identity()
-            if same
+            if keeps_shape
             else nn.Sequential(nn.Conv3d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm3d(n_out))
         )
 

@@ -103,9 +103,9 @@ class NonLocal(nn.Module):
     def forward(self, own: Features, other: Features) -> Features:
         """The own features, of the same shape."""
         query, key, value = (_listed(part) for part in (self.asked(other), self.key(own), self.value(own)))
-        gathered = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-        gathered = gathered[:, 0].transpose(1, 2).reshape(own.shape[0], -1, *own.shape[2:])
-        return own + self.norm(self.out(gathered))  # type: ignore[no-any-return]
+        features = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        features = features[:, 0].transpose(1, 2).reshape(own.shape[0], -1, *own.shape[2:])
+        return own + self.norm(self.out(features))  # type: ignore[no-any-return]
 
 
 class CrossAttention(nn.Module):

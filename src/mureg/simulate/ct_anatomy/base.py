@@ -174,7 +174,7 @@ def _evened(hu: Array, tissues: TissueMap, grid: Grid) -> Array:
 def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues: TissueMap) -> CtBase:
     """Cut out the body, continue it below, and derive everything else."""
     body = tissues.codes > 0
-    cut, whole = _body_box(body), grid
+    body_box, whole = _body_box(body), grid
     low = whole.affine[:3, 3] - np.asarray(whole.spacing_mm) / 2
     region_mm = np.stack([low, low + np.asarray(whole.extent_mm)], axis=1)
     for axis, mask in enumerate((body, body.swapaxes(0, 1))):
@@ -184,10 +184,10 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
     below = int(np.ceil(_BELOW_MM / grid.spacing_mm[2]))
     pads = ((_AIR_VOXELS, _AIR_VOXELS), (_AIR_VOXELS, _AIR_VOXELS), (below, 0))
     flat = (pads[0], pads[1], (0, 0))
-    start = [cut[0].start - _AIR_VOXELS, cut[1].start - _AIR_VOXELS, -below]
+    start = [body_box[0].start - _AIR_VOXELS, body_box[1].start - _AIR_VOXELS, -below]
 
     def continued(values: npt.NDArray[np.generic], around: float) -> npt.NDArray[np.generic]:
-        inner = np.pad(values[cut], flat, constant_values=around)
+        inner = np.pad(values[body_box], flat, constant_values=around)
         return np.pad(inner, ((0, 0), (0, 0), pads[2]), mode="edge")
 
     codes = continued(tissues.codes, CODE["outside"])

@@ -131,8 +131,8 @@ def bright_heart(ct: Volume, body: Mask, landmarks: CtLandmarks) -> Mask:
     bright = ndimage.binary_opening((_smooth(ct) > _CONTRAST_HU) & body & (near < _HEART_REACH**2))
     pieces, _ = ndimage.label(bright)
     inner = np.unique(pieces[near < _HEART_MIDDLE**2])
-    joined = np.isin(pieces, inner[inner > 0])
-    dilated = ndimage.binary_dilation(joined, iterations=2)
+    heart_pieces = np.isin(pieces, inner[inner > 0])
+    dilated = ndimage.binary_dilation(heart_pieces, iterations=2)
     return np.asarray(dilated & (ct.values > _CONTRAST_HU) & (near < _HEART_REACH**2))
 
 

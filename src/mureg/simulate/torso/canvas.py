@@ -75,12 +75,14 @@ class Lattice:
         for low, high in pairwise(edges):
             yield slice(int(low), int(high)), slice(*cross_section[0]), slice(*cross_section[1])
 
-    def fields(self, nodes: Nodes, slab: Window, shared: Fields | None = None) -> Fields:
-        """The fields of a slab from those at the nodes, with all that are `shared` with it."""
+    def fields(self, nodes: Nodes, slab: Window, shared_fields: Fields | None = None) -> Fields:
+        """The fields of a slab from those at the nodes, with all of `shared_fields`."""
         weights = self.weights[0][slab[0]]
         values = torch.stack(list(nodes.values())).float()
         planes = torch.matmul(weights, values.flatten(2)).view(len(values), len(weights), *values.shape[2:])
-        return Fields(dict(zip(nodes, planes, strict=True)), self.weights[1], self.weights[2], slab, shared=shared)
+        return Fields(
+            dict(zip(nodes, planes, strict=True)), self.weights[1], self.weights[2], slab, shared_fields=shared_fields
+        )
 
     def index_ranges(self, low_mm: Points, high_mm: Points) -> npt.NDArray[np.int64]:
         """First and one-past-last index [box, axis, 2] of the voxels that boxes [box, 3] in the patient can touch."""
@@ -199,10 +201,10 @@ class Fields:
         weights_z: Tensor,
         window: Window,
         slab: Fields | None = None,
-        shared: Fields | None = None,
+        shared_fields: Fields | None = None,
     ) -> None:
         self._planes, self._weights_y, self._weights_z = planes, weights_y, weights_z
-        self._window, self._slab, self._shared = window, slab, shared
+        self._window, self._slab, self._shared = window, slab, shared_fields
         self._raised: dict[str, Tensor] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -217,8 +219,8 @@ class Fields:
 
     def window(self, window: Window) -> Fields:
         """The fields inside index ranges of the whole grid, which lie inside this slab."""
-        shared = None if self._shared is None else self._shared.window(window)
-        return Fields(self._planes, self._weights_y, self._weights_z, window, self, shared)
+        shared_fields = None if self._shared is None else self._shared.window(window)
+        return Fields(self._planes, self._weights_y, self._weights_z, window, self, shared_fields)
 
     def _find(self, name: str) -> Tensor:
         if self._slab is not None and name in self.EVERYWHERE:

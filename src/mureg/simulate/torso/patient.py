@@ -178,8 +178,8 @@ class Torso:
     ) -> list[Volume]:
         """The body in HU in several states of breathing."""
         palettes = [[self._hu(breath, contrast_hu)] for breath in breaths]
-        painted = self.scene.render(grid, patient_from_grid, breaths, palettes)
-        return [Volume(values.numpy(), grid, Quantity.HU) for (values,) in painted]
+        channels = self.scene.render(grid, patient_from_grid, breaths, palettes)
+        return [Volume(values.numpy(), grid, Quantity.HU) for (values,) in channels]
 
     def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
         """Attenuation and activity for the camera, hot spots left out."""
@@ -191,8 +191,8 @@ class Torso:
         """Attenuation and activity in several states of breathing."""
         palettes = [self._mu_and_activity(breath, tracer) for breath in breaths]
         texture = Texture(1, tracer.texture, tracer.texture_mm, tracer.seed)
-        painted = self.scene.render(grid, patient_from_grid, breaths, palettes, tracer.segments, texture)
-        return [Emission(mu, activity) for mu, activity in painted]
+        channels = self.scene.render(grid, patient_from_grid, breaths, palettes, tracer.segments, texture)
+        return [Emission(mu, activity) for mu, activity in channels]
 
     def _hu(self, breath: Breath, contrast_hu: float) -> Palette:
         palette = {name: tissue.hu for name, tissue in self._tissues.items()}
@@ -231,9 +231,9 @@ class Torso:
         low, high = self.heart.box
         points = np.empty((0, 3))
         while len(points) < n:
-            tried = generator.uniform(low, high, (4 * n + 64, 3))
-            x, y, z = torch.from_numpy(tried).unbind(-1)
-            points = np.concatenate([points, tried[(self.heart.distances(x, y, z).all > 0).numpy()]])
+            trial_points = generator.uniform(low, high, (4 * n + 64, 3))
+            x, y, z = torch.from_numpy(trial_points).unbind(-1)
+            points = np.concatenate([points, trial_points[(self.heart.distances(x, y, z).all > 0).numpy()]])
         return self.motion.deformed(points[:n])
 
     def liver_points_mm(self, n: int, generator: np.random.Generator) -> Points:
@@ -241,12 +241,12 @@ class Torso:
         (low, high), gallbladder = self.scene.abdomen.liver_box, self.scene.abdomen.gallbladder
         points = np.empty((0, 3))
         while len(points) < n:
-            tried = generator.uniform(low, high, (4 * n + 64, 3))
-            x, y, z = torch.from_numpy(tried).unbind(-1)
+            trial_points = generator.uniform(low, high, (4 * n + 64, 3))
+            x, y, z = torch.from_numpy(trial_points).unbind(-1)
             places = (x, y, z)
             liver = self.scene.envelope.organs(self.scene.envelope.cage(*places), places, places)["liver"]
             inside = (liver > 0) & (gallbladder.distance(*places) < 0)
-            points = np.concatenate([points, tried[inside.numpy()]])
+            points = np.concatenate([points, trial_points[inside.numpy()]])
         return self.motion.deformed(points[:n])
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:

@@ -109,9 +109,9 @@ def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
     Raises:
         RegistrationError: no result that could be trusted.
     """
-    started = time.process_time()
+    start = time.process_time()
     registration = registrar.register(PreparedStudy.from_images(case.uncorrected, body))
-    seconds, pose, evidence = time.process_time() - started, registration.ct_from_spect, registration.evidence
+    seconds, pose, evidence = time.process_time() - start, registration.ct_from_spect, registration.evidence
     truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
     errors = [target_registration_error_mm(transform, truth, points) for transform in (RigidTransform.identity(), pose)]
     shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
