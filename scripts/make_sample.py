@@ -81,7 +81,7 @@ def simulated(source: Path) -> tuple[Exposure, Case]:
 
 def wall_points_mm(seen: Exposure) -> np.ndarray:
     """Points drawn evenly from the left-ventricular wall, in SPECT space, where they lie on average over the scan."""
-    anatomy = seen.drawn.anatomy
+    anatomy = seen.case_draw.anatomy
     n = int(200.0 / WALL_GRID_MM)
     grid = Grid.centred((n, n, n), (WALL_GRID_MM,) * 3, anatomy.ventricle.centre_mm)
     wall, _ = anatomy.heart_masks(grid, RigidTransform.identity(), REST)
@@ -92,7 +92,7 @@ def wall_points_mm(seen: Exposure) -> np.ndarray:
 
 def truth_of(seen: Exposure, case: Case) -> dict[str, Any]:
     """What the simulation knows, ready for JSON."""
-    truth, facts, drawn = case.truth, case.facts, seen.drawn
+    truth, facts, drawn = case.truth, case.facts, seen.case_draw
     translation_mm, angles_deg = truth.ct_from_spect.six(truth.centre_mm)
     wall, grid = truth.lv_wall.values.astype(float), truth.lv_wall.grid
     places = grid.points(np.moveaxis(np.indices(grid.shape), 0, -1))

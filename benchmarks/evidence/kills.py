@@ -33,7 +33,7 @@ from mureg.files import atomic
 from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.worklist.entry import WorklistEntry
-from mureg.jobs.pool import Done
+from mureg.jobs.pool import JobResult
 from mureg.pipeline import StudySettings, examine
 from mureg.registration import NearHeart
 from mureg.results import check_folder, write_folder
@@ -71,7 +71,7 @@ class Writer:
         batches.run_batch(batches.plan(pairs, out, {}), self)
 
 
-def _in_this_process(work: batches.StudyJob, missing: list[int], *_: object) -> list[Done]:
+def _in_this_process(work: batches.StudyJob, missing: list[int], *_: object) -> list[JobResult]:
     return [work(index) for index in missing]
 
 

@@ -86,21 +86,21 @@ class Catalogue:
         """
         name = str(table.get("kind", ""))
         try:
-            chosen = self.class_of(name, imports=imports)
+            cls = self.class_of(name, imports=imports)
         except UsageError as problem:
-            found = f"{where}: {problem.found}" if where else problem.found
-            raise UsageError(found, problem.expected, problem.remedy) from problem
+            message = f"{where}: {problem.found}" if where else problem.found
+            raise UsageError(message, problem.expected, problem.remedy) from problem
         place = where or f"the {self.noun} {name}"
         fields = {key: value for key, value in table.items() if key != "kind"}
-        _refuse_unknown(chosen, fields, place, prefix)
+        _refuse_unknown(cls, fields, place, prefix)
         try:
-            TypeAdapter(chosen)
+            TypeAdapter(cls)
         except PydanticSchemaGenerationError:  # no settings class: it checks its settings itself
             try:
-                return chosen(**fields)
+                return cls(**fields)
             except (TypeError, ValueError) as problem:
                 raise _do_not_fit(place, str(problem), "settings that fit together") from problem
-        return validated(chosen, _with_nested_defaults(chosen, fields), place, prefix)
+        return validated(cls, _with_nested_defaults(cls, fields), place, prefix)
 
     def table_of(self, algorithm: Any) -> Table:
         """The settings of an algorithm as a table that `make` takes: plain values, paths as they are, nothing unset.
@@ -129,7 +129,7 @@ class Catalogue:
                 f"import {module_name} first",
             )
         try:
-            found: Any = import_module(module_name)
+            item: Any = import_module(module_name)
         except ModuleNotFoundError as problem:
             if problem.name is None or not f"{module_name}.".startswith(f"{problem.name}."):
                 raise self._cannot_load(name, _reason(problem)) from problem
@@ -137,10 +137,10 @@ class Catalogue:
         except Exception as problem:  # whatever goes wrong in code that is not ours
             raise self._cannot_load(name, _reason(problem)) from problem
         for part in path.split("."):
-            if not hasattr(found, part):
+            if not hasattr(item, part):
                 raise self._cannot_load(name, f"there is no {part or 'class'} in {module_name}")
-            found = getattr(found, part)
-        return found
+            item = getattr(item, part)
+        return item
 
     def _loaded(self, point: EntryPoint) -> Any:
         try:
@@ -155,19 +155,19 @@ class Catalogue:
             "correct the name, install the package, or add its folder to PYTHONPATH",
         )
 
-    def _checked(self, found: Any, name: str) -> type[Any]:
-        declared = {
-            key for cls in getattr(found, "__mro__", ()) for key in (*vars(cls), *vars(cls).get("__annotations__", ()))
+    def _checked(self, item: Any, name: str) -> type[Any]:
+        names = {
+            key for cls in getattr(item, "__mro__", ()) for key in (*vars(cls), *vars(cls).get("__annotations__", ()))
         }
-        missing = [needed for needed in ("kind", self.method) if needed not in declared]
-        if not isinstance(found, type) or missing:
-            what = f"a class without {' and '.join(missing)}" if isinstance(found, type) else "no class"
+        absent = [needed for needed in ("kind", self.method) if needed not in names]
+        if not isinstance(item, type) or absent:
+            what = f"a class without {' and '.join(absent)}" if isinstance(item, type) else "no class"
             raise UsageError(
                 f"{name} is {what}",
                 f"a class with kind and {self.method}",
                 "add what is missing, or name another class",
             )
-        return found
+        return item
 
 
 def _do_not_fit(place: str, reason: str, expected: str) -> UsageError:
@@ -178,39 +178,43 @@ def _reason(problem: Exception) -> str:
     return " ".join(f"{type(problem).__name__}: {problem}".split())
 
 
-def _refuse_unknown(chosen: type[Any], fields: Table, place: str, prefix: str) -> None:
+def _refuse_unknown(cls: type[Any], fields: Table, place: str, prefix: str) -> None:
     """Refuse settings that a class does not have, which many would ignore, and those that it needs and are missing."""
-    declared = _settings_of_class(chosen)
-    if declared is None:
+    settings = _settings_of_class(cls)
+    if settings is None:
         return
-    dotted = {name: ".".join(part for part in (prefix, name) if part) for name in (*fields, *declared)}
+    dotted = {name: ".".join(part for part in (prefix, name) if part) for name in (*fields, *settings)}
     for name in fields:
-        if name not in declared:
-            raise _do_not_fit(place, f"there is no setting {dotted[name]}", nearest(name, declared))
-    for name, is_required in declared.items():
+        if name not in settings:
+            raise _do_not_fit(place, f"there is no setting {dotted[name]}", nearest(name, settings))
+    for name, is_required in settings.items():
         if is_required and name not in fields:
             raise _do_not_fit(place, f"{dotted[name]} is missing", "a value for it")
 
 
-def _settings_of_class(chosen: type[Any]) -> dict[str, bool] | None:
+def _settings_of_class(cls: type[Any]) -> dict[str, bool] | None:
     """The names of the settings of a class, without its kind, and whether each is required; None where any is taken."""
     try:
-        parameters = inspect.signature(chosen).parameters
+        parameters = inspect.signature(cls).parameters
     except (TypeError, ValueError):  # a class in another language
         return None
-    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
-    given = {name: one for name, one in parameters.items() if name != "kind" and one.kind is not one.VAR_POSITIONAL}
-    return {name: one.default is one.empty for name, one in given.items()}
+    own_parameters = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name != "kind" and parameter.kind is not parameter.VAR_POSITIONAL
+    }
+    return {name: parameter.default is parameter.empty for name, parameter in own_parameters.items()}
 
 
-def _with_nested_defaults(chosen: type[Any], fields: Table) -> Table:
+def _with_nested_defaults(cls: type[Any], fields: Table) -> Table:
     """Fields whose nested tables are filled with the defaults of their place."""
     nested = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
     if not nested:
         return fields
     try:
-        defaults = settings_of(chosen())
+        defaults = settings_of(cls())
     except (TypeError, ValueError):  # it has required settings
         return fields
     return fields | merged({name: defaults[name] for name in nested if name in defaults}, nested)
@@ -223,9 +227,9 @@ def settings_of(algorithm: Any) -> Table:
     if isinstance(algorithm, BaseModel):
         return algorithm.model_dump()
     slots = [name for cls in type(algorithm).__mro__ for name in getattr(cls, "__slots__", ())]
-    held = {name: getattr(algorithm, name) for name in slots if hasattr(algorithm, name)}
-    held |= getattr(algorithm, "__dict__", {})
-    return {name: value for name, value in held.items() if not name.startswith("_")}
+    values = {name: getattr(algorithm, name) for name in slots if hasattr(algorithm, name)}
+    values |= getattr(algorithm, "__dict__", {})
+    return {name: value for name, value in values.items() if not name.startswith("_")}
 
 
 def _plain(value: Any) -> Any:

@@ -88,12 +88,12 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 
 def _installation() -> Check:
-    found = f"mureg {version('mureg')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return Check("installation", "ok", found)
+    text = f"mureg {version('mureg')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return Check("installation", "ok", text)
 
 
 def _libraries() -> Check:
-    missing: list[str] = []
+    absent: list[str] = []
     old: list[str] = []
     fine: list[str] = []
     for line in requires("mureg") or []:
@@ -102,42 +102,42 @@ def _libraries() -> Check:
             continue
         name, least = requirement[1], requirement[2] or "0"
         try:
-            there = version(name)
+            installed_version = version(name)
         except PackageNotFoundError:
-            missing.append(name)
+            absent.append(name)
             continue
-        (old if _numbers(there) < _numbers(least) else fine).append(f"{name} {there}")
-    if missing or old:
-        found = "; ".join(f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("old", old)) if names)
-        return Check("libraries", "fail", found, "install mureg again, with pip")
+        (old if _numbers(installed_version) < _numbers(least) else fine).append(f"{name} {installed_version}")
+    if absent or old:
+        text = "; ".join(f"{what} {', '.join(names)}" for what, names in (("missing", absent), ("old", old)) if names)
+        return Check("libraries", "fail", text, "install mureg again, with pip")
     return Check("libraries", "ok", ", ".join(fine))
 
 
 def _threads() -> Check:
-    allowed, there, used = usable_cores(), machine_cores(), thread_count()
-    found = f"{used} used of {allowed} allowed, {there} in this machine"
-    if used > allowed:
-        return Check("threads", "warn", found, f"give --threads {allowed}, or fewer")
-    return Check("threads", "ok", found)
+    n_allowed, n_cores, n_used = usable_cores(), machine_cores(), thread_count()
+    text = f"{n_used} used of {n_allowed} allowed, {n_cores} in this machine"
+    if n_used > n_allowed:
+        return Check("threads", "warn", text, f"give --threads {n_allowed}, or fewer")
+    return Check("threads", "ok", text)
 
 
 def _data() -> Check:
     folder = Path(str(files("mureg"))) / "data"
     expected = ("hearts.toml", "cohorts/clinical.toml", "training/small.toml", "sample/truth.json", "sample/spect.dcm")
-    missing = [name for name in expected if not (folder / name).is_file()]
-    if missing:
-        return Check("data", "fail", f"missing: {', '.join(missing)}", "install mureg again")
+    absent = [name for name in expected if not (folder / name).is_file()]
+    if absent:
+        return Check("data", "fail", f"missing: {', '.join(absent)}", "install mureg again")
     return Check("data", "ok", "sample study, cohorts and trainings are there")
 
 
 def _weights() -> Check:
-    shipped = sorted((Path(str(files("mureg"))) / "data").rglob(f"*{SUFFIX}"))
-    if not shipped:
+    weight_files = sorted((Path(str(files("mureg"))) / "data").rglob(f"*{SUFFIX}"))
+    if not weight_files:
         return Check("weights", "ok", "this version ships no weights of networks")
-    for weights in shipped:
+    for weights in weight_files:
         if not weights.stem.rpartition(".")[2].isdigit():  # NAME.2.onnx is loaded with NAME.onnx
             load_network(weights)  # refuses weights whose hash is not that on their card
-    return Check("weights", "ok", f"{len(shipped)} file(s), hashes as on their cards")
+    return Check("weights", "ok", f"{len(weight_files)} file(s), hashes as on their cards")
 
 
 def _networks() -> Check:
@@ -148,7 +148,7 @@ def _networks() -> Check:
 def _training() -> Check:
     """PyTorch, which research needs and the clinic does not; where it finds a GPU, one product with a known result."""
     try:
-        installed = version("torch")
+        installed_version = version("torch")
     except PackageNotFoundError:
         return Check("training", "ok", 'PyTorch is not installed; only research needs it: pip install "mureg[train]"')
     try:
@@ -156,13 +156,13 @@ def _training() -> Check:
     except (ImportError, OSError) as problem:
         message = " ".join(str(problem).split())[:120]
         remedy = 'only research needs it; install it again with pip install "mureg[train]"'
-        return Check("training", "warn", f"PyTorch {installed} cannot be loaded ({message})", remedy)
+        return Check("training", "warn", f"PyTorch {installed_version} cannot be loaded ({message})", remedy)
     if not torch.cuda.is_available():
-        return Check("training", "ok", f"PyTorch {installed}, on the CPU (no usable GPU)")
+        return Check("training", "ok", f"PyTorch {installed_version}, on the CPU (no usable GPU)")
     values = torch.arange(64.0).reshape(8, 8)
     exact = torch.equal((values.cuda() @ values.cuda()).cpu(), values @ values)
-    found = f"PyTorch {installed}, {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    return Check("training", "ok", found) if exact else Check("training", "warn", found, _WRONG_GPU)
+    text = f"PyTorch {installed_version}, {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    return Check("training", "ok", text) if exact else Check("training", "warn", text, _WRONG_GPU)
 
 
 def _sample_offline() -> Iterator[Check]:
@@ -170,14 +170,14 @@ def _sample_offline() -> Iterator[Check]:
     with closed_network() as attempts:
         yield _guarded("sample", _sample)
     if attempts:
-        found = f"{len(attempts)} attempt(s) to open a connection"
-        yield Check("offline", "fail", found, "report this: mureg must never use a network")
+        text = f"{len(attempts)} attempt(s) to open a connection"
+        yield Check("offline", "fail", text, "report this: mureg must never use a network")
     else:
         yield Check("offline", "ok", "the sample study was run with the network closed; no connection was attempted")
 
 
 def _sample() -> Check:
-    truth, begun = load_truth(), time.perf_counter()
+    truth, start = load_truth(), time.perf_counter()
     study = read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
     assert isinstance(study.spect, Acquisition)
     counts = float(study.spect.photopeak_counts.sum())
@@ -185,15 +185,15 @@ def _sample() -> Check:
     error_mm = target_registration_error_mm(
         assessment.registration.ct_from_spect, truth.ct_from_spect, truth.heart_points_mm
     )
-    seconds = time.perf_counter() - begun
-    found = (
+    seconds = time.perf_counter() - start
+    text = (
         f"the default registrar took {seconds:.0f} s and is {error_mm:.1f} mm off at the heart (at most {_MOST_MM:g})"
     )
     if counts != truth.photopeak_counts:
         return Check("sample", "fail", f"{counts:.0f} counts read of {truth.photopeak_counts}", "install mureg again")
     if not error_mm <= _MOST_MM:
-        return Check("sample", "fail", found, "report this, with the output of mureg doctor --json")
-    return Check("sample", "ok", found)
+        return Check("sample", "fail", text, "report this, with the output of mureg doctor --json")
+    return Check("sample", "ok", text)
 
 
 def _numbers(words: str) -> tuple[int, ...]:

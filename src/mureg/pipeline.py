@@ -84,7 +84,7 @@ def prepare(
     Raises:
         RefusedError: two patients, no counts, or a map that is not of a chest.
     """
-    begin = progress or _nothing
+    begin = progress or _ignore_step
     identity_notes = require_one_patient(
         study.spect_patient,
         study.attenuation_patient,
@@ -140,7 +140,7 @@ def examine(
         clock.begin("corrected SPECT")
     pose = registration.ct_from_spect
     at_registered = at_pose(pose) if pose != RigidTransform.identity() else at_scanner()
-    (header, *_), (found, *_) = at_scanner(), at_registered
+    (header, *_), (registered, *_) = at_scanner(), at_registered
     notes = (*notes, *at_scanner()[1], *at_registered[1])
 
     clock.begin("decision")
@@ -157,7 +157,9 @@ def examine(
         clock.seconds,
         registration.weights_sha256,
     )
-    examination = Examination(study, prepared, registration, header, found, tuple(dict.fromkeys(notes)), provenance)
+    examination = Examination(
+        study, prepared, registration, header, registered, tuple(dict.fromkeys(notes)), provenance
+    )
     assessment = assess(examination, settings.limits, axis=axis, seek_axis=seek_axis)
     clock.end()
     return assessment
@@ -238,13 +240,13 @@ def _corrected(prepared: PreparedStudy, pose: RigidTransform, settings: StudySet
 
 def versions() -> dict[str, str]:
     """Versions of what took part in a result: the libraries that every one needs, and others where they are loaded."""
-    loaded = {name: sys.modules[name] for name in _WHERE_USED if name in sys.modules}
+    modules = {name: sys.modules[name] for name in _WHERE_USED if name in sys.modules}
     return {
         "mureg": mureg.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        **{name: str(module.__version__) for name, module in loaded.items()},
+        **{name: str(module.__version__) for name, module in modules.items()},
     }
 
 
@@ -273,7 +275,7 @@ def _least_lung_ml(study: Study, limits: Thresholds) -> float:
     return 0.0 if isinstance(study.attenuation, Ct) and study.attenuation.phantom else limits.least_lung_ml
 
 
-def _nothing(_step: str) -> None:
+def _ignore_step(_step: str) -> None:
     """Discard the progress."""
 
 

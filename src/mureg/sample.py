@@ -61,19 +61,19 @@ def sample_folder() -> Path:
 
 def load_truth() -> SampleTruth:
     """Read what is known about the sample study."""
-    known = json.loads((sample_folder() / "truth.json").read_text(encoding="utf-8"))
+    truth_table = json.loads((sample_folder() / "truth.json").read_text(encoding="utf-8"))
     return SampleTruth(
-        ct_from_spect=RigidTransform(np.asarray(known["ct_from_spect"])),
-        centre_mm=_triple(known["centre_mm"]),
-        translation_mm=_triple(known["translation_mm"]),
-        angles_deg=_triple(known["angles_deg"]),
-        heart_points_mm=np.asarray(known["heart_points_mm"], dtype=np.float64),
-        heart_points_in_ct_mm=np.asarray(known["heart_points_in_ct_mm"], dtype=np.float64),
-        residual_mm=float(known["residual_mm"]),
-        lv_wall_points_mm=np.asarray(known["lv_wall_points_mm"], dtype=np.float64),
-        lv_wall_centroid_mm=_triple(known["lv_wall_centroid_mm"]),
-        photopeak_counts=int(known["photopeak_counts"]),
-        scatter_fraction=float(known["scatter_fraction"]),
+        ct_from_spect=RigidTransform(np.asarray(truth_table["ct_from_spect"])),
+        centre_mm=_triple(truth_table["centre_mm"]),
+        translation_mm=_triple(truth_table["translation_mm"]),
+        angles_deg=_triple(truth_table["angles_deg"]),
+        heart_points_mm=np.asarray(truth_table["heart_points_mm"], dtype=np.float64),
+        heart_points_in_ct_mm=np.asarray(truth_table["heart_points_in_ct_mm"], dtype=np.float64),
+        residual_mm=float(truth_table["residual_mm"]),
+        lv_wall_points_mm=np.asarray(truth_table["lv_wall_points_mm"], dtype=np.float64),
+        lv_wall_centroid_mm=_triple(truth_table["lv_wall_centroid_mm"]),
+        photopeak_counts=int(truth_table["photopeak_counts"]),
+        scatter_fraction=float(truth_table["scatter_fraction"]),
     )
 
 

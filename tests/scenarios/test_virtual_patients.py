@@ -118,10 +118,10 @@ def test_tissues_have_their_hounsfield_units_and_attenuation(index: int) -> None
 @pytest.mark.parametrize("index", CASES)
 def test_organs_take_up_what_was_drawn(index: int) -> None:
     case, exposed = clinical(index), seen(index)
-    uptake = exposed.drawn.tracer.uptake
+    uptake = exposed.case_draw.tracer.uptake
     wall = case.truth.lv_wall.values > 0.6
     activity = case.truth.activity.values
-    perfusion = np.mean(exposed.drawn.tracer.segments)
+    perfusion = np.mean(exposed.case_draw.tracer.segments)
     assert activity[wall].mean() == pytest.approx(perfusion, rel=0.3), "myocardium is the unit"
     lung = inner_part((case.truth.mu.values > 0.02) & (case.truth.mu.values < 0.06))
     assert np.median(activity[lung]) == pytest.approx(uptake["lung"], rel=0.35)
@@ -130,7 +130,7 @@ def test_organs_take_up_what_was_drawn(index: int) -> None:
 
 @pytest.mark.parametrize("index", CASES)
 def test_the_ventricle_has_the_size_and_direction_of_a_heart(index: int) -> None:
-    case, ventricle = clinical(index), seen(index).drawn.anatomy.ventricle
+    case, ventricle = clinical(index), seen(index).case_draw.anatomy.ventricle
     weights = case.truth.lv_wall.values
     volume_ml = weights.sum() * case.truth.lv_wall.grid.voxel_volume_mm3 / 1000
     assert volume_ml == pytest.approx(float(case.facts["anatomy_lv_wall_ml"]), rel=0.06)
@@ -139,7 +139,7 @@ def test_the_ventricle_has_the_size_and_direction_of_a_heart(index: int) -> None
     where = case.truth.lv_wall.grid.points(np.argwhere(weights > 0.3))
     centre = np.average(where, axis=0, weights=weights[weights > 0.3])
     # the open base has no wall: from the middle of the outline to the centroid of the wall is towards the apex
-    back = seen(index).drawn.patient_from_spect.apply(centre)
+    back = seen(index).case_draw.patient_from_spect.apply(centre)
     assert (back - np.asarray(ventricle.centre_mm)) @ np.asarray(ventricle.apex_direction) > -8
     apex = np.asarray(ventricle.apex_direction)
     assert apex[0] > 0.5, "to the left"
@@ -149,7 +149,7 @@ def test_the_ventricle_has_the_size_and_direction_of_a_heart(index: int) -> None
 
 
 def test_heart_liver_and_spine_lie_where_they_do_in_people() -> None:
-    drawn = seen(0).drawn
+    drawn = seen(0).case_draw
     activity = simulate_case(still(), 0).truth.activity
     assert drawn.anatomy.ventricle.centre_mm[0] > 15
     assert drawn.anatomy.ventricle.centre_mm[1] < 10
@@ -201,7 +201,7 @@ def test_the_true_pose_lays_the_map_where_the_emission_saw_it(index: int) -> Non
 
 def test_a_patient_who_lies_still_has_exactly_the_motion_that_was_drawn() -> None:
     case = simulate_case(still(), 1)
-    drawn = exposure(still(), 1).drawn.motion
+    drawn = exposure(still(), 1).case_draw.motion
     translation, angles = case.truth.ct_from_spect.six(case.truth.centre_mm)
     np.testing.assert_allclose(translation, drawn.translation_mm, atol=1e-3)
     np.testing.assert_allclose(angles, drawn.angles_deg, atol=1e-3)
@@ -212,7 +212,7 @@ def test_the_table_stays_with_the_scanner_while_the_patient_moves() -> None:
     """In SPECT space and in CT space it lies at one place, whatever the motion."""
     settings = still()
     case, exposed = simulate_case(settings, 2), exposure(settings, 2)
-    table = exposed.drawn.table
+    table = exposed.case_draw.table
     below = np.array([[table.middle_mm + x, table.top_mm + table.mattress_mm + 1.2, 0.0] for x in range(-60, 61, 5)])
     below[:, 1] -= table.sag_mm * (np.linspace(-60, 60, 25) / (table.width_mm / 2)) ** 2
     in_ct = at(ct(case).volume, below)
@@ -233,7 +233,7 @@ def test_the_same_number_gives_the_same_case_and_another_another() -> None:
 
 def test_studies_of_one_patient_share_the_body_and_nothing_else() -> None:
     settings = replace(still(), studies_per_patient=2)
-    rest, stress = exposure(settings, 6).drawn, exposure(settings, 7).drawn
+    rest, stress = exposure(settings, 6).case_draw, exposure(settings, 7).case_draw
     assert rest.anatomy.patient == stress.anatomy.patient
     assert rest.anatomy.ventricle == stress.anatomy.ventricle
     assert rest.motion != stress.motion

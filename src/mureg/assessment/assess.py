@@ -144,10 +144,10 @@ def _heart_place(examination: Examination, ventricle: FoundAxis | None) -> Heart
 
 
 def _perfusion(examination: Examination, ventricle: FoundAxis | None, limits: Thresholds) -> Perfusion | None:
-    header, found = examination.header.spect, examination.found.spect
-    if header is None or found is None:
+    header, registered = examination.header.spect, examination.found.spect
+    if header is None or registered is None:
         return None
-    return try_perfusion(ventricle, examination.uncorrected, header, found, limits.changed_percent)
+    return try_perfusion(ventricle, examination.uncorrected, header, registered, limits.changed_percent)
 
 
 def _mismatch(examination: Examination, ventricle: FoundAxis | None) -> dict[str, float]:
@@ -159,8 +159,8 @@ def _mismatch(examination: Examination, ventricle: FoundAxis | None) -> dict[str
         "header": mismatch_percent(wall, examination.header.mu),
         "registered": mismatch_percent(wall, examination.found.mu),
     }
-    known = {name: value for name, value in values.items() if value is not None}
-    return known if len(known) == len(values) else {}
+    figures = {name: value for name, value in values.items() if value is not None}
+    return figures if len(figures) == len(values) else {}
 
 
 def _faint_heart(evidence: Mapping[str, float], least: float) -> tuple[str, ...]:

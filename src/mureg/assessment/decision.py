@@ -81,8 +81,8 @@ def is_released(decision: Decision, grounds: Grounds, limits: Thresholds) -> boo
     if decision != "review":
         return decision == "moved"
     bound = grounds.confidence
-    known = bound is not None and bound.calibrated and bound.heart_mm < limits.release_limit_mm
-    return known and not grounds.first_rank
+    is_bounded = bound is not None and bound.calibrated and bound.heart_mm < limits.release_limit_mm
+    return is_bounded and not grounds.first_rank
 
 
 def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
@@ -141,51 +141,51 @@ def _contradiction(grounds: Grounds, limits: Thresholds) -> str:
 
 def _objections(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
     """What speaks against moving the map to the pose found."""
-    found = []
+    objections = []
     move = grounds.move
     if move.rms_mm > limits.implausible_mm or move.turn_deg > limits.implausible_deg:
-        found.append(
+        objections.append(
             f"A move of {move.rms_mm:.0f} mm at the heart and {move.turn_deg:.0f} degrees is more than patients "
             f"usually move ({limits.implausible_mm:g} mm, {limits.implausible_deg:g} degrees)."
         )
     if grounds.gain is not None and grounds.gain < limits.least_gain:
-        found.append(
+        objections.append(
             f"The projections are explained hardly better than at the scanner position (log-likelihood "
             f"{grounds.gain:+.0f}, at least {limits.least_gain:g} asked for)."
         )
-    found += _doubts(grounds, limits)
+    objections += _doubts(grounds, limits)
     before, after = (grounds.mismatch.get(name) for name in ("header", "registered"))
     if before is not None and after is not None and after > limits.mismatch_percent and after > before:
-        found.append(
+        objections.append(
             f"More of the myocardium lies outside the mediastinum of the map at the pose found ({after:.1f} %) than at "
             f"the scanner position ({before:.1f} %)."
         )
-    return (*found, *grounds.objections)
+    return (*objections, *grounds.objections)
 
 
 def _doubts(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
     """Why the pose found may be wrong, whether the map has to move or not."""
-    found = []
+    sentences = []
     bound = grounds.confidence
     if bound is None:
-        found.append("How far the pose may be off is not known: this registrar states no covariance.")
+        sentences.append("How far the pose may be off is not known: this registrar states no covariance.")
     elif bound.heart_mm > limits.action_limit_mm:
-        found.append(
+        sentences.append(
             f"The pose is only known to within {bound.heart_mm:.1f} mm at the heart (90 %), more than the limit of "
             f"{limits.action_limit_mm:g} mm."
         )
     apart = grounds.disagreement_mm
     if apart is not None and apart > limits.disagreement_mm:
-        found.append(f"Two ways to find the pose ended {apart:.0f} mm apart at the heart.")
-    return tuple(found)
+        sentences.append(f"Two ways to find the pose ended {apart:.0f} mm apart at the heart.")
+    return tuple(sentences)
 
 
 def _facts(grounds: Grounds, limits: Thresholds, *, aligned: bool) -> tuple[str, ...]:
     """What else a reader wants to know, for any decision."""
     facts = []
-    shown = ("header",) if aligned else ("header", "registered")
-    if all(name in grounds.mismatch for name in shown):
-        values = " before and ".join(f"{grounds.mismatch[name]:.1f} %" for name in shown)
+    names = ("header",) if aligned else ("header", "registered")
+    if all(name in grounds.mismatch for name in names):
+        values = " before and ".join(f"{grounds.mismatch[name]:.1f} %" for name in names)
         facts.append(
             f"Mismatch of myocardium and mediastinum: {values}{'' if aligned else ' after'} "
             f"(acceptable up to {limits.mismatch_percent:g} %)."

@@ -51,8 +51,8 @@ def mismatch_percent(wall: npt.NDArray[np.bool_], mu: Volume) -> float | None:
     Returns:
         None where the map covers too little of the myocardium to tell.
     """
-    known = wall if mu.outside is None else wall & ~mu.outside
+    known_wall = wall if mu.outside is None else wall & ~mu.outside
     # half of the myocardium: docs/concepts/decision.md
-    if known.sum() < _FEWEST_VOXELS or known.sum() < 0.5 * wall.sum():
+    if known_wall.sum() < _FEWEST_VOXELS or known_wall.sum() < 0.5 * wall.sum():
         return None
-    return float(100.0 * (mu.values[known] < _LUNG_BELOW_PER_CM).mean())
+    return float(100.0 * (mu.values[known_wall] < _LUNG_BELOW_PER_CM).mean())

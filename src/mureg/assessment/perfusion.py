@@ -25,17 +25,17 @@ def find_axis(spect: Volume, mu: Volume, by_hand: HandAxis | None) -> FoundAxis:
 
 
 def perfusion(
-    found: FoundAxis, uncorrected: Volume, header: Volume, registered: Volume, changed_percent: float
+    axis: FoundAxis, uncorrected: Volume, header: Volume, registered: Volume, changed_percent: float
 ) -> Perfusion:
     """Polar maps of three images along one axis, and the segments that differ between the corrected two.
 
     Raises:
         UsageError: an image without uptake in the wall.
     """
-    maps = [polar_map(image, found.ventricle) for image in (uncorrected, header, registered)]
+    maps = [polar_map(image, axis.ventricle) for image in (uncorrected, header, registered)]
     off = np.abs(changes(maps[1], maps[2]))
     changed = tuple(int(k) + 1 for k in np.flatnonzero(off > changed_percent))
-    return Perfusion(found.ventricle, found.confidence, found.by_hand, maps[0], maps[1], maps[2], changed)
+    return Perfusion(axis.ventricle, axis.confidence, axis.by_hand, maps[0], maps[1], maps[2], changed)
 
 
 def changes(header: PolarMap, registered: PolarMap) -> np.ndarray:
@@ -44,12 +44,12 @@ def changes(header: PolarMap, registered: PolarMap) -> np.ndarray:
 
 
 def try_perfusion(
-    found: FoundAxis | None, uncorrected: Volume, header: Volume, registered: Volume, changed_percent: float
+    axis: FoundAxis | None, uncorrected: Volume, header: Volume, registered: Volume, changed_percent: float
 ) -> Perfusion | None:
     """`perfusion`, or None where there is no axis or no uptake along it."""
-    if found is None:
+    if axis is None:
         return None
     try:
-        return perfusion(found, uncorrected, header, registered, changed_percent)
+        return perfusion(axis, uncorrected, header, registered, changed_percent)
     except MuregError:
         return None

@@ -169,9 +169,9 @@ class Assessment:
 
     def __repr__(self) -> str:
         moved = f"the pose found moves the map by {self.move_found.rms_mm:.1f} mm at the heart"
-        given = "" if self.released or self.decision == "aligned" else ", not given out"
+        suffix = "" if self.released or self.decision == "aligned" else ", not given out"
         return (
-            f"Assessment({self.decision.upper()}: {moved}{given}, {self.bound_in_words()}, {len(self.warnings)} notes)"
+            f"Assessment({self.decision.upper()}: {moved}{suffix}, {self.bound_in_words()}, {len(self.warnings)} notes)"
         )
 
     def _repr_html_(self) -> str:

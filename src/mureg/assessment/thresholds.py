@@ -77,5 +77,9 @@ class Thresholds:
     def changed_from_shipped(self) -> tuple[str, ...]:
         """Each limit that differs from the shipped one: "aligned_mm = 6 (shipped: 4.5)"."""
         shipped = Thresholds()
-        pairs = ((one.name, getattr(self, one.name), getattr(shipped, one.name)) for one in fields(self))
-        return tuple(f"{name} = {mine:g} (shipped: {theirs:g})" for name, mine, theirs in pairs if mine != theirs)
+        pairs = ((entry.name, getattr(self, entry.name), getattr(shipped, entry.name)) for entry in fields(self))
+        return tuple(
+            f"{name} = {own_value:g} (shipped: {shipped_value:g})"
+            for name, own_value, shipped_value in pairs
+            if own_value != shipped_value
+        )

@@ -19,7 +19,7 @@ TISSUE_ABOVE: dict[Quantity, float] = {Quantity.HU: -400.0, Quantity.MU_PER_CM: 
 """Between lung (about -750 HU, 0.04 1/cm) and soft tissue (about 0 HU, 0.15 1/cm); chosen."""
 _EMPTY_BELOW: dict[Quantity, float] = {Quantity.HU: -900.0, Quantity.MU_PER_CM: 0.005}
 """Air with its noise. A value between this and tissue may be skin that fills its voxel in part; chosen."""
-_NOTHING: dict[Quantity, float] = {Quantity.HU: -1000.0, Quantity.MU_PER_CM: 0.0}
+_AIR: dict[Quantity, float] = {Quantity.HU: -1000.0, Quantity.MU_PER_CM: 0.0}
 """Air, by the definition of HU; it does not attenuate."""
 PIECE_OF_LUNG = 0.2
 """Of the largest piece of air in the body: a larger one is the second lung, a smaller one gas in the bowel; chosen."""
@@ -66,7 +66,7 @@ def separate_table(volume: Volume, body: Mask | None = None) -> tuple[Volume, Vo
         body: the mask of `find_body`, where it is known already.
     """
     mask = find_body(volume) if body is None else body
-    air = volume.values.dtype.type(_NOTHING[volume.quantity])
+    air = volume.values.dtype.type(_AIR[volume.quantity])
     inside, beyond = np.where(mask, volume.values, air), np.where(mask, air, volume.values)
     return volume.with_values(inside), volume.with_values(beyond)
 
@@ -156,26 +156,26 @@ def find_truncation(volume: Volume, body: Mask) -> Truncation:
     nx, ny, nz = volume.grid.shape
     dx, dy, _ = volume.grid.spacing_mm
     reach = max(1, round(_EDGE_MM / max(dx, dy)))
-    known = np.ones((nx + 2, ny + 2, nz), dtype=np.bool_)
-    known[[0, -1]] = known[:, [0, -1]] = False
+    is_known = np.ones((nx + 2, ny + 2, nz), dtype=np.bool_)
+    is_known[[0, -1]] = is_known[:, [0, -1]] = False
     if volume.outside is not None:
-        known[1:-1, 1:-1] &= ~volume.outside
+        is_known[1:-1, 1:-1] &= ~volume.outside
     x, y = (np.arange(nx) - (nx - 1) / 2) * dx, (np.arange(ny) - (ny - 1) / 2) * dy
     beyond = np.hypot(x[:, None], y[None, :]) > min(nx * dx, ny * dy) / 2
     # a thousandth of the voxels beyond the circle: bits of the table that count as body
     within_circle = body[ndimage.binary_erosion(beyond, iterations=reach, border_value=1)].mean() < 1e-3
     if volume.outside is None and within_circle:
-        known[1:-1, 1:-1][beyond] = False
-    field = known.sum((0, 1))
-    seen = field > 0.9 * field.max()  # not where slices run out of the scan at a slant
-    solid, near = np.pad(filled(body[:, :, seen]), ((1, 1), (1, 1), (0, 0))), ~known[:, :, seen]
+        is_known[1:-1, 1:-1][beyond] = False
+    field = is_known.sum((0, 1))
+    full_slices = field > 0.9 * field.max()  # not where slices run out of the scan at a slant
+    solid, near = np.pad(filled(body[:, :, full_slices]), ((1, 1), (1, 1), (0, 0))), ~is_known[:, :, full_slices]
     for _ in range(reach):
         near = dilated(near)
     edge = solid & dilated(~solid)
-    touched, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
+    at_edge, outline = (edge & near).sum((0, 1)), edge.sum((0, 1))
     # a hundredth: single voxels that touch the edge by chance do not count
-    slices = int((touched > 0.01 * outline).sum())
-    return Truncation(float(touched.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
+    slices = int((at_edge > 0.01 * outline).sum())
+    return Truncation(float(at_edge.sum() / max(outline.sum(), 1)), slices, int((outline > 0).sum()))
 
 
 def emission_outline(spect: Volume) -> Volume:
@@ -248,7 +248,7 @@ def known_values(volume: Volume) -> Array:
     values: Array = volume.values
     if volume.outside is None:
         return values
-    return np.where(volume.outside, np.float32(_NOTHING[volume.quantity]), values)
+    return np.where(volume.outside, np.float32(_AIR[volume.quantity]), values)
 
 
 def shrunk(values: Array, grid: Grid, spacing_mm: float) -> tuple[tuple[int, int, int], Array]:

@@ -92,7 +92,7 @@ def hu_scale(volume: Volume) -> HuScale:
     return peaks_of(values[~volume.outside] if volume.outside is not None else values)
 
 
-def peaks_of(known: npt.NDArray[Any]) -> HuScale:
+def peaks_of(hu: npt.NDArray[Any]) -> HuScale:
     """Measure the peaks of voxels that are known, of any shape.
 
     A value that very many voxels share at the lower end of the range is padding that no header declared if the peak of
@@ -100,12 +100,12 @@ def peaks_of(known: npt.NDArray[Any]) -> HuScale:
 
     Raises `UnitsError` where no voxel is known.
     """
-    known = known.ravel()
-    known = known[:: max(1, known.size // _SAMPLES)]
-    known = known[(known >= LOWEST_HU) & (known <= _HIGHEST)]
-    if not known.size:
+    hu = hu.ravel()
+    hu = hu[:: max(1, hu.size // _SAMPLES)]
+    hu = hu[(hu >= LOWEST_HU) & (hu <= _HIGHEST)]
+    if not hu.size:
         raise UnitsError("a CT without a known voxel between -1500 and 4000", "a chest", "export the series again")
-    counts = np.bincount(np.rint(known).astype(np.int64) - LOWEST_HU, minlength=_HIGHEST - LOWEST_HU + 1).astype(float)
+    counts = np.bincount(np.rint(hu).astype(np.int64) - LOWEST_HU, minlength=_HIGHEST - LOWEST_HU + 1).astype(float)
     plateau = _plateau(counts)
     air = _lowest_peak(counts)
     if plateau is not None:
@@ -122,7 +122,7 @@ def peaks_of(known: npt.NDArray[Any]) -> HuScale:
     return HuScale(
         air_hu=float(air + LOWEST_HU),
         air_share=float(_around(counts, air) / total),
-        low_edge_hu=float(np.percentile(known, _LOW_EDGE_PERCENTILE, method="higher")),
+        low_edge_hu=float(np.percentile(hu, _LOW_EDGE_PERCENTILE, method="higher")),
         soft_hu=float(soft + LOWEST_HU),
         soft_share=soft_share,
         clipped_hu=None if plateau is None else float(plateau + LOWEST_HU),

@@ -58,20 +58,23 @@ def choose_conversion(manufacturer: str, model: str, kvp: float | None) -> tuple
         The conversion and a sentence that says how it was chosen, "" for an exact match of maker, model and voltage.
     """
     maker, model_name = manufacturer.upper(), model.upper()
-    stated = kvp is not None and kvp > 0.0
-    voltage = float(kvp) if kvp is not None and stated else _USUAL_KVP
-    known = [row for row in _TABLE if row[0] in maker and any(word in model_name for word in row[1])]
-    rows = known or [row for row in _TABLE if row[1][0] == "OPTIMA"]
+    has_kvp = kvp is not None and kvp > 0.0
+    voltage = float(kvp) if kvp is not None and has_kvp else _USUAL_KVP
+    own_rows = [row for row in _TABLE if row[0] in maker and any(word in model_name for word in row[1])]
+    rows = own_rows or [row for row in _TABLE if row[1][0] == "OPTIMA"]
     _, words, row_kvp, below, above = min(rows, key=lambda row: abs(row[2] - voltage))
     maker_name = {"GE": "GE", "SIEMENS": "Siemens"}[next(r[0] for r in rows)]
-    chosen = HuToMu(f"{maker_name} {words[0].title()}, {row_kvp} kVp", below, above)
-    if known and stated and abs(row_kvp - voltage) < 0.5:
-        return chosen, ""
+    conversion = HuToMu(f"{maker_name} {words[0].title()}, {row_kvp} kVp", below, above)
+    if own_rows and has_kvp and abs(row_kvp - voltage) < 0.5:
+        return conversion, ""
     scanner = f"{manufacturer} {model}".strip()
-    if not scanner or not stated:
-        missing = " and ".join(what for what, value in (("scanner", scanner), ("tube voltage", stated)) if not value)
-        return chosen, f"HU to mu by the table of {chosen.name}: the CT header does not name the {missing}"
-    return chosen, f"HU to mu by the table of {chosen.name}: {scanner} at {voltage:g} kVp has no entry of its own"
+    if not scanner or not has_kvp:
+        absent = " and ".join(what for what, value in (("scanner", scanner), ("tube voltage", has_kvp)) if not value)
+        return conversion, f"HU to mu by the table of {conversion.name}: the CT header does not name the {absent}"
+    return (
+        conversion,
+        f"HU to mu by the table of {conversion.name}: {scanner} at {voltage:g} kVp has no entry of its own",
+    )
 
 
 def mu_map(ct: Volume, conversion: HuToMu) -> Volume:

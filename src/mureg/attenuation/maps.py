@@ -8,21 +8,20 @@ from dataclasses import field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from mureg.attenuation.body import find_body, find_truncation, in_patient_order, separate_table
 from mureg.attenuation.contrast import Clipped, without_contrast_and_metal
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM, HuToMu, mu_map
+from mureg.attenuation.slices import AIR_PER_CM, missing_slices, with_more_slices, with_repeated_slices
 from mureg.errors import GeometryError, UnitsError, UsageError
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note, Rank
 
 _ABSORBS_PER_CM = 0.01  # less is air with its noise: 6 % of water; chosen
-_OFTEN_KNOWN = 0.25  # share of the slices of a column: less is the rim of a field that lies at a slant; chosen
-_NOTHING = np.float32(0.0)  # air does not attenuate
-_SAID_TRUNCATION, _SAID_ML = 0.01, 1.0  # worth a note: 1 % of the outline, 1 ml of metal; round values
+_NOTED_TRUNCATION, _NOTED_ML = 0.01, 1.0  # worth a note: 1 % of the outline, 1 ml of metal; round values
 _SERIOUS_TRUNCATION = 0.25
 """Share of the body's outline along the edge of the CT above which the study has to be checked: a quarter. The sample
 study has 5 %, a CT whose field cuts the body on all sides far more."""
@@ -74,11 +73,12 @@ class AttenuationMap:
         mask = find_body(attenuation)
         truncation = find_truncation(attenuation, mask)
         notes: list[str] = []
-        given = "CT" if attenuation.quantity is Quantity.HU else "attenuation map"
-        if truncation.share > _SAID_TRUNCATION:
+        image_name = "CT" if attenuation.quantity is Quantity.HU else "attenuation map"
+        if truncation.share > _NOTED_TRUNCATION:
             sentence = (
-                f"the body is wider than the field of the {given}: {100 * truncation.share:.0f} % of its outline runs "
-                f"along the edge, in {truncation.slices} of {truncation.of_slices} slices; what lies beyond is missing"
+                f"the body is wider than the field of the {image_name}: {100 * truncation.share:.0f} % of its "
+                f"outline runs along the edge, in {truncation.slices} of {truncation.of_slices} slices; "
+                "what lies beyond is missing"
             )
             serious = truncation.share > _SERIOUS_TRUNCATION
             notes.append(Note(sentence, Rank.CHANGES_ANSWER if serious else Rank.GUESSED))
@@ -113,7 +113,7 @@ class AttenuationMaps:
     table: Volume | None
     settings: AttenuationMap
     notes: tuple[str, ...] = ()
-    _kept: dict[Hashable, Volume] = field(default_factory=dict, init=False, repr=False)
+    _cache: dict[Hashable, Volume] = field(default_factory=dict, init=False, repr=False)
     """What `on_spect` needs for every pose and no pose changes."""
 
     def __post_init__(self) -> None:
@@ -155,7 +155,7 @@ class AttenuationMaps:
         at_points = sharp.resampled(onto=grid, through=ct_from_spect)
         unknown, values = at_points.outside, _averages(smooth.resampled(grid, ct_from_spect), at_points)
         if unknown is not None:
-            values = np.where(unknown, _NOTHING, values)
+            values = np.where(unknown, AIR_PER_CM, values)
         if unknown is not None and self.settings.body == "keep" and self.settings.beyond != "none":
             filled, still_unknown = values, unknown
             if self.settings.beyond == "slices":
@@ -176,7 +176,7 @@ class AttenuationMaps:
         def table_on_grid() -> Volume:
             smooth, sharp = self._smooth("table", table, voxel_mm), self._sharp("table", table, voxel_mm)
             if self.settings.beyond == "slices":
-                smooth, sharp = (with_repeated_slices(one, grid, None) for one in (smooth, sharp))
+                smooth, sharp = (with_repeated_slices(mask, grid, None) for mask in (smooth, sharp))
             return Volume(_averages(smooth.resampled(grid), sharp.resampled(grid)), grid, Quantity.MU_PER_CM)
 
         return self._once(("table", grid), table_on_grid)
@@ -196,9 +196,9 @@ class AttenuationMaps:
         return self._once(key, lambda: with_more_slices(part, before, after))
 
     def _once(self, key: Hashable, make: Callable[[], Volume]) -> Volume:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
 
 
 def attenuation_grid(emission: Grid, ct: Grid, ct_from_spect: RigidTransform | None = None) -> Grid:
@@ -254,53 +254,11 @@ def _averages(smooth: Volume, sharp: Volume) -> Float[Array, "x y z"]:
     return smooth.values if smooth.outside is None else np.where(smooth.outside, sharp.values, smooth.values)
 
 
-def with_repeated_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> Volume:
-    """Lengthened along its slices until it covers a grid: each column repeats its first and last known voxel.
-
-    Columns that the scan hardly knows (the rim of a field that lies at a slant) stay unknown.
-    """
-    return with_more_slices(mu, *missing_slices(mu, onto, ct_from_spect))
-
-
-def missing_slices(mu: Volume, onto: Grid, ct_from_spect: RigidTransform | None) -> tuple[int, int]:
-    """How many slices are missing at the first and at the last end of a map until it covers a grid."""
-    corners = (ct_from_spect or RigidTransform.identity()).apply(onto.corners_mm())
-    along = mu.grid.indices(corners)[:, 2]
-    return max(0, int(np.ceil(-along.min())) + 1), max(0, int(np.ceil(along.max())) + 2 - mu.grid.shape[2])
-
-
-def with_more_slices(mu: Volume, before: int, after: int) -> Volume:
-    """Lengthened by so many slices at its ends; see `with_repeated_slices`."""
-    n_slices = mu.grid.shape[2]
-    affine = mu.grid.affine.copy()
-    affine[:3, 3] = mu.grid.points((0, 0, -before))
-    grid = Grid((*mu.grid.shape[:2], n_slices + before + after), affine, mu.grid.frame_of_reference)
-    wanted = np.arange(-before, n_slices + after)
-    if mu.outside is None:
-        return Volume(mu.values.take(wanted.clip(0, n_slices - 1), 2), grid, mu.quantity)
-    source, known = _nearest_known(~mu.outside, wanted)
-    unknown = ~known
-    values = np.where(unknown, _NOTHING, np.take_along_axis(mu.values, source, 2))
-    return Volume(values, grid, mu.quantity, unknown if bool(unknown.any()) else None)
-
-
-def _nearest_known(
-    known: Bool[Array, "x y z"], wanted: Int[Array, " wide"]
-) -> tuple[Int[Array, "x y wide"], Bool[Array, "x y wide"]]:
-    """For each wanted slice the slice to take it from in each column, and whether that voxel is known."""
-    n_slices = known.shape[2]
-    first = known.argmax(2, keepdims=True)
-    last = n_slices - 1 - known[:, :, ::-1].argmax(2, keepdims=True)
-    source = np.clip(wanted, first, last)
-    often = known.sum(2, keepdims=True) >= _OFTEN_KNOWN * n_slices
-    return source, np.take_along_axis(known, source, 2) & often
-
-
 def _clipping_notes(clipped: Clipped) -> list[str]:
     notes: list[str] = []
     if clipped.contrast_ml > 0.0:
         sentence = f"the CT has contrast medium: {clipped.contrast_ml:.0f} ml of vessels count as soft tissue"
         notes.append(Note(sentence, Rank.RECORD))
-    if clipped.metal_ml > _SAID_ML:
+    if clipped.metal_ml > _NOTED_ML:
         notes.append(f"{clipped.metal_ml:.0f} ml above 2000 HU (metal or its streaks) count as dense bone")
     return notes

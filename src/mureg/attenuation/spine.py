@@ -84,18 +84,18 @@ def _rating(bright: Array, inside: Mask, spacing_mm: npt.NDArray[np.float64]) ->
     sums = inside.sum((1, 2))
     middle = (np.arange(len(sums)) * sums).sum() / max(sums.sum(), 1)
     aside = np.abs(np.arange(inside.shape[0]) - middle)[:, None, None] * spacing_mm[0]
-    allowed = inside & (depth > _FROM_BACK_MM[0]) & (depth < _FROM_BACK_MM[1]) & (aside < _FROM_MIDDLE_MM)
+    search_region = inside & (depth > _FROM_BACK_MM[0]) & (depth < _FROM_BACK_MM[1]) & (aside < _FROM_MIDDLE_MM)
     rating = np.full(bright.shape, np.float32(-300.0))  # a poor rating, which the path takes only where it must
-    box = ndimage.find_objects(allowed.astype(np.int8))
+    box = ndimage.find_objects(search_region.astype(np.int8))
     if not box:
         return rating
     # only where the canal can be: each rating needs the voxels around it, and those above and below
     across, along = box[0][:2], slice(None)
     wider = tuple(slice(max(0, s.start - r), s.stop + r) for s, r in zip(across, reach, strict=True))
     inner = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(across, wider, strict=True))
-    rated = ndimage.convolve(bright[*wider, along], kernel[:, :, None].astype(np.float32))[*inner, along]
-    rated = ndimage.gaussian_filter1d(rated, _ALONG_MM / 2.355 / spacing_mm[2], axis=2)
-    rating[*across, along] = np.where(allowed[*across, along], rated, np.float32(-300.0))
+    response = ndimage.convolve(bright[*wider, along], kernel[:, :, None].astype(np.float32))[*inner, along]
+    response = ndimage.gaussian_filter1d(response, _ALONG_MM / 2.355 / spacing_mm[2], axis=2)
+    rating[*across, along] = np.where(search_region[*across, along], response, np.float32(-300.0))
     return rating
 
 

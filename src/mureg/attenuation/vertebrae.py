@@ -70,13 +70,13 @@ def vertebral_spacing(body: Volume) -> VertebralSpacing | None:
     spacing = np.asarray(body.grid.spacing_mm)
     inside = filled(mu > TISSUE_ABOVE[Quantity.MU_PER_CM])
     lung = _slices_with_lung(mu, inside)
-    seen = np.flatnonzero(inside.any((0, 1)))
-    if not lung.any() or len(seen) == 0:
+    body_slices = np.flatnonzero(inside.any((0, 1)))
+    if not lung.any() or len(body_slices) == 0:
         return None
     base = int(lung.argmax())
     brightness = _beside_spine((mu - MU_WATER_PER_CM) / _BONE_PER_CM_AND_HU, inside, spacing, np.cumsum(lung) == 0)
-    at_vertebra = _AT_VERTEBRA if base > seen[0] else 0.0
-    return _best_wave(brightness[max(base - 1, seen[0]) : seen[-1] + 1], float(spacing[2]), at_vertebra)
+    at_vertebra = _AT_VERTEBRA if base > body_slices[0] else 0.0
+    return _best_wave(brightness[max(base - 1, body_slices[0]) : body_slices[-1] + 1], float(spacing[2]), at_vertebra)
 
 
 def _slices_with_lung(mu: npt.NDArray[np.float32], inside: Mask) -> Mask:

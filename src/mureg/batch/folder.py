@@ -47,10 +47,10 @@ class Failure:
 def _is_batch(folder: Path) -> bool:
     """Whether mureg 0.1.0 wrote it, which left no marker."""
     try:
-        found = read_json(folder / BATCH)
+        table = read_json(folder / BATCH)
     except UnreadableInputError:
         return False
-    return {"mureg", "settings", "use"} <= set(found) and not strangers(
+    return {"mureg", "settings", "use"} <= set(table) and not strangers(
         folder, lambda name: name in (BATCH, STUDIES, "summary.csv", "summary.html") or name[0] == "."
     )
 
@@ -60,9 +60,13 @@ RUN = RunFolder("batch", _is_batch, (STUDIES,))
 
 def is_study(folder: Path) -> bool:
     """Whether mureg 0.1.0 wrote the folder of a study, which left no marker, and nothing else is in it."""
-    known = (*FILES, FOLDER, *STATE)
-    begun = (folder / STUDY).is_file() or (folder / FAILURE).is_file()
-    return begun and (folder.parent.parent / BATCH).is_file() and not strangers(folder, lambda name: name in known)
+    own_names = (*FILES, FOLDER, *STATE)
+    has_record = (folder / STUDY).is_file() or (folder / FAILURE).is_file()
+    return (
+        has_record
+        and (folder.parent.parent / BATCH).is_file()
+        and not strangers(folder, lambda name: name in own_names)
+    )
 
 
 def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None:
@@ -74,21 +78,21 @@ def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None
     Raises:
         UsageError: what differs.
     """
-    begun = _batch_table(output)
-    if begun is not None:
+    table = _batch_table(output)
+    if table is not None:
         for name, value in {"mureg": __version__, "settings": settings}.items():
-            _refuse_other(output, begun.get(name), json.loads(json.dumps(value)), name)
-    asked = {pair.name for pair in pairs}
+            _refuse_other(output, table.get(name), json.loads(json.dumps(value)), name)
+    names = {pair.name for pair in pairs}
     for study in sorted(path for path in (output / STUDIES).glob("[!.]*") if path.is_dir()):
-        if study.name not in asked:
-            _refuse_left_out(output, study, len(asked))
+        if study.name not in names:
+            _refuse_left_out(output, study, len(names))
         elif any(study.iterdir()) and not _is_ours(study):
             raise UsageError(
                 f"{output.name}/{STUDIES}/{study.name} holds other things ({(strangers(study) or [MARKER])[0]})",
                 "a study that this batch wrote, or nothing",
                 "move them away, or choose another output",
             )
-        elif begun is None:
+        elif table is None:
             _refuse_other_study(output, study, settings)
 
 
@@ -105,9 +109,9 @@ def failure_of(output: Path, pair: WorklistEntry) -> Failure | None:
     if pair.problem:
         return Failure(pair.problem, pair.exit_code)
     try:
-        found = read_json(output / STUDIES / pair.name / FAILURE)
+        table = read_json(output / STUDIES / pair.name / FAILURE)
         return Failure(
-            str(found["problem"]), int(found["exit_code"]), str(found.get("stamp")), str(found.get("fingerprint"))
+            str(table["problem"]), int(table["exit_code"]), str(table.get("stamp")), str(table.get("fingerprint"))
         )
     except (KeyError, TypeError, ValueError, OverflowError, UnreadableInputError):
         return None
@@ -142,17 +146,17 @@ def settings_sha256(settings: Table) -> str:
 def _batch_table(output: Path) -> Table | None:
     """``batch.json``; None where it is not there or damaged."""
     try:
-        found = read_json(output / BATCH)
+        table = read_json(output / BATCH)
     except UnreadableInputError:
         return None
-    if not {"mureg", "settings"} <= set(found):
+    if not {"mureg", "settings"} <= set(table):
         return None
-    settings = found["settings"]
+    settings = table["settings"]
     registrar = settings.get("registrar") if isinstance(settings, dict) else None
     if not isinstance(registrar, dict):
-        return found
+        return table
     current = with_current_names(registrar, str(registrar.get("kind", "")))
-    return {**found, "settings": {**settings, "registrar": current}}
+    return {**table, "settings": {**settings, "registrar": current}}
 
 
 def _is_ours(study: Path) -> bool:
@@ -180,13 +184,13 @@ def _refuse_other_study(output: Path, study: Path, settings: Table) -> None:
             )
 
 
-def _refuse_other(output: Path, found: object, asked: object, name: str) -> None:
-    difference = next(differences(found, asked, name), None)
+def _refuse_other(output: Path, stored_table: object, expected: object, name: str) -> None:
+    difference = next(differences(stored_table, expected, name), None)
     if difference is not None:
-        name, there, wanted = difference
+        name, stored_value, expected_value = difference
         short = name.removeprefix("settings.").removeprefix("algorithms.")
         raise UsageError(
-            f"{output.name} holds another batch, with {short} = {there}",
-            wanted,
+            f"{output.name} holds another batch, with {short} = {stored_value}",
+            expected_value,
             "choose another output, or the settings that the folder was begun with",
         )

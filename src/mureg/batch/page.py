@@ -96,8 +96,8 @@ def as_page(rows: Sequence[StudyRow], output: Path) -> str:
 def thumbnail(picture: Path) -> str:
     """The map on the SPECT before and after, small, as a data URI; "" where there is no picture."""
     try:
-        with Image.open(picture) as opened:
-            image = opened.convert("RGB")
+        with Image.open(picture) as file:
+            image = file.convert("RGB")
     except OSError:
         return ""
     if image.size == _PICTURE_SIZE:

@@ -88,8 +88,8 @@ class StudyRow:
         """Move of the heart, mm; where it is unknown, that of the map."""
         if self.heart_shift_mm is not None:
             return self.heart_shift_mm
-        known = [mm for mm in self.move_mm if mm is not None]
-        return math.hypot(*known) if known else None
+        lengths_mm = [mm for mm in self.move_mm if mm is not None]
+        return math.hypot(*lengths_mm) if lengths_mm else None
 
     @property
     def withheld(self) -> bool:
@@ -116,7 +116,7 @@ class Result:
     record: Table
 
 
-def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed: Collection[str] = ()) -> tuple[StudyRow, ...]:
+def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed_names: Collection[str] = ()) -> tuple[StudyRow, ...]:
     """What is known of each study: failed ones, those marked review, then by interval or shift, then by name.
 
     Studies of one patient stand beside each other, where the worst of them stands.
@@ -124,10 +124,12 @@ def rows_of(pairs: Sequence[WorklistEntry], output: Path, changed: Collection[st
     Args:
         pairs: the studies.
         output: the batch's folder.
-        changed: names of those whose files are others now.
+        changed_names: names of those whose files are others now.
     """
-    rows = [(_changed(pair, output) if pair.name in changed else row_of(pair, output), pair.patient) for pair in pairs]
-    rows.sort(key=lambda both: both[0]._order)
+    rows = [
+        (_changed(pair, output) if pair.name in changed_names else row_of(pair, output), pair.patient) for pair in pairs
+    ]
+    rows.sort(key=lambda pair: pair[0]._order)
     studies = Counter(patient for _, patient in rows if patient)
     groups: dict[str, list[StudyRow]] = {}
     for row, patient in rows:
@@ -153,53 +155,53 @@ def row_of(pair: WorklistEntry, output: Path) -> StudyRow:
 
 def known_result(output: Path, name: str) -> Result | None:
     """The result of a study; None where there is none, or its records are damaged in any way."""
-    where = f"{STUDIES}/{name}"
+    study_path = f"{STUDIES}/{name}"
     try:
         record = read_study_record(output, name)
-        found = read_json(output / where / RESULT)
-        row = _registered(name, found, where, _page(output, name), _number(record.get("seconds")))
+        result = read_json(output / study_path / RESULT)
+        row = _registered(name, result, study_path, _page(output, name), _number(record.get("seconds")))
     except (UnreadableInputError, AttributeError, TypeError, ValueError, OverflowError, RecursionError):
         return None
     return Result(row, record)
 
 
 def _changed(pair: WorklistEntry, output: Path) -> StudyRow:
-    other = UsageError(
+    problem = UsageError(
         "files that are not those it was registered from", "the same contents", "give --retry to register it again"
     )
     page = _page(output, pair.name)
     folder = f"{STUDIES}/{pair.name}" if page else ""
-    return StudyRow(pair.name, FAILED, str(other), exit_code=other.exit_code, folder=folder, page=page)
+    return StudyRow(pair.name, FAILED, str(problem), exit_code=problem.exit_code, folder=folder, page=page)
 
 
 def _page(output: Path, name: str) -> str:
     return next((page for page in _PAGES if (output / STUDIES / name / page).exists()), "")
 
 
-def _registered(name: str, found: Table, where: str, page: str, seconds: float | None) -> StudyRow:
-    mismatch, interval = found.get("mismatch_percent") or {}, found.get("interval_90") or {}
-    written, study = str(found.get("decision", "")), found.get("study") or {}
-    decision = _FORMER_WORDS.get(written, written)
-    move = found.get("move_at_heart") or {}
+def _registered(name: str, result: Table, study_path: str, page: str, seconds: float | None) -> StudyRow:
+    mismatch, interval = result.get("mismatch_percent") or {}, result.get("interval_90") or {}
+    word, study = str(result.get("decision", "")), result.get("study") or {}
+    decision = _FORMER_WORDS.get(word, word)
+    move = result.get("move_at_heart") or {}
     mean = move.get("mean_mm") or {}
     return StudyRow(
         name,
         decision,
-        str(found.get("reason") or ""),
+        str(result.get("reason") or ""),
         tuple(_number(mean.get(way)) for way in ("left", "back", "head")),
         _number(move.get("turn_deg")),
-        _length(move.get("rms_mm", found.get("shift_at_heart_mm"))),
-        _flag(found.get("pose_found_given_out")),
-        _number(((found.get("found") or {}).get("move_at_heart") or {}).get("rms_mm")),
+        _length(move.get("rms_mm", result.get("shift_at_heart_mm"))),
+        _flag(result.get("pose_found_given_out")),
+        _number(((result.get("found") or {}).get("move_at_heart") or {}).get("rms_mm")),
         _number(interval.get("heart_mm")),
         _flag(interval.get("calibrated")),
         _number(mismatch.get("header")),
         _number(mismatch.get("registered")),
-        tuple(int(one) for one in (found.get("perfusion") or {}).get("changed") or ()),
-        tuple(map(_warning, found.get("warnings") or ())),
-        str(found.get("registrar") or ""),
+        tuple(int(segment) for segment in (result.get("perfusion") or {}).get("changed") or ()),
+        tuple(map(_warning, result.get("warnings") or ())),
+        str(result.get("registrar") or ""),
         RefusedError.exit_code if decision == REFUSED else 0,
-        where,
+        study_path,
         page,
         str(study.get("spect_acquired") or ""),
         str(study.get("ct_acquired") or ""),
@@ -208,9 +210,9 @@ def _registered(name: str, found: Table, where: str, page: str, seconds: float |
     )
 
 
-def _warning(written: Any) -> str:
+def _warning(warning: Any) -> str:
     """A warning with its rank; version 0.1.0 wrote the sentence alone."""
-    return f"{written['text']} ({written['rank']})" if isinstance(written, dict) else str(written)
+    return f"{warning['text']} ({warning['rank']})" if isinstance(warning, dict) else str(warning)
 
 
 def _flag(value: Any) -> bool | None:

@@ -34,7 +34,7 @@ from mureg.files.settings import Table
 from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.folder import BATCH
 from mureg.jobs.cases import require_fit_worker
-from mureg.jobs.pool import Done, all_done
+from mureg.jobs.pool import JobResult, all_done
 
 Progress = Callable[[int, int], None]
 """Receives how many of the missing studies are done, and how many were missing."""
@@ -90,9 +90,9 @@ def plan(pairs: Sequence[WorklistEntry], output: Path, settings: Table, inputs: 
     Raises:
         UsageError: a list that gives a transform, which is for training.
     """
-    given = next((pair.where for pair in pairs if pair.transform is not None), "")
-    if given:
-        raise UsageError(f"{given} gives a transform", "studies whose pose is to be found", "leave the column out")
+    place = next((pair.where for pair in pairs if pair.transform is not None), "")
+    if place:
+        raise UsageError(f"{place} gives a transform", "studies whose pose is to be found", "leave the column out")
     stamped = [_stamped(pair) for pair in pairs]
     return Plan(
         tuple(pair for pair, _ in stamped),
@@ -109,14 +109,14 @@ class BatchRun:
 
     Attributes:
         rows: of the summary, the worst first.
-        made: how many studies were registered now.
+        n_registered: how many studies were registered now.
         already: how many were there.
         seconds: of the whole run.
         files: the summary as CSV and HTML.
     """
 
     rows: tuple[StudyRow, ...]
-    made: int
+    n_registered: int
     already: int
     seconds: float
     files: tuple[Path, ...]
@@ -128,7 +128,7 @@ class BatchRun:
 
 
 def run_batch(
-    planned: Plan,
+    batch_plan: Plan,
     register: RegisterOne,
     *,
     jobs: int = 1,
@@ -142,7 +142,7 @@ def run_batch(
     not at all. Each process has one thread; one that dies takes down no more than the study that killed it.
 
     Args:
-        planned: the studies, the folder and the settings, which are kept in it.
+        batch_plan: the studies, the folder and the settings, which are kept in it.
         register: does one study.
         jobs: processes on this machine, which import the calling script: guard it by ``__name__``.
         scheduler: address of a Dask scheduler whose workers do it instead; they see all files under the same paths.
@@ -153,21 +153,21 @@ def run_batch(
         UsageError: the folder holds another batch, or another run is at work in it; no scheduler answers.
     """
     _check(jobs, scheduler)
-    started = time.perf_counter()
-    output = planned.output
-    planned.refuse()
+    start = time.perf_counter()
+    output = batch_plan.output
+    batch_plan.refuse()
     with RUN.claimed(output):
-        states = planned.states()
-        begin(output, planned.settings)
-        work = StudyJob(planned.pairs, planned.stamps, output, register, settings_sha256(planned.settings))
-        wanted = ("missing", "failed", "changed") if retry else ("missing",)
-        missing = [index for index, state in enumerate(states) if state in wanted]
-        results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None), work.remember)
-        changed = {pair.name for pair, state in zip(planned.pairs, states, strict=True) if state == "changed"}
-        rows = rows_of(planned.pairs, output, () if retry else changed)
+        states = batch_plan.states()
+        begin(output, batch_plan.settings)
+        work = StudyJob(batch_plan.pairs, batch_plan.stamps, output, register, settings_sha256(batch_plan.settings))
+        wanted_states = ("missing", "failed", "changed") if retry else ("missing",)
+        indices = [index for index, state in enumerate(states) if state in wanted_states]
+        results = all_done(work, indices, jobs, scheduler, progress or (lambda _n_done, _all: None), work.remember)
+        changed_names = {pair.name for pair, state in zip(batch_plan.pairs, states, strict=True) if state == "changed"}
+        rows = rows_of(batch_plan.pairs, output, () if retry else changed_names)
         files = write_summary(rows, output)
-    made = sum(not one.problem for one in results)
-    return BatchRun(rows, made, states.count("done"), time.perf_counter() - started, files)
+    n_registered = sum(not result.problem for result in results)
+    return BatchRun(rows, n_registered, states.count("done"), time.perf_counter() - start, files)
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,9 @@ class StudyJob:
         """Name of the study with that number."""
         return self.pairs[index].name
 
-    def __call__(self, index: int) -> Done:
+    def __call__(self, index: int) -> JobResult:
         """Register the study and write its folder, or remember why that failed."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         require_fit_worker(self.version, self.output / BATCH, self.output.name)
         pair, stamp, fingerprint = self.pairs[index], self.stamps[index], ""
         folder = self.output / STUDIES / pair.name
@@ -201,22 +201,24 @@ class StudyJob:
             with writing_folder(folder, kind=KIND, overwrite=True, state=STATE, recognise=is_study) as scratch:
                 stamp, fingerprint = pair.stamp(), pair.fingerprint()
                 self.register(pair, scratch)
-                seconds = round(time.perf_counter() - started, 3)
+                seconds = round(time.perf_counter() - start, 3)
                 table = {"fingerprint": fingerprint, "stamp": stamp, "settings_sha256": self.settings}
                 write_study(scratch, pair, {**table, "mureg": self.version, "seconds": seconds})
         except Exception as problem:
             failure = _failure(problem, stamp, fingerprint)
             write_failure(self.output, pair.name, failure)
-            return Done(index, pair.name, time.perf_counter() - started, failure.problem)
-        return Done(index, pair.name, time.perf_counter() - started)
+            return JobResult(index, pair.name, time.perf_counter() - start, failure.problem)
+        return JobResult(index, pair.name, time.perf_counter() - start)
 
-    def remember(self, done: Done) -> None:
+    def remember(self, outcome: JobResult) -> None:
         """Write down a failure that the worker could not, for its process died."""
-        if done.problem and failure_of(self.output, self.pairs[done.index]) is None:
+        if outcome.problem and failure_of(self.output, self.pairs[outcome.index]) is None:
             fingerprint = ""
             with suppress(MuregError, OSError):
-                fingerprint = self.pairs[done.index].fingerprint()
-            write_failure(self.output, done.name, Failure(done.problem, 1, self.stamps[done.index], fingerprint))
+                fingerprint = self.pairs[outcome.index].fingerprint()
+            write_failure(
+                self.output, outcome.name, Failure(outcome.problem, 1, self.stamps[outcome.index], fingerprint)
+            )
 
 
 def as_settings(table: Table) -> Table:
@@ -238,11 +240,11 @@ def _stamped(pair: WorklistEntry) -> tuple[WorklistEntry, str]:
     try:
         return pair, pair.stamp()
     except (MuregError, OSError) as problem:
-        refusal = problem if isinstance(problem, MuregError) else _gone(pair, problem)
+        refusal = problem if isinstance(problem, MuregError) else _unreadable_study(pair, problem)
         return WorklistEntry(pair.name, pair.where, pair.base, problem=str(refusal), exit_code=refusal.exit_code), ""
 
 
-def _gone(pair: WorklistEntry, problem: OSError) -> UnreadableInputError:
+def _unreadable_study(pair: WorklistEntry, problem: OSError) -> UnreadableInputError:
     return UnreadableInputError(
         f"the files of {pair.name!r} cannot be listed ({problem.strerror})",
         "files that can be listed",

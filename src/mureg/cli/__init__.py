@@ -45,7 +45,7 @@ _RESEARCH = ("simulate", "evaluate", "train", "finetune", "export")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code (0 ok, 2 usage, 3 refused, 4 unreadable input, 5 some of a batch failed)."""
-    verb, *rest = sys.argv[1:] if arguments is None else arguments or ["--help"]
+    verb, *options = sys.argv[1:] if arguments is None else arguments or ["--help"]
     if verb in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -53,18 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mureg {__version__}")
         return 0
     if verb == "--print-completion":
-        return _print_completion(rest)
+        return _print_completion(options)
     if verb not in VERBS:
         nearest = ", ".join(get_close_matches(verb, VERBS) or VERBS)
         print(f"mureg: there is no verb {verb!r}; expected one of {nearest}; see mureg --help.", file=sys.stderr)
         return 2
     code = STOPPED_BY_HAND
     try:
-        if verb in _RESEARCH and not {"-h", "--help"} & set(rest):
+        if verb in _RESEARCH and not {"-h", "--help"} & set(options):
             from mureg.cli.training_options import require_research
 
             require_research(f"mureg {verb}")
-        code = _loaded(f"mureg.cli.{verb}").main(rest)
+        code = _loaded(f"mureg.cli.{verb}").main(options)
     except MuregError as problem:
         refused = "decision refused: " if isinstance(problem, RefusedError) else ""
         print(f"mureg: {refused}{problem}", file=sys.stderr)
@@ -194,14 +194,14 @@ def keep_out_of_home() -> None:
         folder = own_temporary_folder()
     except (OSError, MuregError):
         return
-    wanted = {name: place for name, place in _CACHES.items() if name not in os.environ}
+    caches = {name: place for name, place in _CACHES.items() if name not in os.environ}
     try:
-        for name, place in wanted.items():
+        for name, place in caches.items():
             (folder / place).mkdir()
             os.environ[name] = str(folder / place)
-        if "MPLCONFIGDIR" in wanted:
+        if "MPLCONFIGDIR" in caches:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
-            for known in cache.glob("fontlist-*.json"):
-                shutil.copy(known, folder / _CACHES["MPLCONFIGDIR"])
+            for font_list in cache.glob("fontlist-*.json"):
+                shutil.copy(font_list, folder / _CACHES["MPLCONFIGDIR"])
     except (OSError, RuntimeError):  # the libraries use their own places
         return

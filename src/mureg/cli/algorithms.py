@@ -53,12 +53,12 @@ class Algorithms:
 
     def sections(self) -> dict[str, Any]:
         """The settings by the name of their table."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {section.name: getattr(self, section.name) for section in fields(self)}
 
     def tables(self) -> dict[str, Table]:
         """The settings as nested dictionaries."""
         return {
-            name: _CHOSEN[name].catalogue.table_of(settings) if name in _CHOSEN else asdict(settings)
+            name: _CATALOGUES[name].catalogue.table_of(settings) if name in _CATALOGUES else asdict(settings)
             for name, settings in self.sections().items()
         }
 
@@ -71,12 +71,12 @@ class _Choice:
     default: str
 
 
-_CHOSEN = {
+_CATALOGUES = {
     "registrar": _Choice(REGISTRAR_CATALOGUE, NearHeart.kind),
     "reconstructor": _Choice(RECONSTRUCTION_CATALOGUE, Osem.kind),
 }
 _CLASSES: dict[str, type] = {"physics": Physics, "attenuation": AttenuationMap, "decision": Thresholds}
-_SECTIONS = (*_CHOSEN, *_CLASSES)
+_SECTIONS = (*_CATALOGUES, *_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -111,32 +111,32 @@ class Tuning:
         _refuse_changes(self.changes, sections)
         for name, kind in (("registrar", registrar), ("reconstructor", self.reconstructor)):
             _choose(table, name, kind)
-        changed = with_changes(table, self.changes)
-        return algorithms_of(changed, "--set" if changed != table else where)
+        new_table = with_changes(table, self.changes)
+        return algorithms_of(new_table, "--set" if new_table != table else where)
 
 
 def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
     """Write the kind that an option names, or that of the file, or the default, into its table."""
     table = tables.get(name, {})
     if kind is not None:
-        _CHOSEN[name].catalogue.class_of(kind)
-    chosen = kind or str(table.get("kind", _CHOSEN[name].default))
-    if table.get("kind", chosen) != chosen:
-        LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen, name)
+        _CATALOGUES[name].catalogue.class_of(kind)
+    chosen_kind = kind or str(table.get("kind", _CATALOGUES[name].default))
+    if table.get("kind", chosen_kind) != chosen_kind:
+        LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen_kind, name)
         table = {}
-    tables[name] = {**with_current_names(table, chosen), "kind": chosen}
+    tables[name] = {**with_current_names(table, chosen_kind), "kind": chosen_kind}
 
 
 def algorithms_of(tables: Mapping[str, Table], where: str) -> Algorithms:
     """Settings from plain tables. Raises `UsageError` for the first mistake; see `Tuning.algorithms`."""
     defaults = Algorithms().tables()
-    made: dict[str, Any] = {
-        name: _CHOSEN[name].catalogue.make(table, where=where, prefix=name)
-        if name in _CHOSEN
+    algorithms: dict[str, Any] = {
+        name: _CATALOGUES[name].catalogue.make(table, where=where, prefix=name)
+        if name in _CATALOGUES
         else validated(_CLASSES[name], merged(defaults[name], table), where, name)
         for name, table in tables.items()
     }
-    return Algorithms(**made)
+    return Algorithms(**algorithms)
 
 
 def algorithms_from(path: Path) -> Algorithms:
@@ -185,5 +185,5 @@ def _refuse_changes(changes: Sequence[str], sections: Sequence[str]) -> None:
                 "mureg settings lists every setting",
             )
         if path[-1] == "kind":
-            remedy = f"choose the {path[0]} with --{path[0]}" if path[0] in _CHOSEN else "leave it out"
+            remedy = f"choose the {path[0]} with --{path[0]}" if path[0] in _CATALOGUES else "leave it out"
             raise UsageError(f"--set {change}: kind is not a setting", "a setting of the algorithm", remedy)

@@ -98,18 +98,18 @@ def main(arguments: Sequence[str]) -> int:
     inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
     refuse_overlap(options.output, inputs)  # folders of studies may be links
     pairs = find_pairs(options.studies)
-    planned = plan(pairs, options.output, as_settings(_settings(options.manner, algorithms)), inputs)
-    states = planned.states()
+    batch_plan = plan(pairs, options.output, as_settings(_settings(options.manner, algorithms)), inputs)
+    states = batch_plan.states()
     if options.dry_run:
-        answer = {"studies": _study_tables(planned, states), "use": RESEARCH_USE_ONLY}
-        messages.emit(answer, [*_study_lines(planned, states), RESEARCH_USE_ONLY])
+        answer = {"studies": _study_tables(batch_plan, states), "use": RESEARCH_USE_ONLY}
+        messages.emit(answer, [*_study_lines(batch_plan, states), RESEARCH_USE_ONLY])
         return SOME_FAILED if "impossible" in states else 0
     if messages.for_people:
-        print("\n".join(map(printable, _study_lines(planned, states))), flush=True)
+        print("\n".join(map(printable, _study_lines(batch_plan, states))), flush=True)
     try:
         with counting(messages, "registering") as report:
             batch = run_batch(
-                planned,
+                batch_plan,
                 RegisterPair(options.manner, algorithms),
                 jobs=options.jobs,
                 scheduler=options.scheduler,
@@ -130,7 +130,7 @@ def _settings(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
     return table | algorithms.tables()
 
 
-def _study_tables(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
+def _study_tables(batch_plan: Plan, states: Sequence[State]) -> list[dict[str, Any]]:
     return [
         {
             "name": pair.name,
@@ -140,27 +140,27 @@ def _study_tables(planned: Plan, states: Sequence[State]) -> list[dict[str, Any]
             "problem": pair.problem,
             "paired": pair.how,
         }
-        for pair, state in zip(planned.pairs, states, strict=True)
+        for pair, state in zip(batch_plan.pairs, states, strict=True)
     ]
 
 
-def _study_lines(planned: Plan, states: Sequence[State]) -> Iterator[str]:
+def _study_lines(batch_plan: Plan, states: Sequence[State]) -> Iterator[str]:
     """Every study with its SPECT and CT, or what is wrong with it."""
-    width = max(len(pair.name) for pair in planned.pairs)
-    for pair, state in zip(planned.pairs, states, strict=True):
+    width = max(len(pair.name) for pair in batch_plan.pairs)
+    for pair, state in zip(batch_plan.pairs, states, strict=True):
         what = pair.problem or ", ".join(f"{kind} {place}" for kind, place in pair.inputs().items())
         what += f", paired {pair.how}" if pair.how and not pair.problem else ""
         yield f"{_SAYS[state]:13} {pair.name:{width}}  {what}"
     counts = Counter(states)
     yield f"{_studies(len(states))}: " + ", ".join(
-        f"{counts[one]} {says}" for one, says in _SAYS.items() if counts[one]
+        f"{counts[decision]} {says}" for decision, says in _SAYS.items() if counts[decision]
     )
 
 
 def _answer(batch: BatchRun) -> dict[str, Any]:
     return {
         "studies": len(batch.rows),
-        "made": batch.made,
+        "made": batch.n_registered,
         "already": batch.already,
         "failed": [{"name": row.study, "problem": row.reason, "exit_code": row.exit_code} for row in batch.failed],
         "decisions": dict(Counter(row.decision for row in batch.rows)),
@@ -171,14 +171,14 @@ def _answer(batch: BatchRun) -> dict[str, Any]:
 
 
 def _lines(batch: BatchRun, retried: bool) -> Iterator[str]:
-    failed = batch.failed
-    there = f"{batch.already} done before, {len(failed)} failed"
-    yield f"registered {_studies(batch.made)} in {batch.seconds:.1f} s, {there}"
-    for row in failed[:_MOST_LINES]:
+    failed_rows = batch.failed
+    before = f"{batch.already} done before, {len(failed_rows)} failed"
+    yield f"registered {_studies(batch.n_registered)} in {batch.seconds:.1f} s, {before}"
+    for row in failed_rows[:_MOST_LINES]:
         yield f"{row.decision:10} {row.study}: {row.reason}"
-    if len(failed) > _MOST_LINES:
-        yield f"failed     {len(failed) - _MOST_LINES} more; see summary.csv"
-    if failed and not retried:
+    if len(failed_rows) > _MOST_LINES:
+        yield f"failed     {len(failed_rows) - _MOST_LINES} more; see summary.csv"
+    if failed_rows and not retried:
         yield "           give --retry to repeat the failed studies"
     yield "decisions  " + ", ".join(f"{n} {word}" for word, n in Counter(row.decision for row in batch.rows).items())
     yield f"summary in {batch.files[1]}"

@@ -10,41 +10,41 @@ _NAMES = re.compile(r"^    (?! )[\w, ]+,$")
 _ENTRY = re.compile(r"^    (?! )([\w, ]+): (.*)$")
 
 
-def attribute_texts(described: type) -> dict[str, str]:
+def attribute_texts(cls: type) -> dict[str, str]:
     """The text of each attribute in the docstring of a class, on one line each; "a, b: text" gives it to both."""
     texts: dict[str, str] = {}
     names: list[str] = []
-    begun = ""
-    for line in _section(described, "Attributes"):
+    opening = ""
+    for line in _section(cls, "Attributes"):
         if line.strip() and not line.startswith(" "):
             break
-        line, begun = (f"    {begun} {line.strip()}", "") if begun else (line, "")
+        line, opening = (f"    {opening} {line.strip()}", "") if opening else (line, "")
         entry = _ENTRY.match(line)
         if entry:
             names = [name.strip() for name in entry[1].split(",")]
             texts |= dict.fromkeys(names, entry[2].strip())
         elif _NAMES.match(line):
-            begun = line.strip()
+            opening = line.strip()
         elif line.strip():
             texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
     return {name: text.replace("`", "") for name, text in texts.items()}
 
 
-def opening(described: type) -> str:
+def opening(cls: type) -> str:
     """What comes before the first section, one line for each paragraph."""
-    lines = inspect.cleandoc(described.__doc__ or "").splitlines()
+    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
     end = next((k for k, line in enumerate(lines) if _SECTION.match(line)), len(lines))
     paragraphs = "\n".join(lines[:end]).strip().split("\n\n")
     return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def example(described: type) -> str:
+def example(cls: type) -> str:
     """The command in the section Example, "" where there is none."""
-    return " ".join(" ".join(_section(described, "Example")).replace("\\", " ").split())
+    return " ".join(" ".join(_section(cls, "Example")).replace("\\", " ").split())
 
 
-def _section(described: type, title: str) -> list[str]:
-    lines = inspect.cleandoc(described.__doc__ or "").splitlines()
+def _section(cls: type, title: str) -> list[str]:
+    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
     if f"{title}:" not in lines:
         return []
     after = lines[lines.index(f"{title}:") + 1 :]

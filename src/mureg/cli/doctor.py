@@ -39,15 +39,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the checks, print one line for each."""
     options = parse("doctor", arguments, Doctor)
     Common(options.threads).prepare()
-    found: list[Check] = []
+    results: list[Check] = []
     with progress(options.messages) as report:
         for check in checks():
-            found.append(check)
+            results.append(check)
             report(f"after {check.name}")
-    healthy = all(check.state != "fail" for check in found)
-    answer = {"healthy": healthy, "checks": [check.as_dict() for check in found], "use": RESEARCH_USE_ONLY}
+    healthy = all(check.state != "fail" for check in results)
+    answer = {"healthy": healthy, "checks": [check.as_dict() for check in results], "use": RESEARCH_USE_ONLY}
     verdict = "all checks passed" if healthy else "a check failed: see the lines that begin with fail"
-    options.messages.emit(answer, [*map(_line, found), verdict, RESEARCH_USE_ONLY])
+    options.messages.emit(answer, [*map(_line, results), verdict, RESEARCH_USE_ONLY])
     return 0 if healthy else RefusedError.exit_code
 
 

@@ -117,8 +117,8 @@ def main(arguments: Sequence[str]) -> int:
         return STOPPED_BY_HAND
     answer = _answer(comparison, summaries, options.output, pictures)
     options.messages.emit(answer, list(_lines(comparison, summaries, options.output)))
-    broken = any(row.status == "crashed" or row.images == "failed" for row in comparison.rows)
-    return SOME_FAILED if broken else 0
+    has_failures = any(row.status == "crashed" or row.images == "failed" for row in comparison.rows)
+    return SOME_FAILED if has_failures else 0
 
 
 def _selection(options: Evaluate) -> Selection:
@@ -158,12 +158,12 @@ def _lines(comparison: Comparison, summaries: list[MethodSummary], output: Path)
     width = max(len(name_of(summary.method)) for summary in summaries)
     for cohort in dict.fromkeys(summary.cohort for summary in summaries):
         yield f"{cohort}: target registration error over the heart, mm (mean, interval, share beyond one pixel)"
-        for summary in (one for one in summaries if one.cohort == cohort):
+        for summary in (row for row in summaries if row.cohort == cohort):
             heart = summary.figures["heart_mm"]
-            failed = f", {summary.failed} failed" if summary.failed else ""
+            failures = f", {summary.failed} failed" if summary.failed else ""
             yield (
                 f"  {name_of(summary.method):{width}}  {heart.mean:5.2f} [{heart.low:.2f}, {heart.high:.2f}] "
-                f"{100 * heart.share_above:3.0f} %  of {summary.n} cases{failed}"
+                f"{100 * heart.share_above:3.0f} %  of {summary.n} cases{failures}"
             )
     yield from (f"warning    {sentence}" for sentence in warnings(summaries))
     yield f"tables in  {output / 'tables.md'}"

@@ -71,19 +71,19 @@ class Option:
 def help_text(verb: str, options: type) -> str:
     """Text of ``mureg VERB --help``."""
     width = max(60, min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns))  # below 60 there is no room for text
-    known = {option.name: option for option in (*options_of(options), _HELP)}
-    words = {name: option.invocation.split(", ")[-1] for name, option in known.items()}
+    by_name = {option.name: option for option in (*options_of(options), _HELP)}
+    words = {name: option.invocation.split(", ")[-1] for name, option in by_name.items()}
     must = " ".join(
         words[name] if option.required else f"[{words[name]}]"
-        for name, option in known.items()
+        for name, option in by_name.items()
         if option.required or option.positional
     )
     lines = [f"usage: mureg {verb} {must} [OPTIONS]".replace("  ", " ")]
     lines += [line for paragraph in opening(options).splitlines() for line in textwrap.wrap(paragraph, width)]
     for group, names in GROUPS.items():
-        shown = [known[name] for name in names if name in known]
-        lines += [f"{group}:"] if shown else []
-        lines += [line for option in shown for line in _entry(option, width)]
+        entries = [by_name[name] for name in names if name in by_name]
+        lines += [f"{group}:"] if entries else []
+        lines += [line for option in entries for line in _entry(option, width)]
     command = example(options)
     if command:
         lines += ["Example:", *textwrap.wrap(command, width, initial_indent="  ", subsequent_indent="      ")]
@@ -93,21 +93,21 @@ def help_text(verb: str, options: type) -> str:
 def options_of(options: type) -> Iterator[Option]:
     """Every option of a class of options, those of shared classes too."""
     texts, hints = attribute_texts(options), get_type_hints(options, include_extras=True)
-    for one in fields(options):
-        hint, marks = _plain(hints[one.name])
+    for option in fields(options):
+        hint, marks = _plain(hints[option.name])
         if is_dataclass(hint) and isinstance(hint, type):
             yield from options_of(hint)
         else:
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            yield _option(one.name, hint, marks, texts.get(one.name, ""), default)
+            default = option.default if option.default_factory is MISSING else option.default_factory()
+            yield _option(option.name, hint, marks, texts.get(option.name, ""), default)
 
 
 _HELP = Option("help", "-h, --help", "show this help", (), False, False)
 
 
 def _option(field: str, hint: Any, marks: tuple[Any, ...], text: str, default: Any) -> Option:
-    given = next((mark for mark in marks if getattr(mark, "name", None)), None)
-    name = str(given.name) if given is not None else field.replace("_", "-")
+    own_name = next((mark for mark in marks if getattr(mark, "name", None)), None)
+    name = str(own_name.name) if own_name is not None else field.replace("_", "-")
     metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None) or _metavar(hint)
     aliases = next((list(mark.aliases) for mark in marks if getattr(mark, "aliases", None)), [])
     positional = tyro.conf.Positional in marks
@@ -115,11 +115,11 @@ def _option(field: str, hint: Any, marks: tuple[Any, ...], text: str, default: A
     if positional:
         invocation = name.upper()
     unsaid = default is MISSING or default is None or default is False or default in ("", ())
-    shown = "" if unsaid or "default" in text else f" (default: {_words(default)})"
+    default_text = "" if unsaid or "default" in text else f" (default: {_words(default)})"
     return Option(
         name,
         invocation,
-        text.rstrip(".") + shown,
+        text.rstrip(".") + default_text,
         _types(hint),
         positional,
         default is MISSING,

@@ -51,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.output is not None:
         refuse_overlap(options.output, [options.path])
     inspection = inspect(options.path)
-    usable = [found for found in inspection.found if found.loaded is not None]
+    usable = [image for image in inspection.found if image.loaded is not None]
     pictures = [] if options.output is None else _draw(usable, options.output, options)
-    lines = [line for found in inspection.found for line in (*_lines(found), "")]
+    lines = [line for image in inspection.found for line in (*_lines(image), "")]
     lines += [f"three planes of the {f.kind} in {p}" for f, p in zip(usable, pictures, strict=False)]
     answer = inspection.as_dict() | {"pictures": [picture.name for picture in pictures], "use": RESEARCH_USE_ONLY}
     options.common.messages.emit(answer, [*lines, RESEARCH_USE_ONLY])
@@ -67,9 +67,9 @@ def _draw(usable: Sequence[InspectedImage], output: Path, options: Inspect) -> l
         for picture in pictures:
             refuse_overlap(picture, [options.path])
             refuse_foreign_file(picture, overwrite=options.common.overwrite)
-        for found, picture in zip(usable, pictures, strict=True):
-            title = f"{found.kind}: {found.name}" if found.name else found.kind
-            thumbnail(_as_volume(found), picture.resolve(), title=title)
+        for image, picture in zip(usable, pictures, strict=True):
+            title = f"{image.kind}: {image.name}" if image.name else image.kind
+            thumbnail(_as_volume(image), picture.resolve(), title=title)
     return pictures
 
 
@@ -78,25 +78,25 @@ def numbered(path: Path, k: int) -> Path:
     return path if k == 0 else path.with_name(f"{path.stem}-{k + 1}{path.suffix}")
 
 
-def _as_volume(found: InspectedImage) -> Volume:
+def _as_volume(image: InspectedImage) -> Volume:
     """What can be drawn: the volume itself, or a quick uncorrected reconstruction of projections."""
-    if isinstance(found.loaded, Acquisition):
+    if isinstance(image.loaded, Acquisition):
         # a sixth of the usual iterations: enough to see what lies where
-        quick = Osem(iterations=2, subsets=min(10, found.loaded.n_views))
-        return reconstruct(found.loaded, None, quick, WITHOUT)
-    assert found.loaded is not None
-    return found.loaded
+        quick = Osem(iterations=2, subsets=min(10, image.loaded.n_views))
+        return reconstruct(image.loaded, None, quick, WITHOUT)
+    assert image.loaded is not None
+    return image.loaded
 
 
-def _lines(found: InspectedImage) -> Iterator[str]:
-    yield f"{found.kind}: {found.name or 'without description'} ({found.files} file{'s' * (found.files != 1)})"
-    for name, value in found.facts.items():
+def _lines(image: InspectedImage) -> Iterator[str]:
+    yield f"{image.kind}: {image.name or 'without description'} ({image.files} file{'s' * (image.files != 1)})"
+    for name, value in image.facts.items():
         if value not in (None, ""):
             yield f"  {name.replace('_', ' '):18} {_words(value)}"
-    for note in found.notes:
+    for note in image.notes:
         yield f"  {'note':18} {note}"
-    if found.refusal:
-        yield f"  {'refused':18} {found.refusal}"
+    if image.refusal:
+        yield f"  {'refused':18} {image.refusal}"
 
 
 def _words(value: Any) -> str:

@@ -23,7 +23,7 @@ _FORM = "%(asctime)s %(levelname)-7s %(message)s"
 _on: list[logging.Handler] = []
 
 
-def begin(verb: str, *, quiet: bool, verbose: bool, file: Path | None, others: Iterable[Path | None]) -> None:
+def begin(verb: str, *, quiet: bool, verbose: bool, file: Path | None, other_files: Iterable[Path | None]) -> None:
     """Let messages go where the options say, until `end`.
 
     Args:
@@ -31,7 +31,7 @@ def begin(verb: str, *, quiet: bool, verbose: bool, file: Path | None, others: I
         quiet: only errors on standard error.
         verbose: each step on standard error, with its time.
         file: log file; it is appended to where mureg began it, and made where it is missing.
-        others: inputs and outputs of the run, which the log file may not overlap.
+        other_files: inputs and outputs of the run, which the log file may not overlap.
 
     Raises:
         UsageError: quiet and verbose together; a log file that mureg did not begin, overlaps, or cannot be written.
@@ -45,7 +45,7 @@ def begin(verb: str, *, quiet: bool, verbose: bool, file: Path | None, others: I
     terminal.setFormatter(_OneLine(form, "%H:%M:%S"))
     handlers: list[logging.Handler] = [terminal]
     if file is not None:
-        handlers.append(_file_handler(file, others))
+        handlers.append(_file_handler(file, other_files))
     for handler in handlers:
         _on.append(handler)
         _ALL.addHandler(handler)
@@ -81,9 +81,9 @@ class _OneLine(logging.Formatter):
         return printable(super().format(record))
 
 
-def _file_handler(file: Path, others: Iterable[Path | None]) -> logging.Handler:
+def _file_handler(file: Path, other_files: Iterable[Path | None]) -> logging.Handler:
     try:
-        refuse_overlap(file, others)
+        refuse_overlap(file, other_files)
     except UsageError as problem:
         raise UsageError(
             f"--log: {problem.found.removeprefix('the output ')}", "a log file apart from all inputs and outputs",

@@ -46,8 +46,8 @@ class Messages:
 
     def begin(self, verb: str, options: Any) -> None:
         """Let messages go where these options say; see `mureg.cli.logs.begin`."""
-        others = [place for place in _places(options) if place is not self.log]
-        logs.begin(verb, quiet=self.quiet, verbose=self.verbose, file=self.log, others=others)
+        other_files = [place for place in _places(options) if place is not self.log]
+        logs.begin(verb, quiet=self.quiet, verbose=self.verbose, file=self.log, other_files=other_files)
 
     def emit(self, answer: Mapping[str, Any], lines: Sequence[str]) -> None:
         """Print the answer: as JSON when that was asked for, otherwise as lines for people."""
@@ -77,8 +77,8 @@ def _parts(options: Any) -> Iterable[Any]:
     """Every value among the options of a verb, nested ones too."""
     yield options
     if is_dataclass(options):
-        for one in fields(options):
-            yield from _parts(getattr(options, one.name))
+        for item in fields(options):
+            yield from _parts(getattr(options, item.name))
     elif isinstance(options, tuple):
-        for one in options:
-            yield from _parts(one)
+        for item in options:
+            yield from _parts(item)

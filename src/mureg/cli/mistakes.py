@@ -15,10 +15,10 @@ _NAMES = {int: "a whole number", float: "a number"}
 def mistake_in(verb: str, options: type, arguments: Sequence[str]) -> UsageError:
     """The first mistake among the arguments of a verb that could not be parsed."""
     remedy = f"see mureg {verb} --help"
-    known = {f"--{option.name}": option for option in options_of(options) if not option.positional}
-    known |= {word: option for option in known.values() for word in _shorts(option)}
+    by_word = {f"--{option.name}": option for option in options_of(options) if not option.positional}
+    by_word |= {word: option for option in by_word.values() for word in _shorts(option)}
     positional = [option for option in options_of(options) if option.positional]
-    given: set[str] = set()
+    names: set[str] = set()
     words = list(arguments)
     while words:
         word = words.pop(0)
@@ -28,20 +28,20 @@ def mistake_in(verb: str, options: type, arguments: Sequence[str]) -> UsageError
             if not positional:
                 return UsageError(f"the word {word} belongs to no option", "options such as --name VALUE", remedy)
             option, values = positional.pop(0), [word]
-        elif name not in known:
-            close = get_close_matches(name, [word for word in known if not _is_short(word)])
+        elif name not in by_word:
+            close = get_close_matches(name, [word for word in by_word if not _is_short(word)])
             return UsageError(f"there is no option {name}", " or ".join(close) or "an option of this verb", remedy)
         else:
-            option = known[name]
+            option = by_word[name]
             values = [value] if equals else _values(words, option)
             del words[: 0 if equals else len(values)]
-        given.add(option.name)
+        names.add(option.name)
         problem = _problem(option, values)
         if problem is not None:
             return UsageError(*problem, remedy)
-    missing = [o.invocation.split(", ")[-1] for o in options_of(options) if o.required and o.name not in given]
-    if missing:
-        return UsageError(f"{' and '.join(missing)} not given", "all of the required options", remedy)
+    absent = [o.invocation.split(", ")[-1] for o in options_of(options) if o.required and o.name not in names]
+    if absent:
+        return UsageError(f"{' and '.join(absent)} not given", "all of the required options", remedy)
     return UsageError("the options cannot be read", "those of the help", remedy)
 
 
@@ -60,8 +60,8 @@ def _problem(option: Option, values: Sequence[str]) -> tuple[str, str] | None:
     name = option.name if option.positional else f"--{option.name}"
     if len(values) != len(option.types):
         many = {0: "no value", 1: "a value"}
-        found, expected = (many.get(n, f"{n} values") for n in (len(values), len(option.types)))
-        return f"{name} with {found}", expected
+        count, expected = (many.get(n, f"{n} values") for n in (len(values), len(option.types)))
+        return f"{name} with {count}", expected
     for value, kind in zip(values, option.types, strict=True):
         if kind in _NAMES and not _fits(kind, value):
             return f"{name} {value}", _NAMES[kind]

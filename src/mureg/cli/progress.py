@@ -111,10 +111,10 @@ def counting(messages: Messages, doing: str, *, with_rate: bool = False) -> Iter
         ticker.state = doing
         task = None if bar is None else bar.add_task(doing, total=None)
 
-        def show(done: int, of: int) -> None:
-            ticker.state = f"{doing}: {done} of {of} done"
+        def show(n_done: int, of: int) -> None:
+            ticker.state = f"{doing}: {n_done} of {of} done"
             if bar is not None and task is not None:
-                bar.update(task, completed=done, total=of)
+                bar.update(task, completed=n_done, total=of)
 
         yield show
         LOG.info("%s", ticker.state)

@@ -113,8 +113,8 @@ def _register(options: Register, algorithms: Algorithms) -> int:
     options.common.prepare()
     with progress(messages) as report:
         assessment, files = register_study(options, algorithms, report)
-    written = {"files": [file.name for file in files]}
-    messages.emit(as_json(assessment) | written, [*describe(assessment), f"results in {options.output}"])
+    file_list = {"files": [file.name for file in files]}
+    messages.emit(as_json(assessment) | file_list, [*describe(assessment), f"results in {options.output}"])
     return 0
 
 
@@ -166,13 +166,13 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
 def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
     """The settings of quick mode. Raises `UsageError` for options that need more than it does."""
     manner = options.manner
-    given = {
+    is_given_by_option = {
         f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, NearHeart),
         "--dicom or --moved-ct": manner.results.dicom or manner.results.moved_ct,
         "--pdf or --names": manner.document.pdf or manner.document.names,
         "--axis": options.axis is not None,
     }
-    for what in (name for name, is_given in given.items() if is_given):
+    for what in (name for name, is_given in is_given_by_option.items() if is_given):
         raise UsageError(f"--fast with {what}", "quick mode alone", "leave one of the two out")
     assert isinstance(algorithms.registrar, NearHeart)
     return replace(algorithms, registrar=algorithms.registrar.quick_mode())

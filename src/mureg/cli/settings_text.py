@@ -29,8 +29,10 @@ def commented_toml(settings: Any, table: Table) -> str:
 def _lines(name: str, settings: Any, table: Table, default: Any) -> Iterator[str]:
     """One table and those below it; `default` is what its place has by default, None where that is nothing."""
     texts, hints, defaults = attribute_texts(type(settings)), _hints(settings), _defaults(settings)
-    declared = _fields(settings)
-    values = declared | {key: getattr(settings, key, value) for key, value in table.items() if key not in declared}
+    fields_of_settings = _fields(settings)
+    values = fields_of_settings | {
+        key: getattr(settings, key, value) for key, value in table.items() if key not in fields_of_settings
+    }
     if type(default) is type(settings):
         defaults = {key: getattr(default, key) for key in values}
     nested = {key: value for key, value in values.items() if _is_table(value, table.get(key))}
@@ -38,8 +40,8 @@ def _lines(name: str, settings: Any, table: Table, default: Any) -> Iterator[str
         if key in nested or value is None:
             continue
         if key != "kind":
-            allowed = _allowed(hints[key]) if key in hints else ""
-            parts = (_sentence(texts.get(key, "")), allowed, _default_words(defaults[key]) if key in defaults else "")
+            choices = _allowed(hints[key]) if key in hints else ""
+            parts = (_sentence(texts.get(key, "")), choices, _default_words(defaults[key]) if key in defaults else "")
             yield from _comment(" ".join(part for part in parts if part))
         yield f"{key} = {_value(table.get(key, value))}"
     for key, value in nested.items():
@@ -58,7 +60,7 @@ def _is_table(value: Any, plain: Any) -> bool:
 
 def _fields(settings: Any) -> Table:
     """The declared settings of an object; none of a plain class, whose settings are in its table alone."""
-    return {one.name: getattr(settings, one.name) for one in fields(settings)} if is_dataclass(settings) else {}
+    return {item.name: getattr(settings, item.name) for item in fields(settings)} if is_dataclass(settings) else {}
 
 
 def _hints(settings: Any) -> Table:
@@ -66,7 +68,7 @@ def _hints(settings: Any) -> Table:
 
 
 def _defaults(settings: Any) -> Table:
-    return {one.name: _default(one) for one in fields(settings)} if is_dataclass(settings) else {}
+    return {item.name: _default(item) for item in fields(settings)} if is_dataclass(settings) else {}
 
 
 def _default(field: Any) -> Any:

@@ -19,7 +19,7 @@ from mureg.cli.progress import counting
 from mureg.cohort.store.shares import SHARES
 from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, UsageError
 from mureg.files.validation import validated, with_changes
-from mureg.jobs.pool import Done
+from mureg.jobs.pool import JobResult
 
 if TYPE_CHECKING:  # they need PyTorch
     from mureg.cohort.run import CohortRun
@@ -103,43 +103,43 @@ def changed_cohort(settings: CohortSettings, changes: Sequence[str]) -> CohortSe
         return settings
     from mureg.cohort.settings import CohortSettings, as_table
 
-    changed = validated(CohortSettings, with_changes(as_table(settings), changes), "--set")
-    if changed.name == settings.name:
+    new_settings = validated(CohortSettings, with_changes(as_table(settings), changes), "--set")
+    if new_settings.name == settings.name:
         raise UsageError(
             f"a changed cohort with the name {settings.name}", "a name of its own", "add --set name=my-cohort"
         )
-    return changed
+    return new_settings
 
 
 def _answer(run: CohortRun, cohort: str) -> dict[str, Any]:
     return {
         "cohort": cohort,
         "output": str(run.output),
-        "made": len(run.made),
+        "made": len(run.made_cases),
         "already": len(run.already),
-        "failed": [{"case": one.name, "problem": one.problem} for one in run.failed],
+        "failed": [{"case": case.name, "problem": case.problem} for case in run.failed],
         "seconds": round(run.seconds, 3),
         "card": None if run.card is None else str(run.card),
     }
 
 
 def _lines(run: CohortRun) -> Iterator[str]:
-    yield f"made       {len(run.made)} cases, {len(run.already)} done before, {len(run.failed)} failed"
-    if run.made:
-        yield f"time       {run.seconds:.1f} s, {run.seconds / len(run.made):.2f} s a case"
+    yield f"made       {len(run.made_cases)} cases, {len(run.already)} done before, {len(run.failed)} failed"
+    if run.made_cases:
+        yield f"time       {run.seconds:.1f} s, {run.seconds / len(run.made_cases):.2f} s a case"
     yield from _failures(run.failed)
     yield f"cohort in  {run.output}"
     if run.card is not None:
         yield f"card       {run.card}"
 
 
-def _failures(failed: Sequence[Done]) -> Iterator[str]:
+def _failures(failures: Sequence[JobResult]) -> Iterator[str]:
     """Each different sentence once, with the cases that it is about."""
     about = defaultdict(list)
-    for one in failed:
-        about[one.problem].append(one.name)
+    for case in failures:
+        about[case.problem].append(case.name)
     for problem, names in list(about.items())[:_MOST_LINES]:
-        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        yield f"failed     {names[0]}{others}: {problem}"
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"failed     {names[0]}{more}: {problem}"
     if len(about) > _MOST_LINES:
         yield f"failed     {len(about) - _MOST_LINES} other reasons; see the card"

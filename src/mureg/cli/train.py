@@ -72,18 +72,18 @@ def main(arguments: Sequence[str]) -> int:
 def _on(settings: TrainingSettings, options: Train) -> TrainingSettings:
     from mureg.training.settings import Data
 
-    given = [path for path in (options.cohort, options.pairs, options.train) if path is not None]
-    if len(given) > 1 or (options.train is None) != (options.validation is None):
+    paths = [path for path in (options.cohort, options.pairs, options.train) if path is not None]
+    if len(paths) > 1 or (options.train is None) != (options.validation is None):
         raise UsageError(
             "options that name the cases in more than one way, or --train without --validation",
             "one of --cohort, --pairs, and --train with --validation",
             "leave the others out",
         )
-    if not given:
+    if not paths:
         return settings
     data = settings.data
     if options.train is not None:
         data = Data("", str(options.train), str(options.validation), data.shares, data.split_seed)
     else:
-        data = Data(str(given[0]), "", "", data.shares, data.split_seed)
+        data = Data(str(paths[0]), "", "", data.shares, data.split_seed)
     return replace(settings, data=data)

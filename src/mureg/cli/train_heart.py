@@ -113,7 +113,7 @@ class _Lines:
         if self._prints:
             print(printable(line), file=sys.stderr, flush=True)
 
-    def at(self, done: int, of: int, loss: float) -> None:
+    def at(self, n_done: int, of: int, loss: float) -> None:
         """Discard the position."""
 
 

@@ -57,13 +57,13 @@ def fit(
         with (
             joined(device) as team,
             _claimed(output, settings.data, sitting, inputs, leads=team.leads),
-            _display(common.messages if team.leads else Messages(quiet=True)) as shown,
+            _display(common.messages if team.leads else Messages(quiet=True)) as display,
         ):
             train_set, validation_set = (
-                _prepared(chosen, settings, sitting, output, team, shown.preparing) for chosen in sets
+                _prepared(examples, settings, sitting, output, team, display.preparing) for examples in sets
             )
             minutes = sitting.minutes or float("inf")
-            trained = train(
+            training = train(
                 settings,
                 train_set,
                 validation_set,
@@ -71,20 +71,20 @@ def fit(
                 team=team,
                 weights=weights,
                 minutes=minutes,
-                report=shown,
+                report=display,
             )
     except KeyboardInterrupt:
         print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
         return STOPPED_BY_HAND
     if team.leads:
-        common.messages.emit(_answer(trained, settings), list(_lines(trained)))
+        common.messages.emit(_answer(training, settings), list(_lines(training)))
     return 0
 
 
 def _refuse(output: Path, data: Data, sitting: Sitting, inputs: Sequence[Path | None]) -> list[Path | None]:
     """Refuse an output or cache that overlaps what is read; return what is read."""
-    named = [Path(place) for place in (data.cases, data.train, data.validation) if place]
-    read = [*inputs, *named, *(file for place in named if place.is_file() for file in files_of_list(place))]
+    places = [Path(place) for place in (data.cases, data.train, data.validation) if place]
+    read = [*inputs, *places, *(file for place in places if place.is_file() for file in files_of_list(place))]
     FOLDER.refuse(output, read)
     if sitting.cache is not None:
         refuse_overlap(sitting.cache, read)
@@ -126,45 +126,45 @@ def _prepared(
     return examples if team.leads else prepare(sources, settings.grid, cache)
 
 
-def _answer(trained: Trained, settings: TrainingSettings) -> dict[str, Any]:
+def _answer(training: Trained, settings: TrainingSettings) -> dict[str, Any]:
     return {
-        "output": str(trained.folder),
-        "finished": trained.finished,
+        "output": str(training.folder),
+        "finished": training.finished,
         "settings_sha256": settings.sha256,
-        "epochs": trained.progress.epoch,
-        "samples": trained.progress.samples,
-        "seconds": round(trained.progress.seconds, 3),
-        "best_epoch": trained.progress.best_epoch,
-        "best_heart_mm": trained.progress.best_mm,
-        "unregistered": asdict(trained.unregistered),
-        "weights": str(trained.folder / BEST),
+        "epochs": training.progress.epoch,
+        "samples": training.progress.samples,
+        "seconds": round(training.progress.seconds, 3),
+        "best_epoch": training.progress.best_epoch,
+        "best_heart_mm": training.progress.best_mm,
+        "unregistered": asdict(training.unregistered),
+        "weights": str(training.folder / BEST),
     }
 
 
-def _lines(trained: Trained) -> Iterator[str]:
-    progress = trained.progress
+def _lines(training: Trained) -> Iterator[str]:
+    progress = training.progress
     yield (
         f"trained    {progress.epoch} epochs, {progress.samples} cases processed, {progress.seconds / 60:.1f} minutes"
-        f"{'' if trained.finished else '; not finished: the same command continues the run'}"
+        f"{'' if training.finished else '; not finished: the same command continues the run'}"
     )
     if progress.best_epoch:
         yield (
             f"heart      {progress.best_mm:.2f} mm on patients not seen, after epoch {progress.best_epoch}; "
-            f"scanner position {trained.unregistered.heart_mm:.2f} mm"
+            f"scanner position {training.unregistered.heart_mm:.2f} mm"
         )
-        yield f"weights    {trained.folder / BEST}"
-    yield f"run in     {trained.folder}"
+        yield f"weights    {training.folder / BEST}"
+    yield f"run in     {training.folder}"
 
 
-class _Shown:
+class _Display:
     """Lines on standard error, and under them a bar where that is a terminal."""
 
     def __init__(self, ticker: Ticker, bar: Progress | None, prints: bool) -> None:
         self._ticker, self._bar, self._prints = ticker, bar, prints
         self._task = None if bar is None else bar.add_task("preparing", total=None)
 
-    def preparing(self, done: int, of: int) -> None:
-        self._show("preparing", done, of)
+    def preparing(self, n_done: int, of: int) -> None:
+        self._show("preparing", n_done, of)
 
     def say(self, line: str) -> None:
         LOG.info("%s", line)
@@ -173,17 +173,17 @@ class _Shown:
         elif self._prints:
             print(line, file=sys.stderr, flush=True)
 
-    def at(self, done: int, of: int, loss: float) -> None:
-        self._show(f"training, loss {loss:.2f}", done, of)
+    def at(self, n_done: int, of: int, loss: float) -> None:
+        self._show(f"training, loss {loss:.2f}", n_done, of)
 
-    def _show(self, doing: str, done: int, of: int) -> None:
-        self._ticker.state = f"{doing}: {done} of {of} done"
+    def _show(self, doing: str, n_done: int, of: int) -> None:
+        self._ticker.state = f"{doing}: {n_done} of {of} done"
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=doing, completed=done, total=of)
+            self._bar.update(self._task, description=doing, completed=n_done, total=of)
 
 
 @contextmanager
-def _display(messages: Messages) -> Iterator[_Shown]:
+def _display(messages: Messages) -> Iterator[_Display]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -192,4 +192,4 @@ def _display(messages: Messages) -> Iterator[_Shown]:
         TimeRemainingColumn(),
     )
     with watched(messages, columns) as (ticker, bar):
-        yield _Shown(ticker, bar, messages.has_lines)
+        yield _Display(ticker, bar, messages.has_lines)

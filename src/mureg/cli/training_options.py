@@ -38,10 +38,10 @@ def require_research(what: str) -> None:
     Raises:
         UsageError: with the names of those that are missing.
     """
-    missing = [name for module, name in _RESEARCH_PACKAGES.items() if not _is_installed(module)]
-    if missing:
+    packages = [name for module, name in _RESEARCH_PACKAGES.items() if not _is_installed(module)]
+    if packages:
         raise UsageError(
-            f"{what} without {' and '.join(', '.join(missing).rsplit(', ', 1))}",
+            f"{what} without {' and '.join(', '.join(packages).rsplit(', ', 1))}",
             "the packages for research",
             'run pip install "mureg[train]" (on an offline PC with --no-index --find-links FOLDER)',
         )

@@ -66,14 +66,14 @@ def _base_path(anatomy: CtAnatomyRange, patient: int, ct_folder: Path | None) ->
     """The CT in its turn, of those in the folder that are asked for and on which landmarks were set."""
     if ct_folder is None:
         raise UsageError("a cohort made from real CTs, and no folder with them", "their folder", "add --ct-folder")
-    chosen = _FIRST_CTS if anatomy.cts is None else anatomy.cts
-    known = [name for name in load_landmarks() if name in chosen]
+    allowed_names = _FIRST_CTS if anatomy.cts is None else anatomy.cts
+    names = [name for name in load_landmarks() if name in allowed_names]
     inside = [*ct_folder.glob("*.nii.gz"), *ct_folder.glob("*/*.nii.gz")]
-    paths = [path for path in sorted(inside) if _ct_name(path) in known]
+    paths = [path for path in sorted(inside) if _ct_name(path) in names]
     if not paths:
         raise UsageError(
             f"no CT with landmarks in {ct_folder.name}",
-            f"one of {', '.join(f'{name}.nii.gz' for name in known)}",
+            f"one of {', '.join(f'{name}.nii.gz' for name in names)}",
             "name the folder that holds them, or list others of hearts.toml under anatomy.cts",
         )
     return paths[patient % len(paths)]

@@ -18,7 +18,7 @@ from mureg.cohort.simulation import case_name
 from mureg.cohort.store.cohort import SHARES, Cohort
 from mureg.errors import UnreadableInputError
 from mureg.files.atomic import rewriting
-from mureg.jobs.pool import Done
+from mureg.jobs.pool import JobResult
 
 CARD_TOML, CARD_MD, CARD_PNG = "card.toml", "card.md", "card.png"
 
@@ -47,7 +47,7 @@ def write_card(
     settings: CohortSettings,
     output: Path,
     n_cases: int,
-    failed: Sequence[Done] = (),
+    failures: Sequence[JobResult] = (),
     shares: Mapping[str, float] = SHARES,
 ) -> Path | None:
     """Describe a cohort from its cases on disk in ``card.toml``, ``card.md`` and ``card.png``.
@@ -56,7 +56,7 @@ def write_card(
         settings: it was made with.
         output: its folder.
         n_cases: that it has when it is whole.
-        failed: cases that could not be made.
+        failures: cases that could not be made.
         shares: of the patients in each set.
 
     Returns:
@@ -66,7 +66,7 @@ def write_card(
         cohort = Cohort.open(output)
     except UnreadableInputError:
         return None
-    summary = _summary(settings, cohort, n_cases, failed, shares)
+    summary = _summary(settings, cohort, n_cases, failures, shares)
     draw_histograms(summary.facts, f"{settings.name}: {len(cohort)} cases", output / CARD_PNG)
     for name, text in ((CARD_TOML, tomli_w.dumps(summary.tables)), (CARD_MD, _page(summary.tables))):
         with rewriting(output / name) as scratch:
@@ -75,11 +75,11 @@ def write_card(
 
 
 def _summary(
-    settings: CohortSettings, cohort: Cohort, n_cases: int, failed: Sequence[Done], shares: Mapping[str, float]
+    settings: CohortSettings, cohort: Cohort, n_cases: int, failures: Sequence[JobResult], shares: Mapping[str, float]
 ) -> CohortSummary:
     facts = _facts(cohort)
     numbers = {name: values for name, values in facts.items() if are_numbers(values)}
-    there, did_fail = set(cohort.names), {one.name for one in failed}
+    made_names, did_fail = set(cohort.names), {case.name for case in failures}
     names = (case_name(settings, index) for index in range(n_cases))
     sets = cohort.split(shares)
     tables = {
@@ -89,8 +89,8 @@ def _summary(
         "cases": len(cohort),
         "patients": len(set(cohort.patients)),
         "cases_asked": n_cases,
-        "not_made_yet": [name for name in names if name not in there and name not in did_fail],
-        "failed": [{"case": one.name, "problem": one.problem} for one in failed],
+        "not_made_yet": [name for name in names if name not in made_names and name not in did_fail],
+        "failed": [{"case": case.name, "problem": case.problem} for case in failures],
         "sets": {
             name: {
                 "share": float(shares[name]),
@@ -106,25 +106,25 @@ def _summary(
 
 
 def _facts(cohort: Cohort) -> Facts:
-    gathered: dict[str, list[float | int | str | bool]] = {}
+    values_by_name: dict[str, list[float | int | str | bool]] = {}
     for case in cohort:
         for name, value in case.facts.items():
-            gathered.setdefault(name, []).append(value)
-    return {name: gathered[name] for name in sorted(gathered)}
+            values_by_name.setdefault(name, []).append(value)
+    return {name: values_by_name[name] for name in sorted(values_by_name)}
 
 
 def _quantiles(values: Sequence[Any]) -> dict[str, float]:
     """To six digits: more would be the noise of summing."""
-    found = np.quantile(np.asarray(values, dtype=np.float64), list(_QUANTILES.values()))
-    return {name: float(f"{value:.6g}") for name, value in zip(_QUANTILES, found, strict=True)}
+    quantiles = np.quantile(np.asarray(values, dtype=np.float64), list(_QUANTILES.values()))
+    return {name: float(f"{value:.6g}") for name, value in zip(_QUANTILES, quantiles, strict=True)}
 
 
 def _counts(values: Sequence[Any]) -> dict[str, int]:
     """How often each word occurs, the most frequent first; words beyond a number together."""
-    counted = sorted(Counter(map(as_word, values)).items(), key=lambda item: (-item[1], item[0]))
-    counts = dict(counted[:_MOST_WORDS])
-    rest = sum(number for _, number in counted[_MOST_WORDS:])
-    return {**counts, f"{len(counted) - _MOST_WORDS} others": rest} if rest else counts
+    word_counts = sorted(Counter(map(as_word, values)).items(), key=lambda item: (-item[1], item[0]))
+    counts = dict(word_counts[:_MOST_WORDS])
+    n_others = sum(number for _, number in word_counts[_MOST_WORDS:])
+    return {**counts, f"{len(word_counts) - _MOST_WORDS} others": n_others} if n_others else counts
 
 
 def _page(tables: Mapping[str, Any]) -> str:
@@ -154,17 +154,20 @@ def _page(tables: Mapping[str, Any]) -> str:
         ]
         lines += ["## Words", "", *_table(["fact", "cases"], words)]
     if tables["failed"]:
-        failed = [[one["case"], one["problem"]] for one in tables["failed"]]
-        lines += ["## Failed", "", *_table(["case", "problem"], failed)]
+        failure_rows = [[case["case"], case["problem"]] for case in tables["failed"]]
+        lines += ["## Failed", "", *_table(["case", "problem"], failure_rows)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _set_rows(sets: Mapping[str, Any]) -> list[list[str]]:
-    return [[name, f"{one['share']:g}", str(len(one["patients"])), str(one["cases"])] for name, one in sets.items()]
+    return [
+        [name, f"{case_set['share']:g}", str(len(case_set["patients"])), str(case_set["cases"])]
+        for name, case_set in sets.items()
+    ]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     line = "| " + " | ".join("---" for _ in head) + " |"
     cells = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in (head, *rows))
-    first, *others = (f"| {row} |" for row in cells)
-    return [first, line, *others, ""]
+    first, *lines = (f"| {row} |" for row in cells)
+    return [first, line, *lines, ""]

@@ -56,7 +56,7 @@ def export_case(case: Case, folder: Path) -> Path:
             model=acquisition.manufacturer,
             seed=seed,
         )
-        (scratch / "truth.json").write_text(json.dumps(known(case), indent=2) + "\n", "utf-8")
+        (scratch / "truth.json").write_text(json.dumps(truth_table(case), indent=2) + "\n", "utf-8")
         write_transform(case.truth.ct_from_spect, scratch / "truth.tfm", case.truth.centre_mm)
     return folder
 
@@ -67,11 +67,11 @@ def _collimator(acquisition: Acquisition) -> str:
     The object itself is mureg's, which places detectors as the standard says and not as the simulated camera's maker
     does; a reader must still find the right collimator.
     """
-    chosen, guess = choose_collimator(acquisition.collimator, acquisition.manufacturer)
-    return acquisition.collimator if guess else chosen.name
+    collimator, guess = choose_collimator(acquisition.collimator, acquisition.manufacturer)
+    return acquisition.collimator if guess else collimator.name
 
 
-def known(case: Case) -> dict[str, Any]:
+def truth_table(case: Case) -> dict[str, Any]:
     """What the simulation knows and a file of images cannot say, ready for JSON."""
     truth = case.truth
     translation_mm, angles_deg = truth.ct_from_spect.six(truth.centre_mm)

@@ -92,7 +92,7 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
     placement = settings.placement
     off_centre = placing.uniform(-1.0, 1.0, 3) * placement.off_centre_mm
     roll = placing.uniform(-1.0, 1.0, 3) * placement.roll_deg
-    still = placing.random() < placement.share_without_motion
+    without_motion = placing.random() < placement.share_without_motion
     motion = placement.motion.draw(placing)
     heart = np.asarray(anatomy.ventricle.centre_mm)
     ct_from_patient = RigidTransform.from_six(off_centre - (0.0, 0.0, heart[2]), roll, CENTRE_MM)
@@ -101,7 +101,7 @@ def draw(settings: CohortSettings, index: int, ct_folder: Path | None = None) ->
         anatomy,
         settings.tracer.draw(generator(settings, "tracer", index)),
         settings.breathing.draw(generator(settings, "breathing", index)),
-        PatientMotion() if still else motion,
+        PatientMotion() if without_motion else motion,
         ct_from_patient,
         settings.table.draw(generator(settings, "table", index), anatomy.back_mm + float(off_centre[1])),
         settings.ct.draw(generator(settings, "ct", index), heart_z),
@@ -135,20 +135,20 @@ class Exposure:
     """What the camera is expected to count, and what of.
 
     Attributes:
-        drawn: what chance decided.
+        case_draw: what chance decided.
         scene: what stands before the camera.
         expected: mean counts of each window.
         scatter: those of them that were scattered.
     """
 
-    drawn: CaseDraw
+    case_draw: CaseDraw
     scene: RenderedPatient
     expected: Float[Tensor, "window view row column"]
     scatter: Float[Tensor, "window view row column"]
 
 
 def exposure(
-    settings: CohortSettings, index: int, ct_folder: Path | None = None, drawn: CaseDraw | None = None
+    settings: CohortSettings, index: int, ct_folder: Path | None = None, case_draw: CaseDraw | None = None
 ) -> Exposure:
     """Render the patient in every state and expect what the camera counts, without noise.
 
@@ -156,42 +156,42 @@ def exposure(
         settings: what the case is drawn from.
         index: its number in the cohort, from 0.
         ct_folder: real CTs, for anatomies made from them.
-        drawn: what `draw` gave, changed where wanted; drawn here where left out.
+        case_draw: what `draw` gave, changed where wanted; drawn here where left out.
     """
-    drawn = draw(settings, index, ct_folder) if drawn is None else drawn
-    scene = rendered(settings, index, drawn)
-    camera = _camera(settings, drawn, scene.orbit, scene.grid)
+    case_draw = draw(settings, index, ct_folder) if case_draw is None else case_draw
+    scene = rendered(settings, index, case_draw)
+    camera = _camera(settings, case_draw, scene.orbit, scene.grid)
     weights = torch.from_numpy(scene.shares).float()
     primary = camera.primary(scene.activity, scene.mu, weights).clamp_min(0.0)  # rounding may end below 0
     chance = generator(settings, "photons", index)
     scatter = settings.scatter.project(camera, scene.activity, scene.mu, weights, WINDOWS, chance)
-    scatter = drawn.camera.scattered(scatter, camera.pixel_mm)
-    counted = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
-    expected = primary * counted[:, None, None, None] + scatter
+    scatter = case_draw.camera.scattered(scatter, camera.pixel_mm)
+    counted_share = torch.as_tensor(primary_share(WINDOWS, settings.scatter.resolution)).to(primary)
+    expected = primary * counted_share[:, None, None, None] + scatter
     scale = scene.orbit.counts / expected[0].sum()
-    return Exposure(drawn, scene, expected * scale, scatter * scale)
+    return Exposure(case_draw, scene, expected * scale, scatter * scale)
 
 
-def rendered(settings: CohortSettings, index: int, drawn: CaseDraw) -> RenderedPatient:
+def rendered(settings: CohortSettings, index: int, case_draw: CaseDraw) -> RenderedPatient:
     """The patient in every state, and the orbit of the camera around him."""
-    grid, reach = _emission_grid(drawn, settings)
+    grid, reach = _emission_grid(case_draw, settings)
     orbit = settings.orbit.draw(generator(settings, "orbit", index), reach)
-    poses, shares = drawn.breathing.poses(len(orbit.angles_deg))
-    return RenderedPatient(orbit, poses, shares, grid, *_render(drawn, poses, grid))
+    poses, shares = case_draw.breathing.poses(len(orbit.angles_deg))
+    return RenderedPatient(orbit, poses, shares, grid, *_render(case_draw, poses, grid))
 
 
-def _emission_grid(drawn: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:
+def _emission_grid(case_draw: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt.NDArray[np.float64]]:
     """A grid that holds body and table whole across the detector's rows, and how far the skin reaches."""
-    n, pixel_mm = detector(settings, drawn)
+    n, pixel_mm = detector(settings, case_draw)
     height = n * pixel_mm + 2 * _BEYOND_ROWS_MM
     shape = [int(np.ceil(extent / _COARSE_MM)) for extent in (_WIDEST_MM, _DEEPEST_MM, height)]
     coarse = Grid.centred((shape[0], shape[1], shape[2]), (_COARSE_MM,) * 3)
-    body = drawn.anatomy.inside_skin(coarse, drawn.patient_from_spect)
+    body = case_draw.anatomy.inside_skin(coarse, case_draw.patient_from_spect)
     reach = reach_of_skin(body, coarse, CENTRE_MM[:2])
-    everything = body.any(2) | (drawn.table.mu_per_cm(coarse)[:, :, 0] > _TABLE_PER_CM)
-    where = torch.nonzero(everything).numpy()
-    low = coarse.points([*(where.min(0) - 1.0), 0.0])
-    high = coarse.points([*(where.max(0) + 1.0), 0.0])
+    occupied = body.any(2) | (case_draw.table.mu_per_cm(coarse)[:, :, 0] > _TABLE_PER_CM)
+    indices = torch.nonzero(occupied).numpy()
+    low = coarse.points([*(indices.min(0) - 1.0), 0.0])
+    high = coarse.points([*(indices.max(0) + 1.0), 0.0])
     voxel = settings.voxel_mm
     nx, ny = (int(np.ceil(extent / voxel)) + 2 for extent in (high - low)[:2])
     centre = (low + high) / 2
@@ -200,31 +200,33 @@ def _emission_grid(drawn: CaseDraw, settings: CohortSettings) -> tuple[Grid, npt
 
 
 def _render(
-    drawn: CaseDraw, poses: list[BreathPose], grid: Grid
+    case_draw: CaseDraw, poses: list[BreathPose], grid: Grid
 ) -> tuple[Float[Tensor, "pose x y z"], Float[Tensor, "pose x y z"]]:
     """Attenuation of body and table, and activity, in every pose."""
     mu, activity = [], []
-    table = drawn.table.mu_per_cm(grid)
+    table = case_draw.table.mu_per_cm(grid)
     for shift_mm, group in groupby(poses, key=lambda pose: pose.shift_mm):
         breaths = [pose.breath for pose in group]
-        patient_from_grid = shifted(drawn.patient_from_spect, shift_mm)
-        rendered = drawn.anatomy.emissions(grid, patient_from_grid, breaths, drawn.tracer)
-        for breath, seen in zip(breaths, rendered, strict=True):
-            mu.append(torch.maximum(seen.mu * drawn.camera.mu_scale, table))
-            activity.append(with_hot_spots(seen.activity, grid, patient_from_grid, drawn.anatomy, breath, drawn.tracer))
+        patient_from_grid = shifted(case_draw.patient_from_spect, shift_mm)
+        rendered = case_draw.anatomy.emissions(grid, patient_from_grid, breaths, case_draw.tracer)
+        for breath, emission in zip(breaths, rendered, strict=True):
+            mu.append(torch.maximum(emission.mu * case_draw.camera.mu_scale, table))
+            activity.append(
+                with_hot_spots(emission.activity, grid, patient_from_grid, case_draw.anatomy, breath, case_draw.tracer)
+            )
     return torch.stack(mu), torch.stack(activity)
 
 
-def _camera(settings: CohortSettings, drawn: CaseDraw, orbit: SimulatedOrbit, grid: Grid) -> GammaCamera:
-    n, pixel_mm = detector(settings, drawn)
-    collimator = drawn.camera.collimator(low_energy_collimator(drawn.scan.manufacturer))
-    middle_mm, off_mm = CENTRE_MM[2], drawn.camera.centre_mm
+def _camera(settings: CohortSettings, case_draw: CaseDraw, orbit: SimulatedOrbit, grid: Grid) -> GammaCamera:
+    n, pixel_mm = detector(settings, case_draw)
+    collimator = case_draw.camera.collimator(low_energy_collimator(case_draw.scan.manufacturer))
+    middle_mm, off_mm = CENTRE_MM[2], case_draw.camera.centre_mm
     return GammaCamera(
         grid, orbit.angles_deg, orbit.radii_mm, CENTRE_MM[:2], n, n, pixel_mm, middle_mm, collimator, off_mm
     )
 
 
-def detector(settings: CohortSettings, drawn: CaseDraw) -> tuple[int, float]:
+def detector(settings: CohortSettings, case_draw: CaseDraw) -> tuple[int, float]:
     """Number of rows and columns, and their size in mm."""
-    camera, orbit = drawn.camera, settings.orbit
+    camera, orbit = case_draw.camera, settings.orbit
     return camera.matrix or orbit.matrix, camera.pixel_mm or orbit.pixel_mm

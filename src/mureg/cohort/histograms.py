@@ -88,10 +88,10 @@ class _Panel:
 
     def words(self, values: Sequence[Any]) -> list[Bar]:
         """A bar and a count for each word, the most frequent on top."""
-        counted = sorted(Counter(map(as_word, values)).items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
-        step, most = _HIGH / len(counted), counted[0][1]
+        word_counts = sorted(Counter(map(as_word, values)).items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
+        step, most = _HIGH / len(word_counts), word_counts[0][1]
         bars = []
-        for place, (word, count) in enumerate(counted):
+        for place, (word, count) in enumerate(word_counts):
             low = _HIGH - (place + 1) * step
             middle = low + step / 2
             bars.append(self._bar(0.0, 0.45 * _WIDE * count / most, low + 0.15 * step, low + 0.85 * step))

@@ -47,7 +47,7 @@ class ImageRange:
 
     def draw(self, generator: np.random.Generator) -> tuple[Osem, Physics] | None:
         """Settings of an image given without projections; None where the program reconstructs."""
-        given, recovered = generator.random(2) < (self.share_given, self.share_resolution)
+        is_given, recovered = generator.random(2) < (self.share_given, self.share_resolution)
         fwhm, cutoff, order = (float(generator.uniform(*b)) for b in (self.fwhm_mm, self.cutoff_per_cm, self.order))
         osem = Osem(
             iterations=int(generator.integers(self.iterations[0], self.iterations[1] + 1)),
@@ -57,7 +57,7 @@ class ImageRange:
             cutoff_per_cm=cutoff,
             order=order,
         )
-        return (osem, Physics(resolution=bool(recovered), scatter="none")) if given else None
+        return (osem, Physics(resolution=bool(recovered), scatter="none")) if is_given else None
 
 
 def image_facts(osem: Osem, is_given: bool, physics: Physics = WITHOUT) -> dict[str, float | int | str | bool]:

@@ -11,7 +11,7 @@ from mureg.cohort.settings import CohortSettings
 from mureg.simulate.misalignment import PatientMotion
 
 
-def other_ct(settings: CohortSettings, drawn: CaseDraw, index: int, number: int) -> CaseDraw:
+def other_ct(settings: CohortSettings, case_draw: CaseDraw, index: int, number: int) -> CaseDraw:
     """The same patient, tracer and emission with another CT.
 
     The patient stays where the camera saw him; motion, breath and scan of the CT are drawn anew. The table follows his
@@ -19,22 +19,24 @@ def other_ct(settings: CohortSettings, drawn: CaseDraw, index: int, number: int)
 
     Args:
         settings: what the case is drawn from.
-        drawn: the case as `draw` gave it.
+        case_draw: the case as `draw` gave it.
         index: number of the case in its cohort.
         number: of the CT; 0 is the first one, which is returned as it is.
     """
     if number == 0:
-        return drawn
+        return case_draw
     chance = generator(settings, "other-ct", index, number)
-    still = chance.random() < settings.placement.share_without_motion
-    motion = PatientMotion() if still else settings.placement.motion.draw(chance)
-    ct_from_patient = motion.ct_from_spect(CENTRE_MM) @ drawn.patient_from_spect.inverse()
+    without_motion = chance.random() < settings.placement.share_without_motion
+    motion = PatientMotion() if without_motion else settings.placement.motion.draw(chance)
+    ct_from_patient = motion.ct_from_spect(CENTRE_MM) @ case_draw.patient_from_spect.inverse()
     breath = settings.breathing.draw(chance)
-    depth_mm = breath.ct_depth_mm - breath.mean_depth_mm + drawn.breathing.mean_depth_mm
-    breathing = replace(drawn.breathing, ct_phase=breath.ct_phase, ct_depth_mm=depth_mm)
-    heart = np.asarray(drawn.anatomy.ventricle.centre_mm)
+    depth_mm = breath.ct_depth_mm - breath.mean_depth_mm + case_draw.breathing.mean_depth_mm
+    breathing = replace(case_draw.breathing, ct_phase=breath.ct_phase, ct_depth_mm=depth_mm)
+    heart = np.asarray(case_draw.anatomy.ventricle.centre_mm)
     scan = settings.ct.draw(chance, float(ct_from_patient.apply(heart)[2]))
-    scan = replace(scan, manufacturer=drawn.scan.manufacturer, model=drawn.scan.model, kvp=drawn.scan.kvp)
-    rise_mm = float((ct_from_patient.apply(heart) - drawn.ct_from_patient.apply(heart))[1])
-    table = replace(drawn.table, top_mm=drawn.table.top_mm + rise_mm)
-    return replace(drawn, motion=motion, ct_from_patient=ct_from_patient, breathing=breathing, scan=scan, table=table)
+    scan = replace(scan, manufacturer=case_draw.scan.manufacturer, model=case_draw.scan.model, kvp=case_draw.scan.kvp)
+    rise_mm = float((ct_from_patient.apply(heart) - case_draw.ct_from_patient.apply(heart))[1])
+    table = replace(case_draw.table, top_mm=case_draw.table.top_mm + rise_mm)
+    return replace(
+        case_draw, motion=motion, ct_from_patient=ct_from_patient, breathing=breathing, scan=scan, table=table
+    )

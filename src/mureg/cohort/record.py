@@ -37,22 +37,22 @@ def begin(settings: CohortSettings, n: int, output: Path, ct_folder: Path | None
     Raises:
         UsageError: the folder holds another cohort.
     """
-    asked: Table = {"mureg": __version__, "seed": settings.seed, "cases": n}
+    run: Table = {"mureg": __version__, "seed": settings.seed, "cases": n}
     if ct_folder is not None:
-        asked["ct"] = _fingerprint(ct_folder)
-    wanted = tomllib.loads(as_toml(settings))
+        run["ct"] = _fingerprint(ct_folder)
+    settings_table = tomllib.loads(as_toml(settings))
     if (output / SETTINGS).exists():
-        found, ran = _tables(output / SETTINGS), _tables(output / RUN)
-        _refuse_another(output, found, wanted)
-        _refuse_another(output, *({k: v for k, v in table.items() if k != "cases"} for table in (ran, asked)))
-        asked["cases"] = max(n, int(ran.get("cases", 0)))
+        stored_settings, ran = _tables(output / SETTINGS), _tables(output / RUN)
+        _refuse_another(output, stored_settings, settings_table)
+        _refuse_another(output, *({k: v for k, v in table.items() if k != "cases"} for table in (ran, run)))
+        run["cases"] = max(n, int(ran.get("cases", 0)))
     with writing(output / RUN) as scratch:
-        scratch.write_text(tomli_w.dumps(asked), "utf-8")
+        scratch.write_text(tomli_w.dumps(run), "utf-8")
     if not (output / SETTINGS).exists():
         words = f"# Settings of a cohort of mureg {__version__}; read back with mureg simulate --cohort.\n\n"
         with writing(output / SETTINGS) as scratch:
-            scratch.write_text(words + tomli_w.dumps(wanted), "utf-8")
-    return int(asked["cases"])
+            scratch.write_text(words + tomli_w.dumps(settings_table), "utf-8")
+    return int(run["cases"])
 
 
 def _tables(path: Path) -> Table:
@@ -66,13 +66,13 @@ def _tables(path: Path) -> Table:
         ) from problem
 
 
-def _refuse_another(output: Path, found: Table, expected: Table) -> None:
-    difference = next(differences(found, expected), None)
+def _refuse_another(output: Path, stored_table: Table, expected: Table) -> None:
+    difference = next(differences(stored_table, expected), None)
     if difference is not None:
-        name, there, asked = difference
+        name, stored_value, expected_value = difference
         raise UsageError(
-            f"{output.name} holds another cohort, with {name} = {there}",
-            f"{name} = {asked}",
+            f"{output.name} holds another cohort, with {name} = {stored_value}",
+            f"{name} = {expected_value}",
             "choose another output, or the settings that the folder was begun with",
         )
 

@@ -14,7 +14,7 @@ from mureg.cohort.simulation import simulate_case
 from mureg.cohort.store.cohort import SHARES, check_shares
 from mureg.cohort.work import CaseJob, Simulate
 from mureg.errors import UsageError
-from mureg.jobs.pool import Done, all_done
+from mureg.jobs.pool import JobResult, all_done
 
 Progress = Callable[[int, int], None]
 """Receives how many of the missing cases are done, and how many were missing."""
@@ -26,7 +26,7 @@ class CohortRun:
 
     Attributes:
         output: the cohort's folder.
-        made: names of the cases made now.
+        made_cases: names of the cases made now.
         already: names of those that were there.
         failed: those that could not be made, each with its sentence.
         seconds: of the whole run.
@@ -34,9 +34,9 @@ class CohortRun:
     """
 
     output: Path
-    made: tuple[str, ...]
+    made_cases: tuple[str, ...]
     already: tuple[str, ...]
-    failed: tuple[Done, ...]
+    failed: tuple[JobResult, ...]
     seconds: float
     card: Path | None
 
@@ -80,25 +80,25 @@ def simulate_cohort(
     """
     _check(n, first, jobs, scheduler)
     check_shares(shares)
-    started = time.perf_counter()
+    start = time.perf_counter()
     output = output.resolve()
     with FOLDER.claimed(output, [ct_folder]):
         n_all = begin(settings, first + n, output, ct_folder)
         work = CaseJob(settings, output, None if ct_folder is None else ct_folder.resolve(), dicom, simulate)
-        done = {index: work.is_done(index) for index in range(first, first + n)}
-        missing = [index for index in done if not done[index]]
+        is_done = {index: work.is_done(index) for index in range(first, first + n)}
+        indices = [index for index in is_done if not is_done[index]]
         try:
-            results = all_done(work, missing, jobs, scheduler, progress or (lambda _done, _all: None))
+            results = all_done(work, indices, jobs, scheduler, progress or (lambda _n_done, _all: None))
         finally:
             FOLDER.clear(output)
-        failed = tuple(sorted((one for one in results if one.problem), key=lambda one: one.index))
-        card = write_card(settings, output, n_all, failed, shares)
+        failures = tuple(sorted((result for result in results if result.problem), key=lambda result: result.index))
+        card = write_card(settings, output, n_all, failures, shares)
     return CohortRun(
         output,
-        tuple(sorted(one.name for one in results if not one.problem)),
-        tuple(work.name(index) for index in done if done[index]),
-        failed,
-        time.perf_counter() - started,
+        tuple(sorted(result.name for result in results if not result.problem)),
+        tuple(work.name(index) for index in is_done if is_done[index]),
+        failures,
+        time.perf_counter() - start,
         card,
     )
 

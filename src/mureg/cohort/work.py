@@ -14,7 +14,7 @@ from mureg.cohort.settings import CohortSettings
 from mureg.cohort.simulation import case_name
 from mureg.cohort.store.cohort import CASES, is_case, read_case, write_case
 from mureg.errors import MuregError, UsageError
-from mureg.jobs.cases import Done, require_fit_worker
+from mureg.jobs.cases import JobResult, require_fit_worker
 from mureg.study import Case
 
 Simulate = Callable[[CohortSettings, int, Path | None], Case]
@@ -45,22 +45,22 @@ class CaseJob:
         name = self.name(index)
         return is_case(self.output / CASES / name) and (not self.dicom or (self.output / DICOM / name).is_dir())
 
-    def __call__(self, index: int) -> Done:
+    def __call__(self, index: int) -> JobResult:
         """Make the case and write it.
 
         Raises:
             Exception: what might pass when tried again, such as a disk that does not answer; a refusal that would
                 come again is returned instead.
         """
-        started = time.perf_counter()
+        start = time.perf_counter()
         try:
             require_fit_worker(self.version, self.output / SETTINGS, str(self.output))
             self._make(index)
         except MuregError as problem:
             if isinstance(problem.__cause__, OSError):
                 raise
-            return Done(index, self.name(index), time.perf_counter() - started, str(problem))
-        return Done(index, self.name(index), time.perf_counter() - started)
+            return JobResult(index, self.name(index), time.perf_counter() - start, str(problem))
+        return JobResult(index, self.name(index), time.perf_counter() - start)
 
     def _make(self, index: int) -> None:
         name = self.name(index)

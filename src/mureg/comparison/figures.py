@@ -45,7 +45,7 @@ _COLD_HOT = colormaps["RdBu_r"]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class FigureCase:
     """One case with its rows, ready to be drawn.
 
     Attributes:
@@ -71,7 +71,7 @@ def comparison_figures(comparison: Comparison, measurement: Measurement, folder:
     Returns:
         The files, each written whole or not at all.
     """
-    written: list[Path] = []
+    drawings: list[Path] = []
     for cohort in dict.fromkeys(name for name, _ in comparison.folders):
         cases = [case for name, case in comparison.folders if name == cohort][:n]
         for case in cases:
@@ -81,8 +81,8 @@ def comparison_figures(comparison: Comparison, measurement: Measurement, folder:
             paths = [folder / f"{cohort}-{case}-{kind}.png" for kind in kinds]
             if comparison.measured or not all(path.exists() for path in paths):
                 _draw(comparison.folders[cohort, case], rows, measurement, paths)
-            written += [path for path in paths if path.exists()]
-    return written
+            drawings += [path for path in paths if path.exists()]
+    return drawings
 
 
 def _draw(case_folder: Path, rows: tuple[MethodRow, ...], measurement: Measurement, paths: list[Path]) -> None:
@@ -96,38 +96,38 @@ def _draw(case_folder: Path, rows: tuple[MethodRow, ...], measurement: Measureme
     x, y, z = case.truth.heart_points_mm.mean(0)
     if weights.sum() > 0:
         x, y, z = np.average(wall.grid.points(np.argwhere(weights > 0)), axis=0, weights=weights[weights > 0])
-    shown = Shown(f"{rows[0].cohort}, {case.name}", images, rows, (float(x), float(y), float(z)))
-    maps_picture(shown).save(paths[0])
+    figure_case = FigureCase(f"{rows[0].cohort}, {case.name}", images, rows, (float(x), float(y), float(z)))
+    maps_picture(figure_case).save(paths[0])
     if len(paths) == 1:
         return
-    corrected_picture(shown).save(paths[1])
+    corrected_picture(figure_case).save(paths[1])
     try:
-        polar_picture(shown, measurement.axis).save(paths[2])
+        polar_picture(figure_case, measurement.axis).save(paths[2])
     except MuregError:  # no axis: the other pictures stand
         return
 
 
-def maps_picture(shown: Shown) -> Canvas:
+def maps_picture(figure_case: FigureCase) -> Canvas:
     """The uncorrected SPECT over each method's map, three planes through the left ventricle."""
-    case, rows = shown.images.case, shown.rows
+    case, rows = figure_case.images.case, figure_case.rows
     height = _CHEST_MM[1] * _MAP_PER_MM
     widths = [_CHEST_MM[view.across] * _MAP_PER_MM for view in VIEWS]
-    canvas = _paper(shown, "Registered attenuation maps on SPECT", sum(widths) + 2 * _GAP, len(rows), height)
+    canvas = _paper(figure_case, "Registered attenuation maps on SPECT", sum(widths) + 2 * _GAP, len(rows), height)
     canvas.text(
         _MARGIN, 46, "colour: uncorrected SPECT     grey: the map     green: edge of its lungs and body", color=FAINT
     )
     canvas.text(_MARGIN, 66, "yellow: the same edge of the true map     dark blue: outside the CT", color=FAINT)
     spect = smoothed(case.uncorrected)
-    bright = _brightest(spect, shown.heart_mm)
+    bright = _brightest(spect, figure_case.heart_mm)
     x, y, _ = spect.grid.centre_mm
     for number, row in enumerate(rows):
         top = _TOP + number * (height + _GAP)
-        registered = shown.images.map_at(row.pose(case.truth.centre_mm))
+        registered = figure_case.images.map_at(row.pose(case.truth.centre_mm))
         _label(canvas, row, top + height / 2, [f"heart {row.heart_mm:.1f} mm", f"µ-map NMSE {row.mu_nmse:.1f} %"])
         left = float(_LABEL)
         for view, width in zip(VIEWS, widths, strict=True):
-            middle = [x, y, shown.heart_mm[2]]
-            middle[view.through] = shown.heart_mm[view.through]
+            middle = [x, y, figure_case.heart_mm[2]]
+            middle[view.through] = figure_case.heart_mm[view.through]
             at: Triple = (middle[0], middle[1], middle[2])
             panel = canvas.plane_panel((left, top, width, height), view, _CHEST_MM, at)
             map_plane = plane(registered, view, at, _CHEST_MM)
@@ -139,12 +139,12 @@ def maps_picture(shown: Shown) -> Canvas:
     return canvas
 
 
-def corrected_picture(shown: Shown) -> Canvas:
+def corrected_picture(figure_case: FigureCase) -> Canvas:
     """The SPECT corrected with the true map and with each method's, and the difference, three planes of each."""
-    case, side = shown.images.case, float(_HEART_SIDE)
-    canvas = _paper(shown, "AC SPECT with each map", 6 * (side + _GAP) + 14, 1 + len(shown.rows), side)
-    reference = shown.images.reference()
-    bright = _brightest(smoothed(reference), shown.heart_mm)
+    case, side = figure_case.images.case, float(_HEART_SIDE)
+    canvas = _paper(figure_case, "AC SPECT with each map", 6 * (side + _GAP) + 14, 1 + len(figure_case.rows), side)
+    reference = figure_case.images.reference()
+    bright = _brightest(smoothed(reference), figure_case.heart_mm)
     canvas.text(
         _MARGIN,
         46,
@@ -153,12 +153,12 @@ def corrected_picture(shown: Shown) -> Canvas:
         color=FAINT,
     )
     canvas.text(_MARGIN, 66, "reference: reconstructed with the true map, averaged over the acquisition", color=FAINT)
-    draw = partial(_heart_planes, canvas, shown.heart_mm)
+    draw = partial(_heart_planes, canvas, figure_case.heart_mm)
     canvas.text(_MARGIN, _TOP + side / 2, "Reference", fontsize=13, fontweight="bold", va="center")
     draw(smoothed(reference), _TOP, _LABEL, HEAT, (0.0, bright))
-    for number, row in enumerate(shown.rows, 1):
+    for number, row in enumerate(figure_case.rows, 1):
         top = _TOP + number * (side + _GAP)
-        image = shown.images.corrected_at(row.pose(case.truth.centre_mm))
+        image = figure_case.images.corrected_at(row.pose(case.truth.centre_mm))
         difference = image.with_values(image.values - reference.values)
         _label(canvas, row, top + side / 2, [f"NMSE {row.ac_nmse:.2f} %", f"NMAE {row.ac_nmae:.2f} %"])
         draw(smoothed(image), top, _LABEL, HEAT, (0.0, bright))
@@ -167,28 +167,28 @@ def corrected_picture(shown: Shown) -> Canvas:
     return canvas
 
 
-def polar_picture(shown: Shown, axis: str = "known") -> Canvas:
+def polar_picture(figure_case: FigureCase, axis: str = "known") -> Canvas:
     """The 17 segments of each corrected image, in percent of its brightest segment.
 
     Raises:
         MuregError: no axis of the left ventricle.
     """
-    case = shown.images.case
-    reference = shown.images.reference()
+    case = figure_case.images.case
+    reference = figure_case.images.reference()
     ventricle = axis_from_wall(case.truth.lv_wall) if axis == "known" else axis_from_image(reference).ventricle
     true = polar_map(reference, ventricle)
-    named: list[tuple[str, str, PolarMap]] = [("Reference", "true map", true)]
-    for row in shown.rows:
-        found = polar_map(shown.images.corrected_at(row.pose(case.truth.centre_mm)), ventricle)
-        named.append((name_of(row.method), f"segment error {segment_error_percent(found, true):.1f} %", found))
-    columns = min(_POLAR_COLUMNS, len(named))
-    lines = -(-len(named) // columns)
+    panels: list[tuple[str, str, PolarMap]] = [("Reference", "true map", true)]
+    for row in figure_case.rows:
+        polar = polar_map(figure_case.images.corrected_at(row.pose(case.truth.centre_mm)), ventricle)
+        panels.append((name_of(row.method), f"segment error {segment_error_percent(polar, true):.1f} %", polar))
+    columns = min(_POLAR_COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
     cell = _POLAR_SIDE + 54
     canvas = Canvas(max(680, columns * (_POLAR_SIDE + 24) + _MARGIN), _TOP + lines * cell + 36)
-    _title(canvas, shown, "Polar maps of the AC SPECT")
+    _title(canvas, figure_case, "Polar maps of the AC SPECT")
     canvas.text(_MARGIN, 46, "relative uptake of the 17 segments, percent of the brightest", color=FAINT)
     canvas.text(_MARGIN, 66, "below it the difference from the reference where that is 3 or more", color=FAINT)
-    for number, (name, caption, found) in enumerate(named):
+    for number, (name, caption, polar) in enumerate(panels):
         left = _MARGIN + (number % columns) * (_POLAR_SIDE + 24)
         top = _TOP + (number // columns) * cell
         canvas.text(
@@ -196,20 +196,20 @@ def polar_picture(shown: Shown, axis: str = "known") -> Canvas:
         )
         canvas.text(left + _POLAR_SIDE / 2, top + 18, caption, ha="center", color=FAINT, fontsize=10)
         draw_bullseye(
-            canvas, (left, top + 36, _POLAR_SIDE, _POLAR_SIDE), found.relative, None if found is true else true.relative
+            canvas, (left, top + 36, _POLAR_SIDE, _POLAR_SIDE), polar.relative, None if polar is true else true.relative
         )
     return canvas
 
 
-def _paper(shown: Shown, title: str, width: float, rows: int, row_height: float) -> Canvas:
+def _paper(figure_case: FigureCase, title: str, width: float, rows: int, row_height: float) -> Canvas:
     canvas = Canvas(round(_LABEL + width + _MARGIN), round(_TOP + rows * (row_height + _GAP) + 30))
-    _title(canvas, shown, title)
+    _title(canvas, figure_case, title)
     return canvas
 
 
-def _title(canvas: Canvas, shown: Shown, title: str) -> None:
+def _title(canvas: Canvas, figure_case: FigureCase, title: str) -> None:
     canvas.text(_MARGIN, 14, title, fontsize=16, fontweight="bold")
-    canvas.text(canvas.width - _MARGIN, 18, shown.title, ha="right", color=FAINT)
+    canvas.text(canvas.width - _MARGIN, 18, figure_case.title, ha="right", color=FAINT)
     canvas.text(canvas.width - _MARGIN, canvas.height - 10, _USE, ha="right", va="bottom", color=FAINT)
 
 
@@ -218,8 +218,8 @@ def _label(canvas: Canvas, row: MethodRow, middle: float, lines: Sequence[str]) 
     parts = name_of(row.method).replace(" (", "\n(", 1).splitlines()
     name = "\n".join(line for part in parts for line in wrap(part, _LABEL_LETTERS))
     canvas.text(_MARGIN, middle - 6, name, fontsize=13, fontweight="bold", va="bottom", linespacing=1.15)
-    failed = ["failed: unregistered"] if row.failed else []
-    canvas.text(_MARGIN, middle + 2, "\n".join([*failed, *lines]), color=FAINT, linespacing=1.35)
+    failure_lines = ["failed: unregistered"] if row.failed else []
+    canvas.text(_MARGIN, middle + 2, "\n".join([*failure_lines, *lines]), color=FAINT, linespacing=1.35)
 
 
 def _heart_planes(

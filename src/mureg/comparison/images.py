@@ -27,8 +27,8 @@ def nmse_percent(image: Voxels, reference: Voxels) -> float:
     Raises:
         UsageError: a reference that is 0 everywhere.
     """
-    one, other = image.astype(np.float64), reference.astype(np.float64)
-    return 100.0 * float(np.square(one - other).sum()) / _positive(float(np.square(other).sum()))
+    values, true = image.astype(np.float64), reference.astype(np.float64)
+    return 100.0 * float(np.square(values - true).sum()) / _positive(float(np.square(true).sum()))
 
 
 def nmae_percent(image: Voxels, reference: Voxels) -> float:
@@ -36,8 +36,8 @@ def nmae_percent(image: Voxels, reference: Voxels) -> float:
 
     See `nmse_percent`.
     """
-    one, other = image.astype(np.float64), reference.astype(np.float64)
-    return 100.0 * float(np.abs(one - other).sum()) / _positive(float(np.abs(other).sum()))
+    values, true = image.astype(np.float64), reference.astype(np.float64)
+    return 100.0 * float(np.abs(values - true).sum()) / _positive(float(np.abs(true).sum()))
 
 
 @dataclass(eq=False)
@@ -122,9 +122,9 @@ class Images:
 def _with_middle(wide: Volume, middle: Volume) -> Volume:
     """A map whose part on a smaller grid of the same voxels is that of another."""
     start = wide.grid.indices(middle.grid.points((0.0, 0.0, 0.0))).round().astype(int)
-    where = tuple(slice(int(a), int(a) + n) for a, n in zip(start, middle.grid.shape, strict=True))
+    box = tuple(slice(int(a), int(a) + n) for a, n in zip(start, middle.grid.shape, strict=True))
     values = wide.values.copy()
-    values[where] = middle.values
+    values[box] = middle.values
     return Volume(values, wide.grid, Quantity.MU_PER_CM)
 
 

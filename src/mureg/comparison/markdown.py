@@ -12,7 +12,7 @@ from mureg.comparison.summary import Figure, MethodSummary
 
 Cell = Callable[[Figure], str]
 _NAMES = {UNREGISTERED: "Baseline (no correction)", ORACLE: "Oracle (true transform)"}
-_NOTHING = "–"
+_DASH = "–"
 
 
 def tables(summaries: Sequence[MethodSummary], against: str, settings_sha256: str, level: float = 0.95) -> str:
@@ -87,9 +87,9 @@ def _table_1(summaries: list[MethodSummary]) -> str:
                 name_of(summary.method),
                 *_cells(summaries, summary, "delta_t_mm", _spread, _p),
                 *_cells(summaries, summary, "delta_r_deg", _spread, _p),
-                _NOTHING if summary.parameters is None else f"{summary.parameters:,}",
+                _DASH if summary.parameters is None else f"{summary.parameters:,}",
                 *_training(summary),
-                _NOTHING if math.isnan(summary.seconds) else f"{summary.seconds:.2f} s",
+                _DASH if math.isnan(summary.seconds) else f"{summary.seconds:.2f} s",
                 str(summary.n),
                 str(summary.failed),
             ]
@@ -121,8 +121,8 @@ def _training(summary: MethodSummary) -> list[str]:
     """Seconds for a batch of 4, cases seen, minutes."""
     cost = summary.training
     if cost is None:
-        return [_NOTHING] * 3
-    seconds = _NOTHING if math.isnan(cost.batch_seconds) else f"{cost.batch_seconds:.2f} s"
+        return [_DASH] * 3
+    seconds = _DASH if math.isnan(cost.batch_seconds) else f"{cost.batch_seconds:.2f} s"
     return [seconds, f"{cost.samples:,}", f"{cost.minutes:.1f}"]
 
 
@@ -191,7 +191,7 @@ def _cells(summaries: list[MethodSummary], summary: MethodSummary, column: str, 
     """The cells of a metric, the first in bold if it is the best."""
     figure = summary.figures.get(column)
     if figure is None:
-        return [_NOTHING] * len(cells)
+        return [_DASH] * len(cells)
     texts = [cell(figure) for cell in cells]
     most = max(s.n for s in summaries)
     rivals = [s for s in summaries if s.n == most and _registers(s.method) and column in s.figures]
@@ -223,7 +223,7 @@ def _tail(figure: Figure) -> str:
 
 
 def _share(figure: Figure) -> str:
-    return _NOTHING if math.isnan(figure.share_above) else f"{100 * figure.share_above:.0f} %"
+    return _DASH if math.isnan(figure.share_above) else f"{100 * figure.share_above:.0f} %"
 
 
 def _n(figure: Figure) -> str:
@@ -232,14 +232,14 @@ def _n(figure: Figure) -> str:
 
 def _p(figure: Figure) -> str:
     if not figure.against:
-        return _NOTHING
+        return _DASH
     fewer = f" (n {figure.n_pairs})" if figure.n_pairs < figure.n else ""
     return f"{_probability(figure.t_p)} / {_probability(figure.wilcoxon_p)}{fewer}"
 
 
 def _probability(p: float) -> str:
     if math.isnan(p):
-        return _NOTHING
+        return _DASH
     return "<0.001" if p < 0.001 else f"{p:.3f}"  # three decimals, as journals print them
 
 
@@ -249,5 +249,5 @@ def _markdown(caption: str, head: list[str], lines: list[list[str]]) -> str:
 
 
 def _programs(summaries: Sequence[MethodSummary]) -> list[str]:
-    used = dict.fromkeys((name_of(s.method), version) for s in summaries for version in s.versions if version)
-    return [f"- {name}: {version}" for name, version in used]
+    programs = dict.fromkeys((name_of(s.method), version) for s in summaries for version in s.versions if version)
+    return [f"- {name}: {version}" for name, version in programs]

@@ -32,7 +32,7 @@ class Task:
         folder: of the case.
         cohort: its name.
         methods: all that the result shall have.
-        known: rows that are there, by method.
+        stored_rows: rows that are there, by method.
         images: reconstruct the corrected images.
         measurement: settings.
         measured_with: beginning of their hash.
@@ -42,7 +42,7 @@ class Task:
     folder: Path
     cohort: str
     methods: tuple[Method, ...]
-    known: Mapping[str, MethodRow]
+    stored_rows: Mapping[str, MethodRow]
     images: bool
     measurement: Measurement
     measured_with: str
@@ -52,7 +52,7 @@ class Task:
     def open(self) -> bool:
         """Whether anything remains to be done."""
         return any(
-            method.name not in self.known or (self.images and not self.known[method.name].images)
+            method.name not in self.stored_rows or (self.images and not self.stored_rows[method.name].images)
             for method in self.methods
         )
 
@@ -69,7 +69,7 @@ def measure(task: Task) -> list[MethodRow]:
     rows = []
     reference: _Reference | None = None
     for method in task.methods:
-        row = task.known.get(method.name)
+        row = task.stored_rows.get(method.name)
         if row is None:
             row = _posed(task, case, method, _find(method, case, images, problem, task.python))
             row = row if images is None else _with_map(row, case, images)
@@ -103,15 +103,15 @@ def _find(method: Method, case: Case, images: Images | None, problem: str, pytho
     return register(method, PreparedStudy(case.uncorrected, images.prepared.maps, projections), python)
 
 
-def _posed(task: Task, case: Case, method: Method, found: MethodPose) -> MethodRow:
+def _posed(task: Task, case: Case, method: Method, answer: MethodPose) -> MethodRow:
     truth = case.truth
-    taken = RigidTransform.identity() if found.ct_from_spect is None else found.ct_from_spect
-    poses = taken.six(truth.centre_mm), motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
-    delta_t, delta_r = mean_motion_errors(taken, truth.ct_from_spect, truth.centre_mm)
-    known = truth.liver_points_mm
-    liver = task.measurement.liver.points_mm(truth.heart_points_mm) if known is None else known
+    pose = RigidTransform.identity() if answer.ct_from_spect is None else answer.ct_from_spect
+    poses = pose.six(truth.centre_mm), motion_errors(pose, truth.ct_from_spect, truth.centre_mm)
+    delta_t, delta_r = mean_motion_errors(pose, truth.ct_from_spect, truth.centre_mm)
+    liver_points = truth.liver_points_mm
+    liver = task.measurement.liver.points_mm(truth.heart_points_mm) if liver_points is None else liver_points
     heart_mm, liver_mm = (
-        target_registration_error_mm(taken, truth.ct_from_spect, points) for points in (truth.heart_points_mm, liver)
+        target_registration_error_mm(pose, truth.ct_from_spect, points) for points in (truth.heart_points_mm, liver)
     )
     found_six, off = (dict(zip(SIX, (*shift, *angles), strict=True)) for shift, angles in poses)
     figures = {
@@ -122,7 +122,7 @@ def _posed(task: Task, case: Case, method: Method, found: MethodPose) -> MethodR
         "heart_mm": heart_mm,
         "liver_mm": liver_mm,
         "remainder_mm": truth.remainder_mm,
-        "seconds": found.seconds,
+        "seconds": answer.seconds,
     }
     return MethodRow(
         cohort=task.cohort,
@@ -131,12 +131,12 @@ def _posed(task: Task, case: Case, method: Method, found: MethodPose) -> MethodR
         made_from=origin(task.folder),
         method=method.name,
         settings=method.settings,
-        version=found.version,
+        version=answer.version,
         measured_with=task.measured_with,
-        status=found.status,
-        reason=_line(found.reason),
+        status=answer.status,
+        reason=_line(answer.reason),
         images="",
-        liver_from=BALL if known is None else POINTS,
+        liver_from=BALL if liver_points is None else POINTS,
         **{name: _figure(value) for name, value in figures.items()},
     )
 
@@ -173,7 +173,7 @@ class _Reference:
 def _with_corrected(row: MethodRow, case: Case, reference: _Reference) -> MethodRow:
     image = reference.images.corrected_at(row.pose(case.truth.centre_mm))
     true = reference.images.reference()
-    one, other = mean_normalised(image.values), mean_normalised(true.values)
+    scaled, true_scaled = mean_normalised(image.values), mean_normalised(true.values)
     polar = NOT_MEASURED
     if reference.ventricle is not None and reference.polar is not None:
         polar = segment_error_percent(polar_map(image, reference.ventricle), reference.polar)
@@ -182,8 +182,8 @@ def _with_corrected(row: MethodRow, case: Case, reference: _Reference) -> Method
         images="done",
         ac_nmse=_figure(nmse_percent(image.values, true.values)),
         ac_nmae=_figure(nmae_percent(image.values, true.values)),
-        ac_nmse_scaled=_figure(nmse_percent(one, other)),
-        ac_nmae_scaled=_figure(nmae_percent(one, other)),
+        ac_nmse_scaled=_figure(nmse_percent(scaled, true_scaled)),
+        ac_nmae_scaled=_figure(nmae_percent(scaled, true_scaled)),
         polar=_figure(polar),
     )
 

@@ -64,7 +64,7 @@ class Method:
         settings: as JSON, weights by their hash.
         registrar: None for unregistered and the oracle, which need none.
         parameters: of a network; None where nothing was learned.
-        seen: names of the cases that a network was trained or chosen on, where its run folder says so.
+        training_cases: names of the cases that a network was trained or chosen on, where its run folder says so.
         training: what its training cost, where that is known.
     """
 
@@ -72,7 +72,7 @@ class Method:
     settings: str = "{}"
     registrar: Registrar | Peer | None = None
     parameters: int | None = None
-    seen: frozenset[str] = frozenset()
+    training_cases: frozenset[str] = frozenset()
     training: Budget | None = None
 
     @property
@@ -87,14 +87,14 @@ class Method:
         name: str,
         registrar: Registrar | Peer,
         parameters: int | None = None,
-        seen: frozenset[str] = frozenset(),
+        training_cases: frozenset[str] = frozenset(),
         training: Budget | None = None,
     ) -> Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in settings_of(registrar).items()}
         if isinstance(registrar, NearHeart):
             settings["weights"] = f"sha256:{read_weights(weights_file(registrar.weights))[1].weights_sha256}"
-        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, seen, training)
+        return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, training_cases, training)
 
 
 def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
@@ -112,23 +112,21 @@ def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
             "take its pose from the case",
         )
     if isinstance(method.registrar, Elastix | Ants):
-        found = _ask_peer(method.registrar, study.uncorrected, study.body, python)
+        answer = _ask_peer(method.registrar, study.uncorrected, study.body, python)
     else:
-        found = _ask(method.registrar, study)
-    return found if found.ct_from_spect is None else _plausible(found, found.ct_from_spect, study.uncorrected.grid)
+        answer = _ask(method.registrar, study)
+    return answer if answer.ct_from_spect is None else _plausible(answer, answer.ct_from_spect, study.uncorrected.grid)
 
 
 def _ask(registrar: Any, study: PreparedStudy) -> MethodPose:
-    version, started = f"mureg {mureg.__version__}", time.process_time()
+    version, start = f"mureg {mureg.__version__}", time.process_time()
     try:
         registration = registrar.register(study)
     except MuregError as problem:
-        return MethodPose(None, time.process_time() - started, version, "refused", str(problem))
+        return MethodPose(None, time.process_time() - start, version, "refused", str(problem))
     except Exception as problem:  # whatever it is, it is counted
-        return MethodPose(
-            None, time.process_time() - started, version, "crashed", f"{type(problem).__name__}: {problem}"
-        )
-    return MethodPose(registration.ct_from_spect, time.process_time() - started, version)
+        return MethodPose(None, time.process_time() - start, version, "crashed", f"{type(problem).__name__}: {problem}")
+    return MethodPose(registration.ct_from_spect, time.process_time() - start, version)
 
 
 def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> MethodPose:
@@ -140,13 +138,13 @@ def _ask_peer(peer: Peer, spect: Volume, body: Volume, python: Path) -> MethodPo
     return MethodPose(RigidTransform(np.array(answer["matrix"])), answer["seconds"], version)
 
 
-def _plausible(found: MethodPose, pose: RigidTransform, grid: Grid) -> MethodPose:
+def _plausible(answer: MethodPose, pose: RigidTransform, grid: Grid) -> MethodPose:
     """Refuse implausible motions, with the same limits for every method."""
     limits, shift_mm = MutualInformation(), float(np.linalg.norm(pose.six(grid.centre_mm)[0]))
     if shift_mm <= limits.largest_shift_mm and pose.rotation_deg <= limits.largest_angle_deg:
-        return found
+        return answer
     reason = f"moves the map by {shift_mm:.0f} mm and {pose.rotation_deg:.0f} degrees"
-    return MethodPose(None, found.seconds, found.version, "refused", reason)
+    return MethodPose(None, answer.seconds, answer.version, "refused", reason)
 
 
 def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Method]:
@@ -171,10 +169,12 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
         elif ":" in name or name in REGISTRAR_CATALOGUE.names():
             methods.append(Method.of(name, REGISTRAR_CATALOGUE.make({"kind": name})))
         else:
-            known = ", ".join((*KNOWN, *registrars))
-            raise UsageError(f"no registrar {name!r}", f"one of {known}, or a path to {SUFFIX}", "correct the name")
-    taken = [method.name for method in methods]
-    if twice := next((name for name in taken if taken.count(name) > 1), None):
+            known_names = ", ".join((*KNOWN, *registrars))
+            raise UsageError(
+                f"no registrar {name!r}", f"one of {known_names}, or a path to {SUFFIX}", "correct the name"
+            )
+    method_names = [method.name for method in methods]
+    if twice := next((name for name in method_names if method_names.count(name) > 1), None):
         raise UsageError(f"two rows named {twice}", "a name for each", "give the folders of the weights other names")
     if not methods:
         raise UsageError("no registrar", "at least one", "name some with --registrars")
@@ -187,11 +187,11 @@ def _learned(weights: Path) -> list[Method]:
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
     complete, parameters, card = load_learned(weights, ablated=False)
-    known = parameters, _training_cases(weights.with_name("data.json")), budget_of(weights, card)
+    facts = parameters, _training_cases(weights.with_name("data.json")), budget_of(weights, card)
     if card.ablated:
-        return [Method.of(name + TRAINED_ABLATED, complete, *known)]
+        return [Method.of(name + TRAINED_ABLATED, complete, *facts)]
     ablated, _, _ = load_learned(weights, ablated=True)
-    return [Method.of(name, complete, *known), Method.of(name + ABLATED, ablated, *known)]
+    return [Method.of(name, complete, *facts), Method.of(name + ABLATED, ablated, *facts)]
 
 
 def load_learned(weights: Path, ablated: bool) -> tuple[Registrar, int, Card]:

@@ -135,7 +135,7 @@ class PeerProcess:
         Returns:
             "seconds" of the processor, preparation included, and "matrix"; or "crashed" with a reason.
         """
-        started = time.process_time()
+        start = time.process_time()
         # what helps our own metric is given to the others as well
         images = {
             "fixed": without_hot_spots(spect, MutualInformation().brightest),
@@ -143,7 +143,7 @@ class PeerProcess:
         }
         if peer.mask:
             images["mask"] = emission_outline(spect)
-        prepared_s = time.process_time() - started
+        prepared_s = time.process_time() - start
         answer = self._ask(peer.kind, asdict(peer), images)
         return {**answer, "seconds": answer["seconds"] + prepared_s}
 
@@ -166,7 +166,7 @@ class PeerProcess:
             **{f"{name}_affine": volume.grid.affine for name, volume in images.items()},
         )
         question = {"program": program, "settings": settings, "bytes": packed.tell()}
-        started = time.perf_counter()
+        start = time.perf_counter()
         patience = threading.Timer(self.patience_s, process.kill)
         patience.start()
         try:
@@ -183,7 +183,7 @@ class PeerProcess:
         self.close()
         return {
             "crashed": f"no answer, ended with {process.returncode}",
-            "seconds": time.perf_counter() - started,
+            "seconds": time.perf_counter() - start,
         }
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -233,10 +233,10 @@ def refuse_missing(peers: Mapping[str, Peer], python: Path) -> None:
     if not peers:
         return
     process = process_of(python)
-    installed = process.versions
+    versions = process.versions
     process.close()
     for peer in peers.values():
-        if peer.kind not in installed:
+        if peer.kind not in versions:
             package = {"elastix": "itk-elastix", "ants": "antspyx"}[peer.kind]
             raise UsageError(
                 f"no {peer.kind} in the Python at {python}",

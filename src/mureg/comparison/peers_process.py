@@ -79,7 +79,7 @@ def with_elastix(pair: ImagePair, settings: Settings) -> Array:
     """``ct_from_spect`` by elastix (Klein et al., IEEE Trans Med Imaging 2010)."""
     itk = import_module("itk")
     levels = len(settings["smoothing_mm"])
-    wanted = {
+    parameter_map = {
         "Transform": ["EulerTransform"],
         "AutomaticTransformInitialization": ["false"],
         "AutomaticScalesEstimation": ["true"],
@@ -111,7 +111,7 @@ def with_elastix(pair: ImagePair, settings: Settings) -> Array:
         "WriteResultImage": ["false"],
     }
     parameters = itk.ParameterObject.New()
-    parameters.AddParameterMap(wanted)
+    parameters.AddParameterMap(parameter_map)
     method = itk.ElastixRegistrationMethod.New(_to_itk(pair.fixed), _to_itk(pair.moving))
     if pair.mask is not None:
         method.SetFixedMask(_to_itk(pair.mask, np.uint8))
@@ -119,12 +119,12 @@ def with_elastix(pair: ImagePair, settings: Settings) -> Array:
     method.SetLogToConsole(False)
     method.SetNumberOfThreads(1)
     method.UpdateLargestPossibleRegion()
-    found = method.GetTransformParameterObject().GetParameterMap(0)
+    pose_parameters = method.GetTransformParameterObject().GetParameterMap(0)
     transform = itk.Euler3DTransform[itk.D].New()
-    transform.SetComputeZYX(found["ComputeZYX"][0] == "true")
-    transform.SetCenter([float(value) for value in found["CenterOfRotationPoint"]])
+    transform.SetComputeZYX(pose_parameters["ComputeZYX"][0] == "true")
+    transform.SetCenter([float(value) for value in pose_parameters["CenterOfRotationPoint"]])
     angles_and_shift = itk.OptimizerParameters[itk.D](6)
-    for index, value in enumerate(found["TransformParameters"]):
+    for index, value in enumerate(pose_parameters["TransformParameters"]):
         angles_and_shift[index] = float(value)
     transform.SetParameters(angles_and_shift)
     return _matrix(lambda point: transform.TransformPoint(point))
@@ -135,7 +135,7 @@ def with_ants(pair: ImagePair, settings: Settings) -> Array:
     ants = import_module("ants")
     ants.config._random_seed = settings["seed"]
     with tempfile.TemporaryDirectory() as folder:
-        found = ants.registration(
+        answer = ants.registration(
             _to_ants(pair.fixed),
             _to_ants(pair.moving),
             type_of_transform="Rigid",
@@ -151,7 +151,7 @@ def with_ants(pair: ImagePair, settings: Settings) -> Array:
             smoothing_in_mm=True,
             singleprecision=False,
         )
-        transform = ants.read_transform(found["fwdtransforms"][0])
+        transform = ants.read_transform(answer["fwdtransforms"][0])
     return _matrix(transform.apply_to_point)
 
 
@@ -161,13 +161,13 @@ PACKAGES = {"elastix": "itk-elastix", "ants": "antspyx"}
 
 def versions() -> dict[str, str]:
     """Versions of the installed programs, by name."""
-    found = {}
+    texts = {}
     for program, package in PACKAGES.items():
         try:
-            found[program] = f"{package} {version(package)}"
+            texts[program] = f"{package} {version(package)}"
         except PackageNotFoundError:
             continue
-    return found
+    return texts
 
 
 def _thrice(levels: list[float]) -> list[str]:
@@ -177,11 +177,11 @@ def _thrice(levels: list[float]) -> list[str]:
 
 def _to_itk(image: Image, kind: type = np.float32) -> Any:
     itk = import_module("itk")
-    made = itk.image_from_array(np.ascontiguousarray(image.values.transpose(2, 1, 0), dtype=kind))
-    made.SetSpacing(image.spacing_mm.tolist())
-    made.SetOrigin(image.affine[:3, 3].tolist())
-    made.SetDirection(image.directions)
-    return made
+    itk_image = itk.image_from_array(np.ascontiguousarray(image.values.transpose(2, 1, 0), dtype=kind))
+    itk_image.SetSpacing(image.spacing_mm.tolist())
+    itk_image.SetOrigin(image.affine[:3, 3].tolist())
+    itk_image.SetDirection(image.directions)
+    return itk_image
 
 
 def _to_ants(image: Image) -> Any:
@@ -207,16 +207,16 @@ def _matrix(move: Callable[[list[float]], Any]) -> Array:
 def register(program: str, pair: ImagePair, settings: Settings) -> Array:
     """``ct_from_spect`` as a 4x4 matrix; both programs work about the middle of the SPECT, wherever that lies."""
     centre_mm = pair.fixed.centre_mm
-    found = PROGRAMS[program](pair.shifted(-centre_mm), settings)
-    found[:3, 3] += centre_mm - found[:3, :3] @ centre_mm
-    return found
+    matrix = PROGRAMS[program](pair.shifted(-centre_mm), settings)
+    matrix[:3, 3] += centre_mm - matrix[:3, :3] @ centre_mm
+    return matrix
 
 
 def read_pair(stream: BinaryIO, size: int) -> ImagePair:
     """Read the two images and the mask that a request names."""
-    with np.load(io.BytesIO(stream.read(size))) as stored:
-        given = [name for name in ("fixed", "moving", "mask") if name in stored]
-        images = {name: Image(stored[name], stored[f"{name}_affine"]) for name in given}
+    with np.load(io.BytesIO(stream.read(size))) as arrays:
+        names = [name for name in ("fixed", "moving", "mask") if name in arrays]
+        images = {name: Image(arrays[name], arrays[f"{name}_affine"]) for name in names}
     return ImagePair(images["fixed"], images["moving"], images.get("mask"))
 
 
@@ -234,20 +234,20 @@ def main() -> None:
     """Serve requests until standard input closes."""
     replies = os.fdopen(os.dup(1), "w")  # what the programs print, from C++ as well, must not mix with the answers
     os.dup2(2, 1)
-    print(json.dumps(installed := versions()), file=replies, flush=True)
-    warm = "elastix" not in installed
+    print(json.dumps(program_versions := versions()), file=replies, flush=True)
+    warm = "elastix" not in program_versions
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
         pair = read_pair(sys.stdin.buffer, request["bytes"])
         if request["program"] == "elastix" and not warm:
             warm_up()
             warm = True
-        started = time.process_time()
+        start = time.process_time()
         try:
             answer: dict[str, Any] = {"matrix": register(request["program"], pair, request["settings"]).tolist()}
         except Exception as problem:
             answer = {"crashed": f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"}
-        print(json.dumps({**answer, "seconds": time.process_time() - started}), file=replies, flush=True)
+        print(json.dumps({**answer, "seconds": time.process_time() - start}), file=replies, flush=True)
 
 
 if __name__ == "__main__":

@@ -91,13 +91,15 @@ def compare(
         tasks = []
         for cohort, name, number in ((*key, number) for key, (_, number) in folders.items()):
             images = selection.images is None or number < selection.images
-            asked = tuple(method for method in methods if selection.asks(method, number))
-            known = {m.name: row for m in asked if (row := table.get((cohort, name, m.name, m.settings))) is not None}
+            case_methods = tuple(method for method in methods if selection.asks(method, number))
+            case_rows = {
+                m.name: row for m in case_methods if (row := table.get((cohort, name, m.name, m.settings))) is not None
+            }
             task = Task(
                 folders[cohort, name][0],
                 cohort,
-                asked,
-                known,
+                case_methods,
+                case_rows,
                 images,
                 settings.measurement,
                 settings.measured_with,
@@ -105,20 +107,20 @@ def compare(
             )
             tasks += [task] if task.open else []
         measured = 0
-        for done, rows in enumerate(shared_out(measure, tasks, jobs), 1):
+        for n_done, rows in enumerate(shared_out(measure, tasks, jobs), 1):
             table.append(rows)
             measured += len(rows)
             if progress is not None:
-                progress(done, len(tasks))
+                progress(n_done, len(tasks))
         table.tidy()
-    found = [
+    all_rows = [
         table.get((cohort, name, m.name, m.settings))
         for (cohort, name), (_, number) in folders.items()
         for m in methods
         if selection.asks(m, number)
     ]
     return Comparison(
-        tuple(row for row in found if row is not None),
+        tuple(row for row in all_rows if row is not None),
         tuple(methods),
         {key: folder for key, (folder, _) in folders.items()},
         measured,
@@ -136,7 +138,7 @@ def chosen_cases(cohorts: Sequence[Path], selection: Selection) -> dict[tuple[st
         raise UsageError(
             f"two cohorts of one name among {', '.join(names)}", "a name for each", "rename one of the folders"
         )
-    chosen: dict[tuple[str, str], tuple[Path, int]] = {}
+    cases_by_key: dict[tuple[str, str], tuple[Path, int]] = {}
     for name, folder in zip(names, cohorts, strict=True):
         cohort = Cohort.open(folder)
         if selection.split != "all":
@@ -149,17 +151,17 @@ def chosen_cases(cohorts: Sequence[Path], selection: Selection) -> dict[tuple[st
                 "at least one",
                 "give a smaller --skip, or a larger cohort",
             )
-        chosen |= {(name, case): (folder / CASES / case, number) for number, case in enumerate(cases)}
-    return chosen
+        cases_by_key |= {(name, case): (folder / CASES / case, number) for number, case in enumerate(cases)}
+    return cases_by_key
 
 
-def against_of(methods: Sequence[Method], asked: str) -> str:
+def against_of(methods: Sequence[Method], name: str) -> str:
     """The row that others are compared with: the one asked for, or the first that registers anything.
 
     Raises:
         UsageError: no such row.
     """
     names = [method.name for method in methods]
-    if asked and asked not in names:
-        raise UsageError(f"no row {asked!r} to compare with", f"one of {', '.join(names)}", "correct --against")
-    return asked or next((method.name for method in methods if method.registrar is not None), names[0])
+    if name and name not in names:
+        raise UsageError(f"no row {name!r} to compare with", f"one of {', '.join(names)}", "correct --against")
+    return name or next((method.name for method in methods if method.registrar is not None), names[0])

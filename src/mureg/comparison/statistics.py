@@ -109,11 +109,11 @@ def paired_t_test(first: npt.ArrayLike, second: npt.ArrayLike) -> PairedTest:
     Raises:
         UsageError: unequal numbers of cases, or none.
     """
-    one, other = _paired(first, second)
-    if one.size < 2 or np.ptp(one - other) == 0.0:
-        return PairedTest(float("nan"), float("nan"), one.size)
-    result = stats.ttest_rel(one, other)
-    return PairedTest(float(result.statistic), float(result.pvalue), one.size)
+    first_values, second_values = _paired(first, second)
+    if first_values.size < 2 or np.ptp(first_values - second_values) == 0.0:
+        return PairedTest(float("nan"), float("nan"), first_values.size)
+    result = stats.ttest_rel(first_values, second_values)
+    return PairedTest(float(result.statistic), float(result.pvalue), first_values.size)
 
 
 def wilcoxon_test(first: npt.ArrayLike, second: npt.ArrayLike, patients: Sequence[str] | None = None) -> PairedTest:
@@ -122,8 +122,10 @@ def wilcoxon_test(first: npt.ArrayLike, second: npt.ArrayLike, patients: Sequenc
     Raises:
         UsageError: unequal numbers of cases, or none.
     """
-    one, other = _paired(first, second)
-    differences = np.array([(one - other)[cases].mean() for cases in _cases_of(patients, one.size)])
+    first_values, second_values = _paired(first, second)
+    differences = np.array(
+        [(first_values - second_values)[cases].mean() for cases in _cases_of(patients, first_values.size)]
+    )
     if not differences.any():
         return PairedTest(float("nan"), float("nan"), differences.size)
     result = stats.wilcoxon(differences)
@@ -146,16 +148,16 @@ def _bootstrap(
         members = np.stack(groups)
         at_once = max(1, _VALUES_AT_ONCE // n_cases)
         figures = [
-            figure(methods[:, members[drawn].reshape(len(drawn), -1)])
-            for drawn in (
+            figure(methods[:, members[resample].reshape(len(resample), -1)])
+            for resample in (
                 generator.integers(len(groups), size=(min(at_once, resamples - start), len(groups)))
                 for start in range(0, resamples, at_once)
             )
         ]
     else:  # resamples of unequal size: those of one size together
         by_size: dict[int, list[Int[np.ndarray, " case"]]] = {}
-        for drawn in generator.integers(len(groups), size=(resamples, len(groups))):
-            cases = np.concatenate([groups[k] for k in drawn])
+        for numbers in generator.integers(len(groups), size=(resamples, len(groups))):
+            cases = np.concatenate([groups[k] for k in numbers])
             by_size.setdefault(len(cases), []).append(cases)
         figures = [figure(methods[:, np.stack(alike)]) for alike in by_size.values()]
     low, high = np.percentile(np.concatenate(figures), [50.0 * (1.0 - level), 50.0 * (1.0 + level)])
@@ -170,17 +172,21 @@ def _cases_of(patients: Sequence[str] | None, n_cases: int) -> list[Int[np.ndarr
         raise UsageError(
             f"{len(patients)} patients for {n_cases} cases", "one for each", "give the patient of each case"
         )
-    found: dict[str, list[int]] = {}
+    by_patient: dict[str, list[int]] = {}
     for number, patient in enumerate(patients):
-        found.setdefault(patient, []).append(number)
-    return [np.array(numbers) for numbers in found.values()]
+        by_patient.setdefault(patient, []).append(number)
+    return [np.array(numbers) for numbers in by_patient.values()]
 
 
 def _paired(first: npt.ArrayLike, second: npt.ArrayLike) -> Float[np.ndarray, "2 case"]:
-    one, other = _checked(first), _checked(second)
-    if one.shape != other.shape:
-        raise UsageError(f"{one.size} cases against {other.size}", "the same cases", "drop what only one of them has")
-    return np.stack([one, other])
+    first_values, second_values = _checked(first), _checked(second)
+    if first_values.shape != second_values.shape:
+        raise UsageError(
+            f"{first_values.size} cases against {second_values.size}",
+            "the same cases",
+            "drop what only one of them has",
+        )
+    return np.stack([first_values, second_values])
 
 
 def _checked(values: npt.ArrayLike) -> Float[np.ndarray, " case"]:

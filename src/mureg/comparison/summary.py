@@ -145,11 +145,11 @@ def summarise(
     summaries = []
     for cohort in dict.fromkeys(row.cohort for row in rows):
         of_cohort = [row for row in rows if row.cohort == cohort]
-        other = [row for row in of_cohort if row.method == against]
+        against_rows = [row for row in of_cohort if row.method == against]
         for method in methods:
             own = [row for row in of_cohort if row.method == method.name]
             if own:
-                summaries.append(_summary(own, method, other if method.name != against else [], resampling))
+                summaries.append(_summary(own, method, against_rows if method.name != against else [], resampling))
     return summaries
 
 
@@ -169,10 +169,12 @@ def on_common_cases(rows: Sequence[MethodRow]) -> list[MethodRow]:
     return common
 
 
-def _summary(own: list[MethodRow], method: Method, other: list[MethodRow], resampling: Resampling) -> MethodSummary:
+def _summary(
+    own: list[MethodRow], method: Method, against_rows: list[MethodRow], resampling: Resampling
+) -> MethodSummary:
     figures = {}
     for metric in METRICS:
-        figure = _figure(own, other, metric, resampling)
+        figure = _figure(own, against_rows, metric, resampling)
         if figure is not None:
             figures[metric.column] = figure
     return MethodSummary(
@@ -185,13 +187,15 @@ def _summary(own: list[MethodRow], method: Method, other: list[MethodRow], resam
         _NONE if method.registrar is None else float(np.mean([row.seconds for row in own])),
         method.parameters,
         method.training,
-        sum(row.case in method.seen for row in own),
+        sum(row.case in method.training_cases for row in own),
         tuple(sorted({row.version for row in own})),
         figures,
     )
 
 
-def _figure(own: list[MethodRow], other: list[MethodRow], metric: Metric, resampling: Resampling) -> Figure | None:
+def _figure(
+    own: list[MethodRow], against_rows: list[MethodRow], metric: Metric, resampling: Resampling
+) -> Figure | None:
     measured = {row.case: row for row in own if math.isfinite(getattr(row, metric.column))}
     if not measured:
         return None
@@ -207,23 +211,23 @@ def _figure(own: list[MethodRow], other: list[MethodRow], metric: Metric, resamp
         float(values.std(ddof=1)) if len(values) > 1 else _NONE, float(np.median(values)), tail.value, tail.low,
         tail.high, _NONE if metric.limit is None else share_above(values, metric.limit),
     )  # fmt: skip
-    pairs = [(measured[row.case], row) for row in other if row.case in measured]
-    pairs = [(one, row) for one, row in pairs if math.isfinite(getattr(row, metric.column))]
+    pairs = [(measured[row.case], row) for row in against_rows if row.case in measured]
+    pairs = [(own_row, row) for own_row, row in pairs if math.isfinite(getattr(row, metric.column))]
     if not pairs:
         return figure
-    one, two = (_values([pair[k] for pair in pairs], metric) for k in (0, 1))
+    own_values, two = (_values([pair[k] for pair in pairs], metric) for k in (0, 1))
     whose = [row.patient for row, _ in pairs]
-    difference = bootstrap_difference(one, two, mean, generator(), level, resamples, whose)
+    difference = bootstrap_difference(own_values, two, mean, generator(), level, resamples, whose)
     return Figure(
         **{
             **vars(figure),
-            "against": other[0].method,
+            "against": against_rows[0].method,
             "n_pairs": len(pairs),
             "difference": difference.value,
             "difference_low": difference.low,
             "difference_high": difference.high,
-            "t_p": paired_t_test(one, two).p,
-            "wilcoxon_p": wilcoxon_test(one, two, whose).p,
+            "t_p": paired_t_test(own_values, two).p,
+            "wilcoxon_p": wilcoxon_test(own_values, two, whose).p,
         }
     )
 

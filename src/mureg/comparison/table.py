@@ -97,28 +97,28 @@ class ResultTable(Generic[L]):
 
     def _open(self) -> None:
         whole = self.path.read_bytes() if self.path.exists() else b""
-        kept = whole[: whole.rfind(b"\n") + 1]
-        if kept != whole:
-            os.truncate(self.path, len(kept))
-        if not kept:
+        lines = whole[: whole.rfind(b"\n") + 1]
+        if lines != whole:
+            os.truncate(self.path, len(lines))
+        if not lines:
             self._append([self._columns])
-        reader = csv.DictReader(io.StringIO(kept.decode()))
-        if kept and not self._takes(reader.fieldnames or ()):
+        reader = csv.DictReader(io.StringIO(lines.decode()))
+        if lines and not self._takes(reader.fieldnames or ()):
             raise UsageError(
                 f"{self.path.name} has other columns ({', '.join(reader.fieldnames or ())[:80]}, ...)",
                 f"{', '.join(self._columns)[:80]}, ...",
                 "choose another output folder",
             )
-        lines = list(reader)
-        rows = [self._parsed(line) for line in lines]
+        table_lines = list(reader)
+        rows = [self._parsed(line) for line in table_lines]
         self._take(rows)
         renamed = any(
             getattr(row, name) != line[name]
-            for row, line in zip(rows, lines, strict=True)
+            for row, line in zip(rows, table_lines, strict=True)
             for name in self._words
             if name in line
         )
-        if kept and (renamed or list(reader.fieldnames or ()) != self._columns):
+        if lines and (renamed or list(reader.fieldnames or ()) != self._columns):
             self._rewrite()
 
     def _take(self, rows: Iterable[L]) -> None:

@@ -154,13 +154,13 @@ def _into_place(place: Path, folder: Path, marker: Marker) -> None:
     onto_disk(place)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchanged(path: Path, other_path: Path) -> bool:
     """Exchange two folders in one step; False where system or disk cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
         return False
-    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if rename(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(other_path), _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
     if number in _CANNOT_EXCHANGE:

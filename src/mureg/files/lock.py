@@ -20,7 +20,7 @@ LOCK = ".mureg-lock"
 _FAR = 1 << 30
 """On Windows a locked byte cannot be read by others; this one lies far behind what the file says."""
 
-_held: dict[tuple[str, int, int], int] = {}
+_depths: dict[tuple[str, int, int], int] = {}
 
 
 @contextmanager
@@ -33,19 +33,19 @@ def locked(file: Path, name: str) -> Iterator[None]:
         UsageError: another run holds it: which, and since when; or the file cannot be made. `name` is the output's.
     """
     key = (os.path.normcase(file), os.getpid(), threading.get_ident())
-    if key in _held:
-        _held[key] += 1
+    if key in _depths:
+        _depths[key] += 1
         try:
             yield
         finally:
-            _held[key] -= 1
+            _depths[key] -= 1
         return
     descriptor = _take(file, name)
-    _held[key] = 1
+    _depths[key] = 1
     try:
         yield
     finally:
-        del _held[key]
+        del _depths[key]
         _release(descriptor, file)
 
 
@@ -75,7 +75,7 @@ def beside(output: Path) -> Iterator[Path]:
     """
     output = output.resolve()
     try:
-        made = make_folder(output.parent)
+        parents = make_folder(output.parent)
     except OSError as problem:
         raise UsageError(
             f"cannot make {output.parent.name} ({problem.strerror})", "a writable folder", "choose another output"
@@ -85,7 +85,7 @@ def beside(output: Path) -> Iterator[Path]:
             yield output
     finally:
         with suppress(OSError):
-            for place in made:
+            for place in parents:
                 place.rmdir()
 
 
@@ -183,10 +183,10 @@ def _holder(descriptor: int) -> dict[str, object]:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         # a block of a disk; what is written here has some hundred bytes
-        found = json.loads(os.read(descriptor, 4096))
+        record = json.loads(os.read(descriptor, 4096))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _in_words(holder: dict[str, object]) -> str:
@@ -203,7 +203,7 @@ def _alive(holder: dict[str, object], file: Path) -> bool:
     if holder.get("host") != socket.gethostname() or os.name != "posix":
         return True
     if pid == os.getpid():  # this process, or one before it that had the same number
-        return any(key[:2] == (os.path.normcase(file), pid) for key in _held)
+        return any(key[:2] == (os.path.normcase(file), pid) for key in _depths)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -41,15 +41,15 @@ class Marker:
 def read_marker(folder: Path) -> Marker | None:
     """The marker of a folder, None where there is none that can be read, or it names files outside the folder."""
     try:
-        found = read_json(folder / MARKER)
+        table = read_json(folder / MARKER)
     except UnreadableInputError:
         return None
-    kind, files, state = found.get("kind"), found.get("files", {}), found.get("state", [])
+    kind, files, state = table.get("kind"), table.get("files", {}), table.get("state", [])
     if not (isinstance(kind, str) and isinstance(files, dict) and isinstance(state, list)):
         return None
-    if found.get("format") != _FORMAT or not all(map(_is_inside, (*files, *state))):
+    if table.get("format") != _FORMAT or not all(map(_is_inside, (*files, *state))):
         return None
-    return Marker(kind, str(found.get("mureg", "")), {str(k): str(v) for k, v in files.items()}, tuple(map(str, state)))
+    return Marker(kind, str(table.get("mureg", "")), {str(k): str(v) for k, v in files.items()}, tuple(map(str, state)))
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
@@ -80,20 +80,20 @@ def listing(folder: Path) -> dict[str, str]:
     }
 
 
-def others(folder: Path, marker: Marker | None) -> Iterator[str]:
+def foreign_files(folder: Path, marker: Marker | None) -> Iterator[str]:
     """Paths in a folder of what mureg did not write, or what was changed since; whole folders where nothing is ours.
 
     What cannot be read cannot be told from changed, and counts as such.
     """
     files: Listing = {} if marker is None else marker.files
     state: Collection[str] = () if marker is None else marker.state
-    ours = {parent.as_posix() for name in files for parent in Path(name).parents}
+    folders = {parent.as_posix() for name in files for parent in Path(name).parents}
 
     def walk(place: str) -> Iterator[str]:
         for path in sorted((folder / place).iterdir()):
             name = path.relative_to(folder).as_posix()
             if path.is_dir() and not path.is_symlink():
-                if name in ours and os.access(path, os.R_OK | os.X_OK):
+                if name in folders and os.access(path, os.R_OK | os.X_OK):
                     yield from walk(name)
                 else:
                     yield name

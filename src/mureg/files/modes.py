@@ -19,10 +19,10 @@ _NOT_FOR_OTHERS = 0o027
 
 def make_folder(folder: Path) -> list[Path]:
     """Make a folder and its parents where they are missing; return those that were made, the innermost first."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    for place in reversed(missing):
+    absent = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(absent):
         place.mkdir(FOLDER_MODE, exist_ok=True)
-    return missing
+    return absent
 
 
 def restrict(path: Path) -> None:

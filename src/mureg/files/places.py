@@ -38,21 +38,21 @@ def refuse_overlap(output: Path, inputs: Iterable[Path | None]) -> None:
         UsageError: which input, and how they overlap; or the output is a link that leads to itself.
     """
     _refuse_circle(output)
-    there = _chain(output)
-    for given in inputs:
-        if given is None:
+    output_chain = _chain(output)
+    for input_path in inputs:
+        if input_path is None:
             continue
-        chain = _chain(given)
-        if chain[0] & there[0]:
+        chain = _chain(input_path)
+        if chain[0] & output_chain[0]:
             how = "is the input"
-        elif any(chain[0] & place for place in there[1:]):
+        elif any(chain[0] & place for place in output_chain[1:]):
             how = "lies inside the input"
-        elif any(there[0] & place for place in chain[1:]):
+        elif any(output_chain[0] & place for place in chain[1:]):
             how = "contains the input"
         else:
             continue
         raise UsageError(
-            f"the output {_called(output)} {how} {_called(given)}",
+            f"the output {_called(output)} {how} {_called(input_path)}",
             "an output apart from all inputs",
             "choose another output",
         )
@@ -118,10 +118,10 @@ def is_signed(path: Path) -> bool:
         return False
 
 
-def strangers(folder: Path, known: Callable[[str], bool] = lambda _name: False) -> list[str]:
-    """Names in a folder that are neither mureg's own books nor `known`."""
+def strangers(folder: Path, is_known: Callable[[str], bool] = lambda _name: False) -> list[str]:
+    """Names in a folder that are neither mureg's own books nor `is_known`."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [name for name in names if name not in (MARKER, HALF_MARKER, LOCK) and not known(name)]
+    return [name for name in names if name not in (MARKER, HALF_MARKER, LOCK) and not is_known(name)]
 
 
 def _foreign(folder: Path, kind: str) -> UsageError:
@@ -135,8 +135,8 @@ def _foreign(folder: Path, kind: str) -> UsageError:
 
 def _refuse_fixed(folder: Path) -> None:
     """Refuse a folder that cannot be exchanged: somebody stands in it, or a disk is mounted there."""
-    here = Path.cwd()
-    if folder == here or folder in here.parents:
+    working_folder = Path.cwd()
+    if folder == working_folder or folder in working_folder.parents:
         why = "is the folder that the command runs in"
     elif os.path.ismount(folder):
         why = "is where a disk is mounted"
@@ -156,9 +156,9 @@ def _chain(path: Path) -> list[set[object]]:
 
 
 def _identity(place: Path) -> set[object]:
-    found: set[object] = {os.path.normcase(place)}
+    identities: set[object] = {os.path.normcase(place)}
     try:
         status = place.stat()
     except OSError:
-        return found
-    return found | ({(status.st_dev, status.st_ino)} if status.st_ino else set())
+        return identities
+    return identities | ({(status.st_dev, status.st_ino)} if status.st_ino else set())

@@ -24,13 +24,13 @@ class RunFolder:
         kind: of the run, as the marker of the folder says it.
         recognise: whether a folder without a marker is such a run, begun by mureg 0.1.0.
         inside: names of folders in it that are written into as well.
-        known: names that may be in a folder that is not begun yet.
+        own_files: names that may be in a folder that is not begun yet.
     """
 
     kind: str
     recognise: Callable[[Path], bool]
     inside: Sequence[str] = ()
-    known: Sequence[str] = ()
+    own_files: Sequence[str] = ()
 
     def refuse(self, output: Path, inputs: Iterable[Path | None] = ()) -> None:
         """Refuse an output before any work is done; nothing is written.
@@ -45,9 +45,9 @@ class RunFolder:
         marker = read_marker(output)
         if marker is not None and marker.kind == self.kind:
             return
-        found = strangers(output, lambda name: name in self.known)
-        if marker is not None or (found and not self.recognise(output)):
-            what = f"holds a {marker.kind}" if marker is not None else f"holds other things ({found[0]})"
+        foreign = strangers(output, lambda name: name in self.own_files)
+        if marker is not None or (foreign and not self.recognise(output)):
+            what = f"holds a {marker.kind}" if marker is not None else f"holds other things ({foreign[0]})"
             raise UsageError(
                 f"{output.resolve().name} {what} and no {self.kind}", "a new or empty folder", "choose another output"
             )
@@ -62,7 +62,7 @@ class RunFolder:
         self.refuse(output, inputs)
         output = output.resolve()
         try:
-            made = make_folder(output)
+            new_folders = make_folder(output)
         except OSError as problem:
             raise UsageError(
                 f"cannot make {output.name} ({problem.strerror})", "a writable folder", "choose another output"
@@ -77,11 +77,11 @@ class RunFolder:
                     yield
                 finally:
                     self.clear(output)
-                    if output in made and not strangers(output):
+                    if output in new_folders and not strangers(output):
                         (output / MARKER).unlink(missing_ok=True)
         finally:
             with suppress(OSError):
-                for place in made:
+                for place in new_folders:
                     place.rmdir()
 
     def clear(self, output: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from mureg import __version__
 from mureg.errors import UnreadableInputError
 from mureg.files.lock import LOCK, lock_of, try_locked
-from mureg.files.marker import HALF_MARKER, MARKER, Marker, others, read_marker, write_note
+from mureg.files.marker import HALF_MARKER, MARKER, Marker, foreign_files, read_marker, write_note
 from mureg.files.modes import FOLDER_MODE, make_folder, onto_disk
 from mureg.files.settings import read_json
 
@@ -92,24 +92,24 @@ def clear(folder: Path, *, alone: bool) -> None:
             output = _output_of(folder, name)
             if output is None:
                 continue
-            with _ours(output, alone) as ours:
+            with _is_unused(output, alone) as is_unused:
                 if not name.startswith(f"{LOCK}-"):
-                    if ours:
+                    if is_unused:
                         _clear(folder / name, output)
                 elif alone:  # else the next holder of the lock removes it
                     (folder / name).unlink(missing_ok=True)
 
 
-def _clear(left: Path, output: Path) -> None:
+def _clear(path: Path, output: Path) -> None:
     with suppress(OSError):
-        if left.is_dir() and not left.is_symlink():
-            settle(left, output)
+        if path.is_dir() and not path.is_symlink():
+            settle(path, output)
         else:
-            left.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _ours(output: Path, alone: bool) -> Iterator[bool]:
+def _is_unused(output: Path, alone: bool) -> Iterator[bool]:
     if alone:
         yield True
         return
@@ -135,7 +135,7 @@ def _restore(place: Path, output: Path) -> None:
         return
     if old.is_dir():
         (new if new.is_dir() else old).rename(output)
-    elif new.is_dir() and any(others(new, read_marker(new))):
+    elif new.is_dir() and any(foreign_files(new, read_marker(new))):
         new.rename(output)
 
 
@@ -146,13 +146,13 @@ def _dispose(old: Path, output: Path) -> None:
     for a file of the new one.
     """
     marker = read_marker(old)
-    kept = list(others(old, marker))
-    if kept and not output.is_dir():
+    names = list(foreign_files(old, marker))
+    if names and not output.is_dir():
         return
-    ours = Marker("") if marker is None else marker
-    for name in kept:
-        _move(old / name, output / name, renamed=name in ours.files)
-    for name in ours.files:
+    own_marker = Marker("") if marker is None else marker
+    for name in names:
+        _move(old / name, output / name, renamed=name in own_marker.files)
+    for name in own_marker.files:
         (old / name).unlink(missing_ok=True)
     if marker is not None:
         for name in (*marker.state, MARKER):
@@ -170,8 +170,8 @@ def _move(path: Path, place: Path, *, renamed: bool) -> None:
 
 def kept_name(place: Path) -> Path:
     """A name beside a file for what was there before: NAME.kept, or with a number where that is taken too."""
-    wanted, number = place.with_name(f"{place.stem}.kept{place.suffix}"), 2
-    while os.path.lexists(wanted):
-        wanted = place.with_name(f"{place.stem}.kept{number}{place.suffix}")
+    free_path, number = place.with_name(f"{place.stem}.kept{place.suffix}"), 2
+    while os.path.lexists(free_path):
+        free_path = place.with_name(f"{place.stem}.kept{number}{place.suffix}")
         number += 1
-    return wanted
+    return free_path

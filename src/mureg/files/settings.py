@@ -19,12 +19,12 @@ Table = dict[str, Any]
 def read_json(path: Path) -> Table:
     """Read a table. Raises `UnreadableInputError` for whatever is none: missing, damaged, huge, nested too deeply."""
     try:
-        found = json.loads(_text(path))
+        table = json.loads(_text(path))
     except (OSError, ValueError, RecursionError, MemoryError) as problem:
         raise unreadable(path) from problem
-    if not isinstance(found, dict):
+    if not isinstance(table, dict):
         raise unreadable(path)
-    return found
+    return table
 
 
 def read_toml(path: Path) -> Table:
@@ -42,14 +42,14 @@ def unreadable(path: Path) -> UnreadableInputError:
     )
 
 
-def differences(found: Any, expected: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
+def differences(stored_value: Any, expected: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
     """Where two tables differ: dotted name, what is there, what was expected; "nothing" where there is none."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for key in [*expected, *(key for key in found if key not in expected)]:
-            yield from differences(found.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
-    elif found != expected:
-        there, asked = ("nothing" if value is None else repr(value) for value in (found, expected))
-        yield name, there, asked
+    if isinstance(stored_value, dict) and isinstance(expected, dict):
+        for key in [*expected, *(key for key in stored_value if key not in expected)]:
+            yield from differences(stored_value.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
+    elif stored_value != expected:
+        stored_text, expected_text = ("nothing" if value is None else repr(value) for value in (stored_value, expected))
+        yield name, stored_text, expected_text
 
 
 def _text(path: Path) -> str:

@@ -52,5 +52,5 @@ def _is_old_and_ours(folder: Path) -> bool:
         status = (folder / LOCK).lstat()
     except OSError:
         return False
-    ours = not hasattr(os, "getuid") or folder.lstat().st_uid == status.st_uid == os.getuid()
-    return ours and not folder.is_symlink() and time.time() - status.st_mtime > _NEWBORN_S
+    is_own = not hasattr(os, "getuid") or folder.lstat().st_uid == status.st_uid == os.getuid()
+    return is_own and not folder.is_symlink() and time.time() - status.st_mtime > _NEWBORN_S

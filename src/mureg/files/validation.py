@@ -35,13 +35,13 @@ def validated(settings: type[T], table: Mapping[str, Any], where: str, prefix: s
         UsageError: an unknown key (with the keys most like it), a missing one, or a value of the wrong type or size.
     """
     try:
-        made: T = TypeAdapter(settings).validate_python(table)
+        instance: T = TypeAdapter(settings).validate_python(table)
     except UsageError as problem:  # of a value that is an algorithm by its name
         raise UsageError(f"{where}: {problem.found}", problem.expected, problem.remedy) from None
     except ValidationError as problem:
         sentence, expected = mistake(problem, settings, prefix)
         raise UsageError(f"{where}: {sentence}", expected, "correct it; mureg settings lists every setting") from None
-    return made
+    return instance
 
 
 def mistake(problem: ValidationError, settings: type | None = None, prefix: str = "") -> tuple[str, str]:
@@ -50,8 +50,8 @@ def mistake(problem: ValidationError, settings: type | None = None, prefix: str 
     path, classes = _walk(settings, [str(part) for part in first["loc"]])
     name = ".".join([prefix, *path] if prefix else path)
     if first["type"] in _UNKNOWN:
-        known = [one.name for option in classes[:1] for one in fields(option) if one.name != "kind"]
-        return f"there is no setting {name}", nearest(path[-1], known)
+        names = [setting.name for option in classes[:1] for setting in fields(option) if setting.name != "kind"]
+        return f"there is no setting {name}", nearest(path[-1], names)
     if first["type"] in _ABSENT:
         return f"{name or 'a setting'} is missing", "a value for it"
     value = shortened(repr(first.get("input")), _LONGEST_VALUE)
@@ -72,9 +72,9 @@ def mistake(problem: ValidationError, settings: type | None = None, prefix: str 
     return f"{name} is {value}", message
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
     """The known names that are most like a word, or all of them where none is."""
-    names = list(known)
+    names = list(choices)
     # as many as one reads at a glance, half of their letters in common; chosen
     close = get_close_matches(word, names, n=3, cutoff=0.5)
     return f"one of {', '.join(close or names)}" if names else "a setting that exists"
@@ -102,10 +102,10 @@ def with_changes(table: Mapping[str, Any], changes: Sequence[str]) -> Table:
     Raises:
         UsageError: no ``=``, no name, or a name below something that is no table.
     """
-    changed: Table = deepcopy(dict(table))
+    new_table: Table = deepcopy(dict(table))
     for change in changes:
         path, value = split_change(change)
-        level = changed
+        level = new_table
         for part in path[:-1]:
             level = level.setdefault(part, {})
             if not isinstance(level, dict):
@@ -113,7 +113,7 @@ def with_changes(table: Mapping[str, Any], changes: Sequence[str]) -> Table:
                     f"--set {'.'.join(path)}: {part} is a single value", "the name of a setting", "see mureg settings"
                 )
         level[path[-1]] = value
-    return changed
+    return new_table
 
 
 def split_change(change: str) -> tuple[list[str], Any]:
@@ -141,9 +141,9 @@ def _walk(settings: type | None, path: Sequence[str]) -> tuple[list[str], list[A
     level: Any = settings
     for part in path:
         options = _classes(level)
-        chosen = [option for option in options if _kind(option) == part]
-        if chosen and len(options) > 1:
-            level = chosen[0]
+        of_kind = [option for option in options if _kind(option) == part]
+        if of_kind and len(options) > 1:
+            level = of_kind[0]
             continue
         names.append(part)
         holders = options
@@ -156,7 +156,7 @@ def _classes(hint: Any) -> list[Any]:
     """Every dataclass in a type hint."""
     if isinstance(hint, type) and is_dataclass(hint):
         return [hint]
-    return [found for part in get_args(hint) for found in _classes(part)]
+    return [cls for part in get_args(hint) for cls in _classes(part)]
 
 
 def _kind(settings: Any) -> Any:

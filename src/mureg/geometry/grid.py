@@ -129,8 +129,8 @@ class Grid:
 
     def __repr__(self) -> str:
         x, y, z = self.centre_mm
-        turned = "" if self.along_patient_axes else ", not along the patient axes"
-        return f"Grid({self.size_in_words()} around ({x:.1f}, {y:.1f}, {z:.1f}) mm{turned})"
+        turn_note = "" if self.along_patient_axes else ", not along the patient axes"
+        return f"Grid({self.size_in_words()} around ({x:.1f}, {y:.1f}, {z:.1f}) mm{turn_note})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Grid):

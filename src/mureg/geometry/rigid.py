@@ -14,6 +14,12 @@ from mureg.geometry.grid import Matrix, Points, apply_affine, frozen_matrix
 Triple = tuple[float, float, float]
 
 
+def triple(values: npt.ArrayLike) -> Triple:
+    """Three numbers of an array."""
+    x, y, z = (float(v) for v in np.asarray(values))
+    return x, y, z
+
+
 @dataclass(frozen=True, eq=False)
 class RigidTransform:
     """A rotation followed by a translation that maps points from one space to another.

@@ -84,12 +84,12 @@ class Volume:
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """For ``np.asarray(volume)``: the values [x, y, z], read-only where they are not copied."""
-        shared = self.values.view()
-        shared.flags.writeable = False
-        converted = dtype is not None and np.dtype(dtype) != shared.dtype
-        if converted and copy is False:
+        view = self.values.view()
+        view.flags.writeable = False
+        needs_conversion = dtype is not None and np.dtype(dtype) != view.dtype
+        if needs_conversion and copy is False:
             raise ValueError("values of another type cannot be given without a copy")
-        return np.array(shared, dtype=dtype) if converted or copy else shared
+        return np.array(view, dtype=dtype) if needs_conversion or copy else view
 
     @classmethod
     def from_nibabel(cls, image: Any, quantity: Quantity) -> Volume:
@@ -134,9 +134,9 @@ class Volume:
         return sitk_from_volume(self)
 
     def __repr__(self) -> str:
-        known = self.values if self.outside is None else self.values[~self.outside]
+        values = self.values if self.outside is None else self.values[~self.outside]
         unit, unknown = self.quantity.unit, 1.0 - self.known_share
-        extent = f"{float(known.min()):.4g} to {float(known.max()):.4g} {unit}" if known.size else "nothing known"
+        extent = f"{float(values.min()):.4g} to {float(values.max()):.4g} {unit}" if values.size else "nothing known"
         name = "" if self.quantity.name.lower() == unit.lower() else f"{self.quantity.name} "
         share = f", {100.0 * unknown:.2g} % unknown" if unknown else ""
         return f"Volume({self.grid.size_in_words()}, {name}{extent}{share})"
@@ -181,10 +181,10 @@ class Volume:
         if self.outside is None:
             values, outside = interpolate(self.values, index_matrix, onto.shape, nearest=nearest)
         else:
-            known = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
-            values, beyond = interpolate(known, index_matrix, onto.shape, nearest=nearest)
-            touched, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
-            outside = beyond | (touched > 1e-4)  # rounding of the weights in single precision
+            filled_values = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
+            values, beyond = interpolate(filled_values, index_matrix, onto.shape, nearest=nearest)
+            outside_share, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
+            outside = beyond | (outside_share > 1e-4)  # rounding of the weights in single precision
             values[outside] = 0.0
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
 
@@ -249,8 +249,8 @@ class Volume:
 
         if self.outside is None:
             return Volume(mean(self.values), grid, self.quantity)
-        known = mean((~self.outside).astype(self.values.dtype))
-        outside = known < 0.5 - 1e-4  # a half, with rounding
+        share_known = mean((~self.outside).astype(self.values.dtype))
+        outside = share_known < 0.5 - 1e-4  # a half, with rounding
         filled = mean(np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False))
-        values = np.where(outside, 0.0, filled / np.maximum(known, 1e-6)).astype(self.values.dtype, copy=False)
+        values = np.where(outside, 0.0, filled / np.maximum(share_known, 1e-6)).astype(self.values.dtype, copy=False)
         return Volume(values, grid, self.quantity, outside if bool(outside.any()) else None)

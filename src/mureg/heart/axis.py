@@ -79,14 +79,14 @@ def axis_from_image(spect: Volume, mu: Volume | None = None) -> FoundAxis:
     Raises:
         RefusedError: nothing there that a ventricle could be fitted to.
     """
-    found = draw(spect, ventricle_places(spect, mu, PLACES_DRAWN))
-    if not found or found[0].likeness < _LEAST_LIKENESS:
+    cups = draw(spect, ventricle_places(spect, mu, PLACES_DRAWN))
+    if not cups or cups[0].likeness < _LEAST_LIKENESS:
         raise RefusedError(
             "an image without a detectable left ventricle",
             "a wall that is brighter than its cavity and surroundings",
             "check that the heart is in view",
         )
-    return FoundAxis(_sized(spect, found[0].cup), _confidence(found))
+    return FoundAxis(_sized(spect, cups[0].cup), _confidence(cups))
 
 
 def axis_by_hand(spect: Volume, centre_mm: Triple, direction: Triple) -> FoundAxis:
@@ -108,10 +108,10 @@ def axis_by_hand(spect: Volume, centre_mm: Triple, direction: Triple) -> FoundAx
             "a direction from base to apex with a part to the patient's left (x > 0, LPS)",
             "give the direction of the apex seen from the base",
         )
-    found = draw(spect, [centre_mm], _unit(direction))
-    if found[0].likeness < 0.0:
+    cups = draw(spect, [centre_mm], _unit(direction))
+    if cups[0].likeness < 0.0:
         raise RefusedError("no wall around the axis that was given", "the left ventricle there", "check --axis")
-    return FoundAxis(_sized(spect, found[0].cup), 1.0, by_hand=True)
+    return FoundAxis(_sized(spect, cups[0].cup), 1.0, by_hand=True)
 
 
 def _sized(spect: Volume, cup: Cup) -> LeftVentricle:
@@ -124,14 +124,14 @@ def _sized(spect: Volume, cup: Cup) -> LeftVentricle:
     return LeftVentricle(_triple(middle), _triple(cup.direction), length, radius, USUAL_WALL_MM)
 
 
-def _confidence(found: Sequence[DrawnCup]) -> float:
+def _confidence(cups: Sequence[DrawnCup]) -> float:
     """High if the surface resembles a wall, lies in bright voxels, and most starts nearby ended at it."""
-    best = found[0]
-    near = [one for one in found if np.linalg.norm(one.cup.centre_mm - best.cup.centre_mm) < APART_MM]
-    agreed = np.mean([float(one.cup.direction @ best.cup.direction) > _SAME_DIRECTION for one in near])
+    best = cups[0]
+    near = [cup for cup in cups if np.linalg.norm(cup.cup.centre_mm - best.cup.centre_mm) < APART_MM]
+    agreeing_share = np.mean([float(cup.cup.direction @ best.cup.direction) > _SAME_DIRECTION for cup in near])
     alike = np.clip((best.likeness - _LEAST_LIKENESS) / (_SURE_LIKENESS - _LEAST_LIKENESS), 0.0, 1.0)
     thin = np.clip((_WIDE_MM - best.spread_mm) / (_WIDE_MM - _THIN_MM), 0.0, 1.0)
-    return round(float(alike * thin * agreed**2), 3)
+    return round(float(alike * thin * agreeing_share**2), 3)
 
 
 def off_wall_mm(ventricle: LeftVentricle, points: Points) -> Weights:
@@ -197,9 +197,9 @@ def _fitted(points: Points, weights: Weights) -> LeftVentricle:
         # widest 10 mm behind the centroid of the wall, of the usual radius; that and the scales as in heart/cup.py
         guess = [*(middle - 10.0 * start), 0.0, 0.0, float(np.quantile(along, 0.97)) + 10.0, 26.0]
         residuals = partial(_residuals, points=points, weights=weights, across=across, start=start)
-        found = least_squares(residuals, guess, loss="soft_l1", f_scale=_SOFT_MM, x_scale=[5, 5, 5, 0.2, 0.2, 5, 5])
-        if best is None or found.cost < best[0]:
-            best = found.cost, *_unpacked(found.x, across, start)
+        solution = least_squares(residuals, guess, loss="soft_l1", f_scale=_SOFT_MM, x_scale=[5, 5, 5, 0.2, 0.2, 5, 5])
+        if best is None or solution.cost < best[0]:
+            best = solution.cost, *_unpacked(solution.x, across, start)
     assert best is not None
     return _ventricle(points, weights, *best[1:])
 

@@ -79,7 +79,7 @@ def draw(spect: Volume, starts: Sequence[Triple], along: Vector | None = None) -
     best = [starts[k] for k in sorted(range(len(once)), key=lambda k: -once[k].likeness)[:1]]
     narrow = _from_places(image, _poses(best, directions, _NARROW_BEHIND_MM), _NARROW_MM, on_line)
     wide = _from_places(image, _poses(best, directions, _WIDE_BEHIND_MM), _WIDE_MM, on_line)
-    return sorted([*once, *narrow, *wide], key=lambda one: -one.likeness)
+    return sorted([*once, *narrow, *wide], key=lambda cup: -cup.likeness)
 
 
 def best_likeness(spect: Volume, starts: Sequence[Triple]) -> list[float]:
@@ -93,8 +93,8 @@ def best_likeness(spect: Volume, starts: Sequence[Triple]) -> list[float]:
 
     def of_kind(kind: tuple[Sequence[Vector], Sequence[float], Sequence[float]]) -> Array:
         ways, behind_mm, windows_mm = kind
-        drawn = _from_places(image, _poses(starts, ways, behind_mm), windows_mm, on_line=False)
-        likeness = np.array([one.likeness for one in drawn]).reshape(len(starts), len(ways) * len(behind_mm))
+        cups = _from_places(image, _poses(starts, ways, behind_mm), windows_mm, on_line=False)
+        likeness = np.array([cup.likeness for cup in cups]).reshape(len(starts), len(ways) * len(behind_mm))
         return np.asarray(likeness.max(1, initial=-np.inf))
 
     return [float(value) for value in np.max(in_threads(of_kind, kinds), axis=0)]
@@ -158,9 +158,9 @@ def _draw_cups(image: Sampled, cups: Cups, windows_mm: Sequence[float], on_line:
             continue
         alike = _likeness(image, moved)
         better = alike > likeness[alive]
-        chosen = alive[better]
-        best = best.with_some(chosen, moved[better])
-        likeness[chosen], spread[chosen] = alike[better], apart[better]
+        numbers = alive[better]
+        best = best.with_some(numbers, moved[better])
+        likeness[numbers], spread[numbers] = alike[better], apart[better]
     for k in range(len(best)):
         cup = Cup(best.centre_mm[k], best.direction[k], float(best.cap_mm[k]), float(best.radius_mm[k]))
         yield DrawnCup(cup, float(likeness[k]), float(spread[k]))

@@ -50,9 +50,9 @@ class PolarMap:
         return {name: float(self.relative[np.array(of) - 1].mean()) for name, of in TERRITORIES.items()}
 
 
-def segment_error_percent(found: PolarMap, reference: PolarMap) -> float:
+def segment_error_percent(polar: PolarMap, reference: PolarMap) -> float:
     """Mean over the 17 segments of the absolute difference of relative uptake, in percent of the maximum."""
-    return float(np.abs(found.relative - reference.relative).mean())
+    return float(np.abs(polar.relative - reference.relative).mean())
 
 
 def short_axis_grid(ventricle: LeftVentricle, spacing_mm: float = 3.4) -> Grid:

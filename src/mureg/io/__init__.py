@@ -152,9 +152,9 @@ def read_study(
             "exactly one of them",
             "give --ct or --mu",
         )
-    given = ct if ct is not None else mu
-    assert given is not None
-    with unpacked(Path(spect)) as spect_place, unpacked(Path(given)) as place:
+    attenuation_path = ct if ct is not None else mu
+    assert attenuation_path is not None
+    with unpacked(Path(spect)) as spect_place, unpacked(Path(attenuation_path)) as place:
         emission, notes, emission_source, emission_file = _read_spect(spect_place, spect_series)
         with reading("the SPECT"):
             notes += spect_notes(emission_file, allow_corrected=allow_corrected_spect, allow_derived=allow_derived)
@@ -206,11 +206,11 @@ def _read_ct(
         volume, notes = read_nifti_with_notes(path, "ct")
         ct = Ct(volume, notes=notes, phantom=phantom).with_scale_checked()
         return ct, source_of("ct", [path]), ()
-    chosen, notes = choose_ct_series(path, series)
-    own = require_original(chosen.files[0], "CT", allowed=allow_derived) if in_registration else ()
-    source = source_of("ct", sorted({place for file in chosen.files for place in file.paths}))
-    ct = replace(read_ct_series(chosen, (*own, *notes)), phantom=phantom).with_scale_checked()
-    return ct, source, chosen.files
+    chosen_series, notes = choose_ct_series(path, series)
+    own = require_original(chosen_series.files[0], "CT", allowed=allow_derived) if in_registration else ()
+    source = source_of("ct", sorted({place for file in chosen_series.files for place in file.paths}))
+    ct = replace(read_ct_series(chosen_series, (*own, *notes)), phantom=phantom).with_scale_checked()
+    return ct, source, chosen_series.files
 
 
 def _read_mu(path: Path, series: str | None) -> tuple[Volume, tuple[str, ...], Source, Sequence[DicomFile]]:

@@ -46,10 +46,10 @@ def require_moderate(n_pixels: float, what: str, shape: str) -> None:
 
 def require_moderate_inflation(deflated: bytes, name: str) -> None:
     """Refuse a deflated object that would inflate beyond `LARGEST_INFLATED`; inflates no further than that."""
-    left, inflater, total = deflated, zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while left and not inflater.eof and total <= LARGEST_INFLATED:
-        total += len(inflater.decompress(left, _CHUNK))
-        left = inflater.unconsumed_tail
+    data, inflater, total = deflated, zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while data and not inflater.eof and total <= LARGEST_INFLATED:
+        total += len(inflater.decompress(data, _CHUNK))
+        data = inflater.unconsumed_tail
     if total > LARGEST_INFLATED:
         raise UnreadableInputError(
             f"{name} inflates to more than {LARGEST_INFLATED >> 20} MiB",
@@ -67,8 +67,8 @@ def unzipped(path: Path) -> IO[bytes]:
 
 def read_exactly(stream: IO[bytes], size: int) -> bytes:
     """That many bytes, or all there are where they are fewer; in pieces, so that only what is there takes memory."""
-    pieces, left = [], size
-    while left > 0 and (piece := stream.read(min(left, _CHUNK))):
+    pieces, n_remaining = [], size
+    while n_remaining > 0 and (piece := stream.read(min(n_remaining, _CHUNK))):
         pieces.append(piece)
-        left -= len(piece)
+        n_remaining -= len(piece)
     return b"".join(pieces)

@@ -69,14 +69,14 @@ def sitk_from_volume(volume: Volume) -> sitk.Image:
 
 def _lps_affine_of(image: Any) -> npt.NDArray[np.float64]:
     """Of a NIfTI image by its header, as for a file; of others by their matrix. Contradictions are refused."""
-    stated = LPS_FROM_RAS @ np.asarray(image.affine, dtype=np.float64)
+    stated_affine = LPS_FROM_RAS @ np.asarray(image.affine, dtype=np.float64)
     if not isinstance(image.header, nib.Nifti1Header):  # NIfTI-2 included
-        require_perpendicular(stated, "the nibabel image")
-        return stated
+        require_perpendicular(stated_affine, "the nibabel image")
+        return stated_affine
     affine, notes = lps_affine(image.header, "the nibabel image", SMALLEST_CT_MM)
     contradictions = [note for note in notes if note != NO_UNIT]
     # mm, rounding of single precision in the header
-    if not np.allclose(affine, stated, atol=1e-3):
+    if not np.allclose(affine, stated_affine, atol=1e-3):
         contradictions.append("the affine of the nibabel image differs from that of its header")
     if contradictions:
         raise GeometryError(

@@ -73,22 +73,22 @@ def _find(
                 "give the DICOM series, or leave --dicom out",
             )
     if not from_ct:
-        found = DicomInputs(
+        inputs = DicomInputs(
             choose_spect(spect, spect_series), choose_map_objects(attenuation, ct_series).files, from_ct=False
         )
     else:
         series, _ = choose_ct_series(attenuation, ct_series)
-        found = DicomInputs(choose_spect(spect, spect_series), series.files, from_ct=True)
-    _refuse_two_patients(found)
-    return found
+        inputs = DicomInputs(choose_spect(spect, spect_series), series.files, from_ct=True)
+    _refuse_two_patients(inputs)
+    return inputs
 
 
-def _refuse_two_patients(found: DicomInputs) -> None:
+def _refuse_two_patients(inputs: DicomInputs) -> None:
     """Refuse inputs of different patients; missing identifiers prove nothing."""
-    patients = {patient_of(file) for file in (found.spect, *found.attenuation)} - {""}
+    patients = {patient_of(file) for file in (inputs.spect, *inputs.attenuation)} - {""}
     if len(patients) > 1:
         raise RefusedError(
-            f"SPECT and {'CT' if found.from_ct else 'map'} name {len(patients)} different patients (PatientID)",
+            f"SPECT and {'CT' if inputs.from_ct else 'map'} name {len(patients)} different patients (PatientID)",
             "one patient",
             "check that both series belong together, or leave --dicom out",
         )

@@ -65,7 +65,7 @@ class Inspection:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, without the loaded objects."""
-        return {"path": self.path, "found": [one.as_dict() for one in self.found]}
+        return {"path": self.path, "found": [image.as_dict() for image in self.found]}
 
 
 def inspect(path: Path | str) -> Inspection:
@@ -85,16 +85,18 @@ def _inspected(path: Path) -> Inspection:
     with reading(called(path)):
         ct_series, n_localizers = ct_candidates(series)
         objects = nm_objects(series)
-    known = {path for one in (*ct_series, *objects) for f in one.files for path in f.paths}
-    found = [_ct(one, n_localizers if len(ct_series) == 1 else 0) for one in ct_series]
-    found += [_nm(one) for one in objects]
-    others = [one for one in series if not any(f.path in known for f in one.files)]
-    found += [(_map_as_ct(one) if is_map_image(one.files[0].header) else None) or _other(one) for one in others]
-    found += [_nifti(file) for file in niftis]
-    found += [_damaged(name) for name in listed.damaged if series or niftis]
-    if not found:
+    map_paths = {path for entry in (*ct_series, *objects) for f in entry.files for path in f.paths}
+    images = [_ct(entry, n_localizers if len(ct_series) == 1 else 0) for entry in ct_series]
+    images += [_nm(entry) for entry in objects]
+    other_series = [entry for entry in series if not any(f.path in map_paths for f in entry.files)]
+    images += [
+        (_map_as_ct(entry) if is_map_image(entry.files[0].header) else None) or _other(entry) for entry in other_series
+    ]
+    images += [_nifti(file) for file in niftis]
+    images += [_damaged(name) for name in listed.damaged if series or niftis]
+    if not images:
         raise nothing_fits(path, listed, "", "a SPECT, CT or map, DICOM or NIfTI", "check the path")
-    return Inspection(called(path), tuple(found))
+    return Inspection(called(path), tuple(images))
 
 
 def grid_facts(grid: Grid) -> dict[str, Any]:
@@ -192,10 +194,10 @@ def _map_as_ct(series: DicomSeries) -> InspectedImage | None:
     )
 
 
-def _nm(one: DicomSeries) -> InspectedImage:
-    header = one.files[0].header
+def _nm(nm_object: DicomSeries) -> InspectedImage:
+    header = nm_object.files[0].header
     kind = nm_kind(header)
-    name, n_files = one.description or one.files[0].path.name, len(one.files[0].paths)
+    name, n_files = nm_object.description or nm_object.files[0].path.name, len(nm_object.files[0].paths)
     word = "attenuation map" if is_transmission(header) else "reconstructed SPECT" if "RECON" in kind else "projections"
     if "TOMO" not in kind:
         word = f"nuclear medicine object of type {kind or 'unknown'}"
@@ -204,15 +206,15 @@ def _nm(one: DicomSeries) -> InspectedImage:
         with reading(name):
             frames = {"frames": int(number(header, "NumberOfFrames") or 0), "type": kind}
             marks = (*own_notes(header, "the object"), *corrected_notes(header, allowed=True))
-        loaded, notes = load_nm(one.files[0])
+        loaded, notes = load_nm(nm_object.files[0])
         notes = (*marks, *notes)
     except MuregError as refusal:
-        return InspectedImage(word, name, one.uid, n_files, frames, refusal=str(refusal))
+        return InspectedImage(word, name, nm_object.uid, n_files, frames, refusal=str(refusal))
     if isinstance(loaded, Acquisition):
         return InspectedImage(
-            word, name, one.uid, n_files, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded
+            word, name, nm_object.uid, n_files, {**frames, **acquisition_facts(loaded)}, notes, loaded=loaded
         )
-    return InspectedImage(word, name, one.uid, n_files, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
+    return InspectedImage(word, name, nm_object.uid, n_files, {**frames, **volume_facts(loaded)}, notes, loaded=loaded)
 
 
 def _other(series: DicomSeries) -> InspectedImage:

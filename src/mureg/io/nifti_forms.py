@@ -48,23 +48,23 @@ def lps_affine(header: Any, name: str, smallest_mm: float) -> tuple[Matrix, tupl
             "an orientation in the header",
             "convert again from DICOM",
         )
-    chosen, note = agreed_form(header, sform, qform, name)
+    affine, note = agreed_form(header, sform, qform, name)
     notes += note
-    if not np.isfinite(chosen).all():
+    if not np.isfinite(affine).all():
         raise GeometryError(f"{name} has a non-finite orientation matrix", "finite numbers", "convert again from DICOM")
-    spacing = np.linalg.norm(chosen[:3, :3], axis=0)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() <= 0:
         raise GeometryError(
             f"{name} has an axis of length 0 in its orientation matrix", "three axes", "convert again from DICOM"
         )
-    stated = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
-    if not np.allclose(spacing, stated, rtol=_SAME_SPACING):
-        sizes = " x ".join(f"{v:.4g}" for v in stated)
+    pixdim = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
+    if not np.allclose(spacing, pixdim, rtol=_SAME_SPACING):
+        sizes = " x ".join(f"{v:.4g}" for v in pixdim)
         notes.append(f"the voxel size of the NIfTI header ({sizes}) differs from its orientation matrix, which is used")
     for length in spacing:
         require_millimetres(f"the voxel size of {name}", float(length), smallest_mm)
-    require_perpendicular(chosen, name)
-    return LPS_FROM_RAS @ chosen, tuple(notes)
+    require_perpendicular(affine, name)
+    return LPS_FROM_RAS @ affine, tuple(notes)
 
 
 def require_perpendicular(matrix: Matrix, name: str) -> None:
@@ -100,18 +100,18 @@ def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix,
     if apart_mm <= _SAME_MM:
         return s_matrix, []
     of_scanner = [form for form, code in codes.items() if code == _SCANNER]
-    found = f"sform and qform of {name} differ by up to {apart_mm:.3g} mm"
+    sentence = f"sform and qform of {name} differ by up to {apart_mm:.3g} mm"
     if len(of_scanner) != 1:
         raise GeometryError(
-            f"{found} and have the codes {codes['sform']} and {codes['qform']}",
+            f"{sentence} and have the codes {codes['sform']} and {codes['qform']}",
             "two that agree, or one of them with code 1 (scanner) alone",
             "copy the right one over the other (for example with nibabel), or convert again from DICOM",
         )
-    chosen = of_scanner[0]
-    other = "qform" if chosen == "sform" else "sform"
-    space = _SPACES.get(codes[other], "unknown coordinates")
-    note = f"{found}; {chosen} used, which is the scanner's by its code, while {other} is that of {space}"
-    return s_matrix if chosen == "sform" else q_matrix, [note]
+    form_name = of_scanner[0]
+    other_form = "qform" if form_name == "sform" else "sform"
+    space = _SPACES.get(codes[other_form], "unknown coordinates")
+    note = f"{sentence}; {form_name} used, which is the scanner's by its code, while {other_form} is that of {space}"
+    return s_matrix if form_name == "sform" else q_matrix, [note]
 
 
 def _qform(header: Any, name: str, *, needed: bool) -> tuple[Any, int]:

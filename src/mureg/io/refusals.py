@@ -26,8 +26,8 @@ def cannot_be_read(name: str, error: Exception, expected: str) -> UnreadableInpu
     """The sentence for whatever a library raised: the system's reason where there is one, else the kind of error."""
     reason = error.strerror if isinstance(error, OSError) else None
     remedy = "export it again" if reason is None else "check the path, the permissions and the disk"
-    known = next((cause for kind, cause in _REASONS if isinstance(error, kind)), type(error).__name__)
-    return UnreadableInputError(f"{name} cannot be read ({reason or known})", expected, remedy)
+    cause_text = next((cause for kind, cause in _REASONS if isinstance(error, kind)), type(error).__name__)
+    return UnreadableInputError(f"{name} cannot be read ({reason or cause_text})", expected, remedy)
 
 
 def require_millimetres(what: str, spacing: float, smallest_mm: float) -> None:

@@ -99,7 +99,7 @@ class _Pose:
 def write_result_volumes(
     folder: Path,
     inputs: DicomInputs,
-    made: Reconstructions,
+    images: Reconstructions,
     mu: Volume,
     *,
     template: Dataset,
@@ -114,7 +114,7 @@ def write_result_volumes(
     Args:
         folder: an existing one.
         inputs: the objects that the study was read from.
-        made: images.
+        images: images.
         mu: map at the pose that is given out, on the SPECT grid, 1/cm.
         template: header of the SPECT object.
         frame: frame of reference, for volumes that name none.
@@ -124,7 +124,7 @@ def write_result_volumes(
         made_at: date and time of the series.
     """
     pose = _Pose(moved, decision, how)
-    entries = [*_images(inputs, made, template, pose), _map(mu, pose)]
+    entries = [*_images(inputs, images, template, pose), _map(mu, pose)]
     unit = StoredUnit.holding(*(entry.volume for entry in entries if not entry.is_map))
     attenuation = [file.path for file in inputs.attenuation]
     write = partial(
@@ -148,30 +148,36 @@ def write_result_volumes(
     )
 
 
-def _images(inputs: DicomInputs, made: Reconstructions, template: Dataset, pose: _Pose) -> Sequence[_Entry]:
+def _images(inputs: DicomInputs, reconstructions: Reconstructions, template: Dataset, pose: _Pose) -> Sequence[_Entry]:
     before = _corrections_of(template)
-    after = tuple(dict.fromkeys((*before, *made.corrections)))
+    after = tuple(dict.fromkeys((*before, *reconstructions.corrections)))
     by = _BY_CT if inputs.from_ct else _BY_MAP
-    without = f"{made.how}, no attenuation correction" if inputs.from_projections else "reconstruction as it was given"
+    without = (
+        f"{reconstructions.how}, no attenuation correction"
+        if inputs.from_projections
+        else "reconstruction as it was given"
+    )
     codes_without = (_ITERATIVE, _WITHOUT) if inputs.from_projections else ()
-    header = f"{made.how}, attenuation corrected with the {_AT_SCANNER_POSITION}"
-    given_out = f"{made.how}, attenuation corrected with {pose.map_words}"
+    header = f"{reconstructions.how}, attenuation corrected with the {_AT_SCANNER_POSITION}"
+    given_out = f"{reconstructions.how}, attenuation corrected with {pose.map_words}"
     entries = []  # numbers of series: docs/reference/dicom.md, Results of a run
-    if made.uncorrected is not None:
+    if reconstructions.uncorrected is not None:
         title = "NAC research use only, no attenuation corr."
-        entries.append(_Entry("nac.dcm", made.uncorrected, 901, title, without, codes_without, before))
-    if made.corrected is not None:
+        entries.append(_Entry("nac.dcm", reconstructions.uncorrected, 901, title, without, codes_without, before))
+    if reconstructions.corrected is not None:
         title = f"AC research use only, {pose.title}"
-        entry = _Entry("ac.dcm", made.corrected, 902, title, given_out, (_ITERATIVE, by), after, from_map=True)
+        entry = _Entry(
+            "ac.dcm", reconstructions.corrected, 902, title, given_out, (_ITERATIVE, by), after, from_map=True
+        )
         entries.append(entry)
     for name, number, title, words, codes, corrections in (
         ("nac", 907, "NAC research use only, filtered", without, codes_without, before),
         ("ac_header", 908, f"AC research use only, {_NOT_REGISTERED}, filtered", header, (_ITERATIVE, by), after),
         ("ac", 909, f"AC research use only, {pose.title}, filtered", given_out, (_ITERATIVE, by), after),
     ):
-        if name in made.shown:
-            derivation = f"{words}. Filtered for display: {made.display_filter}"
-            volume, file, from_map = made.shown[name], f"{name}_filtered.dcm", name != "nac"
+        if name in reconstructions.shown:
+            derivation = f"{words}. Filtered for display: {reconstructions.display_filter}"
+            volume, file, from_map = reconstructions.shown[name], f"{name}_filtered.dcm", name != "nac"
             entry = _Entry(file, volume, number, title, derivation, (*codes, _FILTERED), corrections, from_map=from_map)
             entries.append(entry)
     return entries

@@ -95,10 +95,10 @@ def _rigid(matrix: Matrix) -> RigidTransform:
     """The transform; a rotation that was written with few decimals is brought to the nearest one."""
     rotation = matrix[:3, :3]
     if np.isfinite(matrix).all() and np.abs(rotation @ rotation.T - np.eye(3)).max() <= _ROUNDED:
-        left, _, right = np.linalg.svd(rotation)
-        if np.linalg.det(left @ right) > 0:
+        u, _, right = np.linalg.svd(rotation)
+        if np.linalg.det(u @ right) > 0:
             matrix = matrix.copy()
-            matrix[:3, :3] = left @ right
+            matrix[:3, :3] = u @ right
     return RigidTransform(matrix)
 
 

@@ -18,7 +18,7 @@ AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Done:
+class JobResult:
     """What comes back of one case: small, since the case itself stays on disk.
 
     Attributes:
@@ -40,7 +40,7 @@ class Job(Protocol):
         """Name of the case with that number."""
         ...
 
-    def __call__(self, index: int) -> Done:
+    def __call__(self, index: int) -> JobResult:
         """Process the case with that number."""
         ...
 
@@ -68,14 +68,14 @@ def windowed(
 ) -> Iterator[tuple[int, Any]]:
     """Keep `window` cases submitted, and yield number and future as they finish; ends early with a broken pool."""
     running: dict[Any, int] = {}
-    broken = False
-    while running or (remaining and not broken):
+    pool_is_broken = False
+    while running or (remaining and not pool_is_broken):
         most = window()
-        while remaining and not broken and len(running) < most:
+        while remaining and not pool_is_broken and len(running) < most:
             try:
                 future = submit(remaining[0])
             except BrokenProcessPool:
-                broken = True
+                pool_is_broken = True
             else:
                 running[future] = remaining.popleft()
         if running:
@@ -83,13 +83,13 @@ def windowed(
                 yield running.pop(future), future
 
 
-def result_of(work: Job, index: int, future: Any) -> Done:
+def result_of(work: Job, index: int, future: Any) -> JobResult:
     """What came of a case, a failure in one sentence."""
     try:
-        done: Done = future.result()
+        result: JobResult = future.result()
     except Exception as problem:
         if future.cancelled():  # by a scheduler that is gone
             raise
         sentence = str(problem) if isinstance(problem, MuregError) else f"{type(problem).__name__}: {problem}"
-        return Done(index, work.name(index), problem=" ".join(sentence.split()))
-    return done
+        return JobResult(index, work.name(index), problem=" ".join(sentence.split()))
+    return result

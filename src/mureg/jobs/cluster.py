@@ -9,14 +9,14 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from mureg.errors import UsageError
-from mureg.jobs.cases import AHEAD, Done, Job, result_of, windowed
+from mureg.jobs.cases import AHEAD, Job, JobResult, result_of, windowed
 from mureg.jobs.cores import prepare_process
 
 _RETRIES = 2
 """Further attempts at a case that fails by accident, such as a disk that does not answer; a round value."""
 
 
-def on_cluster(work: Job, indices: Iterable[int], address: str) -> Generator[Done, None, None]:
+def on_cluster(work: Job, indices: Iterable[int], address: str) -> Generator[JobResult, None, None]:
     """Do the work on the workers of a Dask scheduler; they must see the output folder under the same path.
 
     The case of a worker that is lost is done again elsewhere; a case that fails by accident is tried again.
@@ -52,6 +52,6 @@ def on_cluster(work: Job, indices: Iterable[int], address: str) -> Generator[Don
         ) from problem
 
 
-def _in_worker(work: Job, index: int) -> Done:
+def _in_worker(work: Job, index: int) -> JobResult:
     prepare_process()
     return work(index)

@@ -36,11 +36,11 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
     Pays where `work` spends its time in NumPy or SciPy functions that release the interpreter; each item's result must
     not depend on another item. Called from one of these threads it starts no further ones.
     """
-    listed = list(items)
-    threads = min(thread_count(), len(listed))
+    item_list = list(items)
+    threads = min(thread_count(), len(item_list))
     if threads <= 1 or getattr(_place, "within", False):
-        return [work(item) for item in listed]
-    return list(_pool(thread_count()).map(work, listed))
+        return [work(item) for item in item_list]
+    return list(_pool(thread_count()).map(work, item_list))
 
 
 def beside(work: Callable[[], Result]) -> Callable[[], Result]:

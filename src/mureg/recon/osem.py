@@ -104,9 +104,9 @@ class Osem:
         subsets = ordered_subsets(n_views, self.subsets)
         counts = inner_order(acquisition.photopeak_counts)
         blocks = [system.block(views, counts) for views in subsets]
-        seen = measured_slices(acquisition)
-        measured = [counts[views] * seen for views in subsets]
-        weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
+        slice_mask = measured_slices(acquisition)
+        measured = [counts[views] * slice_mask for views in subsets]
+        weights = [inverse_sensitivity(block, y, slice_mask) for block, y in zip(blocks, measured, strict=True)]
         activity = np.array(state.activity.values, dtype=counts.dtype, order="C")
         scatter, iteration = state.scatter, state.iteration
         by_subset = _by_subset(scatter, subsets)

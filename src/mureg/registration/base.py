@@ -55,10 +55,10 @@ class Registration:
 
     def __repr__(self) -> str:
         mm, degrees = (", ".join(f"{x:.1f}" for x in values) for values in (self.shift_mm, self.angles_deg))
-        known = "no covariance" if self.covariance is None else "with covariance"
+        certainty = "no covariance" if self.covariance is None else "with covariance"
         return (
             f"Registration({self.registrar}: {self.decision}, translation ({mm}) mm, rotation ({degrees}) degrees "
-            f"about the centre of the SPECT, {known}, {self.seconds:.1f} s)"
+            f"about the centre of the SPECT, {certainty}, {self.seconds:.1f} s)"
         )
 
     @property

@@ -29,10 +29,10 @@ _MOST_NETWORKS = 16
 """So that a damaged card does not make the program read more; three are shipped. A round value."""
 
 
-def _not_too_many(others: tuple[Table, ...]) -> tuple[Table, ...]:
-    if len(others) >= _MOST_NETWORKS:
-        raise ValueError(f"{1 + len(others)} networks, more than {_MOST_NETWORKS}")
-    return others
+def _not_too_many(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    if len(tables) >= _MOST_NETWORKS:
+        raise ValueError(f"{1 + len(tables)} networks, more than {_MOST_NETWORKS}")
+    return tables
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -133,8 +133,8 @@ def card_path(weights: Path) -> Path:
 
 def weights_files(weights: Path, networks: int) -> tuple[Path, ...]:
     """Where the networks of one set of weights lie: ``NAME.onnx``, ``NAME.2.onnx``, ``NAME.3.onnx`` ..."""
-    others = (weights.with_name(f"{weights.stem}.{number}{weights.suffix}") for number in range(2, networks + 1))
-    return (weights, *others)
+    paths = (weights.with_name(f"{weights.stem}.{number}{weights.suffix}") for number in range(2, networks + 1))
+    return (weights, *paths)
 
 
 def with_hash(card: Card, contents: tuple[bytes, ...]) -> tuple[Card, bytes]:
@@ -174,8 +174,11 @@ def read_weights(weights: Path, *, in_one_file: bool = False) -> tuple[tuple[byt
     first = _bytes(weights, "a file of weights that mureg train wrote", _MOST_BYTES)
     card = read_card(weights)
     networks = 1 if in_one_file else 1 + len(card.others)
-    others = weights_files(weights, networks)[1:]
-    contents = (first, *(_bytes(path, f"one file for each of {networks} networks", _MOST_BYTES) for path in others))
+    other_paths = weights_files(weights, networks)[1:]
+    contents = (
+        first,
+        *(_bytes(path, f"one file for each of {networks} networks", _MOST_BYTES) for path in other_paths),
+    )
     if _sha256(contents) != card.weights_sha256:
         raise UnreadableInputError(
             f"{weights.name} is not the file that {card_path(weights).name} describes",

@@ -111,7 +111,7 @@ def chi_square_quantile(weights: Float[np.ndarray, " term"], level: float) -> fl
     if largest == 0.0:
         return 0.0
     large = weights >= _SMALL * largest
-    rest, terms = float(weights[~large].sum()), weights[large]
+    small_sum, terms = float(weights[~large].sum()), weights[large]
     unit = float(terms.min())
     shares = _mixture(unit / terms)
     degrees = len(terms) + 2.0 * np.arange(len(shares))
@@ -125,7 +125,7 @@ def chi_square_quantile(weights: Float[np.ndarray, " term"], level: float) -> fl
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if below(middle) < level else (low, middle)
-    return rest + (low + high) / 2
+    return small_sum + (low + high) / 2
 
 
 def _mixture(ratios: Float[np.ndarray, " term"]) -> Float[np.ndarray, " degree"]:

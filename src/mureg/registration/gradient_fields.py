@@ -96,7 +96,7 @@ class GradientFields:
 
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same digits, on any threads."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
@@ -104,15 +104,15 @@ class GradientFields:
         measures = self._measures(fixed, moving, centre_mm)
         ends, values = _searched(measures, starts, self.iterations)
         near = np.abs(ends[:, 2] - starts[:, 2]) <= self.farthest_axial_mm
-        weighed = np.where(near, values, np.inf)
+        weighted_values = np.where(near, values, np.inf)
         if self.with_mutual_information:  # the last start
             far = np.abs(ends[:, 2] - starts[-1, 2]) > self.farthest_axial_mm
-            weighed = np.where(far, (1.0 - self.margin) * weighed, weighed)
+            weighted_values = np.where(far, (1.0 - self.margin) * weighted_values, weighted_values)
         if not near.any():
             raise nothing_found(
                 f"every one of {len(starts)} starts slid by more than {self.farthest_axial_mm:g} mm along z"
             )
-        best = int(np.argmin(weighed))
+        best = int(np.argmin(weighted_values))
         at_identity = float(-measures[-1](np.zeros((1, 6)))[0][0])
         pose = to_pose(ends[best], centre_mm)
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
@@ -131,7 +131,7 @@ class GradientFields:
             self.kind,
             "moved",
             evidence,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - start,
             notes=(_note(evidence),),
             warnings=(*warnings, *_warnings(evidence)),
         )
@@ -150,8 +150,8 @@ class GradientFields:
         dimmed = without_hot_spots(fixed, self.brightest)
         measures = []
         for voxel_mm, sigma_mm, n in zip(self.voxel_mm, self.smoothing_mm, self.points, strict=True):
-            level, other = (Level.of(image.coarsened(voxel_mm), sigma_mm) for image in (dimmed, moving))
-            measures.append(GradientAgreement.of(level, other, n, centre_mm, edge=self.edge, noise=self.noise))
+            level, moving_level = (Level.of(image.coarsened(voxel_mm), sigma_mm) for image in (dimmed, moving))
+            measures.append(GradientAgreement.of(level, moving_level, n, centre_mm, edge=self.edge, noise=self.noise))
         return measures
 
 
@@ -184,7 +184,7 @@ class GradientAgreement:
             raise RegistrationError(
                 "the SPECT has no edges", "an image of the chest", "check that the right series was given"
             )
-        gradients = normalised_gradients(moving, edge, noise) * _inner(moving.known)
+        gradients = normalised_gradients(moving, edge, noise) * _inner(moving.is_known)
         motions = Motions(places_mm[:, clear] - np.asarray(centre_mm)[:, None], centre_mm)
         sampler = Sampler.of(gradients, moving.grid, (0.0, 0.0, 0.0))
         return cls(motions, np.ascontiguousarray(at_points[:, clear], np.float32), sampler)
@@ -193,15 +193,15 @@ class GradientAgreement:
         """Value and gradient for each row of parameters (see `to_six`)."""
         moved, turns = self.motions.moved(six)
         rotation, fixed = turns[:, 0].astype(np.float32), self.fixed
-        turned = [
+        gradients = [
             rotation[:, c, 0, None] * fixed[0] + rotation[:, c, 1, None] * fixed[1] + rotation[:, c, 2, None] * fixed[2]
             for c in range(3)
         ]
         n, by_place = self.moving(moved)
-        product = turned[0] * n[0] + turned[1] * n[1] + turned[2] * n[2]
+        product = gradients[0] * n[0] + gradients[1] * n[1] + gradients[2] * n[2]
         total = float((fixed**2).sum(dtype=np.float64))
         value = (product * product).sum(-1, dtype=np.float64) / total
-        slope = (turned[0] * by_place[0] + turned[1] * by_place[1] + turned[2] * by_place[2]) * (2 * product)
+        slope = (gradients[0] * by_place[0] + gradients[1] * by_place[1] + gradients[2] * by_place[2]) * (2 * product)
         gradient = self.motions.gradient(slope, turns)
         weighted = 2 * product * n
         by_rotation = np.stack([(weighted * fixed[k]).sum(-1, dtype=np.float64) for k in range(3)], axis=-1)
@@ -217,7 +217,7 @@ def normalised_gradients(level: Level, edge: float, noise: float) -> Float[np.nd
     """
     gradient = level.gradient()
     size = np.sqrt((gradient**2).sum(0))
-    body = (level.values > _BODY_SHARE * level.values.max()) & level.known
+    body = (level.values > _BODY_SHARE * level.values.max()) & level.is_known
     typical = float(size[body].mean()) if body.any() else 0.0
     eta = float(np.hypot(edge * typical, noise * noise_of_gradients(level, body)))
     rounding = _ROUNDING_PER_MM * max(float(np.abs(level.values).max()), 1e-30)
@@ -236,9 +236,9 @@ def noise_of_gradients(level: Level, body: Bool[np.ndarray, "x y z"]) -> float:
     return float(np.sqrt(3.0) * share * noise_of_differences(level.sharp, body) / spacing_mm)
 
 
-def _inner(known: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def _inner(is_known: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     """Known voxels all of whose neighbours are known: the end of an image is no edge of the patient."""
-    return np.asarray(ndimage.binary_erosion(known, border_value=0))
+    return np.asarray(ndimage.binary_erosion(is_known, border_value=0))
 
 
 def _searched(
@@ -250,14 +250,14 @@ def _searched(
     for number, measure in enumerate(measures):
         ends, values, _ = minimise(measure, ends, iterations=iterations)
         if number + 1 < len(measures):
-            kept = list[int]()
+            winners = list[int]()
             places = np.zeros(len(ends), dtype=np.intp)
             for k in np.argsort(values, kind="stable"):
-                near = [j for j in kept if np.linalg.norm(ends[j] - ends[k]) <= _APART_MM]
+                near = [j for j in winners if np.linalg.norm(ends[j] - ends[k]) <= _APART_MM]
                 if not near:
-                    kept.append(int(k))
-                places[k] = kept.index(near[0] if near else int(k))
-            ends, owners = ends[kept], places[owners]
+                    winners.append(int(k))
+                places[k] = winners.index(near[0] if near else int(k))
+            ends, owners = ends[winners], places[owners]
     return ends[owners], values[owners]
 
 

@@ -25,14 +25,14 @@ class Level:
 
     Attributes:
         values: averaged to the voxel size of the level and smoothed, [x, y, z]; sharp: before smoothing.
-        known: voxels about which something is known.
+        is_known: voxels about which something is known.
         grid: of both.
         sigma_mm: of the smoothing.
     """
 
     values: Array
     sharp: Array
-    known: Bool[np.ndarray, "x y z"]
+    is_known: Bool[np.ndarray, "x y z"]
     grid: Grid
     sigma_mm: float
 
@@ -40,8 +40,8 @@ class Level:
     def of(cls, volume: Volume, sigma_mm: float) -> Level:
         """Smooth an image that has the voxels of the level already; unknown voxels have no weight."""
         sharp = np.asarray(volume).astype(np.float64)
-        known = np.ones(sharp.shape, bool) if volume.outside is None else ~np.asarray(volume.outside, bool)
-        return cls(_smoothed(sharp, known, volume.grid, sigma_mm), sharp, known, volume.grid, sigma_mm)
+        is_known = np.ones(sharp.shape, bool) if volume.outside is None else ~np.asarray(volume.outside, bool)
+        return cls(_smoothed(sharp, is_known, volume.grid, sigma_mm), sharp, is_known, volume.grid, sigma_mm)
 
     def gradient(self) -> Float[np.ndarray, "3 x y z"]:
         """Central differences of the smoothed values along x, y, z of patient space, per mm."""
@@ -57,14 +57,14 @@ class Level:
         return np.stack([ndimage.map_coordinates(c, indices, order=1, mode="nearest") for c in channels])
 
 
-def _smoothed(values: Array, known: Bool[np.ndarray, "x y z"], grid: Grid, sigma_mm: float) -> Array:
+def _smoothed(values: Array, is_known: Bool[np.ndarray, "x y z"], grid: Grid, sigma_mm: float) -> Array:
     if sigma_mm == 0.0:
         return values
     sigmas = [sigma_mm / spacing for spacing in grid.spacing_mm]
-    if known.all():
+    if is_known.all():
         return np.asarray(ndimage.gaussian_filter(values, sigmas, mode="nearest", truncate=_CUT_SIGMAS))
-    weight = ndimage.gaussian_filter(known.astype(np.float64), sigmas, mode="nearest", truncate=_CUT_SIGMAS)
-    total = ndimage.gaussian_filter(values * known, sigmas, mode="nearest", truncate=_CUT_SIGMAS)
+    weight = ndimage.gaussian_filter(is_known.astype(np.float64), sigmas, mode="nearest", truncate=_CUT_SIGMAS)
+    total = ndimage.gaussian_filter(values * is_known, sigmas, mode="nearest", truncate=_CUT_SIGMAS)
     return np.asarray(total / np.maximum(weight, _LEAST_KNOWN))
 
 
@@ -74,7 +74,7 @@ def noise_of_differences(values: Array, region: Bool[np.ndarray, "x y z"]) -> fl
     The difference along all three axes of eight neighbours hardly sees the object. Its median size is taken, so that
     single edges do not count (as Immerkaer, Comput Vis Image Underst 1996, in two dimensions).
     """
-    mixed = np.diff(np.diff(np.diff(values, axis=0), axis=1), axis=2) / np.sqrt(8.0)
-    part = np.abs(mixed)[region[:-1, :-1, :-1]]
+    mixed_difference = np.diff(np.diff(np.diff(values, axis=0), axis=1), axis=2) / np.sqrt(8.0)
+    part = np.abs(mixed_difference)[region[:-1, :-1, :-1]]
     # 0.6745: median of the size of a standard normal number
     return float(np.median(part)) / 0.6745 if part.size else 0.0

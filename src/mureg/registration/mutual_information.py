@@ -80,14 +80,14 @@ class MutualInformation:
 
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; the projections are not used. Two runs give the same digits, on any threads."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         centre_mm = fixed.grid.centre_mm
         metrics = self._metrics(fixed, moving)
         poses = [RigidTransform.from_six(shift, (0.0, 0.0, 0.0), centre_mm) for shift in self._shifts()]
         starts = to_six(poses, centre_mm)
-        spots, failed = self._coarse_optima(metrics, starts)
+        spots, n_failed = self._coarse_optima(metrics, starts)
         if not len(spots):
             raise nothing_found(
                 f"none of {self.starts} starts led to an optimum (too few points of the SPECT lie inside the map)"
@@ -107,7 +107,7 @@ class MutualInformation:
             "mutual_information_at_identity": at_identity,
             "mutual_information_at_optimum": -float(values[best]),
             "starts": float(self.starts),
-            "starts_failed": float(failed),
+            "starts_failed": float(n_failed),
             "starts_that_agree": float((distances <= _AGREE_MM).sum()),
             "spread_of_starts_mm": float(distances.max()),
         }
@@ -117,7 +117,7 @@ class MutualInformation:
             self.kind,
             "moved" if moved else "left as it was",
             evidence,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - start,
             notes=(_note(evidence),),
             warnings=_warnings(evidence, moved),
         )
@@ -148,9 +148,11 @@ class MutualInformation:
         centre_mm, spacing_mm = fixed.grid.centre_mm, min(dimmed.grid.spacing_mm)
         metrics = []
         for shrink, sigma_mm in zip(self.shrink_factors, self.smoothing_mm, strict=True):
-            level, other = (Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving))
+            level, moving_level = (
+                Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving)
+            )
             points = max(_FEWEST_POINTS, round(self.sampling * level.values.size))
-            metrics.append(ParzenInformation.of(level, other, points, self.bins, centre_mm, seed=self.seed))
+            metrics.append(ParzenInformation.of(level, moving_level, points, self.bins, centre_mm, seed=self.seed))
         return metrics
 
     def _shifts(self) -> Iterator[Triple]:
@@ -159,11 +161,11 @@ class MutualInformation:
     def _coarse_optima(self, metrics: list[ParzenInformation], starts: Six) -> tuple[Six, int]:
         """Where the starts that overlap end on the coarser levels, best first, and how many do not overlap."""
         spots = starts[metrics[0].overlaps(starts)]
-        failed = len(starts) - len(spots)
+        n_failed = len(starts) - len(spots)
         for metric in metrics[:-1]:
             spots, values, _ = minimise(metric, spots, iterations=self.iterations)
             spots = spots[np.argsort(values, kind="stable")]
-        return spots, failed
+        return spots, n_failed
 
 
 def without_hot_spots(spect: Volume, brightest: float) -> Volume:
@@ -184,11 +186,11 @@ def start_shifts(size_mm: float) -> Iterator[Triple]:
 
 def _distinct(spots: Six) -> list[int]:
     """Rows without those that a better one stands for already."""
-    kept: list[int] = []
+    indices: list[int] = []
     for k, spot in enumerate(spots):
-        if all(np.linalg.norm(spot[:3] - spots[j, :3]) > _SAME_MM for j in kept):
-            kept.append(k)
-    return kept
+        if all(np.linalg.norm(spot[:3] - spots[j, :3]) > _SAME_MM for j in indices):
+            indices.append(k)
+    return indices
 
 
 def _note(evidence: dict[str, float]) -> str:

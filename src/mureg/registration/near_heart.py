@@ -183,13 +183,13 @@ class NearHeart:
         nearest = ends[int(np.argmin(moves))]
         apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)
         # where both results agree, the free one has the better transverse pose
-        taken = ends[0] if apart_mm <= _MET_MM else nearest
-        pose = taken.ct_from_spect
-        return self.fine.across(fixed, moving, pose) if self.finish else pose, taken.heart, apart_mm, warnings
+        trusted_end = ends[0] if apart_mm <= _MET_MM else nearest
+        pose = trusted_end.ct_from_spect
+        return self.fine.across(fixed, moving, pose) if self.finish else pose, trusted_end.heart, apart_mm, warnings
 
 
-def _distance_mm(one: RigidTransform, other: RigidTransform, place_mm: Triple) -> float:
-    return float(np.linalg.norm(one.apply(place_mm) - other.apply(place_mm)))
+def _distance_mm(first: RigidTransform, second: RigidTransform, place_mm: Triple) -> float:
+    return float(np.linalg.norm(first.apply(place_mm) - second.apply(place_mm)))
 
 
 @plain_dataclass(frozen=True, eq=False)

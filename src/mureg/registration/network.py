@@ -47,7 +47,7 @@ class NetworkRegistrar:
 
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; works on images alone. Float32, the same digits each time."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         fixed, moving = study.uncorrected, study.body
         refuse_unusable(fixed, moving)
         weights = Path(self.weights)
@@ -68,7 +68,7 @@ class NetworkRegistrar:
             self.kind,
             "moved",
             evidence,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - start,
             notes=_notes(card, ablated),
             warnings=(ABLATED,) if ablated else (),
             weights_sha256=card.weights_sha256,

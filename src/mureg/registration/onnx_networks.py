@@ -26,7 +26,7 @@ Images = tuple[Float[Array, "x y z"], Float[Array, "x y z"]]
 NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
 """Environment variables that make all versions of onnxruntime keep no identifier and send nothing."""
 
-_KEPT = 16
+_MOST_KEPT = 16
 """Sets of networks that a process keeps ready: more than one comparison uses, 10 MB each; a round value."""
 
 
@@ -93,7 +93,7 @@ def kept_network(weights: Path) -> tuple[OnnxNetworks, Card]:
     return _load_once(weights, _stamp(weights))
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MOST_KEPT)
 def _load_once(weights: Path, _stamp_of_it: tuple[int, int]) -> tuple[OnnxNetworks, Card]:
     return load_network(weights)
 
@@ -148,19 +148,19 @@ def _session(content: bytes, name: str) -> Any:
 def _require_ends(session: Any, shape: tuple[int, int, int], name: str) -> None:
     """Refuse a graph with other inputs than two images of a shape, or other outputs than six rigid parameters."""
     expected = {key: [1, 1, *shape] for key in INPUTS}, {OUTPUT: [1, 6]}
-    stated = tuple(
+    own_ends = tuple(
         {end.name: list(end.shape) for end in ends} for ends in (session.get_inputs(), session.get_outputs())
     )
-    if stated != expected:
+    if own_ends != expected:
         raise UnreadableInputError(
-            f"{name}, whose inputs and outputs are {_in_words(*stated)}",
+            f"{name}, whose inputs and outputs are {_in_words(*own_ends)}",
             f"a network with {_in_words(*expected)}, as on its card",
             "use weights and card that mureg train wrote",
         )
 
 
 def _in_words(*ends: dict[str, list[int]]) -> str:
-    return " and ".join(", ".join(f"{name} {shape}" for name, shape in one.items()) or "none" for one in ends)
+    return " and ".join(", ".join(f"{name} {shape}" for name, shape in end.items()) or "none" for end in ends)
 
 
 def _require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -53,23 +53,23 @@ class ParzenInformation:
         places_mm = spread_points(fixed.grid, points, seed)
         values = fixed.sampled(fixed.values[None], places_mm)[0]
         fixed_bins = np.rint(in_bins(values, bins, fixed.values.min(), fixed.values.max())).astype(np.intp)
-        inside = moving.values[moving.known] if moving.known.any() else moving.values
+        inside = moving.values[moving.is_known] if moving.is_known.any() else moving.values
         in_units = in_bins(moving.values, bins, inside.min(), inside.max())
-        sampler = Sampler.of(np.stack([in_units, moving.known]), moving.grid, (None, 0.0))
+        sampler = Sampler.of(np.stack([in_units, moving.is_known]), moving.grid, (None, 0.0))
         motions = Motions(places_mm - np.asarray(centre_mm)[:, None], centre_mm)
-        size = moving.known.sum() * moving.grid.voxel_volume_mm3 / (fixed.values.size * fixed.grid.voxel_volume_mm3)
+        size = moving.is_known.sum() * moving.grid.voxel_volume_mm3 / (fixed.values.size * fixed.grid.voxel_volume_mm3)
         return cls(motions, fixed_bins, sampler, bins, min(_LEAST_OVERLAP, _LEAST_OF_MAP * float(size)))
 
     def overlaps(self, six: Six) -> npt.NDArray[np.bool_]:
         """Whether enough points lie where the moving image is known, for each row of parameters."""
         moved, _ = self.motions.moved(six)
-        (_, known), _ = self.moving(moved)
-        return np.asarray(known.mean(-1) >= self.least)
+        (_, is_inside), _ = self.moving(moved)
+        return np.asarray(is_inside.mean(-1) >= self.least)
 
     def __call__(self, six: Six) -> tuple[Float[np.ndarray, " start"], Six]:
         """Value and gradient for each row of parameters."""
         moved, turns = self.motions.moved(six)
-        (value, known), (by_value, by_known) = self.moving(moved)
+        (value, is_inside), (by_value, by_known) = self.moving(moved)
         n, size = len(six), self.bins * self.bins
         whole = np.floor(value)
         first, part = whole.astype(np.intp) - 1, value - whole
@@ -78,7 +78,7 @@ class ParzenInformation:
         base += (np.arange(n) * size)[:, None]
         joint = np.zeros(n * size)
         for k in range(4):
-            joint += np.bincount((base + k).ravel(), (windows[k] * known).ravel(), n * size)
+            joint += np.bincount((base + k).ravel(), (windows[k] * is_inside).ravel(), n * size)
         table = joint.reshape(n, self.bins, self.bins)
         total = table.sum((1, 2))
         share = table / np.maximum(total, 1e-12)[:, None, None]
@@ -93,7 +93,7 @@ class ParzenInformation:
             by_place += slopes[k] * entry
             by_weight += windows[k] * entry
         by_weight -= (information / np.maximum(total, 1e-12)).astype(np.float32)[:, None]
-        by_place *= known
+        by_place *= is_inside
         gradient = self.motions.gradient(by_value * by_place + by_known * by_weight, turns)
         enough = total >= self.least * self.fixed_bins.size
         return np.where(enough, -information, 0.0), np.where(enough[:, None], -gradient, 0.0)
@@ -101,13 +101,13 @@ class ParzenInformation:
 
 def _cubic(part: npt.NDArray[np.float32]) -> tuple[list[npt.NDArray[np.float32]], list[npt.NDArray[np.float32]]]:
     """Cubic B-spline weights of four neighbouring bins for the place between the middle two, and their slopes."""
-    rest, square = 1 - part, part * part
-    other = rest * rest
+    remainder, square = 1 - part, part * part
+    remainder_squared = remainder * remainder
     third, fourth = np.float32(1 / 6), np.float32(0.5)
-    w0, w3 = other * rest * third, square * part * third
+    w0, w3 = remainder_squared * remainder * third, square * part * third
     w1 = np.float32(2 / 3) - square * (1 - part * fourth)
     w2 = 1 - w0 - w1 - w3
-    s0, s3 = -fourth * other, fourth * square
+    s0, s3 = -fourth * remainder_squared, fourth * square
     s1 = part * (np.float32(1.5) * part - 2)
     return [w0, w1, w2, w3], [s0, s1, -s0 - s1 - s3, s3]
 

@@ -121,7 +121,7 @@ def minimise(
     length = np.linalg.norm(g, axis=1)
     inverse = np.eye(6) * (first_mm / np.maximum(length, 1e-12))[:, None, None]
     fresh = np.ones(n, bool)
-    share, active, used = np.ones(n), length > 0, n
+    share, active, evaluations = np.ones(n), length > 0, n
     step = _step(inverse, g, longest_mm)
     for _ in range(iterations):
         rows = np.flatnonzero(active)
@@ -130,7 +130,7 @@ def minimise(
         move = share[rows, None] * step[rows]
         value, slope = cost(x[rows] + move)
         slope = slope * mask
-        used += rows.size
+        evaluations += rows.size
         for k, row in enumerate(rows):
             downhill = float(g[row] @ move[k])
             # sufficient decrease with the usual constant of 1e-4, and interpolation kept to 0.1 to 0.5 of the step
@@ -145,7 +145,7 @@ def minimise(
                 bend = value[k] - f[row] - downhill
                 share[row] *= float(np.clip(-0.5 * downhill / bend, 0.1, 0.5)) if bend > 0 else 0.5
                 active[row] = share[row] * np.linalg.norm(step[row]) > tolerance_mm
-    return x, f, used
+    return x, f, evaluations
 
 
 def _step(inverse: Float[np.ndarray, "start 6 6"], g: Six, longest_mm: float) -> Six:
@@ -163,5 +163,5 @@ def _updated(
         return inverse, fresh
     if fresh:  # the size of the first inverse Hessian, before its first update
         inverse = np.eye(6) * curvature / float(change @ change)
-    left = np.eye(6) - np.outer(move, change) / curvature
-    return left @ inverse @ left.T + np.outer(move, move) / curvature, False
+    projector = np.eye(6) - np.outer(move, change) / curvature
+    return projector @ inverse @ projector.T + np.outer(move, move) / curvature, False

@@ -9,11 +9,11 @@ from mureg.geometry import Grid
 
 def conclusion_lines(assessment: Assessment) -> list[str]:
     """The same for people: the decision first, then the one number for the move."""
-    first, *rest = assessment.reasons
+    first, *more = assessment.reasons
     grid = assessment.spect_uncorrected.grid
     lines = [
         f"decision   {assessment.decision.upper()}: {first}",
-        *(f"           {reason}" for reason in rest),
+        *(f"           {reason}" for reason in more),
         f"move       {move_words(assessment.move, grid)}",
     ]
     if not assessment.released and assessment.move_found.rms_mm > 0.0:

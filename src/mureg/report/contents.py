@@ -236,9 +236,13 @@ def _territories(perfusion: Perfusion) -> tuple[Territory, ...]:
     rows = []
     for name in ("LAD", "LCX", "RCA"):
         assert name in TERRITORIES
-        means = [one.territories[name] for one in (perfusion.uncorrected, perfusion.header, perfusion.registered)]
-        one, two, three = (f"{mean:.0f}" for mean in means)
-        rows.append(Territory(name, TERRITORY_NAMES[name], one, two, three, signed(means[2] - means[1])))
+        means = [
+            polar_map.territories[name] for polar_map in (perfusion.uncorrected, perfusion.header, perfusion.registered)
+        ]
+        uncorrected, header, registered = (f"{mean:.0f}" for mean in means)
+        rows.append(
+            Territory(name, TERRITORY_NAMES[name], uncorrected, header, registered, signed(means[2] - means[1]))
+        )
     return tuple(rows)
 
 

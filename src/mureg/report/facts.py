@@ -27,13 +27,13 @@ def _camera(acquisition: Acquisition) -> Facts:
     rows, columns = acquisition.counts.shape[2:]
     row_mm, column_mm = acquisition.pixel_mm
     peak = acquisition.windows[acquisition.photopeak]
-    others = [f"{w.lower_kev:g}-{w.upper_kev:g}" for w in acquisition.windows if w is not peak]
+    windows = [f"{w.lower_kev:g}-{w.upper_kev:g}" for w in acquisition.windows if w is not peak]
     camera = ", ".join(word for word in (acquisition.manufacturer, acquisition.collimator) if word)
     time = f", {acquisition.seconds_per_view:g} s each" if acquisition.seconds_per_view else ""
     return (
         ("SPECT", f"{acquisition.n_views} views over {acquisition.arc_deg:.0f}°{time}; {camera or 'camera not named'}"),
         ("Counts", f"{counts:.2f} million in the photopeak {peak.lower_kev:g}-{peak.upper_kev:g} keV"),
-        ("Other windows", f"{', '.join(others)} keV" if others else "none"),
+        ("Other windows", f"{', '.join(windows)} keV" if windows else "none"),
         ("Matrix", f"{columns} × {rows}, pixel {column_mm:.2f} × {row_mm:.2f} mm"),
         ("Orbit", _orbit(acquisition)),
         ("Position", acquisition.patient_position or "not stated"),

@@ -90,10 +90,11 @@ def _perfusion(perfusion: Perfusion) -> dict[str, Any]:
     change = perfusion.registered.relative - perfusion.header.relative
     ventricle = perfusion.ventricle
     return {
-        "segments_percent": {name: [_rounded(value) for value in one.relative] for name, one in maps.items()},
+        "segments_percent": {name: [_rounded(value) for value in polar.relative] for name, polar in maps.items()},
         "change_points": [_rounded(value) for value in change],
         "territories_percent": {
-            name: {artery: _rounded(value) for artery, value in one.territories.items()} for name, one in maps.items()
+            name: {artery: _rounded(value) for artery, value in polar.territories.items()}
+            for name, polar in maps.items()
         },
         "changed": list(perfusion.changed),
         "axis": {

@@ -46,7 +46,7 @@ class AsDicom:
         registration, settings = assessment.registration, assessment.provenance.settings
         scatter = settings.get("physics", {}).get("scatter", "none") != "none"
         moved = assessment.ct_from_spect != RigidTransform.identity()
-        drawn = {
+        images = {
             "nac": assessment.spect_uncorrected,
             "ac_header": assessment.spect_header if moved else None,  # otherwise that is "ac"
             "ac": assessment.spect_corrected,
@@ -61,7 +61,7 @@ class AsDicom:
                 assessment.spect_corrected,
                 reconstruction_in_words(settings.get("reconstructor", {})),
                 ("ATTN", "SCAT") if scatter else ("ATTN",),
-                {name: smoothed(image) for name, image in drawn.items() if image is not None},
+                {name: smoothed(image) for name, image in images.items() if image is not None},
                 display_filter(assessment.spect_uncorrected.grid),
             ),
             document.pages(assessment),

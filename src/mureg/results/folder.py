@@ -87,8 +87,8 @@ def write_folder(
         writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
     ):
         _write_each(assessment, scratch, pictures=pictures)
-        written = () if dicom is None else dicom.write(assessment, scratch, _required(document))
-        _write_json(assessment, scratch, document, written)
+        dicom_results = () if dicom is None else dicom.write(assessment, scratch, _required(document))
+        _write_json(assessment, scratch, document, dicom_results)
         if document is not None:
             document.write(assessment, scratch)
         names = [name for name in (*FILES, FOLDER) if (scratch / name).exists()]
@@ -98,12 +98,12 @@ def write_folder(
 def _is_result(folder: Path) -> bool:
     """Whether mureg 0.1.0 wrote a folder, which left no marker, and nothing else is in it."""
     try:
-        found = read_json(folder / "registration.json")
+        table = read_json(folder / "registration.json")
     except UnreadableInputError:
         return False
-    ours = found.get("use") == RESEARCH_USE_ONLY and "ct_from_spect" in found
-    others = strangers(folder, lambda name: name in (*FILES, FOLDER))
-    return ours and not others and not ((folder / FOLDER).exists() and dicom_strangers(folder / FOLDER))
+    is_own = table.get("use") == RESEARCH_USE_ONLY and "ct_from_spect" in table
+    foreign = strangers(folder, lambda name: name in (*FILES, FOLDER))
+    return is_own and not foreign and not ((folder / FOLDER).exists() and dicom_strangers(folder / FOLDER))
 
 
 def _required(document: AsReport | None) -> AsReport:
@@ -135,19 +135,19 @@ def _write_volumes(assessment: Assessment, folder: Path) -> None:
 
 
 def _write_json(
-    assessment: Assessment, folder: Path, document: AsReport | None, written: tuple[DicomResult, ...]
+    assessment: Assessment, folder: Path, document: AsReport | None, dicom_results: tuple[DicomResult, ...]
 ) -> None:
     study = {} if document is None else {"study": document.occasion.as_json(document.study)}
-    table = study | as_json(assessment) | _as_dicom(written)
+    table = study | as_json(assessment) | _as_dicom(dicom_results)
     (folder / "registration.json").write_text(json.dumps(table, indent=2) + "\n", "utf-8")
 
 
-def _as_dicom(written: tuple[DicomResult, ...]) -> dict[str, Any]:
+def _as_dicom(results: tuple[DicomResult, ...]) -> dict[str, Any]:
     """Which objects were written, so that they can be found in an archive."""
-    if not written:
+    if not results:
         return {}
     note = "identifiers and times are new in every run; matrix and voxels follow from input, version and settings"
-    return {"dicom": {"note": note, "series": [asdict(one) for one in written]}}
+    return {"dicom": {"note": note, "series": [asdict(result) for result in results]}}
 
 
 def settings_toml(provenance: Provenance) -> str:

@@ -114,9 +114,16 @@ class CameraRange:
             )
         )
         radius, centre = (float(generator.uniform(-1.0, 1.0)) * most for most in (self.radius_mm, self.centre_mm))
-        other = generator.random() < self.share_other_pixel
+        is_other_pixel = generator.random() < self.share_other_pixel
         pixel = round(pixel, 3)
         matrix = 2 * round(field / pixel / 2)
         return CameraDeviation(
-            resolution, scatter, spread, radius, centre, mu, pixel if other else None, matrix if other else None
+            resolution,
+            scatter,
+            spread,
+            radius,
+            centre,
+            mu,
+            pixel if is_other_pixel else None,
+            matrix if is_other_pixel else None,
         )

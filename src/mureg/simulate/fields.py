@@ -82,12 +82,12 @@ class SmoothField:
 
     def _at_indices(self, indices: Float[Tensor, "*point 3"]) -> Float[Tensor, "channel ..."]:
         sizes = torch.tensor(self.lattice.shape[1:]).to(indices)
-        where = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
+        places = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
         lattice = self._double if indices.dtype == torch.float64 else self.lattice.to(indices)
-        picked = torch.nn.functional.grid_sample(
-            lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False
+        samples = torch.nn.functional.grid_sample(
+            lattice[None], places, mode="bilinear", padding_mode="border", align_corners=False
         )
-        return picked[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
+        return samples[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
 
 
 def _spline_weights(n: int, refine: int) -> npt.NDArray[np.float64]:

@@ -24,7 +24,7 @@ def with_hot_spots(
 
     A spot whose anchor this anatomy lacks (an arm, where there is none) is left out.
     """
-    painted = activity.clone()
+    result = activity.clone()
     for spot in tracer.hot_spots:
         if spot.anchor not in anatomy.anchors:
             continue
@@ -38,6 +38,6 @@ def with_hot_spots(
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         places = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij"), -1)
         depth = spot.radius_mm - np.linalg.norm(grid.points(places) - centre, axis=-1)
-        share = torch.from_numpy(np.clip(0.5 + depth / np.mean(grid.spacing_mm), 0.0, 1.0)).to(painted)
-        painted[box] += share * (spot.uptake - painted[box])
-    return painted
+        share = torch.from_numpy(np.clip(0.5 + depth / np.mean(grid.spacing_mm), 0.0, 1.0)).to(result)
+        result[box] += share * (spot.uptake - result[box])
+    return result

@@ -81,7 +81,7 @@ class BodyRegions:
             self.grid.affine[axis, 3] + self.grid.affine[axis, axis] * np.arange(n)
             for axis, n in enumerate(self.grid.shape)
         )
-        i, j = (np.flatnonzero(self.lung.any(others)) for others in ((1, 2), (0, 2)))
+        i, j = (np.flatnonzero(self.lung.any(axes)) for axes in ((1, 2), (0, 2)))
         area = self.lung.sum((0, 1)) * self.grid.spacing_mm[0] * self.grid.spacing_mm[1]
         k = np.flatnonzero(area > _APEX_MM2)
         if not len(k):
@@ -207,12 +207,12 @@ class MeasuredMotion:
         inverse = torch.from_numpy(np.linalg.inv(self.grid.affine)).to(points_mm)
         index = points_mm @ inverse[:3, :3].T + inverse[:3, 3]
         sizes = torch.tensor(self.grid.shape).to(index)
-        where = ((2 * index + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
+        places = ((2 * index + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
         field = (domes_mm * self.by_domes + heart_mm * self.by_heart).to(index)
-        picked = torch.nn.functional.grid_sample(
-            field[None], where, mode="bilinear", padding_mode="border", align_corners=False
+        samples = torch.nn.functional.grid_sample(
+            field[None], places, mode="bilinear", padding_mode="border", align_corners=False
         )
-        return picked[0, :, 0, 0].T.reshape(points_mm.shape)
+        return samples[0, :, 0, 0].T.reshape(points_mm.shape)
 
     def source(
         self, points_mm: Float[Tensor, "*point 3"], domes_mm: float, heart_mm: float
@@ -224,12 +224,12 @@ class MeasuredMotion:
         """
         if domes_mm == 0 and heart_mm == 0:
             return points_mm
-        found = points_mm - self.shift(points_mm, domes_mm, heart_mm)
+        source_mm = points_mm - self.shift(points_mm, domes_mm, heart_mm)
         for _ in range(_ITERATIONS):
-            step = points_mm - found - self.shift(found, domes_mm, heart_mm)
-            found = found + step
+            step = points_mm - source_mm - self.shift(source_mm, domes_mm, heart_mm)
+            source_mm = source_mm + step
             if float(step.abs().max()) < _TOLERANCE_MM:
-                return found
+                return source_mm
         raise MuregError(
             f"a breath of {domes_mm:.0f} mm with a heart that follows by {heart_mm:.0f} mm folds the body",
             "a smaller depth, or a heart that follows further",

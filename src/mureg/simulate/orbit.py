@@ -99,9 +99,9 @@ class OrbitRange:
 
 def reach_of_skin(body: Bool[Tensor, "x y z"], grid: Grid, axis_mm: tuple[float, float]) -> Array:
     """How far the body reaches from an axis along z, towards the detector at each whole degree [360], in mm."""
-    where = np.argwhere(body.any(2).numpy())
-    x = grid.affine[0, 3] + where[:, 0] * grid.spacing_mm[0] - axis_mm[0]
-    y = grid.affine[1, 3] + where[:, 1] * grid.spacing_mm[1] - axis_mm[1]
+    indices = np.argwhere(body.any(2).numpy())
+    x = grid.affine[0, 3] + indices[:, 0] * grid.spacing_mm[0] - axis_mm[0]
+    y = grid.affine[1, 3] + indices[:, 1] * grid.spacing_mm[1] - axis_mm[1]
     angle = np.radians(np.arange(360.0))
     towards = np.sin(angle)[:, None] * x + np.cos(angle)[:, None] * y
     return np.asarray(towards.max(1) + grid.spacing_mm[0] / 2)

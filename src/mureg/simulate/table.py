@@ -67,12 +67,12 @@ class PatientTable:
         pallet = below - self.mattress_mm
         # rounded edges, nowhere thinner than a fifth (a root of 0.05); chosen
         thickness = self.thickness_mm * np.sqrt(np.clip(1.0 - aside**4, 0.05, None))
-        painted = np.full(below.shape, air)
-        painted[inside & (below > 0) & (pallet <= 0)] = values[0]
-        painted[inside & (pallet > 0) & (pallet <= thickness)] = values[1]
+        result = np.full(below.shape, air)
+        result[inside & (below > 0) & (pallet <= 0)] = values[0]
+        result[inside & (pallet > 0) & (pallet <= thickness)] = values[1]
         foam = (pallet > self.shell_mm) & (pallet <= thickness - self.shell_mm)
-        painted[inside & foam & (np.abs(aside) < 1.0 - 2 * self.shell_mm / self.width_mm)] = values[2]
-        mean = painted.reshape(grid.shape[0], grid.shape[1], fine).mean(-1)
+        result[inside & foam & (np.abs(aside) < 1.0 - 2 * self.shell_mm / self.width_mm)] = values[2]
+        mean = result.reshape(grid.shape[0], grid.shape[1], fine).mean(-1)
         return torch.from_numpy(mean.astype(np.float32))[:, :, None]
 
 

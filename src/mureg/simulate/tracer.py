@@ -172,12 +172,12 @@ class TracerRange:
             territory = list(TERRITORIES)[generator.integers(len(TERRITORIES))]
             size = int(generator.integers(self.defect_segments[0], self.defect_segments[1] + 1))
             severity = generator.uniform(*self.defect_severity)
-            chosen = list(generator.permutation(TERRITORIES[territory])[:1])
-            while len(chosen) < size:  # grow from neighbour to neighbour, inside the territory first
-                edge = sorted({n for segment in chosen for n in NEIGHBOURS[segment]} - set(chosen))
+            segments = list(generator.permutation(TERRITORIES[territory])[:1])
+            while len(segments) < size:  # grow from neighbour to neighbour, inside the territory first
+                edge = sorted({n for segment in segments for n in NEIGHBOURS[segment]} - set(segments))
                 inside = [segment for segment in edge if segment in TERRITORIES[territory]]
-                chosen.append(int(generator.permutation(inside or edge)[0]))
-            values[np.asarray(chosen) - 1] *= 1.0 - severity
+                segments.append(int(generator.permutation(inside or edge)[0]))
+            values[np.asarray(segments) - 1] *= 1.0 - severity
         return tuple(float(value) for value in values)
 
     def _hot_spots(self, generator: np.random.Generator) -> tuple[HotSpot, ...]:
@@ -203,11 +203,11 @@ def _neighbours() -> dict[int, tuple[int, ...]]:
     pairs = [(k, k % 6 + 1) for k in range(1, 7)] + [(k + 6, k % 6 + 7) for k in range(1, 7)]
     pairs += [(k, k + 6) for k in range(1, 7)] + [(13, 14), (14, 15), (15, 16), (16, 13)]
     pairs += [(7, 13), (8, 14), (9, 14), (10, 15), (11, 16), (12, 16)] + [(k, 17) for k in range(13, 17)]
-    found: dict[int, set[int]] = {k: set() for k in range(1, 18)}
+    neighbours: dict[int, set[int]] = {k: set() for k in range(1, 18)}
     for a, b in pairs:
-        found[a].add(b)
-        found[b].add(a)
-    return {k: tuple(sorted(others)) for k, others in found.items()}
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    return {k: tuple(sorted(numbers)) for k, numbers in neighbours.items()}
 
 
 NEIGHBOURS = _neighbours()

@@ -50,9 +50,9 @@ class Blur:
     ) -> None:
         """Mix the depths and shift along the columns, of some columns of a frame from `first` on."""
         columns, _, slices = planes.shape
-        with work_array((columns, len(self.weights), slices), planes.dtype) as mixed:
-            _multiply(self.weights, planes, mixed)
-            by_shift = mixed.reshape(columns, self.reach_columns + 1, self.reach_slices + 1, slices)
+        with work_array((columns, len(self.weights), slices), planes.dtype) as mixtures:
+            _multiply(self.weights, planes, mixtures)
+            by_shift = mixtures.reshape(columns, self.reach_columns + 1, self.reach_slices + 1, slices)
             for shift in range(-self.reach_columns, self.reach_columns + 1):
                 start = first + self.reach_columns + shift
                 sums[start : start + columns] += by_shift[:, abs(shift)]
@@ -63,13 +63,13 @@ class Blur:
         """The transpose of `add_up`, written into `planes`."""
         columns, _, slices = planes.shape
         middle = first + self.reach_columns
-        with work_array((columns, len(self.weights), slices), planes.dtype) as mixed:
-            by_shift = mixed.reshape(columns, self.reach_columns + 1, self.reach_slices + 1, slices)
+        with work_array((columns, len(self.weights), slices), planes.dtype) as mixtures:
+            by_shift = mixtures.reshape(columns, self.reach_columns + 1, self.reach_slices + 1, slices)
             by_shift[:, 0] = sums[middle : middle + columns]
             for shift in range(1, self.reach_columns + 1):
                 right, left = middle + shift, middle - shift
                 np.add(sums[right : right + columns], sums[left : left + columns], out=by_shift[:, shift])
-            _multiply(self.weights_transposed, mixed, planes)
+            _multiply(self.weights_transposed, mixtures, planes)
 
     def along_z(self, sums: Float[Array, "wide_column step z"], out: Float[Array, "column z"]) -> None:
         """Shift along the slices and add up, written into `out`."""

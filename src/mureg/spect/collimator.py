@@ -95,14 +95,14 @@ def choose_collimator(name: str, manufacturer: str = "") -> tuple[Collimator, st
     Returns:
         The collimator and a sentence on the guess made, "" for none.
     """
-    written, maker = name.upper().replace("-", "").replace(" ", ""), manufacturer.upper()
-    for known in COLLIMATORS.values():
-        if written == known.name.upper().replace(" ", ""):
-            return known, ""
+    wanted_name, maker = name.upper().replace("-", "").replace(" ", ""), manufacturer.upper()
+    for entry in COLLIMATORS.values():
+        if wanted_name == entry.name.upper().replace(" ", ""):
+            return entry, ""
     rows = [row for row in _TABLE if row[0] in maker] or list(_TABLE)
     of_maker = bool(maker) and rows[0][0] in maker
     for _, words, collimator in rows:
-        if any(word in written for word in words):
+        if any(word in wanted_name for word in words):
             if of_maker:
                 return collimator, ""
             return collimator, f"resolution of {collimator.name}: the header names {name} but no maker of the table"

@@ -64,19 +64,19 @@ def update_by_subsets(
         activity *= weight
 
 
-def inverse_sensitivity(block: ViewModel, like: Array, seen: Float[Array, " z"]) -> Float[Array, "x y z"]:
+def inverse_sensitivity(block: ViewModel, like: Array, slice_mask: Float[Array, " z"]) -> Float[Array, "x y z"]:
     """1 / sensitivity of a subset, and 0 where a voxel is hardly seen by it.
 
     Args:
         block: the model of the subset's views.
         like: projections of that shape.
-        seen: 1 for slices whose detector rows count, else 0; see `measured_slices`.
+        slice_mask: 1 for slices whose detector rows count, else 0; see `measured_slices`.
     """
     full = block.backproject(np.ones_like(like))
     # rounding of single precision
     usable = full > 1e-6 * full.max()
-    if bool((seen == 0).any()):
-        measured = block.backproject(np.ones_like(like) * seen)
+    if bool((slice_mask == 0).any()):
+        measured = block.backproject(np.ones_like(like) * slice_mask)
         usable &= measured > _LEAST_SEEN * full
         full = measured
     np.maximum(full, 1e-30, out=full)
@@ -94,16 +94,16 @@ def measured_slices(acquisition: Acquisition) -> Float[Array, " z"]:
     """
     counts = acquisition.photopeak_counts
     rows = counts.sum((0, 2), dtype=np.float64)[::-1]  # row 0 is at the head, slice 0 at the feet
-    seen = np.ones(len(rows), dtype=counts.dtype)
-    taken = np.flatnonzero(rows)
-    if len(taken) == 0:
-        return seen
-    full = np.flatnonzero(rows > _FULL * np.quantile(rows[taken], 0.5, method="lower"))
-    if taken[0] > 0 and full[0] - taken[0] <= 1:
-        seen[: full[0]] = 0.0
-    if taken[-1] < len(rows) - 1 and taken[-1] - full[-1] <= 1:
-        seen[full[-1] + 1 :] = 0.0
-    return seen
+    slice_mask = np.ones(len(rows), dtype=counts.dtype)
+    filled_rows = np.flatnonzero(rows)
+    if len(filled_rows) == 0:
+        return slice_mask
+    full = np.flatnonzero(rows > _FULL * np.quantile(rows[filled_rows], 0.5, method="lower"))
+    if filled_rows[0] > 0 and full[0] - filled_rows[0] <= 1:
+        slice_mask[: full[0]] = 0.0
+    if filled_rows[-1] < len(rows) - 1 and filled_rows[-1] - full[-1] <= 1:
+        slice_mask[full[-1] + 1 :] = 0.0
+    return slice_mask
 
 
 def expected_scatter(
@@ -117,8 +117,8 @@ def expected_scatter(
     scatter = system.scatter.estimate(system, activity)
     if not system.scatter.balanced:
         return scatter
-    made = system.blocks(activity.values) if blocks is None else blocks
-    primary = sum(float(block.project(activity.values).sum(dtype=np.float64)) for block in made)
+    view_blocks = system.blocks(activity.values) if blocks is None else blocks
+    primary = sum(float(block.project(activity.values).sum(dtype=np.float64)) for block in view_blocks)
     expected = primary + float(scatter.sum(dtype=np.float64))
     measured = float(acquisition.photopeak_counts.sum(dtype=np.float64))
     return scatter * (measured / max(expected, 1e-20))

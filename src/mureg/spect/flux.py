@@ -41,8 +41,8 @@ def incoming_flux(
     ]
 
     def sweep(group: tuple[int, npt.NDArray[np.intp]]) -> None:
-        axis, chosen = group
-        flux[chosen] = _swept(activity, mu_per_cm, spacing, directions[chosen], axis)
+        axis, indices = group
+        flux[indices] = _swept(activity, mu_per_cm, spacing, directions[indices], axis)
 
     in_threads(sweep, [group for group in groups if len(group[1])])
     return flux
@@ -70,13 +70,13 @@ def _swept(
     before: Array | None = None
     for plane in reversed(planes) if directions[0, axis] > 0 else planes:
         weakened, own = np.exp(-mu[plane] * half), sources[plane] * half
-        here = own if before is None else own + weakened * (along_b @ before @ along_c)
-        flux[:, plane] = here
-        before = weakened * (here + own)
+        plane_flux = own if before is None else own + weakened * (along_b @ before @ along_c)
+        flux[:, plane] = plane_flux
+        before = weakened * (plane_flux + own)
     return np.moveaxis(flux, 1, axis + 1)
 
 
 def _between(shifts: npt.NDArray[np.float64], size: int) -> Float[np.ndarray, "direction size size"]:
     """Linear weights that give, for each voxel of a line, the place shifted by so many voxels; 0 beyond it."""
-    here = np.arange(size)
-    return np.asarray(np.clip(1.0 - np.abs(here[:, None] + shifts[:, None, None] - here), 0.0, None))
+    index = np.arange(size)
+    return np.asarray(np.clip(1.0 - np.abs(index[:, None] + shifts[:, None, None] - index), 0.0, None))

@@ -34,12 +34,12 @@ class KeptByBytes(Generic[Value]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-        made = make()
+        new_value = make()
         with self._lock:
             if key in self._values:  # another thread was faster
                 return self._values[key]
-            self._values[key] = made
-            self._bytes += self._size_of(made)
+            self._values[key] = new_value
+            self._bytes += self._size_of(new_value)
             while self._bytes > self._most_bytes and self._values:
                 self._bytes -= self._size_of(self._values.popitem(last=False)[1])
-        return made
+        return new_value

@@ -81,8 +81,8 @@ def largest_jump(acquisition: Acquisition) -> Jump | None:
     steps = [_step_rows(*pair) for pair in sides]
     worst = int(np.argmax(np.abs(steps)))
     rows = -steps[worst]  # row 0 is nearest the head
-    explained = _explained_share(*sides[worst], steps[worst])
-    return Jump(rows * acquisition.pixel_mm[0], gaps[worst] + 1, rows, explained)
+    explained_share = _explained_share(*sides[worst], steps[worst])
+    return Jump(rows * acquisition.pixel_mm[0], gaps[worst] + 1, rows, explained_share)
 
 
 def _along_orbit(angles_deg: Float[np.ndarray, " view"]) -> np.ndarray:
@@ -105,20 +105,20 @@ def _step_rows(before: Profile, after: Profile) -> float:
     moved = np.interp(rows[None, inner] - shifts[:, None], rows, before)
     # what remains after the best factor
     target = after[inner]
-    explained = (moved @ target) ** 2 / np.maximum((moved**2).sum(1), 1e-12)
-    best = int(np.argmax(explained))
+    explained_share = (moved @ target) ** 2 / np.maximum((moved**2).sum(1), 1e-12)
+    best = int(np.argmax(explained_share))
     if not 0 < best < len(shifts) - 1:
         return float(shifts[best])
-    low, middle, high = explained[best - 1 : best + 2]
+    low, middle, high = explained_share[best - 1 : best + 2]
     bend = low - 2 * middle + high
     return float(shifts[best] + (0.5 * (low - high) / bend / _STEPS_PER_ROW if bend < 0 else 0.0))
 
 
 def _explained_share(before: Profile, after: Profile, rows: float) -> float:
     """How much of the difference of two profiles a shift towards higher rows explains; see `Jump`."""
-    still, shifted = (_misfit(before, after, shift) for shift in (0.0, rows))
+    misfit_still, misfit_shifted = (_misfit(before, after, shift) for shift in (0.0, rows))
     by_noise = len(before) - 2 * _REACH_ROWS
-    return float(np.clip((still - shifted) / max(still - by_noise, 1.0), 0.0, 1.0))
+    return float(np.clip((misfit_still - misfit_shifted) / max(misfit_still - by_noise, 1.0), 0.0, 1.0))
 
 
 def _misfit(before: Profile, after: Profile, rows: float) -> float:

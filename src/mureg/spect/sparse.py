@@ -45,14 +45,14 @@ class SparseMatrix:
         cls,
         columns: Int[Array, "row most"],
         weights: Float[Array, "row most"],
-        used: Any,
+        is_used: Any,
         n_columns: int,
         dtype: Any,
     ) -> SparseMatrix:
-        """From the entries of each row, of which those count that are `used`."""
+        """From the entries of each row, of which those count that `is_used` marks."""
         starts = np.zeros(len(columns) + 1, dtype=np.int32)
-        np.cumsum(used.sum(1), out=starts[1:])
-        return cls(starts, columns[used].astype(np.int32), weights[used].astype(dtype), n_columns)
+        np.cumsum(is_used.sum(1), out=starts[1:])
+        return cls(starts, columns[is_used].astype(np.int32), weights[is_used].astype(dtype), n_columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,8 +67,8 @@ class SparseMatrix:
     @property
     def scipy(self) -> Any:
         """The same matrix as SciPy's ``csr_array``."""
-        used = slice(self.starts[0], self.starts[-1])
-        parts = self.weights[used], self.columns[used], self.starts - self.starts[0]
+        own_range = slice(self.starts[0], self.starts[-1])
+        parts = self.weights[own_range], self.columns[own_range], self.starts - self.starts[0]
         return scipy.sparse.csr_array(parts, shape=self.shape)
 
     def rows(self, first: int, end: int) -> SparseMatrix:

@@ -113,13 +113,13 @@ def _rotation_of_plane(
     first = lows[0] * ny + lows[1]
     n_rows = len(first)
     entries, weights = np.empty((n_rows, 4), np.int32), np.empty((n_rows, 4))
-    used = np.empty((n_rows, 4), dtype=bool)
+    is_used = np.empty((n_rows, 4), dtype=bool)
     for k, (x, y) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
         np.add(first, x * ny + y, out=entries[:, k])
         np.multiply(shares[0][x], shares[1][y], out=weights[:, k])
-        np.logical_and(beyond[0][x], beyond[1][y], out=used[:, k])
-    used &= weights > 0
-    return SparseMatrix.from_rows(entries, weights, used, nx * ny, dtype)
+        np.logical_and(beyond[0][x], beyond[1][y], out=is_used[:, k])
+    is_used &= weights > 0
+    return SparseMatrix.from_rows(entries, weights, is_used, nx * ny, dtype)
 
 
 def attenuation_factors(
@@ -140,8 +140,8 @@ def attenuation_factors(
     steps = steps.astype(mu_per_cm.dtype)
     for start in range(0, n_kept, _DEPTHS_AT_ONCE):
         some = slice(start, min(start + _DEPTHS_AT_ONCE, n_kept))
-        crossed = n_depths - n_kept + some.stop
-        factors[:, some] = np.matmul(steps[some, :crossed], mu_per_cm[:, :crossed])
+        n_crossed = n_depths - n_kept + some.stop
+        factors[:, some] = np.matmul(steps[some, :n_crossed], mu_per_cm[:, :n_crossed])
     return np.exp(factors, out=factors)
 
 

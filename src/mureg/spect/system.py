@@ -122,7 +122,7 @@ class SystemModel:
         # each view counts its own share of the decays
         shares = self.acquisition.view_weights
 
-        def made(number: int, opposite: bool) -> View:
+        def view_of(number: int, opposite: bool) -> View:
             return View(
                 number,
                 None if attenuation is None else attenuation[number],
@@ -134,7 +134,7 @@ class SystemModel:
         turns = []
         for numbers in self._turns(views):
             (rotation,) = self._rotations(self.grid, with_activity, [views[numbers[0]]], dtype)
-            own = (made(number, opposite=k > 0) for k, number in enumerate(numbers))
+            own = (view_of(number, opposite=k > 0) for k, number in enumerate(numbers))
             turns.append(Turn(rotation, frame.n_columns, tuple(own)))
         return ViewBlock(tuple(turns), self.grid.shape[:2])
 
@@ -151,7 +151,7 @@ class SystemModel:
         """
         frame, slices = self.frame, mu.shape[-1]
         rotations = self._rotations(self.grid if self.mu is None else self.mu.grid, frame, views, mu.dtype.name)
-        opposite = {number for _, *others in self._turns(views) for number in others}
+        opposite = {number for _, *opposite_views in self._turns(views) for number in opposite_views}
         flat = np.ascontiguousarray(mu).reshape(-1, slices)
 
         # one array for all: large ones get large pages, which the system hands out faster
@@ -218,7 +218,7 @@ class SystemModel:
         along_columns, along_z = (variances_mm2 / mm**2 for mm in (frame.spacing_mm, self.grid.spacing_mm[2]))
         nodes = tuple(stages.variance_nodes(along_z))
         reach = stages.gaussian_reach(float(along_columns.max()))
-        opposite = {number for _, *others in self._turns(views) for number in others}
+        opposite = {number for _, *opposite_views in self._turns(views) for number in opposite_views}
 
         def of_view(number: int) -> Blur:
             columns, steps = (

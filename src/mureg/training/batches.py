@@ -99,8 +99,8 @@ def batch_of(
     old_from_new, changes = [], list[Change]()
     for k, (number, chance) in enumerate(zip(group, draws, strict=True)):
         stays = only_aligned and not bool(examples.aligned[number])
-        drawn = None if stays else motion.new_from(own[k], heart[k], examples.half_field_mm, chance)
-        old_from_new.append(identity if drawn is None else drawn)
+        new_motion = None if stays else motion.new_from(own[k], heart[k], examples.half_field_mm, chance)
+        old_from_new.append(identity if new_motion is None else new_motion)
         changes.append(augmentation.draw(chance))
     spect_moved, together = torch.stack(old_from_new), torch.stack([change.together for change in changes])
     on_device = index.to(examples.spect.device)
@@ -110,9 +110,9 @@ def batch_of(
         spect = spect / spect.mean((1, 2, 3), keepdim=True).clamp_min(1e-12)
     if augmentation.moves:
         mu = seen_through(mu, together, examples.spacing_mm)
-    spect = torch.stack([recoloured(one, change) for one, change in zip(spect, changes, strict=True)])
+    spect = torch.stack([recoloured(image, change) for image, change in zip(spect, changes, strict=True)])
     if augmentation.mu_fade:
-        mu = torch.stack([faded(one, change.mu_fade) for one, change in zip(mu, changes, strict=True)])
+        mu = torch.stack([faded(image, change.mu_fade) for image, change in zip(mu, changes, strict=True)])
     scales = torch.tensor([change.mu_scale for change in changes], device=mu.device, dtype=mu.dtype)
     back = inverse(spect_moved @ together)
     batch = Batch(

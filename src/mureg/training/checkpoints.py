@@ -17,7 +17,7 @@ from mureg.files.atomic import writing
 
 STATE = "state.safetensors"
 
-_WEIGHTS, _MOMENTS, _SAID = "weights/", "optimiser/", "progress"
+_WEIGHTS, _MOMENTS, _PROGRESS = "weights/", "optimiser/", "progress"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def save_state(folder: Path, module: nn.Module, optimiser: Optimizer, progress: 
         tensors |= {f"{_MOMENTS}{names[index]}/{what}": value for what, value in moments.items()}
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with writing(folder / STATE) as scratch:
-        save_file(plain, scratch, {_SAID: json.dumps(vars(progress))})
+        save_file(plain, scratch, {_PROGRESS: json.dumps(vars(progress))})
 
 
 def load_state(folder: Path, module: nn.Module, optimiser: Optimizer) -> Progress:
@@ -59,7 +59,7 @@ def load_state(folder: Path, module: nn.Module, optimiser: Optimizer) -> Progres
     try:
         with safe_open(folder / STATE, framework="pt") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            progress = Progress(**json.loads(file.metadata()[_SAID]))
+            progress = Progress(**json.loads(file.metadata()[_PROGRESS]))
         weights = {name.removeprefix(_WEIGHTS): t for name, t in tensors.items() if name.startswith(_WEIGHTS)}
         module.load_state_dict(weights)
         _restore(optimiser, _names(module, optimiser), tensors)

@@ -156,20 +156,20 @@ def prepare(
     """
     if not sources:
         raise UsageError("no cases", "at least one", "give a cohort or a list of pairs that holds some")
-    tell = progress or (lambda _done, _all: None)
+    tell = progress or (lambda _n_done, _all: None)
     keys, prepared = [], []
     work = [(source, grid, cache) for source in sources]
     if jobs == 1 or len(sources) == 1:
-        for done, (key, one) in enumerate(map(_prepared, work), 1):
+        for n_done, (key, example) in enumerate(map(_prepared, work), 1):
             keys.append(key)
-            prepared.append(one)
-            tell(done, len(sources))
+            prepared.append(example)
+            tell(n_done, len(sources))
     else:
-        for done, (key, arrays) in enumerate(shared_out(_as_numpy, work, jobs, in_order=True), 1):
+        for n_done, (key, arrays) in enumerate(shared_out(_as_numpy, work, jobs, in_order=True), 1):
             keys.append(key)
             prepared.append({name: torch.from_numpy(array) for name, array in arrays.items()})
-            tell(done, len(sources))
-    stacked = {name: torch.stack([one[name] for one in prepared]) for name in prepared[0]}
+            tell(n_done, len(sources))
+    stacked = {name: torch.stack([example[name] for example in prepared]) for name in prepared[0]}
     return Examples(
         tuple(source.name for source in sources),
         tuple(source.patient for source in sources),
@@ -202,8 +202,8 @@ def prepared_pair(pair: TrainingPair, grid: InputGrid) -> Prepared:
 
 def _some(points: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.float64]:
     """So many of them, evenly by their number."""
-    chosen: npt.NDArray[np.float64] = points[np.linspace(0, len(points) - 1, n).round().astype(int)]
-    return chosen
+    spaced_points: npt.NDArray[np.float64] = points[np.linspace(0, len(points) - 1, n).round().astype(int)]
+    return spaced_points
 
 
 def ball(n: int, radius_mm: float) -> npt.NDArray[np.float64]:

@@ -39,14 +39,14 @@ def refuse_another(settings: TrainingSettings, folder: Path) -> None:
     if not (folder / SETTINGS).exists():
         FOLDER.refuse(folder)
         return
-    found = current_table(_read(folder / SETTINGS))
-    there = settings_from(found, f"{folder.name}/{SETTINGS}").identity()
-    asked = settings.identity()
-    for name in {**asked, **there}:
-        if there.get(name) != asked.get(name):
+    stored_table = current_table(_read(folder / SETTINGS))
+    stored_identity = settings_from(stored_table, f"{folder.name}/{SETTINGS}").identity()
+    identity = settings.identity()
+    for name in {**identity, **stored_identity}:
+        if stored_identity.get(name) != identity.get(name):
             raise UsageError(
-                f"{folder.name} holds another run, with other settings of {name} ({_short(there.get(name))})",
-                f"{_short(asked.get(name))}",
+                f"{folder.name} holds another run, with other settings of {name} ({_short(stored_identity.get(name))})",
+                f"{_short(identity.get(name))}",
                 "choose another output, or the settings that the folder was begun with",
             )
 
@@ -72,9 +72,9 @@ def begin(settings: TrainingSettings, train: Examples, validation: Examples, fol
         },
     }
     if (folder / DATA).exists():
-        found = _read(folder / DATA)
+        stored_record = _read(folder / DATA)
         for which in ("train", "validation"):
-            if found.get(which, {}).get("sha256") != record[which]["sha256"]:  # type: ignore[index]
+            if stored_record.get(which, {}).get("sha256") != record[which]["sha256"]:  # type: ignore[index]
                 raise UsageError(
                     f"{folder.name} holds a run on other cases for {which}",
                     "the cases that it was begun with",

@@ -102,20 +102,20 @@ def _run(
     progress = run.resumed()
     rows = read_log(folder, progress.epoch) if progress.epoch else []
     unregistered = validate(None, validation_set, settings.loss, settings.seed, team)
-    wanted = settings.samples_of(len(train_set))
+    n_samples = settings.samples_of(len(train_set))
     report.say(
         f"training on {len(train_set)} cases of {len(set(train_set.patients))} patients, validating on "
         f"{len(validation_set)} of {len(set(validation_set.patients))}; the error at the scanner position is "
         f"{unregistered.heart_mm:.1f} mm at the heart"
     )
     if progress.epoch:
-        report.say(f"going on after epoch {progress.epoch}, {progress.samples} of {wanted} cases seen")
+        report.say(f"going on after epoch {progress.epoch}, {progress.samples} of {n_samples} cases seen")
     began, longest = time.perf_counter(), 0.0
     over = False
-    while progress.samples < wanted and not over:
-        started = time.perf_counter()
-        progress, row = run.epoch(train_set, validation_set, progress, wanted, report)
-        longest = max(longest, time.perf_counter() - started)
+    while progress.samples < n_samples and not over:
+        start = time.perf_counter()
+        progress, row = run.epoch(train_set, validation_set, progress, n_samples, report)
+        longest = max(longest, time.perf_counter() - start)
         rows.append(row)
         if team.leads:
             write_log(rows, folder)
@@ -125,7 +125,7 @@ def _run(
     if team.leads:
         save_network(folder / LAST, run.module, run.card(train_set, progress, None))
     team.wait()
-    return Trained(folder, progress, unregistered, progress.samples >= wanted, tuple(rows))
+    return Trained(folder, progress, unregistered, progress.samples >= n_samples, tuple(rows))
 
 
 @dataclass
@@ -149,21 +149,21 @@ class _Run:
         return load_state(self.folder, self.module, self.optimiser)
 
     def epoch(
-        self, train_set: Examples, validation_set: Examples, before: Progress, wanted: int, report: Report
+        self, train_set: Examples, validation_set: Examples, before: Progress, n_samples: int, report: Report
     ) -> tuple[Progress, EpochRow]:
         """Every case once (or as many as are still wanted), then validation where it is due."""
         settings, team, number = self.settings, self.team, before.epoch + 1
-        started = time.perf_counter()
+        start = time.perf_counter()
         rate = settings.optimiser.learning_rate * settings.optimiser.decay**before.epoch
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        order = order_of(len(train_set), settings.seed, number)[: wanted - before.samples]
-        loss, data_s = self._steps(train_set, order, number, before, wanted, report)
+        order = order_of(len(train_set), settings.seed, number)[: n_samples - before.samples]
+        loss, data_s = self._steps(train_set, order, number, before, n_samples, report)
         team.averaged_buffers(self.module)
-        trained_s = time.perf_counter() - started
+        trained_s = time.perf_counter() - start
         samples = before.samples + len(order)
         figures = None
-        if number % settings.validate_every == 0 or samples >= wanted:
+        if number % settings.validate_every == 0 or samples >= n_samples:
             figures = validate(  # of every case, in each process
                 self.module,
                 validation_set,
@@ -173,9 +173,7 @@ class _Run:
                 bf16=settings.bf16,
                 ablated=settings.input.ablated,
             )
-        progress = replace(
-            before, epoch=number, samples=samples, seconds=before.seconds + time.perf_counter() - started
-        )
+        progress = replace(before, epoch=number, samples=samples, seconds=before.seconds + time.perf_counter() - start)
         if figures is not None and figures.heart_mm < before.best_mm:
             progress = replace(progress, best_epoch=number, best_mm=figures.heart_mm)
             if team.leads:
@@ -195,30 +193,30 @@ class _Run:
         )
 
     def _steps(
-        self, train_set: Examples, order: list[int], number: int, before: Progress, wanted: int, report: Report
+        self, train_set: Examples, order: list[int], number: int, before: Progress, n_samples: int, report: Report
     ) -> tuple[float, float]:
         """Move the weights once for each batch; the mean loss of all processes' cases, and seconds spent on batches."""
         settings, team = self.settings, self.team
         shares = team.shares(order, settings.batch)
         groups = [share.cases for share in shares]
         stream = batches(train_set, groups, settings.motion, settings.augmentation, settings.seed, number)
-        pace = Pace(report, before.samples, wanted, len(train_set))
-        lost = torch.zeros((), dtype=torch.float64, device=team.device)
-        data_s, seen = 0.0, 0
+        pace = Pace(report, before.samples, n_samples, len(train_set))
+        loss_sum = torch.zeros((), dtype=torch.float64, device=team.device)
+        data_s, n_seen = 0.0, 0
         self.module.train()
         devices = [team.device] if team.device.startswith("cuda") else []
         with torch.random.fork_rng(devices):  # a network that draws, draws the same after a stop
             # a prime: seeds and epochs below it never meet
             torch.manual_seed(1_000_003 * (1_000_003 * settings.seed + number) + team.rank & 2**63 - 1)
             for share in shares:
-                asked = time.perf_counter()
+                start = time.perf_counter()
                 batch = next(stream)
-                data_s += time.perf_counter() - asked
+                data_s += time.perf_counter() - start
                 losses = self._step(batch, team.weight(share))
-                lost += losses * share.counts
-                seen += share.of
-                pace.after(seen, losses, len(batch))
-        mean = float(team.total(lost)) / len(order)
+                loss_sum += losses * share.counts
+                n_seen += share.of
+                pace.after(n_seen, losses, len(batch))
+        mean = float(team.total(loss_sum)) / len(order)
         if not math.isfinite(mean):
             raise RefusedError(
                 f"the loss of epoch {number} is {mean}",
@@ -285,10 +283,10 @@ def _network(
 
 
 def _check(settings: TrainingSettings, train_set: Examples, validation_set: Examples) -> None:
-    both = set(train_set.patients) & set(validation_set.patients)
-    if both:
+    patients = set(train_set.patients) & set(validation_set.patients)
+    if patients:
         raise UsageError(
-            f"{len(both)} patients are in the sets for training and validation, such as {min(both)}",
+            f"{len(patients)} patients are in the sets for training and validation, such as {min(patients)}",
             "no patient in both",
             "divide the cases by patient",
         )

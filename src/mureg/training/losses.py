@@ -51,11 +51,11 @@ class Displacement:
 
     def of(self, six: Float[Tensor, "case 6"], batch: Batch) -> Float[Tensor, " case"]:
         """See `Loss.of`; the weighted mean of the two, in mm."""
-        found, true = matrices(six), batch.ct_from_spect.to(six.dtype)
-        heart = displacement_mm(found, true, batch.heart_mm.to(six.dtype))
+        matrices_found, true = matrices(six), batch.ct_from_spect.to(six.dtype)
+        heart = displacement_mm(matrices_found, true, batch.heart_mm.to(six.dtype))
         if self.liver == 0.0:
             return heart
-        liver = displacement_mm(found, true, batch.liver_mm.to(six.dtype))
+        liver = displacement_mm(matrices_found, true, batch.liver_mm.to(six.dtype))
         return (heart + self.liver * liver) / (1.0 + self.liver)
 
 

@@ -84,8 +84,8 @@ class Redrawn:
         back = RigidTransform(own.numpy()).inverse()
         points = heart_mm.numpy()
         for _ in range(_TRIES):
-            drawn = self.range.draw(chance).ct_from_spect((0.0, 0.0, 0.0))
-            old_from_new = back @ drawn
+            new_pose = self.range.draw(chance).ct_from_spect((0.0, 0.0, 0.0))
+            old_from_new = back @ new_pose
             if (np.abs(old_from_new.inverse().apply(points)) < half_field_mm).all():
                 return torch.tensor(old_from_new.matrix)
         return None

@@ -43,7 +43,7 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], kind: str) -> Model
     """
     distinct = _with_distinct_weights(module)
     spect, mu = torch.ones(1, 1, *shape), torch.full((1, 1, *shape), 0.1)
-    written = io.BytesIO()
+    stream = io.BytesIO()
     try:
         with warnings.catch_warnings():
             # the newer exporter of torch 2.13 makes convolutions without bias that no runtime takes (decision 0020)
@@ -51,14 +51,14 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], kind: str) -> Model
             torch.onnx.export(
                 distinct,
                 (spect, mu),
-                written,  # type: ignore[arg-type]  # a stream will do for this exporter
+                stream,  # type: ignore[arg-type]  # a stream will do for this exporter
                 dynamo=False,
                 do_constant_folding=False,
                 opset_version=_OPSET,
                 input_names=list(INPUTS),
                 output_names=[OUTPUT],
             )
-        model: ModelProto = onnx.load_model_from_string(written.getvalue())
+        model: ModelProto = onnx.load_model_from_string(stream.getvalue())
     except Exception as problem:  # whatever tracing a network of another package ends with
         reason = " ".join(str(problem).split())[:200]
         raise UsageError(
@@ -86,9 +86,9 @@ def with_weights(graph: ModelProto, state: State) -> bytes:
     constants = [item for item in model.graph.initializer if item.name not in state]
     casts, tensors = [], []
     for name, value in state.items():
-        stored = _rounded(value) if value.is_floating_point() else value.cpu()
-        is_half = stored.dtype is torch.float16
-        tensors.append(numpy_helper.from_array(stored.contiguous().numpy(), _HALF + name if is_half else name))
+        tensor = _rounded(value) if value.is_floating_point() else value.cpu()
+        is_half = tensor.dtype is torch.float16
+        tensors.append(numpy_helper.from_array(tensor.contiguous().numpy(), _HALF + name if is_half else name))
         if is_half:
             casts.append(helper.make_node("Cast", [_HALF + name], [name], to=TensorProto.FLOAT))
     nodes = list(model.graph.node)

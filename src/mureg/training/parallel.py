@@ -73,8 +73,8 @@ class Team:
             return module
         devices = [torch.device(self.device)] if self.device.startswith("cuda") else None
         # buffers are not overwritten by those of one process at every step; torch 2.13 gave the option another name
-        known = inspect.signature(DistributedDataParallel).parameters
-        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        parameters = inspect.signature(DistributedDataParallel).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
         settings: dict[str, Any] = {"device_ids": devices, "static_graph": True, option: False}
         return DistributedDataParallel(module, **settings)
 

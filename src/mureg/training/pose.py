@@ -52,8 +52,8 @@ def apply(pose: Float[Tensor, "case 4 4"], points_mm: Float[Tensor, "case point 
 
 
 def displacement_mm(
-    found: Float[Tensor, "case 4 4"], true: Float[Tensor, "case 4 4"], points_mm: Float[Tensor, "case point 3"]
+    predicted: Float[Tensor, "case 4 4"], true: Float[Tensor, "case 4 4"], points_mm: Float[Tensor, "case point 3"]
 ) -> Float[Tensor, " case"]:
     """Mean distance between the places to which two motions send the same points: the target registration error."""
-    apart: Tensor = torch.linalg.vector_norm(apply(found, points_mm) - apply(true, points_mm), dim=2)
+    apart: Tensor = torch.linalg.vector_norm(apply(predicted, points_mm) - apply(true, points_mm), dim=2)
     return apart.mean(1)

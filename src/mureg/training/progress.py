@@ -22,7 +22,7 @@ class Report(Protocol):
     def say(self, line: str) -> None:
         """Receive one line of text."""
 
-    def at(self, done: int, of: int, loss: float) -> None:
+    def at(self, n_done: int, of: int, loss: float) -> None:
         """Receive the number of cases seen, the number of the whole run, and the last loss."""
 
 
@@ -32,7 +32,7 @@ class Silent:
     def say(self, line: str) -> None:
         """Discard the line."""
 
-    def at(self, done: int, of: int, loss: float) -> None:
+    def at(self, n_done: int, of: int, loss: float) -> None:
         """Discard the position."""
 
 
@@ -42,23 +42,23 @@ class Pace:
 
     report: Report
     before: int
-    wanted: int
+    n_samples: int
     n_train: int
     started: float = field(default_factory=time.perf_counter)
     reported_s: float = 0.0
 
-    def after(self, seen: int, losses: Tensor, cases: int) -> None:
+    def after(self, n_seen: int, losses: Tensor, cases: int) -> None:
         """Report after an optimiser step, unless the last report was just now."""
         passed = time.perf_counter() - self.started
         if passed - self.reported_s < _TELL_EVERY_S:
             return
         loss = float(losses) / cases
-        self.report.at(self.before + seen, self.wanted, loss)
+        self.report.at(self.before + n_seen, self.n_samples, loss)
         if self.before == 0 and self.reported_s < _EARLY_S <= passed:
-            rate = seen / passed
+            rate = n_seen / passed
             self.report.say(
-                f"first {seen} cases: loss {loss:.2f}, {rate:.1f} cases/s; an epoch takes about "
-                f"{self.n_train / rate:.0f} s, all of it {self.wanted / rate / 60:.1f} minutes"
+                f"first {n_seen} cases: loss {loss:.2f}, {rate:.1f} cases/s; an epoch takes about "
+                f"{self.n_train / rate:.0f} s, all of it {self.n_samples / rate / 60:.1f} minutes"
             )
         self.reported_s = passed
 

@@ -236,12 +236,12 @@ def settings_from(table: Table, where: str, changes: Mapping[str, Any] | None = 
 
 def table_with(table: Table, changes: Sequence[str]) -> Table:
     """A table of training settings with changes such as ``epochs=5``; of epochs and samples the changed one counts."""
-    changed = with_changes(table, changes)
+    new_table = with_changes(table, changes)
     names = {split_change(change)[0][0] for change in changes}
-    for one, other in (("epochs", "samples"), ("samples", "epochs")):
-        if one in names and other not in names:
-            changed.pop(other, None)
-    return changed
+    for setting, other_setting in (("epochs", "samples"), ("samples", "epochs")):
+        if setting in names and other_setting not in names:
+            new_table.pop(other_setting, None)
+    return new_table
 
 
 def as_table(settings: TrainingSettings) -> Table:

@@ -49,8 +49,8 @@ class CohortCase:
         body = attenuation_maps(self.stored.ct, spect.grid)[0].body
         heart = self.stored.array("truth.heart_points_mm")
         liver = "truth.liver_points_mm"
-        known = self.stored.array(liver) if liver in self.stored.arrays else None
-        return TrainingPair(spect, body, self.stored.ct_from_spect, heart, known)
+        liver_points = self.stored.array(liver) if liver in self.stored.arrays else None
+        return TrainingPair(spect, body, self.stored.ct_from_spect, heart, liver_points)
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class ListedPair:
         The heart is a ball around the left ventricle that `find_left_ventricle` finds in the SPECT; where it finds
         none, around the centre of the grid.
         """
-        listed, transform = self.listed, self.listed.transform
-        assert listed.spect is not None
-        series = listed.spect_series, listed.ct_series
+        study, transform = self.listed, self.listed.transform
+        assert study.spect is not None
+        series = study.spect_series, study.ct_series
         prepared = prepare(
-            read_study(listed.spect, ct=listed.ct, mu=listed.mu, spect_series=series[0], ct_series=series[1])
+            read_study(study.spect, ct=study.ct, mu=study.mu, spect_series=series[0], ct_series=series[1])
         )
         pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
         heart = find_left_ventricle(prepared.uncorrected)
@@ -125,7 +125,7 @@ def open_sources(path: Path | str) -> list[ExampleSource]:
 
 def files_of_list(path: Path) -> list[Path]:
     """Every file and folder that a list of pairs names."""
-    places = (place for one in pairs_in_list(path) for place in (one.spect, one.ct, one.mu, one.transform))
+    places = (place for pair in pairs_in_list(path) for place in (pair.spect, pair.ct, pair.mu, pair.transform))
     return [place for place in places if place is not None]
 
 
@@ -141,8 +141,8 @@ def split_by_patient(
     """
     places = places_of([source.patient for source in sources], shares, seed)
     train, validation = ([s for s, k in zip(sources, places, strict=True) if k == number] for number in (0, 1))
-    for what, chosen in (("training", train), ("validation", validation)):
-        if not chosen:
+    for what, cases in (("training", train), ("validation", validation)):
+        if not cases:
             raise UsageError(
                 f"no patient of {len({s.patient for s in sources})} falls into the set for {what}",
                 "at least one",
@@ -152,7 +152,7 @@ def split_by_patient(
 
 
 def _listed(path: Path) -> list[ListedPair]:
-    listed = []
+    pairs = []
     for study in pairs_in_list(path):
         patient = study.pseudonym or study.patient
         if not patient:
@@ -161,5 +161,5 @@ def _listed(path: Path) -> list[ListedPair]:
                 "a pseudonym in the column 'patient', so that no patient is split between sets",
                 "fill the column",
             )
-        listed.append(ListedPair(study, patient))
-    return listed
+        pairs.append(ListedPair(study, patient))
+    return pairs

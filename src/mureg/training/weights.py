@@ -53,11 +53,11 @@ def save_network(path: Path | str, module: nn.Module, card: Card) -> Card:
         for member, table in zip(members, (card.network, *card.others), strict=True)
     )
     _require_agreement(members, contents, card)
-    written, card_content = with_hash(replace(card, parameters=sum(map(n_parameters, members))), contents)
+    final_card, card_content = with_hash(replace(card, parameters=sum(map(n_parameters, members))), contents)
     for file, content in zip(weights_files(path, len(contents)), contents, strict=True):
         _write(file, content)
     _write(card_path(path), card_content)
-    return written
+    return final_card
 
 
 def read_network(weights: Path | str) -> tuple[nn.Module, Card]:

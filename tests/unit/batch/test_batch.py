@@ -57,7 +57,7 @@ def uninterrupted(tmp_path_factory) -> Path:
     """A batch with three failures, done in one go by one process."""
     base = tmp_path_factory.mktemp("batch")
     run = batch(base, Pretend(WRONG))
-    assert (run.made, run.already, len(run.failed)) == (3, 0, 3)
+    assert (run.n_registered, run.already, len(run.failed)) == (3, 0, 3)
     return base / "out"
 
 
@@ -214,10 +214,10 @@ def test_nothing_that_is_finished_is_done_again(tmp_path) -> None:
     batch(tmp_path, Pretend(WRONG))
     before, said = times(tmp_path / "out"), summary(tmp_path / "out")
     again = batch(tmp_path, Pretend())
-    assert (again.made, again.already, len(again.failed)) == (0, 3, 3)
+    assert (again.n_registered, again.already, len(again.failed)) == (0, 3, 3)
     assert (times(tmp_path / "out"), summary(tmp_path / "out")) == (before, said)
     retried = batch(tmp_path, Pretend((("s02", "bug"),)), retry=True)
-    assert (retried.made, retried.already, [row.study for row in retried.failed]) == (2, 3, ["s02"])
+    assert (retried.n_registered, retried.already, [row.study for row in retried.failed]) == (2, 3, ["s02"])
     after = times(tmp_path / "out")
     assert {name for name in before if before[name] != after[name]} == {"s01", "s02", "s04"}
     assert {path.name for path in (tmp_path / "out/studies/s02").iterdir()} == {"failure.json", ".mureg"}
@@ -229,16 +229,16 @@ def test_a_failure_belongs_to_its_files(tmp_path) -> None:
     batch(tmp_path, Pretend(WRONG))
     (tmp_path / "s02" / "ct" / "2.dcm").write_bytes(b"the missing slice")
     again = batch(tmp_path, Pretend())
-    assert (again.made, again.already, [row.study for row in again.failed]) == (1, 3, ["s04", "s01"])
+    assert (again.n_registered, again.already, [row.study for row in again.failed]) == (1, 3, ["s04", "s01"])
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_takes_only_its_study_with_it(tmp_path) -> None:
     run = batch(tmp_path, Pretend((("s03", "killed"),)), jobs=2)
     assert [row.study for row in run.failed] == ["s03"]
-    assert run.made == N - 1
+    assert run.n_registered == N - 1
     assert "the process ended unexpectedly, perhaps because memory ran out" in run.failed[0].reason
-    assert batch(tmp_path).made == 0, "it is remembered, too"
+    assert batch(tmp_path).n_registered == 0, "it is remembered, too"
 
 
 def test_what_could_not_be_paired_counts_as_failed(tmp_path) -> None:
@@ -247,14 +247,17 @@ def test_what_could_not_be_paired_counts_as_failed(tmp_path) -> None:
         WorklistEntry("s99", "folder s99", tmp_path, problem="two CTs; expected one.", exit_code=4),
     )
     run = run_batch(plan(found, tmp_path / "out", {}), Pretend())
-    assert (run.made, [(row.study, row.reason) for row in run.failed]) == (2, [("s99", "two CTs; expected one.")])
+    assert (run.n_registered, [(row.study, row.reason) for row in run.failed]) == (
+        2,
+        [("s99", "two CTs; expected one.")],
+    )
     assert not (tmp_path / "out" / "studies" / "s99").exists()
 
 
 def test_a_list_may_grow(tmp_path) -> None:
     batch(tmp_path, n=2)
     run = batch(tmp_path, n=4)
-    assert (run.made, run.already, len(run.rows)) == (2, 2, 4)
+    assert (run.n_registered, run.already, len(run.rows)) == (2, 2, 4)
 
 
 class TestRefusals:
@@ -347,7 +350,7 @@ def test_damaged_records_mean_that_their_study_is_done_again(tmp_path) -> None:
     (studies / "s04" / "registration.json").write_text('{"decision": "aligned", "move_at_heart": {"rms_mm": "far"}}')
     before = times(tmp_path / "out")
     again = batch(tmp_path)
-    assert (again.made, again.already, len(again.failed)) == (5, 1, 0)
+    assert (again.n_registered, again.already, len(again.failed)) == (5, 1, 0)
     assert times(tmp_path / "out")["s00"] == before["s00"], "the others are not touched"
     assert json.loads((tmp_path / "out" / "batch.json").read_text())["settings"] == SETTINGS
     assert (studies / "s02" / "notes.txt").read_text() == "mine"
@@ -369,11 +372,11 @@ def test_an_input_that_was_replaced_is_noticed_and_a_copy_is_not(tmp_path) -> No
     planned = plan(_found(tmp_path, 3), tmp_path / "out", SETTINGS)
     assert planned.states() == ("done", "changed", "done")
     run = run_batch(planned, FINE)
-    assert (run.made, [(row.study, row.exit_code) for row in run.failed]) == (0, [("s01", 2)])
+    assert (run.n_registered, [(row.study, row.exit_code) for row in run.failed]) == (0, [("s01", 2)])
     assert "give --retry to register it again" in run.failed[0].reason
     assert times(tmp_path / "out") == before
     run = run_batch(planned, FINE, retry=True)
-    assert (run.made, run.failed) == (1, ())
+    assert (run.n_registered, run.failed) == (1, ())
     assert plan(_found(tmp_path, 3), tmp_path / "out", SETTINGS).states() == ("done", "done", "done")
 
 

@@ -27,7 +27,7 @@ def test_two_workers_say_what_one_process_says(address, tmp_path) -> None:
         run_batch(plan(found, tmp_path / name, {}), wrong, **options)
         for name, options in (("here", {}), ("there", {"scheduler": address}))
     ]
-    assert [run.made for run in runs] == [3, 3]
+    assert [run.n_registered for run in runs] == [3, 3]
     pages = [(tmp_path / name / HTML).read_bytes() for name in ("here", "there")]
     assert pages[0] == pages[1]
     tables = [

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mureg.cohort.card import write_card
 from mureg.cohort.store.cohort import CASES, Cohort, write_case
-from mureg.jobs.pool import Done
+from mureg.jobs.pool import JobResult
 from support.small_cases import files_of, small_case, small_settings
 
 SETTINGS = small_settings()
@@ -36,7 +36,7 @@ def output(cases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("card")
     for case in cases:
         write_case(case, folder / CASES / case.name)
-    failed = (Done(40, "small-000040", problem="a | b; expected c; d."),)
+    failed = (JobResult(40, "small-000040", problem="a | b; expected c; d."),)
     assert write_card(SETTINGS, folder, 43, failed) == folder / "card.md"
     return folder
 
@@ -84,7 +84,7 @@ def test_page_and_picture(output) -> None:
 
 def test_the_same_cases_give_the_same_bytes(output) -> None:
     before = files_of(output)
-    write_card(SETTINGS, output, 43, (Done(40, "small-000040", seconds=9.0, problem="a | b; expected c; d."),))
+    write_card(SETTINGS, output, 43, (JobResult(40, "small-000040", seconds=9.0, problem="a | b; expected c; d."),))
     assert files_of(output) == before
 
 

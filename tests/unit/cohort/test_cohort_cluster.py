@@ -40,7 +40,7 @@ def test_two_workers_give_the_bytes_of_one_process(address, tmp_path) -> None:
         simulate=small_case,
         progress=lambda done, missing: told.append((done, missing)),
     )
-    assert (len(run.made), run.failed) == (N, ())
+    assert (len(run.made_cases), run.failed) == (N, ())
     assert told == [(done, N) for done in range(N + 1)]
     for index in range(N):
         case = small_case(SETTINGS, index)
@@ -54,7 +54,7 @@ def test_a_refusal_and_an_accident_are_told(address, tmp_path) -> None:
         ("small-000002", "a heart outside the fie"),
         ("small-000005", "ZeroDivisionError: by n"),
     ]
-    assert len(run.made) == N - 2
+    assert len(run.made_cases) == N - 2
 
 
 def test_the_case_of_a_lost_worker_is_made_by_another(address, tmp_path) -> None:
@@ -63,7 +63,7 @@ def test_the_case_of_a_lost_worker_is_made_by_another(address, tmp_path) -> None
     (cts / "one.nii.gz").touch()
     killing = small_cases.case_that_kills_once
     run = simulate_cohort(SETTINGS, N, tmp_path / "out", scheduler=address, ct_folder=cts, simulate=killing)
-    assert (len(run.made), run.failed) == (N, ())
+    assert (len(run.made_cases), run.failed) == (N, ())
     assert (cts / "died").exists()
 
 

@@ -31,7 +31,7 @@ def uninterrupted(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("cohort") / "small"
     before = os.environ.get("OPENBLAS_NUM_THREADS")
     run = simulate_cohort(SETTINGS, N, folder, simulate=small_cases.one_thread_case, dicom=True)
-    assert (len(run.made), run.already, run.failed) == (N, (), ())
+    assert (len(run.made_cases), run.already, run.failed) == (N, (), ())
     assert os.environ.get("OPENBLAS_NUM_THREADS") == before
     return files_of(folder)
 
@@ -63,17 +63,17 @@ def test_two_processes_give_the_bytes_of_one(uninterrupted, tmp_path) -> None:
     )
     assert files_of(tmp_path) == uninterrupted
     assert told == [(done, N) for done in range(N + 1)]
-    assert len(run.made) == N
+    assert len(run.made_cases) == N
 
 
 def test_cases_can_be_made_in_parts_and_exported_later(uninterrupted, tmp_path) -> None:
     simulate_cohort(SETTINGS, 3, tmp_path, first=4, simulate=small_case)
     assert Cohort.open(tmp_path).names == tuple(f"small-{index:06d}" for index in (4, 5, 6))
     run = simulate_cohort(SETTINGS, N, tmp_path, simulate=small_case, dicom=True)
-    assert len(run.made) == N, "all of them lacked their DICOM files"
+    assert len(run.made_cases) == N, "all of them lacked their DICOM files"
     assert files_of(tmp_path) == uninterrupted
     again = simulate_cohort(SETTINGS, N, tmp_path, simulate=small_case, dicom=True)
-    assert (again.made, len(again.already)) == ((), N)
+    assert (again.made_cases, len(again.already)) == ((), N)
     assert files_of(tmp_path) == uninterrupted
 
 
@@ -148,7 +148,7 @@ class TestFailures:
             ("small-000002", "a heart outside the field; expected a heart in the field; draw another body."),
             ("small-000005", "ZeroDivisionError: by nothing"),
         ]
-        assert len(failing.made) == N - 2
+        assert len(failing.made_cases) == N - 2
 
     def test_the_card_names_it(self, failing) -> None:
         page = failing.card.read_text()
@@ -157,14 +157,14 @@ class TestFailures:
 
     def test_only_the_failed_ones_are_tried_again(self, failing, uninterrupted) -> None:
         again = simulate_cohort(SETTINGS, N, failing.output, simulate=small_case, dicom=False)
-        assert again.made == ("small-000002", "small-000005")
+        assert again.made_cases == ("small-000002", "small-000005")
         assert {name for name in uninterrupted if "dicom/" not in name} == set(files_of(failing.output))
 
     def test_a_case_that_kills_its_process_is_found_and_the_others_are_made(self, tmp_path) -> None:
         run = simulate_cohort(SETTINGS, N, tmp_path, jobs=2, simulate=small_cases.case_that_kills)
         assert [one.name for one in run.failed] == ["small-000003"]
         assert "the process died" in run.failed[0].problem
-        assert len(run.made) == N - 1
+        assert len(run.made_cases) == N - 1
 
 
 class TestRefusals:

@@ -40,7 +40,7 @@ def settings() -> CohortSettings:
 
 
 def test_the_draw_left_as_it_is_gives_the_case(settings: CohortSettings) -> None:
-    case, same = simulate_case(settings, 0), case_of(settings, 0, exposure(settings, 0, drawn=draw(settings, 0)))
+    case, same = simulate_case(settings, 0), case_of(settings, 0, exposure(settings, 0, case_draw=draw(settings, 0)))
     assert np.array_equal(case.study.spect.counts, same.study.spect.counts)
     assert np.array_equal(case.study.attenuation.volume.values, same.study.attenuation.volume.values)
 
@@ -51,7 +51,7 @@ def test_a_motion_set_by_hand_moves_the_heart_and_leaves_the_table(settings: Coh
     assert drawn.motion == PatientMotion()
     to_the_right = PatientMotion(translation_mm=(-15.0, 0.0, 0.0))
     still, moved = (
-        case_of(settings, 0, exposure(settings, 0, drawn=d)) for d in (drawn, replace(drawn, motion=to_the_right))
+        case_of(settings, 0, exposure(settings, 0, case_draw=d)) for d in (drawn, replace(drawn, motion=to_the_right))
     )
     np.testing.assert_allclose(still.truth.ct_from_spect.matrix, np.eye(4), atol=1e-3)
     np.testing.assert_allclose(moved.truth.ct_from_spect.matrix[:3, 3], (-15.0, 0.0, 0.0), atol=1e-3)

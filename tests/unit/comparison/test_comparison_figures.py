@@ -9,7 +9,7 @@ import pytest
 from matplotlib import colormaps
 
 from mureg.cohort.store.cohort import CASES
-from mureg.comparison.figures import Shown, corrected_picture, maps_picture, polar_picture
+from mureg.comparison.figures import FigureCase, corrected_picture, maps_picture, polar_picture
 from mureg.comparison.images import Images
 from mureg.comparison.measure import Task, measure
 from mureg.comparison.methods import Method
@@ -25,12 +25,12 @@ FAST = Measurement(reconstructor=Osem(iterations=2, subsets=4), physics=Physics(
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory) -> Shown:
+def shown(tmp_path_factory) -> FigureCase:
     folder = tiny_cohort(tmp_path_factory.mktemp("cohort"), 1) / CASES / "tiny-000000"
     methods = (Method("unregistered"), Method("oracle"))
     rows = measure(Task(folder, "tiny", methods, {}, True, FAST, "0" * 12, folder))
     images = Images.of(tiny_case(0), FAST.attenuation, FAST.reconstructor, FAST.physics)
-    return Shown("tiny, tiny-000000", images, tuple(rows), (40.0, -30.0, 12.0))
+    return FigureCase("tiny, tiny-000000", images, tuple(rows), (40.0, -30.0, 12.0))
 
 
 @pytest.mark.parametrize(("draw", "panels"), [(maps_picture, 6), (corrected_picture, 15), (polar_picture, 3)])

@@ -24,7 +24,7 @@ from mureg.registration.networks import (
     n_parameters,
     preset,
 )
-from mureg.registration.networks.base import drawn, halved
+from mureg.registration.networks.base import halved, with_new_weights
 from mureg.registration.networks.blocks import Halved, regressor
 from support.shapes import unchecked
 
@@ -164,7 +164,7 @@ def test_halving_loses_no_voxel(size) -> None:
 @pytest.mark.parametrize(("weights", "deviation"), [("normal", 0.02), ("he", math.sqrt(2 / (27 * 16)))])
 def test_weights_are_spread_as_said(weights, deviation) -> None:
     torch.manual_seed(0)
-    convolution = drawn(torch.nn.Conv3d(16, 64, 3), weights)
+    convolution = with_new_weights(torch.nn.Conv3d(16, 64, 3), weights)
     assert convolution.weight.std().item() == pytest.approx(deviation, rel=0.02)
     assert convolution.weight.mean().item() == pytest.approx(0, abs=0.02 * deviation)
     assert (convolution.bias == 0).all()

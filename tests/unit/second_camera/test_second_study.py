@@ -23,7 +23,7 @@ def test_both_simulators_see_the_same_patient_in_the_same_place() -> None:
     """Unscattered photons: amounts of each view, and where they lie; left, right, head and feet are not mixed up."""
     settings = small()
     drawn = draw(settings, 2)
-    first = exposure(settings, 2, drawn=drawn)
+    first = exposure(settings, 2, case_draw=drawn)
     second = second_exposure(settings, drawn, rendered(replace(settings, voxel_mm=5.0), 2, drawn), 1)
     primary = [(seen.expected - seen.scatter)[0].double().numpy() for seen in (first, second)]
     primary = [views / views.sum() for views in primary]
@@ -41,7 +41,7 @@ def test_the_second_simulator_scatters_otherwise() -> None:
     """About as many scattered photons, in another shape."""
     settings = small()
     drawn = draw(settings, 2)
-    first = exposure(settings, 2, drawn=drawn)
+    first = exposure(settings, 2, case_draw=drawn)
     second = second_exposure(settings, drawn, first.scene, 1)
     shares = [float(seen.scatter[0].sum() / seen.expected[0].sum()) for seen in (first, second)]
     assert 0.7 < shares[0] / shares[1] < 1.4

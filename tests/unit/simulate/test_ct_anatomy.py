@@ -149,13 +149,15 @@ def test_nothing_folds(base: CtBase, seed: int) -> None:
         stretch = np.diff(moved[..., 2], axis=2) / 9.0
         assert stretch.min() > 0.1
         scan = torch.from_numpy(moved)
-        place = anatomy._ct_from_scan(scan).numpy()
+        place = anatomy.coordinates.ct_from_scan(scan).numpy()
         jacobian = np.stack([np.stack(np.gradient(place[..., k], 9.0), -1) for k in range(3)], -2)
         assert np.linalg.det(jacobian).min() > 0.05
 
 
 def test_points_come_back_from_the_ct(drawn: CtAnatomy, base: CtBase) -> None:
-    back = drawn._ct_from_scan(torch.from_numpy(drawn._scan_from_ct(base.heart_points_mm))).numpy()
+    back = drawn.coordinates.ct_from_scan(
+        torch.from_numpy(drawn.coordinates.scan_from_ct(base.heart_points_mm))
+    ).numpy()
     np.testing.assert_allclose(back, base.heart_points_mm, atol=1e-3)
 
 

@@ -190,21 +190,23 @@ def test_no_drawn_torso_folds(seed: int, share: float) -> None:
 def test_no_real_ct_folds_and_its_lungs_grow(shared_data: Path, name: str) -> None:
     base = ct_base(shared_data / "ct" / f"{name}.nii.gz")
     anatomy = CtAnatomy(name, base)
-    motion = anatomy._measured
+    motion = anatomy.coordinates.measured
     deepest = FOLDS_BEYOND.get(name, DEEPEST)
     for share in SHARES:
         assert least_volume(motion, deepest, share * deepest) > 0
         assert least_volume(motion, SHALLOWEST, share * SHALLOWEST) > 0
-    lung = torch.from_numpy(anatomy._rest_from_ct(base.regions.grid.points(np.argwhere(base.regions.lung))))
+    lung = torch.from_numpy(anatomy.coordinates.rest_from_ct(base.regions.grid.points(np.argwhere(base.regions.lung))))
     growth = float((motion.volume_ratio(lung, 12.0, 5.0) - 1.0).mean())
     assert 0.03 < growth < 0.15  # a breath of 12 mm: 8 to 9 % in the measured patient
     heart = np.array([anatomy.ventricle.centre_mm])
     moved = anatomy.breathed(heart, measured(20.0, 0.3)) - heart
     np.testing.assert_allclose(moved[0], [0.0, 20.0 * measured_breath().heart_back, -6.0], atol=0.1)
-    back = anatomy._scan_from_patient(
+    back = anatomy.coordinates.scan_from_patient(
         torch.from_numpy(anatomy.breathed(heart, measured(20.0, 0.3))), measured(20.0, 0.3)
     )
-    assert np.linalg.norm(anatomy._rest_from_ct(anatomy._ct_from_scan(back).numpy()) - heart) < 0.05
+    assert (
+        np.linalg.norm(anatomy.coordinates.rest_from_ct(anatomy.coordinates.ct_from_scan(back).numpy()) - heart) < 0.05
+    )
     spine = spine_points(base.regions)
     assert np.abs(base.measured.shift(torch.from_numpy(spine), 10.0, 4.5).numpy()).mean() < 2.0
 

@@ -99,11 +99,11 @@ def read_case(folder: Path | str) -> Case:
     Raises:
         UnreadableInputError: as `open_case`.
     """
-    stored = open_case(folder)
-    with _reading(stored.folder):
-        if _sha256(stored.folder / ARRAYS) != stored.header["arrays_sha256"]:
-            raise damaged(stored.folder, f"{ARRAYS} is not the file that {HEADER} describes")
-    return stored.load()
+    folder_contents = open_case(folder)
+    with _reading(folder_contents.folder):
+        if _sha256(folder_contents.folder / ARRAYS) != folder_contents.header["arrays_sha256"]:
+            raise damaged(folder_contents.folder, f"{ARRAYS} is not the file that {HEADER} describes")
+    return folder_contents.load()
 
 
 @dataclass(frozen=True, eq=False)

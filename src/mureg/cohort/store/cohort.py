@@ -87,12 +87,12 @@ class Cohort:
             One cohort for each share, possibly empty.
         """
         check_shares(shares)
-        where = places_of(self.patients, tuple(shares.values()), seed)
+        set_numbers = places_of(self.patients, tuple(shares.values()), seed)
         return {
             name: Cohort(
                 self.folder,
-                tuple(case for case, k in zip(self.names, where, strict=True) if k == number),
-                tuple(who for who, k in zip(self.patients, where, strict=True) if k == number),
+                tuple(case for case, k in zip(self.names, set_numbers, strict=True) if k == number),
+                tuple(who for who, k in zip(self.patients, set_numbers, strict=True) if k == number),
             )
             for number, name in enumerate(shares)
         }

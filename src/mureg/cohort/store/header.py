@@ -96,13 +96,13 @@ def checked_header(text: str, folder: Path) -> Table:
     """Parse ``case.toml`` or its first lines, and refuse another format."""
     try:
         table = tomllib.loads(text)
-        found = int(table["format"])
+        version = int(table["format"])
         _ = table["name"], table["patient"]
     except (ValueError, KeyError, TypeError) as problem:
         raise damaged(folder, f"{HEADER}: {problem}") from problem
-    if found > FORMAT:
+    if version > FORMAT:
         raise UnreadableInputError(
-            f"{folder.name} is stored in format {found}", f"format {FORMAT} or older", "use a newer mureg to read it"
+            f"{folder.name} is stored in format {version}", f"format {FORMAT} or older", "use a newer mureg to read it"
         )
     return table
 

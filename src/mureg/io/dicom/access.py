@@ -127,23 +127,23 @@ def numbers(dataset: Dataset | None, keyword: str, count: int | None = None) -> 
         return None
     listed = [value] if isinstance(value, str | int | float) else list(value)
     try:
-        found = tuple(float(v) for v in listed if v is not None and str(v).strip())
+        values = tuple(float(v) for v in listed if v is not None and str(v).strip())
     except (TypeError, ValueError):
-        found = (float("nan"),)
-    if not np.isfinite(found).all() or (found and count is not None and len(found) != count):
+        values = (float("nan"),)
+    if not np.isfinite(values).all() or (values and count is not None and len(values) != count):
         several = f"{len(listed)} values where some are missing, too many or no numbers"
         raise UnreadableInputError(
             f"{keyword} holds {several if len(listed) > 1 else 'no usable number'}",
             "finite numbers" if count is None else "a finite number" if count == 1 else f"{count} finite numbers",
             "export the study again or correct the header",
         )
-    return found or None
+    return values or None
 
 
 def number(dataset: Dataset | None, keyword: str) -> float | None:
     """One value as a float, None where it is missing or empty."""
-    found = numbers(dataset, keyword, 1)
-    return None if found is None else found[0]
+    values = numbers(dataset, keyword, 1)
+    return None if values is None else values[0]
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:

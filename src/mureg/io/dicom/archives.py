@@ -61,9 +61,9 @@ def unpacked(path: Path) -> Iterator[Path]:
     if not is_zip(path):
         yield path
         return
-    known = path.resolve()
-    status = known.stat()
-    key = (str(known), status.st_size, status.st_mtime_ns)
+    resolved = path.resolve()
+    status = resolved.stat()
+    key = (str(resolved), status.st_size, status.st_mtime_ns)
     with _lock:
         if key in _unpacked:
             folder, users = _unpacked[key]
@@ -77,7 +77,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         _unpacked[key] = (folder, users + 1)
     try:
         inside = folder / _safe(path.name)
-        files = [found for found in inside.rglob("*") if found.is_file()]
+        files = [file for file in inside.rglob("*") if file.is_file()]
         yield files[0] if len(files) == 1 else inside
     finally:
         with _lock:
@@ -110,7 +110,7 @@ def files_of_index(index: Path, header: Dataset) -> tuple[Path, ...]:
             f"'{index.name}' lists {len(records)} records", f"at most {MOST_ENTRIES}", "give the folder of the study"
         )
     listings: dict[Path, dict[str, Path]] = {}
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for record in records:
         value = record.get("ReferencedFileID")
         if not value:
@@ -118,8 +118,8 @@ def files_of_index(index: Path, header: Dataset) -> tuple[Path, ...]:
         parts = [value] if isinstance(value, str) else [str(part) for part in value]
         file = _resolved(index.parent, parts, listings)
         if file is not None:
-            found[file] = None
-    return tuple(found)
+            files[file] = None
+    return tuple(files)
 
 
 def _resolved(folder: Path, parts: list[str], listings: dict[Path, dict[str, Path]]) -> Path | None:
@@ -128,10 +128,10 @@ def _resolved(folder: Path, parts: list[str], listings: dict[Path, dict[str, Pat
         if place not in listings:
             inside = list(place.iterdir()) if place.is_dir() else []
             listings[place] = {entry.name.upper().split(";")[0].rstrip("."): entry for entry in inside}
-        known = listings[place].get(part.upper().split(";")[0].rstrip("."))
-        if known is None:
+        listed_path = listings[place].get(part.upper().split(";")[0].rstrip("."))
+        if listed_path is None:
             return None
-        place = known
+        place = listed_path
     return place if place.is_file() and place.resolve().is_relative_to(root) else None
 
 
@@ -144,9 +144,9 @@ def _unpack(path: Path, folder: Path) -> None:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             _require_harmless(entries, name)
             allowed = max(_SMALL, min(LARGEST_UNPACKED, LARGEST_RATIO * path.stat().st_size))
-            taken: set[Path] = set()
+            used_names: set[Path] = set()
             for number, entry in enumerate(entries):
-                target = _target(folder, entry.filename, number, taken)
+                target = _target(folder, entry.filename, number, used_names)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as packed, target.open("xb") as out:
                     while chunk := packed.read(_CHUNK):
@@ -201,14 +201,14 @@ def _too_large(name: str) -> UnreadableInputError:
     )
 
 
-def _target(folder: Path, name: str, number: int, taken: set[Path]) -> Path:
+def _target(folder: Path, name: str, number: int, used_names: set[Path]) -> Path:
     """Where an entry goes: its own name with what some disk refuses taken out, numbered where two would be one."""
     target = folder.joinpath(*(_safe(part) for part in re.split(r"[/\\]", name) if part not in ("", ".")))
     folded = Path(str(target).casefold())
-    if folded in taken or any(parent in taken for parent in folded.parents):
+    if folded in used_names or any(parent in used_names for parent in folded.parents):
         target = folder / f"{number:05d}-{target.name}"
         folded = Path(str(target).casefold())
-    taken.add(folded)
+    used_names.add(folded)
     return target
 
 
@@ -216,8 +216,8 @@ def _safe(name: str) -> str:
     """A name that every disk takes."""
     plain = "".join(c if c.isprintable() and c not in '<>:"|?*\\/' else "_" for c in name).rstrip(". ")
     stem, dot, ending = plain.rpartition(".")
-    kept = plain if len(plain) <= _LONGEST_NAME else (stem or ending)[: _LONGEST_NAME - 8] + dot + ending[:7]
-    return f"_{kept}" if not kept or kept.split(".")[0].upper() in _RESERVED else kept
+    short = plain if len(plain) <= _LONGEST_NAME else (stem or ending)[: _LONGEST_NAME - 8] + dot + ending[:7]
+    return f"_{short}" if not short or short.split(".")[0].upper() in _RESERVED else short
 
 
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(1, 10))}

@@ -26,18 +26,18 @@ def settle_character_set(dataset: Dataset) -> None:
     if not texts or any(b"\x1b" in raw for raw in texts):
         return
     is_utf_8 = all(_decodes(raw, "utf-8") for raw in texts)
-    stated = f"the header declares {declared or 'no character set'}"
+    sentence = f"the header declares {declared or 'no character set'}"
     if declared == _UTF_8 and not is_utf_8:
-        setattr(dataset, _NOTE, f"{stated} and holds text that is none; names may show wrong characters")
+        setattr(dataset, _NOTE, f"{sentence} and holds text that is none; names may show wrong characters")
     elif declared in _ONE_BYTE and is_utf_8:
         implicit_vr, little_endian = dataset.original_encoding
         dataset.SpecificCharacterSet = _UTF_8
         dataset.set_original_encoding(implicit_vr, little_endian, convert_encodings(_UTF_8))
-        setattr(dataset, _NOTE, f"{stated}, but its text is in UTF-8 by its bytes and was read so")
+        setattr(dataset, _NOTE, f"{sentence}, but its text is in UTF-8 by its bytes and was read so")
     elif declared and "\\" not in declared and declared not in python_encoding:
-        setattr(dataset, _NOTE, f"{stated}, which is none of DICOM's; names may show wrong characters")
+        setattr(dataset, _NOTE, f"{sentence}, which is none of DICOM's; names may show wrong characters")
     elif not declared:
-        setattr(dataset, _NOTE, f"{stated} and holds letters beyond ASCII, read as Western European")
+        setattr(dataset, _NOTE, f"{sentence} and holds letters beyond ASCII, read as Western European")
 
 
 def character_set_note(dataset: Dataset) -> tuple[str, ...]:

@@ -128,9 +128,11 @@ def _frame_places(header: Dataset) -> npt.NDArray[np.float64] | None:
     n_frames = frames_of(header)
     groups = items(header, _PER_FRAME)
     if len(groups) == n_frames:
-        found = [numbers(i, "ImagePositionPatient", 3) for g in groups for i in items(g, "PlanePositionSequence")[:1]]
-        if len(found) == n_frames and None not in found:
-            return np.asarray(found, dtype=np.float64)
+        positions = [
+            numbers(i, "ImagePositionPatient", 3) for g in groups for i in items(g, "PlanePositionSequence")[:1]
+        ]
+        if len(positions) == n_frames and None not in positions:
+            return np.asarray(positions, dtype=np.float64)
     position = numbers(header, "ImagePositionPatient")
     if position is not None and len(position) == 3 * n_frames:
         return np.asarray(position, dtype=np.float64).reshape(n_frames, 3)

@@ -61,7 +61,7 @@ def write_moved_ct(
     Raises:
         UnreadableInputError, GeometryError: a slice cannot be read, or says not where it lies.
     """
-    series, written = fresh_uid(), []
+    series, paths = fresh_uid(), []
     folder.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(files, start=1):
         path = folder / f"ct_{number:04d}.dcm"
@@ -82,8 +82,8 @@ def write_moved_ct(
             _say_how(ct, spect_from_ct)
             stamp(ct, made_at)
             ct.save_as(path, enforce_file_format=True)
-        written.append(path)
-    return tuple(written)
+        paths.append(path)
+    return tuple(paths)
 
 
 def has_own_place(header: Dataset) -> bool:
@@ -122,5 +122,5 @@ def _say_how(ct: Dataset, spect_from_ct: RigidTransform) -> None:
         *(ct.get("DerivationCodeSequence") or []),
         code_item("125024", "DCM", "Image Content-based Alignment"),
     ]
-    here = equipment_items(None, "moved the CT onto the SPECT")
-    ct.ContributingEquipmentSequence = [*(ct.get("ContributingEquipmentSequence") or []), *here]
+    equipment = equipment_items(None, "moved the CT onto the SPECT")
+    ct.ContributingEquipmentSequence = [*(ct.get("ContributingEquipmentSequence") or []), *equipment]

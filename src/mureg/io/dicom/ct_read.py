@@ -40,43 +40,45 @@ def read_ct_dicom(path: Path, series: str | None = None) -> Ct:
         GeometryError: missing position, gap, duplicate, tilt, mixed size, spacing or orientation, no axial images.
         UnitsError: no rescale values.
     """
-    chosen, notes = choose_ct_series(path, series)
-    return read_ct_series(chosen, notes)
+    chosen_series, notes = choose_ct_series(path, series)
+    return read_ct_series(chosen_series, notes)
 
 
 def choose_ct_series(path: Path, series: str | None = None) -> tuple[DicomSeries, tuple[str, ...]]:
     """The CT series at a path without its localizers, and a note on what was dropped."""
     with reading(called(path)):
-        found = search(path)
-        candidates, n_localizers = ct_candidates(found.series)
+        search_result = search(path)
+        candidates, n_localizers = ct_candidates(search_result.series)
         if not candidates:
-            others = sorted({kind_of(s) for s in found.series})
-            only = f"only {', '.join(others)}" if others and not n_localizers else "only localizers of a CT"
-            raise nothing_fits(path, found, only if found.series else "", "a CT series", "give the folder of the CT")
+            kinds = sorted({kind_of(s) for s in search_result.series})
+            only = f"only {', '.join(kinds)}" if kinds and not n_localizers else "only localizers of a CT"
+            raise nothing_fits(
+                path, search_result, only if search_result.series else "", "a CT series", "give the folder of the CT"
+            )
         dropped = () if n_localizers == 0 else (f"{n_localizers} localizer image(s) left out of the CT",)
-        chosen, notes = choose_original(candidates, series, "CT series")
-        return chosen, (*dropped, *found.notes, *notes)
+        chosen_series, notes = choose_original(candidates, series, "CT series")
+        return chosen_series, (*dropped, *search_result.notes, *notes)
 
 
-def ct_candidates(found: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], int]:
+def ct_candidates(series: tuple[DicomSeries, ...]) -> tuple[list[DicomSeries], int]:
     """CT series with localizers and other objects taken out, and how many localizers there were."""
     candidates, n_localizers = [], 0
-    for one in found:
-        images = [f for f in one.files if is_ct_image(f.header)]
+    for entry in series:
+        images = [f for f in entry.files if is_ct_image(f.header)]
         axial = tuple(f for f in images if not is_localizer(f.header))
         n_localizers += len(images) - len(axial)
         if axial:
-            candidates.append(replace(one, files=axial))
+            candidates.append(replace(entry, files=axial))
     return joined_slices(candidates), n_localizers
 
 
-def series_of_slices(found: tuple[DicomSeries, ...]) -> list[DicomSeries]:
+def series_of_slices(series: tuple[DicomSeries, ...]) -> list[DicomSeries]:
     """Series that may hold the slices of an attenuation map: CT images and parametric maps, no localizers."""
     candidates = []
-    for one in found:
-        images = tuple(f for f in one.files if is_map_image(f.header) and not is_localizer(f.header))
+    for entry in series:
+        images = tuple(f for f in entry.files if is_map_image(f.header) and not is_localizer(f.header))
         if images:
-            candidates.append(replace(one, files=images))
+            candidates.append(replace(entry, files=images))
     return joined_slices(candidates)
 
 

@@ -36,18 +36,20 @@ def spacing_notes(headers: Sequence[Dataset], step_mm: float, what: str = "CT") 
         GeometryError: SpacingBetweenSlices contradicts the positions, and neither SliceLocation nor SliceThickness
             sides with them.
     """
-    stated = abs(number(headers[0], "SpacingBetweenSlices") or 0.0)
+    stated_mm = abs(number(headers[0], "SpacingBetweenSlices") or 0.0)
     thickness = (numbers(headers[0], "SliceThickness", 1) or (0.0,))[0]
-    if stated and abs(stated - step_mm) > SAME_DISTANCE * step_mm:
-        found = f"SpacingBetweenSlices of the {what} is {stated:.4g} mm but its positions lie {step_mm:.4g} mm apart"
+    if stated_mm and abs(stated_mm - step_mm) > SAME_DISTANCE * step_mm:
+        sentence = (
+            f"SpacingBetweenSlices of the {what} is {stated_mm:.4g} mm but its positions lie {step_mm:.4g} mm apart"
+        )
         located = _location_step_mm(headers)
         for witness, value in (("SliceLocation", located), ("SliceThickness", thickness)):
             if value and abs(value - step_mm) <= SAME_DISTANCE * step_mm:
-                return (f"{found}; {witness} agrees with the positions, which are used",)
-            if value and abs(value - stated) <= SAME_DISTANCE * stated:
+                return (f"{sentence}; {witness} agrees with the positions, which are used",)
+            if value and abs(value - stated_mm) <= SAME_DISTANCE * stated_mm:
                 break
         raise GeometryError(
-            found, "slices that lie as far apart as stated", "export the complete series, or correct the header"
+            sentence, "slices that lie as far apart as stated", "export the complete series, or correct the header"
         )
     if thickness and thickness < _GAP * step_mm:
         return (

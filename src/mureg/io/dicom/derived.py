@@ -30,20 +30,20 @@ def written_here(header: Dataset) -> bool:
         return True
     equipment = items(header, "ContributingEquipmentSequence")
     return any(
-        text(one, "Manufacturer").lower() == OWN and text(one, "ManufacturerModelName").lower() == OWN
-        for one in equipment
+        text(item, "Manufacturer").lower() == OWN and text(item, "ManufacturerModelName").lower() == OWN
+        for item in equipment
     )
 
 
 def without_own(series: Sequence[DicomSeries]) -> tuple[list[DicomSeries], int]:
     """The series that this program did not write, and how many it did."""
-    others = [one for one in series if not any(written_here(file.header) for file in one.files)]
-    return others, len(series) - len(others)
+    foreign = [entry for entry in series if not any(written_here(file.header) for file in entry.files)]
+    return foreign, len(series) - len(foreign)
 
 
 def choose_original(
     candidates: Sequence[DicomSeries],
-    wanted: str | None,
+    name: str | None,
     what: str,
     narrowed: Callable[[list[DicomSeries]], list[DicomSeries]] = lambda series: series,
 ) -> tuple[DicomSeries, Notes]:
@@ -51,20 +51,20 @@ def choose_original(
 
     Args:
         candidates: to choose from.
-        wanted: the choice, None for the only one.
+        name: the choice, None for the only one.
         what: they are, for the sentences.
         narrowed: leaves out those that never compete with another, where none is named.
 
     Returns:
         The series, and a note on how many were left out.
     """
-    if wanted is not None:
-        return choose(candidates, wanted, what), ()
-    others, n_own = without_own(candidates)
-    if not others:
+    if name is not None:
+        return choose(candidates, name, what), ()
+    foreign, n_own = without_own(candidates)
+    if not foreign:
         return choose(narrowed(list(candidates)), None, what), ()
     left_out = f"{n_own} {what} that {OWN} wrote {'was' if n_own == 1 else 'were'} left out"
-    return choose(narrowed(others), None, what), (left_out,) if n_own else ()
+    return choose(narrowed(foreign), None, what), (left_out,) if n_own else ()
 
 
 def own_notes(header: Dataset, what: str) -> Notes:
@@ -103,7 +103,9 @@ def spect_notes(file: DicomFile | None, *, allow_corrected: bool, allow_derived:
 
 def derived_notes(headers: Sequence[Dataset]) -> Notes:
     """A note on a CT that its header calls DERIVED, unless this program wrote it."""
-    derived = [one for one in headers if (image_type(one) or ("",))[0] == "DERIVED" and not written_here(one)]
+    derived = [
+        header for header in headers if (image_type(header) or ("",))[0] == "DERIVED" and not written_here(header)
+    ]
     if not derived:
         return ()
     how = text(derived[0], "DerivationDescription")

@@ -137,7 +137,7 @@ def search(path: Path) -> Search:
         same = tuple(text(header, k) for k in ("SOPInstanceUID", "ImagePositionPatient", "InstanceNumber"))
         key = same if same[0] else (str(file),)
         grouped.setdefault(text(header, "SeriesInstanceUID"), {}).setdefault(key, DicomFile(file, header))
-    series = [_series(uid, tuple(found.values())) for uid, found in grouped.items()]
+    series = [_series(uid, tuple(files_by_uid.values())) for uid, files_by_uid in grouped.items()]
     return Search(tuple(sorted(series, key=lambda s: (len(s.number), s.number, s.uid))), tuple(damaged), directory)
 
 
@@ -151,22 +151,22 @@ def _files_at(path: Path) -> Iterator[Path]:
         yield from listed
 
 
-def nothing_fits(path: Path, found: Search, seen: str, expected: str, remedy: str) -> UnreadableInputError:
+def nothing_fits(path: Path, search_result: Search, kinds: str, expected: str, remedy: str) -> UnreadableInputError:
     """The refusal where no series is of the kind asked for: what lies there instead.
 
     Args:
         path: that was searched.
-        found: what was found.
-        seen: the kinds of series that are there, "" for none.
+        search_result: what was found.
+        kinds: the kinds of series that are there, "" for none.
         expected, remedy: for the sentence.
     """
     name = called(path)
-    if seen:
-        return UnreadableInputError(f"'{name}' holds {seen}", expected, remedy)
-    if found.damaged:
-        only = f"'{name}' holds {len(found.damaged)} damaged DICOM file(s) and nothing else of use"
+    if kinds:
+        return UnreadableInputError(f"'{name}' holds {kinds}", expected, remedy)
+    if search_result.damaged:
+        only = f"'{name}' holds {len(search_result.damaged)} damaged DICOM file(s) and nothing else of use"
         return UnreadableInputError(only, expected, "export them again")
-    if found.directory:
+    if search_result.directory:
         only = f"'{name}' holds a DICOMDIR, an index, and none of the images it lists"
         return UnreadableInputError(only, expected, "copy the images beside it")
     if path.is_dir():

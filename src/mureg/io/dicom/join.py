@@ -24,13 +24,13 @@ def joined_slices(series: Sequence[DicomSeries]) -> list[DicomSeries]:
     That is patient, study, frame of reference, kind, matrix, orientation and spacing; where two of them lie at one
     place, also number, description, kernel and thickness. A joined series takes the first UID and says so in its notes.
     """
-    single = [one for one in series if len(one.files) == 1 and _is_one_slice(one.files[0].header)]
+    single = [entry for entry in series if len(entry.files) == 1 and _is_one_slice(entry.files[0].header)]
     return _joined(series, single, _as_series)
 
 
 def joined_objects(objects: Sequence[DicomSeries]) -> list[DicomSeries]:
     """NM objects; reconstructions of one frame each become a volume, as in `joined_slices`, whose file has parts."""
-    return _joined(objects, [one for one in objects if _is_nm_slice(one.files[0].header)], _as_object)
+    return _joined(objects, [entry for entry in objects if _is_nm_slice(entry.files[0].header)], _as_object)
 
 
 def _joined(
@@ -47,16 +47,16 @@ def with_groups_joined(
     whole: Callable[[Sequence[DicomSeries]], DicomSeries],
 ) -> list[DicomSeries]:
     """The series, each group of them made whole at the place of the first of it."""
-    joined = {id(one): group for group in groups for one in group}
-    made, placed = [], set()
-    for one in series:
-        group = joined.get(id(one))
+    joined = {id(entry): group for group in groups for entry in group}
+    result, placed = [], set()
+    for entry in series:
+        group = joined.get(id(entry))
         if group is None:
-            made.append(one)
+            result.append(entry)
         elif id(group) not in placed:
             placed.add(id(group))
-            made.append(whole(group))
-    return made
+            result.append(whole(group))
+    return result
 
 
 def _as_object(group: Sequence[DicomSeries]) -> DicomSeries:
@@ -68,24 +68,24 @@ def _as_object(group: Sequence[DicomSeries]) -> DicomSeries:
 def _grouped(series: Sequence[DicomSeries]) -> list[list[DicomSeries]]:
     """Groups of at least two, by UID."""
     groups: list[list[DicomSeries]] = []
-    for group in _by(series, lambda one: _shared(one.files[0].header)):
-        places = {_place(one.files[0].header) for one in group}
+    for group in _by(series, lambda entry: _shared(entry.files[0].header)):
+        places = {_place(entry.files[0].header) for entry in group}
         if len(places) < len(group):
-            groups += _by(group, lambda one: tuple(text(one.files[0].header, k) for k in _TELLING))
+            groups += _by(group, lambda entry: tuple(text(entry.files[0].header, k) for k in _TELLING))
         else:
             groups.append(group)
-    return [sorted(group, key=lambda one: one.uid) for group in groups if len(group) > 1]
+    return [sorted(group, key=lambda entry: entry.uid) for group in groups if len(group) > 1]
 
 
 def _by(series: Iterable[DicomSeries], key: Callable[[DicomSeries], Key]) -> list[list[DicomSeries]]:
     groups: dict[Key, list[DicomSeries]] = defaultdict(list)
-    for one in series:
-        groups[key(one)].append(one)
+    for entry in series:
+        groups[key(entry)].append(entry)
     return list(groups.values())
 
 
 def _as_series(group: Sequence[DicomSeries]) -> DicomSeries:
-    files: tuple[DicomFile, ...] = tuple(file for one in group for file in one.files)
+    files: tuple[DicomFile, ...] = tuple(file for entry in group for file in entry.files)
     note = (
         f"{len(group)} {group[0].modality or 'image'} objects of one slice each joined to one volume: they share "
         "patient, study, frame of reference, matrix, orientation and spacing"

@@ -24,11 +24,11 @@ def identity_of(files: Sequence[DicomFile]) -> PatientIdentity | None:
         return None
     with reading("what the headers say of the patient"):
         identities = {_identity(file) for file in files}
-    _refuse_several({one.identifier.casefold() for one in identities}, "PatientID")
-    _refuse_several({re.sub(r"\D", "", one.birth_date) for one in identities}, "PatientBirthDate")
-    names = sorted((_words(one.name) for one in identities), key=len)
+    _refuse_several({identity.identifier.casefold() for identity in identities}, "PatientID")
+    _refuse_several({re.sub(r"\D", "", identity.birth_date) for identity in identities}, "PatientBirthDate")
+    names = sorted((_words(identity.name) for identity in identities), key=len)
     _refuse_several({name for name in names if not name <= names[-1]} | {names[-1]}, "PatientName")
-    return max(identities, key=lambda one: (sum(map(bool, vars(one).values())), *vars(one).values()))
+    return max(identities, key=lambda identity: (sum(map(bool, vars(identity).values())), *vars(identity).values()))
 
 
 def _refuse_several(values: Collection[object], entry: str) -> None:

@@ -44,9 +44,9 @@ def mapping_line(dataset: Dataset, units: tuple[str, ...] | None = None) -> tupl
     return None
 
 
-def differ(one: Line, other: Line) -> bool:
+def differ(line: Line, other_line: Line) -> bool:
     """Whether two lines give different values."""
-    return bool(not np.allclose(one, other, rtol=_SAME, atol=1e-12))
+    return bool(not np.allclose(line, other_line, rtol=_SAME, atol=1e-12))
 
 
 def settle_real_world(dataset: Dataset, name: str, *, as_map: bool) -> Notes:
@@ -73,26 +73,26 @@ def settle_real_world(dataset: Dataset, name: str, *, as_map: bool) -> Notes:
     if not as_map and unit not in _COUNTS:
         del dataset.RealWorldValueMappingSequence
         return (f"the real-world values in {unit} were left alone; the counts are those of the rescale values",)
-    stated = (
+    sentence = (
         f"RescaleSlope says {rescale[0]:g} (intercept {rescale[1]:g}) and the real-world mapping {mapping[0]:g} "
         f"(intercept {mapping[1]:g})"
     )
     stored = decoded_pixels(dataset, name).astype(np.float64)
     if as_map:
-        return _settled_map(dataset, stored, rescale, mapping, stated)
+        return _settled_map(dataset, stored, rescale, mapping, sentence)
     total = number(dataset, "CountsAccumulated")
     fits = [
         total is not None and total > 0 and abs(_on(stored, line).sum() - total) <= _SAME_COUNTS * total
         for line in (rescale, mapping)
     ]
     if fits[0] == fits[1]:
-        raise _undecided(stated, "CountsAccumulated")
+        raise _undecided(sentence, "CountsAccumulated")
     _keep(dataset, rescale if fits[0] else mapping)
-    chosen = "rescale values" if fits[0] else "real-world mapping"
-    return (f"{stated}; the total of {total:g} counts in the header decides for the {chosen}",)
+    preferred = "rescale values" if fits[0] else "real-world mapping"
+    return (f"{sentence}; the total of {total:g} counts in the header decides for the {preferred}",)
 
 
-def rescale_agrees(by_rescale: npt.NDArray[Any], by_mapping: npt.NDArray[Any], stated: str) -> bool | None:
+def rescale_agrees(by_rescale: npt.NDArray[Any], by_mapping: npt.NDArray[Any], sentence: str) -> bool | None:
     """Whether the tissue of a map is that of the rescale values (True) or of the mapping (False).
 
     None where it decides nothing and nothing has to be decided: one attenuation in two units, or none in either.
@@ -104,18 +104,18 @@ def rescale_agrees(by_rescale: npt.NDArray[Any], by_mapping: npt.NDArray[Any], s
         largest = float(np.abs(in_per_cm[0] - in_per_cm[1]).max())
         if largest <= _SAME_MU * float(in_per_cm[1].max()):
             return None
-        raise _undecided(stated, "its tissue")
+        raise _undecided(sentence, "its tissue")
     if in_per_cm[0] is None and in_per_cm[1] is None:
         return None  # refused for its unit, whichever is used
     return in_per_cm[0] is not None
 
 
-def _settled_map(dataset: Dataset, stored: npt.NDArray[Any], rescale: Line, mapping: Line, stated: str) -> Notes:
-    by_rescale = rescale_agrees(_on(stored, rescale), _on(stored, mapping), stated)
+def _settled_map(dataset: Dataset, stored: npt.NDArray[Any], rescale: Line, mapping: Line, sentence: str) -> Notes:
+    by_rescale = rescale_agrees(_on(stored, rescale), _on(stored, mapping), sentence)
     if by_rescale is None:
         return ()
     _keep(dataset, rescale if by_rescale else mapping)
-    return (f"{stated}; the tissue of the map decides for the {'rescale values' if by_rescale else 'mapping'}",)
+    return (f"{sentence}; the tissue of the map decides for the {'rescale values' if by_rescale else 'mapping'}",)
 
 
 def _keep(dataset: Dataset, line: Line) -> None:
@@ -136,9 +136,9 @@ def _per_cm(values: npt.NDArray[np.float64]) -> npt.NDArray[Any] | None:
         return None
 
 
-def _undecided(stated: str, witness: str) -> UnitsError:
+def _undecided(sentence: str, witness: str) -> UnitsError:
     return UnitsError(
-        f"{stated}, and {witness} does not decide between them",
+        f"{sentence}, and {witness} does not decide between them",
         "one line from stored to real values",
         "export again, or remove the one that is wrong",
     )

@@ -11,13 +11,13 @@ from mureg.io.dicom.access import text
 
 def image_items(headers: Iterable[Dataset]) -> list[Dataset]:
     """Items of ReferencedImageSequence, each instance once (PS3.3 table 10-3)."""
-    found: dict[str, Dataset] = {}
+    by_uid: dict[str, Dataset] = {}
     for header in headers:
         item = Dataset()
         item.ReferencedSOPClassUID = text(header, "SOPClassUID")
         item.ReferencedSOPInstanceUID = text(header, "SOPInstanceUID")
-        found[item.ReferencedSOPInstanceUID] = item
-    return list(found.values())
+        by_uid[item.ReferencedSOPInstanceUID] = item
+    return list(by_uid.values())
 
 
 def set_common_instance_references(dataset: Dataset, headers: Iterable[Dataset]) -> None:
@@ -33,13 +33,13 @@ def set_common_instance_references(dataset: Dataset, headers: Iterable[Dataset])
     own = studies.pop(text(dataset, "StudyInstanceUID"), {})
     if own:
         dataset.ReferencedSeriesSequence = _series_items(own)
-    others = []
+    other_studies = []
     for study, series in studies.items():
         item = Dataset()
         item.StudyInstanceUID, item.ReferencedSeriesSequence = study, _series_items(series)
-        others.append(item)
-    if others:
-        dataset.StudiesContainingOtherReferencedInstancesSequence = others
+        other_studies.append(item)
+    if other_studies:
+        dataset.StudiesContainingOtherReferencedInstancesSequence = other_studies
 
 
 def _series_items(series: dict[str, list[Dataset]]) -> list[Dataset]:

@@ -82,8 +82,8 @@ def require_steps_in_mm(step_mm: float, n_slices: int, header: Dataset) -> str:
     require_millimetres("the distance between CT slices", step_mm, _SMALLEST_STEP_MM)
     if not thickness or step_mm >= _LEAST_STEP * thickness[0]:
         return ""
-    stated = numbers(header, "SpacingBetweenSlices", 1)
-    repeated = stated is not None and abs(abs(stated[0]) - step_mm) <= TOLERANCE * step_mm
+    spacing = numbers(header, "SpacingBetweenSlices", 1)
+    repeated = spacing is not None and abs(abs(spacing[0]) - step_mm) <= TOLERANCE * step_mm
     long_enough = step_mm * (n_slices - 1) > _LONGEST_IN_CM
     if not (repeated or long_enough):
         raise GeometryError(

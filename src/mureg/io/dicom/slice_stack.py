@@ -159,7 +159,7 @@ def _real_values(
     names = [f"{what} slice {k} ({file.path.name})" for k, file in enumerate(files, start=1)]
     with reading(f"the {what} series"):
         for k, (dataset, stored) in enumerate(stored_slices(files, names)):
-            line, other = _lines(dataset, names[k], is_map=is_map)
+            line, mapping_line = _lines(dataset, names[k], is_map=is_map)
             if stored.shape != (shape[1], shape[0]):
                 raise GeometryError(
                     f"{names[k]} has shape {stored.shape}", f"({shape[1]}, {shape[0]})", "export it again"
@@ -168,10 +168,12 @@ def _real_values(
                 values, outside = np.empty(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
             values[:, :, k] = stored.T * line[0] + line[1]
             outside[:, :, k] = _padding(dataset, stored).T
-            if other is not None and mapped is None:
+            if mapping_line is not None and mapped is None:
                 mapped = values.copy()
             if mapped is not None:
-                mapped[:, :, k] = values[:, :, k] if other is None else stored.T * other[0] + other[1]
+                mapped[:, :, k] = (
+                    values[:, :, k] if mapping_line is None else stored.T * mapping_line[0] + mapping_line[1]
+                )
     return values, mapped, outside
 
 

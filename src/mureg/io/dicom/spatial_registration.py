@@ -52,18 +52,18 @@ def matrix_from_registration(path: Path, frames: tuple[str, str] | None = None) 
         listed = items(dataset, "RegistrationSequence")
         spect = [item for item in listed if _names(item, _SPECT)]
         ct = [item for item in listed if _names(item, _CT)]
-        other = [item for item in listed if not items(item, "ReferencedImageSequence")]
+        other_items = [item for item in listed if not items(item, "ReferencedImageSequence")]
         named = "images"
         if not spect and not ct and frames is not None and frames[0] != frames[1]:
             named = "frames of reference"
             spect, ct = ([item for item in listed if _is_of(item, frame)] for frame in frames)
-            other = [item for item in listed if not any(_is_of(item, frame) for frame in frames)]
+            other_items = [item for item in listed if not any(_is_of(item, frame) for frame in frames)]
         if len(listed) == 1 and len(spect) + len(ct) == 1:
-            other = [Dataset()]  # the registered frame itself, where its images need no item
-        if not spect and len(ct) == len(other) == 1:
-            spect = other
-        elif not ct and len(spect) == len(other) == 1:
-            ct = other
+            other_items = [Dataset()]  # the registered frame itself, where its images need no item
+        if not spect and len(ct) == len(other_items) == 1:
+            spect = other_items
+        elif not ct and len(spect) == len(other_items) == 1:
+            ct = other_items
         if len(spect) != 1 or len(ct) != 1 or spect[0] is ct[0]:
             raise UnreadableInputError(
                 f"{name} has {len(listed)} items, of which {len(spect)} name SPECT and {len(ct)} CT images",
@@ -85,7 +85,7 @@ def _is_of(item: Dataset, frame: str) -> bool:
 
 def _matrix(item: Dataset, name: str) -> Matrix:
     """``registered_from_item``, identity where the item holds none."""
-    found = []
+    matrices = []
     for registration in items(item, "MatrixRegistrationSequence"):
         for matrix in items(registration, "MatrixSequence"):
             kind = text(matrix, "FrameOfReferenceTransformationMatrixType")
@@ -94,9 +94,9 @@ def _matrix(item: Dataset, name: str) -> Matrix:
                 raise GeometryError(
                     f"{name} holds a matrix of type {kind or 'unknown'}", "RIGID", "export the rigid alignment"
                 )
-            found.append(np.array(values, dtype=np.float64).reshape(4, 4))
+            matrices.append(np.array(values, dtype=np.float64).reshape(4, 4))
     # 1e-9 and 1e-6: rounding of products in double precision, and of decimal strings
-    moving = [matrix for matrix in found if not np.allclose(matrix, np.eye(4), atol=1e-9)]
+    moving = [matrix for matrix in matrices if not np.allclose(matrix, np.eye(4), atol=1e-9)]
     if any(not np.allclose(a @ b, b @ a, atol=1e-6) for a, b in pairwise(moving)) or len(moving) > 2:
         raise GeometryError(
             f"{name} moves one frame by {len(moving)} matrices in a row", "one matrix", "export their product"

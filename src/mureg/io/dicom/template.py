@@ -85,14 +85,14 @@ def taken_over(header: Dataset, keyword: str, index: int = 0) -> list[Dataset]:
 
 def source_items(paths: Iterable[Path]) -> list[Dataset]:
     """Items of SourceImageSequence for files and folders of DICOM objects, each instance once."""
-    found: dict[str, Dataset] = {}
+    by_uid: dict[str, Dataset] = {}
     for path in paths:
         for series in find_series(path):
             for file in series.files:
                 instance = text(file.header, "SOPInstanceUID")
                 if instance:
-                    found[instance] = source_item(file.header)
-    return list(found.values())
+                    by_uid[instance] = source_item(file.header)
+    return list(by_uid.values())
 
 
 def source_item(header: Dataset) -> Dataset:
@@ -111,17 +111,17 @@ def equipment_items(header: Dataset | None, did: str) -> list[Dataset]:
         header: the source object, None where there is none.
         did: what this package did, in a few words.
     """
-    here = Dataset()
-    here.PurposeOfReferenceCodeSequence = [code_item("109102", "DCM", "Processing Equipment")]
-    here.Manufacturer, here.ManufacturerModelName = "mureg", "mureg"
-    here.SoftwareVersions, here.ContributionDescription = software_version(), did
+    equipment = Dataset()
+    equipment.PurposeOfReferenceCodeSequence = [code_item("109102", "DCM", "Processing Equipment")]
+    equipment.Manufacturer, equipment.ManufacturerModelName = "mureg", "mureg"
+    equipment.SoftwareVersions, equipment.ContributionDescription = software_version(), did
     if header is None or not text(header, "Manufacturer"):
-        return [here]
+        return [equipment]
     camera = Dataset()
     camera.PurposeOfReferenceCodeSequence = [code_item("109101", "DCM", "Acquisition Equipment")]
     camera.Manufacturer = text(header, "Manufacturer")
     camera.ManufacturerModelName = text(header, "ManufacturerModelName")
-    return [here, camera]
+    return [equipment, camera]
 
 
 def software_version() -> str:

@@ -29,28 +29,28 @@ def acquired_at(header: Dataset) -> datetime | None:
     time of a later reconstruction.
     """
     for keyword in _STAMPS:
-        found = _moment(text(header, keyword))
-        if found is not None:
-            return found
+        moment = _moment(text(header, keyword))
+        if moment is not None:
+            return moment
     for day, time in _DAYS_AND_TIMES:
         if text(header, time):
-            found = _moment(text(header, day) + text(header, time))
-            if found is not None:
-                return found
+            moment = _moment(text(header, day) + text(header, time))
+            if moment is not None:
+                return moment
     return None
 
 
 def time_notes(spect: Dataset, attenuation: Dataset, what: str) -> tuple[str, ...]:
     """A warning with both times where SPECT and CT (or map, as `what` says) are more than `LONGEST_APART` apart."""
     with reading("the times of the acquisitions"):
-        one, other = acquired_at(spect), acquired_at(attenuation)
-    if one is None or other is None or abs(one - other) <= LONGEST_APART:
+        spect_time, map_time = acquired_at(spect), acquired_at(attenuation)
+    if spect_time is None or map_time is None or abs(spect_time - map_time) <= LONGEST_APART:
         return ()
-    minutes = round(abs(one - other).total_seconds() / 60)
+    minutes = round(abs(spect_time - map_time).total_seconds() / 60)
     apart = f"{minutes} minutes" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
     sentence = (
-        f"SPECT ({one:%Y-%m-%d %H:%M}) and {what} ({other:%Y-%m-%d %H:%M}) were acquired {apart} apart: make sure that "
-        "they belong together"
+        f"SPECT ({spect_time:%Y-%m-%d %H:%M}) and {what} ({map_time:%Y-%m-%d %H:%M}) were acquired {apart} apart: make "
+        "sure that they belong together"
     )
     return (Note(sentence, Rank.GUESSED),)
 

@@ -31,10 +31,10 @@ def radiopharmaceutical(nuclide: str) -> Dataset:
 
 def set_patient_position(dataset: Dataset, position: str) -> None:
     """Fill the NM/PET patient orientation module from HFS, FFS, HFP or FFP; empty sequences for anything else."""
-    known = position[:2] in _ENTERING and position[2:] in _LYING
+    is_coded = position[:2] in _ENTERING and position[2:] in _LYING
     dataset.PatientOrientationCodeSequence = []
     dataset.PatientGantryRelationshipCodeSequence = []
-    if known:
+    if is_coded:
         modifier, entering = _LYING[position[2:]], _ENTERING[position[:2]]
         lying = code_item("102538003", "SCT", "recumbent")
         lying.PatientOrientationModifierCodeSequence = [code_item(modifier[0], "SCT", modifier[1])]

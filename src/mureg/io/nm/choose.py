@@ -64,16 +64,16 @@ def is_transmission(header: Dataset) -> bool:
     return len(values) > 3 and "TRANSMISSION" in values[3]
 
 
-def nm_objects(found: tuple[DicomSeries, ...]) -> list[DicomSeries]:
+def nm_objects(series: tuple[DicomSeries, ...]) -> list[DicomSeries]:
     """Every NM object as a candidate of its own, named by its series or, where that holds several, by itself."""
     objects = []
-    for one in found:
-        files = [f for f in one.files if text(f.header, "SOPClassUID") == NuclearMedicineImageStorage]
+    for entry in series:
+        files = [f for f in entry.files if text(f.header, "SOPClassUID") == NuclearMedicineImageStorage]
         for file in files:
-            uid = one.uid if len(files) == 1 else text(file.header, "SOPInstanceUID")
+            uid = entry.uid if len(files) == 1 else text(file.header, "SOPInstanceUID")
             title = text(file.header, "SeriesDescription")
-            objects.append(DicomSeries(uid, "NM", one.number, title, (file,)))
-    projections = [one for one in objects if nm_kind(one.files[0].header) in PROJECTIONS]
+            objects.append(DicomSeries(uid, "NM", entry.number, title, (file,)))
+    projections = [entry for entry in objects if nm_kind(entry.files[0].header) in PROJECTIONS]
     return joined_projections(joined_objects(objects), projections)
 
 
@@ -87,25 +87,25 @@ def choose_nm(path: Path, series: str | None, kinds: tuple[str, ...], *, maps: b
         maps: only transmission maps (True) or none of them (False).
     """
     with reading(called(path)):
-        found = search(path)
-        objects = nm_objects(found.series)
+        search_result = search(path)
+        objects = nm_objects(search_result.series)
         fitting = [o for o in objects if nm_kind(o.files[0].header) in kinds]
         if maps is not None:
             fitting = [o for o in fitting if is_transmission(o.files[0].header) == maps]
         if not fitting:
             kinds_seen = {nm_kind(o.files[0].header) or "objects of unknown type" for o in objects}
-            seen = ", ".join(sorted(kinds_seen or {kind_of(s) for s in found.series}))
+            kind_list = ", ".join(sorted(kinds_seen or {kind_of(s) for s in search_result.series}))
             maps_seen = maps is False and any(is_transmission(o.files[0].header) for o in objects)
             raise nothing_fits(
                 path,
-                found,
-                f"only {seen}{' (transmission)' if maps_seen else ''}" if seen else "",
+                search_result,
+                f"only {kind_list}{' (transmission)' if maps_seen else ''}" if kind_list else "",
                 f"a nuclear medicine object of type {' or '.join(kinds)}"
                 + (", or an attenuation map as CT images" if kinds == VOLUMES else ""),
                 "give the attenuation map" if kinds == VOLUMES else "give the file of the tomographic study",
             )
-        chosen, notes = choose_original(fitting, series, "NM objects", projections_first)
-        file = chosen.files[0]
+        nm_object, notes = choose_original(fitting, series, "NM objects", projections_first)
+        file = nm_object.files[0]
         return replace(file, notes=(*file.notes, *notes))
 
 
@@ -117,15 +117,15 @@ def projections_first(objects: list[DicomSeries]) -> list[DicomSeries]:
     projections = [o for o in objects if nm_kind(o.files[0].header) in PROJECTIONS]
     if len(projections) != 1 or len(objects) == 1:
         return objects
-    chosen = projections[0]
-    own = _same_scan(chosen.files[0].header)
-    others = [o for o in objects if o is not chosen and _same_scan(o.files[0].header) != own]
-    n = len(objects) - 1 - len(others)
+    first = projections[0]
+    own = _same_scan(first.files[0].header)
+    other_objects = [o for o in objects if o is not first and _same_scan(o.files[0].header) != own]
+    n = len(objects) - 1 - len(other_objects)
     if not n:
         return objects
     note = f"the projections are used, not the {n} reconstruction{'s' * (n > 1)} beside them"
-    file = replace(chosen.files[0], notes=(*chosen.files[0].notes, note))
-    return [replace(chosen, files=(file,)), *others]
+    file = replace(first.files[0], notes=(*first.files[0].notes, note))
+    return [replace(first, files=(file,)), *other_objects]
 
 
 def _same_scan(header: Dataset) -> tuple[str, ...]:

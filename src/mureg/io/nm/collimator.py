@@ -32,8 +32,8 @@ def require_parallel(dataset: Dataset) -> None:
     Raises `UnreadableInputError` that names the statement: CollimatorType, CollimatorGridName or FocalDistance, which
     is 0 for parallel holes (C.8.4.11.1.1).
     """
-    for detector, one in enumerate(items(dataset, "DetectorInformationSequence"), start=1):
-        contrary = next(_contrary(one), "")
+    for detector, item in enumerate(items(dataset, "DetectorInformationSequence"), start=1):
+        contrary = next(_contrary(item), "")
         if contrary:
             raise UnreadableInputError(
                 f"projections of detector {detector} through {contrary}",
@@ -49,8 +49,8 @@ def require_no_zoom_offset(dataset: Dataset) -> None:
     down as seen in the image (C.8.4.11.1.3); vendors differ in whether positions and centre-of-rotation offsets include
     it.
     """
-    for detector, one in enumerate(items(dataset, "DetectorInformationSequence"), start=1):
-        offset = numbers(one, "ZoomCenter")
+    for detector, item in enumerate(items(dataset, "DetectorInformationSequence"), start=1):
+        offset = numbers(item, "ZoomCenter")
         if offset and any(offset):
             listed = " and ".join(f"{value:g}" for value in offset)
             raise GeometryError(

@@ -99,21 +99,21 @@ def frames_by_gate(dataset: Dataset, labels: Labels, axes: tuple[str, ...], name
     absent = np.ones(n_frames, dtype=np.int64)
     keys = np.stack([labels.get(axis, absent) for axis in axes], axis=1)
     gates = np.stack([labels.get(axis, absent) for axis in GATES], axis=1)
-    found: dict[tuple[int, ...], Frames] = {}
+    by_gate: dict[tuple[int, ...], Frames] = {}
     for key_row, gate_row, frame in zip(keys, gates, values, strict=True):
-        key, frames = tuple(int(k) for k in key_row), found.setdefault(tuple(int(g) for g in gate_row), {})
+        key, frames = tuple(int(k) for k in key_row), by_gate.setdefault(tuple(int(g) for g in gate_row), {})
         if key in frames:
             place = ", ".join(f"{axis} {k}" for axis, k in zip(axes, key, strict=True))
             raise UnreadableInputError(f"two frames are both {place}", "one frame each", "export the original object")
         frames[key] = frame
-    in_gates = Counter(key for frames in found.values() for key in frames)
-    if min(in_gates.values()) < len(found):
+    in_gates = Counter(key for frames in by_gate.values() for key in frames)
+    if min(in_gates.values()) < len(by_gate):
         raise UnreadableInputError(
             f"some views have {min(in_gates.values())} gates and others {max(in_gates.values())}",
             "the same gates in all",
             "export all frames",
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(by_gate.items()))
 
 
 def real_values(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -48,7 +48,7 @@ def read_joined_views(file: DicomFile) -> tuple[Dataset, Notes]:
     first = datasets[ordered[0].part]
     whole = Dataset()  # a fresh one, for the encoding of the first object must not be taken for that of the frames
     left_out = (*OF_PIXELS, *of_values)
-    whole.update({tag: one for tag, one in first.items() if keyword_for_tag(tag) not in left_out})
+    whole.update({tag: element for tag, element in first.items() if keyword_for_tag(tag) not in left_out})
     keep_character_set_note(first, whole)
     whole.NumberOfFrames, whole.BitsAllocated = len(order), 64
     used = [axis for axis in range(len(_VECTORS)) if axis < 4 or any(view.key[axis] > 1 for view in ordered)]
@@ -56,7 +56,7 @@ def read_joined_views(file: DicomFile) -> tuple[Dataset, Notes]:
     for axis in used:
         setattr(whole, _VECTORS[axis], [view.key[axis] for view in ordered])
     _set_orbit(whole, datasets, ordered)
-    total = [number(one, "CountsAccumulated") for one in datasets]
+    total = [number(dataset, "CountsAccumulated") for dataset in datasets]
     if "CountsAccumulated" in whole:
         whole.CountsAccumulated = str(round(sum(v or 0.0 for v in total))) if None not in total else None
     whole.DoubleFloatPixelData = values[order].astype("<f8").tobytes()
@@ -73,7 +73,7 @@ def _set_orbit(whole: Dataset, datasets: Sequence[Dataset], ordered: Sequence[Nu
     if not passes:
         return
     heads = {detector: _copied(_detector(datasets[v[0].part], detector)) for detector, v in sorted(passes.items())}
-    described = [_copied(one) for one in items(whole, "DetectorInformationSequence")]
+    described = [_copied(item) for item in items(whole, "DetectorInformationSequence")]
     for detector, views in passes.items():
         start_deg, of_first = views[0].start_deg, start_angle_deg(whole, min(passes))
         if start_deg is None and detector > min(passes):  # an object may state it for its own detector alone
@@ -86,7 +86,7 @@ def _set_orbit(whole: Dataset, datasets: Sequence[Dataset], ordered: Sequence[Nu
     numbered_on = range(1, max(*heads, len(described)) + 1) if len(heads) > 1 else range(1, len(described) + 1)
     listed = [heads.get(detector) or described[min(detector, len(described)) - 1] for detector in numbered_on]
     whole.DetectorInformationSequence = Items(listed or list(heads.values()))
-    turns = [_copied(one) for one in items(whole, "RotationInformationSequence")]
+    turns = [_copied(item) for item in items(whole, "RotationInformationSequence")]
     first = passes[min(passes)][0]
     for turn in turns:
         if first.start_deg is not None and len(turns) == 1:
@@ -105,10 +105,10 @@ def _set_by_view(
     whole: Dataset, head: Dataset, keyword: str, datasets: Sequence[Dataset], views: list[NumberedView]
 ) -> None:
     """One value of each view in the detector's item, where the objects do not all say the same."""
-    written = [_stated_values(datasets[view.part], view.key[1], keyword) for view in views]
-    if len(set(written)) == 1:
+    stated_values = [_stated_values(datasets[view.part], view.key[1], keyword) for view in views]
+    if len(set(stated_values)) == 1:
         return
-    each = [values[0] for values in written if values is not None and len(values) == 1]
+    each = [values[0] for values in stated_values if values is not None and len(values) == 1]
     if len(each) != len(views) or len({view.part for view in views}) != len(views):
         raise _do_not_fit(keyword)
     setattr(head, keyword, [f"{value:.10g}" for value in each])
@@ -141,25 +141,25 @@ def _do_not_fit(what: str) -> UnreadableInputError:
 
 def _energy(dataset: Dataset) -> tuple[Any, ...]:
     return tuple(
-        (number(one, "EnergyWindowLowerLimit"), number(one, "EnergyWindowUpperLimit"))
+        (number(item, "EnergyWindowLowerLimit"), number(item, "EnergyWindowUpperLimit"))
         for window in items(dataset, "EnergyWindowInformationSequence")
-        for one in items(window, "EnergyWindowRangeSequence")
+        for item in items(window, "EnergyWindowRangeSequence")
     )
 
 
 def _nuclide(dataset: Dataset) -> tuple[Any, ...]:
     return tuple(
         text(code, "CodeMeaning")
-        for one in items(dataset, "RadiopharmaceuticalInformationSequence")
-        for code in items(one, "RadionuclideCodeSequence")
+        for item in items(dataset, "RadiopharmaceuticalInformationSequence")
+        for code in items(item, "RadionuclideCodeSequence")
     )
 
 
 def _rotation(dataset: Dataset) -> tuple[Any, ...]:
     keywords = ("AngularStep", "ScanArc")
     return tuple(
-        (text(one, "RotationDirection"), *(number(one, keyword) for keyword in keywords))
-        for one in items(dataset, "RotationInformationSequence")
+        (text(item, "RotationDirection"), *(number(item, keyword) for keyword in keywords))
+        for item in items(dataset, "RotationInformationSequence")
     )
 
 
@@ -167,8 +167,8 @@ def _collimator(dataset: Dataset) -> tuple[Any, ...]:
     return tuple(
         sorted(
             {
-                (*(text(one, k) for k in ("CollimatorType", "CollimatorGridName")), numbers(one, "ZoomCenter"))
-                for one in items(dataset, "DetectorInformationSequence")
+                (*(text(item, k) for k in ("CollimatorType", "CollimatorGridName")), numbers(item, "ZoomCenter"))
+                for item in items(dataset, "DetectorInformationSequence")
             },
             key=str,
         )

@@ -55,7 +55,7 @@ def summed_projections(dataset: Dataset, name: str) -> Acquisition:
     acquisitions = _projections(dataset, name)
     if len(acquisitions) == 1:
         return acquisitions[0]
-    counts = np.sum([one.counts for one in acquisitions], axis=0)
+    counts = np.sum([acquisition.counts for acquisition in acquisitions], axis=0)
     return replace(
         acquisitions[0],
         counts=counts,
@@ -74,8 +74,8 @@ def gated_projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
         raise UnreadableInputError(f"{name} is not gated", "GATED TOMO with several gates", "read it as projections")
     n = len(acquisitions)
     return tuple(
-        replace(one, notes=(f"gate {k} of {n}; the gates share the time of each view", *one.notes))
-        for k, one in enumerate(acquisitions, start=1)
+        replace(acquisition, notes=(f"gate {k} of {n}; the gates share the time of each view", *acquisition.notes))
+        for k, acquisition in enumerate(acquisitions, start=1)
     )
 
 
@@ -106,7 +106,9 @@ def _projections(dataset: Dataset, name: str) -> tuple[Acquisition, ...]:
     orbit = _orbit(dataset, passes, shape, pixel_mm, nuclide)
     gates = [_stacked(frames, passes, orbit.poses, n_windows) for frames in by_gate.values()]
     sums = np.sum([counts.sum((0, 2, 3), dtype=np.float64) for counts in gates], axis=0)
-    used, empty_notes = counted_views(passes, np.split(sums, np.cumsum([len(one.views) for one in passes])[:-1]))
+    used, empty_notes = counted_views(
+        passes, np.split(sums, np.cumsum([len(one_pass.views) for one_pass in passes])[:-1])
+    )
     use = np.concatenate(used)
     notes = (*label_notes, *nuclide_notes, *window_notes, *view_notes, *empty_notes, *orbit.notes)
     weights = None if orbit.weights is None else orbit.weights[use]
@@ -135,44 +137,44 @@ def _orbit(
     dataset: Dataset, passes: list[Pass], shape: tuple[int, int], pixel_mm: tuple[float, float], nuclide: str
 ) -> DetectorOrbit:
     """Where and when every view was taken, and which way the frames of each detector lie."""
-    n_detectors = len({one.detector for one in passes})
-    implied = {one.detector: implied_angle_deg(detector_item(dataset, one.detector)) for one in passes}
-    written = {detector: angle for detector, angle in implied.items() if angle is not None}
+    n_detectors = len({one_pass.detector for one_pass in passes})
+    implied = {one_pass.detector: implied_angle_deg(detector_item(dataset, one_pass.detector)) for one_pass in passes}
+    implied_angles = {detector: angle for detector, angle in implied.items() if angle is not None}
     angles, radii, offsets, notes = [], [], [], []
     poses: dict[int, PatientPose] = {}
     offset_of: dict[int, float] = {}
     shift_of: dict[int, float] = {}
     first_frames = []
-    for one in passes:
-        angle, angle_notes = angles_deg(dataset, one, written)
-        radius, radius_notes = radii_mm(dataset, one, n_detectors)
-        if one.detector not in poses:
-            item = detector_item(dataset, one.detector)
-            stated_deg = stated_angle_deg(one, angle, written.get(one.detector))
+    for one_pass in passes:
+        angle, angle_notes = angles_deg(dataset, one_pass, implied_angles)
+        radius, radius_notes = radii_mm(dataset, one_pass, n_detectors)
+        if one_pass.detector not in poses:
+            item = detector_item(dataset, one_pass.detector)
+            stated_deg = stated_angle_deg(one_pass, angle, implied_angles.get(one_pass.detector))
             start_mm = None if radius is None else float(radius[0])
             agreed = agreed_side(
-                dataset, item, one.detector, stated_deg, shape=shape, pixel_mm=pixel_mm, radius_mm=start_mm
+                dataset, item, one_pass.detector, stated_deg, shape=shape, pixel_mm=pixel_mm, radius_mm=start_mm
             )
-            item, shift_of[one.detector] = agreed.item, agreed.angle_deg - stated_deg
-            start_deg = float(angle[0]) + shift_of[one.detector]
+            item, shift_of[one_pass.detector] = agreed.item, agreed.angle_deg - stated_deg
+            start_deg = float(angle[0]) + shift_of[one_pass.detector]
             pose, pose_notes = detector_pose(item, start_deg, shape, pixel_mm)
-            stored_mm, offset_notes = column_offset_mm(dataset, one.detector)
+            stored_mm, offset_notes = column_offset_mm(dataset, one_pass.detector)
             offset_mm = -stored_mm if pose.flip_columns else stored_mm
-            poses[one.detector], offset_of[one.detector] = pose, offset_mm
-            seen = None if pose.middle_mm is None else pose.middle_mm + offset_mm * viewers_right(start_deg)
-            first_frames.append((replace(pose, middle_mm=seen), start_deg, start_mm))
+            poses[one_pass.detector], offset_of[one_pass.detector] = pose, offset_mm
+            middle_mm = None if pose.middle_mm is None else pose.middle_mm + offset_mm * viewers_right(start_deg)
+            first_frames.append((replace(pose, middle_mm=middle_mm), start_deg, start_mm))
             notes += [*agreed.notes, *pose_notes, *offset_notes]
-        angles.append(angle + shift_of[one.detector])
+        angles.append(angle + shift_of[one_pass.detector])
         radii.append(radius)
-        offsets.append(np.full(len(one.views), offset_of[one.detector]))
+        offsets.append(np.full(len(one_pass.views), offset_of[one_pass.detector]))
         notes += [*angle_notes, *radius_notes]
     centre_mm, centre_notes = axis_of_rotation(dataset, first_frames, shape[1], pixel_mm[1])
     weights, time_notes = view_weights(dataset, passes, nuclide)
-    known = [radius for radius in radii if radius is not None]
+    known_radii = [radius for radius in radii if radius is not None]
     return DetectorOrbit(
         np.concatenate(angles),
         np.concatenate(offsets),
-        np.concatenate(known) if len(known) == len(radii) else None,
+        np.concatenate(known_radii) if len(known_radii) == len(radii) else None,
         weights,
         poses,
         centre_mm,
@@ -185,10 +187,13 @@ def _stacked(
 ) -> npt.NDArray[np.float32]:
     """Counts [window, view, row, column] in the viewer's sense, pass after pass."""
     stacked = []
-    for one in passes:
-        pose = poses[one.detector]
+    for one_pass in passes:
+        pose = poses[one_pass.detector]
         views = np.stack(
-            [[frames[w, one.detector, one.rotation, v] for v in one.views] for w in range(1, n_windows + 1)]
+            [
+                [frames[w, one_pass.detector, one_pass.rotation, v] for v in one_pass.views]
+                for w in range(1, n_windows + 1)
+            ]
         )
         stacked.append(views[:, :, :: -1 if pose.flip_rows else 1, :: -1 if pose.flip_columns else 1])
     return np.ascontiguousarray(np.concatenate(stacked, axis=1), dtype=np.float32)

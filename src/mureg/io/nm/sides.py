@@ -97,49 +97,54 @@ def agreed_side(
     assert directions is not None
     column = np.asarray(directions[3:], dtype=np.float64)
     require_upright(column / max(float(np.linalg.norm(column)), 1e-12))
-    stated = (
+    sentence = (
         f"the start angle of detector {number} is {angle_deg % 360:.1f} degrees but its orientation says {implied:.1f}"
     )
     best = _best(_readings(dataset, detector, angle_deg, implied, shape, pixel_mm, radius_mm), shape, pixel_mm)
     if best is None:
         raise GeometryError(
-            stated + ", and its position does not decide between them",
+            sentence + ", and its position does not decide between them",
             "StartAngle, ImageOrientationPatient and ImagePositionPatient that agree",
             "export the projections again, or correct the one that is wrong",
         )
     if best.angle_deg != angle_deg:
-        return Agreed(implied, detector, (f"{stated}; its position agrees with the orientation, which is used",))
+        return Agreed(implied, detector, (f"{sentence}; its position agrees with the orientation, which is used",))
     if best.orientation_right and _apart_deg(implied, angle_deg) > 180.0 - SAME_ANGLE_DEG:
         agree = "its position agrees with both if the columns are stored mirrored; start angle used"
-        return Agreed(angle_deg, detector, (f"{stated}; {agree}",))
+        return Agreed(angle_deg, detector, (f"{sentence}; {agree}",))
     turned = copy.deepcopy(detector)
     head_up = 1.0 if directions[5] < 0 else -1.0
     turned.ImageOrientationPatient = decimals([*(head_up * viewers_right(angle_deg)), 0.0, 0.0, -head_up])
     if not best.orientation_right:
-        return Agreed(angle_deg, turned, (f"{stated}; its position agrees with the start angle: start angle used",))
+        return Agreed(angle_deg, turned, (f"{sentence}; its position agrees with the start angle: start angle used",))
     moved = _corner_mm(detector) + (shape[1] - 1) / 2 * pixel_mm[1] * (
         _row(detector) - head_up * viewers_right(angle_deg)
     )
     turned.ImagePositionPatient = decimals(moved)
-    return Agreed(angle_deg, turned, (f"{stated}; its position agrees with the start angle: start angle used",))
+    return Agreed(angle_deg, turned, (f"{sentence}; its position agrees with the start angle: start angle used",))
 
 
-def stated_angle_deg(one: Pass, angles_deg: Array, implied_deg: float | None) -> float:
+def stated_angle_deg(one_pass: Pass, angles_deg: Array, implied_deg: float | None) -> float:
     """The start angle that an orientation has to agree with: that of the first planned view, or of the first there is.
 
     Position and orientation describe frame 1; where the first views are missing, some write those of the first left.
 
     Args:
-        one: the pass.
+        one_pass: the pass.
         angles_deg: of its views [view].
         implied_deg: by the orientation, None where it is not written.
     """
     first = float(angles_deg[0])
-    missing = one.views[0] - one.first
-    if missing == 0 or len(one.views) < 2 or implied_deg is None or _apart_deg(first, implied_deg) <= SAME_ANGLE_DEG:
+    n_missing = one_pass.views[0] - one_pass.first
+    if (
+        n_missing == 0
+        or len(one_pass.views) < 2
+        or implied_deg is None
+        or _apart_deg(first, implied_deg) <= SAME_ANGLE_DEG
+    ):
         return first
-    step = float(angles_deg[1] - angles_deg[0]) / (one.views[1] - one.views[0])
-    planned = first - missing * step
+    step = float(angles_deg[1] - angles_deg[0]) / (one_pass.views[1] - one_pass.views[0])
+    planned = first - n_missing * step
     return planned if _apart_deg(planned, implied_deg) <= SAME_ANGLE_DEG else first
 
 
@@ -173,19 +178,21 @@ def _readings(
         _Reading(implied_deg, True, axis_mm(implied_deg, row)),
     ]
     # a position that may as well be the corner of the reconstructed cube says nothing of the side
-    return [] if cube <= min(one.axis_mm for one in readings) else readings
+    return [] if cube <= min(reading.axis_mm for reading in readings) else readings
 
 
 def _best(readings: list[_Reading], shape: tuple[int, int], pixel_mm: tuple[float, float]) -> _Reading | None:
     """The reading that puts the axis near the origin while every other puts it much farther away."""
     if not readings:
         return None
-    best = min(readings, key=lambda one: one.axis_mm)
+    best = min(readings, key=lambda reading: reading.axis_mm)
     opposite = _apart_deg(readings[0].angle_deg, readings[-1].angle_deg) > 180.0 - SAME_ANGLE_DEG
     # read with the start angle, an orientation that is not opposite is wrong in either case
-    others = [one for one in readings if one is not best and (opposite or one.angle_deg != best.angle_deg)]
+    other_readings = [
+        reading for reading in readings if reading is not best and (opposite or reading.angle_deg != best.angle_deg)
+    ]
     margin = min(_MARGIN_MM, _MARGIN_SHARE * shape[1] * pixel_mm[1])
-    clear = all(one.axis_mm >= best.axis_mm + margin for one in others)
+    clear = all(reading.axis_mm >= best.axis_mm + margin for reading in other_readings)
     return best if best.axis_mm <= FARTHEST_AXIS_MM and clear else None
 
 
@@ -199,6 +206,6 @@ def _row(detector: Dataset) -> Array:
     return unit
 
 
-def _apart_deg(one: float, other: float) -> float:
+def _apart_deg(first: float, second: float) -> float:
     """The angle between two directions, 0 to 180 degrees."""
-    return abs(math.remainder(one - other, 360.0))
+    return abs(math.remainder(first - second, 360.0))

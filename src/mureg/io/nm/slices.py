@@ -62,7 +62,7 @@ def read_nm_object(file: DicomFile, *, as_map: bool) -> tuple[Dataset, Notes]:
     values, of_values, notes = joined_values([datasets[k] for k in order], names, as_map=as_map)
     whole = Dataset()  # a fresh one, for the encoding of the first slice must not be taken for that of the frames
     left_out = (*OF_PIXELS, *of_values)
-    whole.update({tag: one for tag, one in datasets[order[0]].items() if keyword_for_tag(tag) not in left_out})
+    whole.update({tag: element for tag, element in datasets[order[0]].items() if keyword_for_tag(tag) not in left_out})
     keep_character_set_note(datasets[order[0]], whole)
     place = Dataset()
     place.ImagePositionPatient = line.first_mm.tolist()
@@ -83,16 +83,18 @@ def joined_values(
     Stored values where all objects have one line from stored to real values, else real ones.
     """
     frames = [
-        decoded_pixels(one, name).reshape(-1, int(one.Rows), int(one.Columns))
-        for one, name in zip(objects, names, strict=True)
+        decoded_pixels(dataset, name).reshape(-1, int(dataset.Rows), int(dataset.Columns))
+        for dataset, name in zip(objects, names, strict=True)
     ]
     stored = np.concatenate(frames)
-    if len({(rescale_line(one), mapping_line(one)) for one in objects}) == 1:
+    if len({(rescale_line(dataset), mapping_line(dataset)) for dataset in objects}) == 1:
         return stored, (), ()
     settled = [
-        note for one, name in zip(objects, names, strict=True) for note in settle_real_world(one, name, as_map=as_map)
+        note
+        for dataset, name in zip(objects, names, strict=True)
+        for note in settle_real_world(dataset, name, as_map=as_map)
     ]
-    real = [real_values(one, frame) for one, frame in zip(objects, frames, strict=True)]
+    real = [real_values(dataset, frame) for dataset, frame in zip(objects, frames, strict=True)]
     return np.concatenate(real), _OF_STORED_VALUES, (*dict.fromkeys(settled), *pixel_notes(stored))
 
 

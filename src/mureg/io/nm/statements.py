@@ -18,14 +18,14 @@ _ARC_TOLERANCE = 0.25  # of a step: less than the half that separates two counts
 Notes = tuple[str, ...]
 
 
-def agreed_step(detector: Dataset, rotation: Dataset, one: Pass, n_detectors: int) -> tuple[float, Notes]:
+def agreed_step(detector: Dataset, rotation: Dataset, one_pass: Pass, n_detectors: int) -> tuple[float, Notes]:
     """Size of the angular step in degrees by AngularStep and ScanArc, and a note where it had to be derived.
 
     ScanArc is that of one detector or of all together, from the first view to the last or one step more.
 
     Args:
         detector, rotation: items that may hold either.
-        one: the pass.
+        one_pass: the pass.
         n_detectors: that turn together.
 
     Raises:
@@ -36,27 +36,27 @@ def agreed_step(detector: Dataset, rotation: Dataset, one: Pass, n_detectors: in
     notes: Notes = ()
     if not steps:
         if arc:
-            step = arc / one.planned
+            step = arc / one_pass.planned
             return step, (f"AngularStep missing; {step:g} degrees from the scan arc of {arc:g}",)
-        if one.planned == 1:
+        if one_pass.planned == 1:
             return 0.0, ()
         raise GeometryError("AngularStep is missing", "the angle between views", "export the original projections")
     if steps[0] < 0:
         notes = (f"negative AngularStep {steps[0]:g} read as its size",)
     sizes = [abs(step) for step in steps]
-    fitting = [step for step in sizes if _fits(arc, step, one.planned, n_detectors)]
-    if arc and one.planned > 1 and not fitting:
+    fitting = [step for step in sizes if _fits(arc, step, one_pass.planned, n_detectors)]
+    if arc and one_pass.planned > 1 and not fitting:
         raise GeometryError(
-            f"{one.planned} views at an AngularStep of {sizes[0]:g} degrees span {one.planned * sizes[0]:g} degrees "
-            f"but ScanArc says {arc:g}",
+            f"{one_pass.planned} views at an AngularStep of {sizes[0]:g} degrees span "
+            f"{one_pass.planned * sizes[0]:g} degrees but ScanArc says {arc:g}",
             "a step, a number of views and an arc that agree",
             "export the complete acquisition, or correct the one that is wrong",
         )
     if abs(sizes[0] - sizes[-1]) > ROUNDED_DEG:
-        stated = f"AngularStep is {sizes[0]:g} degrees in the rotation and {sizes[-1]:g} in the detector"
+        sentence = f"AngularStep is {sizes[0]:g} degrees in the rotation and {sizes[-1]:g} in the detector"
         if not arc or len(fitting) != 1:
-            raise GeometryError(stated, "one step", "export again, or correct the one that is wrong")
-        return fitting[0], (*notes, f"{stated}; the scan arc of {arc:g} decides for {fitting[0]:g}")
+            raise GeometryError(sentence, "one step", "export again, or correct the one that is wrong")
+        return fitting[0], (*notes, f"{sentence}; the scan arc of {arc:g} decides for {fitting[0]:g}")
     return sizes[0], notes
 
 
@@ -87,13 +87,13 @@ def agreed_first_start(own: float, of_rotation: float | None, implied_deg: float
     """
     if of_rotation is None or _apart_deg(own, of_rotation) <= _SAME_DEG:
         return own, ()
-    stated = f"StartAngle is {of_rotation:g} degrees in the rotation and {own:g} in the detector"
+    sentence = f"StartAngle is {of_rotation:g} degrees in the rotation and {own:g} in the detector"
     near = (
         [] if implied_deg is None else [a for a in (own, of_rotation) if _apart_deg(a, implied_deg) <= SAME_ANGLE_DEG]
     )
     if len(near) != 1:
-        raise GeometryError(stated, "one angle", "export again, or correct the one that is wrong")
-    return near[0], (f"{stated}; the orientation of the detector decides for {near[0]:g}",)
+        raise GeometryError(sentence, "one angle", "export again, or correct the one that is wrong")
+    return near[0], (f"{sentence}; the orientation of the detector decides for {near[0]:g}",)
 
 
 def require_one_radius(detector: tuple[float, ...] | None, rotation: tuple[float, ...] | None) -> None:
@@ -112,8 +112,8 @@ def require_one_radius(detector: tuple[float, ...] | None, rotation: tuple[float
 
 def _fits(arc: float, step: float, planned: int, n_detectors: int) -> bool:
     arcs = (k * views * step for k in range(1, n_detectors + 1) for views in (planned, planned - 1))
-    return not arc or any(abs(arc - one) <= _ARC_TOLERANCE * step for one in arcs)
+    return not arc or any(abs(arc - candidate) <= _ARC_TOLERANCE * step for candidate in arcs)
 
 
-def _apart_deg(one: float, other: float) -> float:
-    return abs(math.remainder(one - other, 360.0))
+def _apart_deg(first: float, second: float) -> float:
+    return abs(math.remainder(first - second, 360.0))

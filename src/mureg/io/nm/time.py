@@ -19,9 +19,9 @@ _NOTICEABLE = 1e-3  # a smaller difference between views is left alone: below th
 Array = npt.NDArray[np.float64]
 
 
-def seconds_per_view(dataset: Dataset, one: Pass) -> float:
+def seconds_per_view(dataset: Dataset, one_pass: Pass) -> float:
     """Acquisition time of the first view of a pass in seconds, 0 where unknown."""
-    seconds = _seconds(dataset, one)
+    seconds = _seconds(dataset, one_pass)
     return 0.0 if seconds is None else float(seconds[0])
 
 
@@ -39,16 +39,16 @@ def view_weights(dataset: Dataset, passes: list[Pass], nuclide: str) -> tuple[Ar
     decays = "DECY" not in corrections_applied(dataset)
     rate_per_s = math.log(2) / (half_life_h(nuclide) * 3600.0) if decays else 0.0
     begin_s, weights, lasting = 0.0, [], []
-    for rotation in sorted({one.rotation for one in passes}):
+    for rotation in sorted({one_pass.rotation for one_pass in passes}):
         longest_s = 0.0
-        for one in (p for p in passes if p.rotation == rotation):
-            planned_s = _seconds(dataset, one)
+        for one_pass in (p for p in passes if p.rotation == rotation):
+            planned_s = _seconds(dataset, one_pass)
             if planned_s is None:
                 return None, (
                     ("no duration of the views in the header; decay between them neglected",) if decays else ()
                 )
-            here = np.asarray(one.views) - one.first
-            start_s, lasts_s = begin_s + (np.cumsum(planned_s) - planned_s)[here], planned_s[here]
+            indices = np.asarray(one_pass.views) - one_pass.first
+            start_s, lasts_s = begin_s + (np.cumsum(planned_s) - planned_s)[indices], planned_s[indices]
             counted = -np.expm1(-rate_per_s * lasts_s) / rate_per_s if decays else lasts_s
             weights.append(np.exp(-rate_per_s * start_s) * counted)
             lasting.append(lasts_s)
@@ -70,11 +70,11 @@ def view_weights(dataset: Dataset, passes: list[Pass], nuclide: str) -> tuple[Ar
     return relative / relative[0], tuple(notes)
 
 
-def _seconds(dataset: Dataset, one: Pass) -> Array | None:
+def _seconds(dataset: Dataset, one_pass: Pass) -> Array | None:
     """Duration of each planned view of a pass in seconds, None where it is not written."""
-    for place in (rotation_item(dataset, one.rotation), detector_item(dataset, one.detector), dataset):
-        written = numbers(place, "ActualFrameDuration")
-        if written and min(written) > 0:
-            each = written if len(written) == one.planned else written[:1]
-            return np.resize(np.asarray(each, dtype=np.float64) / 1000.0, one.planned)
+    for place in (rotation_item(dataset, one_pass.rotation), detector_item(dataset, one_pass.detector), dataset):
+        durations = numbers(place, "ActualFrameDuration")
+        if durations and min(durations) > 0:
+            each = durations if len(durations) == one_pass.planned else durations[:1]
+            return np.resize(np.asarray(each, dtype=np.float64) / 1000.0, one_pass.planned)
     return None

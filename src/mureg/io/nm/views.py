@@ -43,8 +43,8 @@ class Pass:
     @property
     def missing(self) -> tuple[int, ...]:
         """The planned views that are not there, counted from 1 within the pass."""
-        there = set(self.views)
-        return tuple(k + 1 for k in range(self.planned) if k + self.first not in there)
+        present = set(self.views)
+        return tuple(k + 1 for k in range(self.planned) if k + self.first not in present)
 
 
 def passes_of(dataset: Dataset, keys: set[tuple[int, ...]], n_windows: int) -> tuple[list[Pass], Notes]:
@@ -67,20 +67,21 @@ def passes_of(dataset: Dataset, keys: set[tuple[int, ...]], n_windows: int) -> t
                 "the same views in each energy window",
                 "export the complete acquisition",
             )
-    found: dict[tuple[int, int], list[int]] = {}
+    views_by_pass: dict[tuple[int, int], list[int]] = {}
     for detector, rotation, view in sorted(by_window[0]):
-        found.setdefault((rotation, detector), []).append(view)
+        views_by_pass.setdefault((rotation, detector), []).append(view)
     passes = []
-    for (rotation, detector), views_found in sorted(found.items()):
-        heads = [len(v) for (r, _), v in found.items() if r == rotation]
+    for (rotation, detector), views_found in sorted(views_by_pass.items()):
+        heads = [len(v) for (r, _), v in views_by_pass.items() if r == rotation]
         first, planned = _plan(dataset, detector, rotation, views_found, heads)
         passes.append(Pass(detector, rotation, tuple(views_found), first, planned))
     notes = []
-    for one in passes:
-        if len(one.views) < one.planned:
-            _require_enough(one)
-            words = f"{views_in_words(one.missing)} of {one.planned} {_are(one.missing)} missing{_of(one, passes)}"
-            notes.append(Note(words, _rank_without(len(one.missing), one.planned)))
+    for one_pass in passes:
+        if len(one_pass.views) < one_pass.planned:
+            _require_enough(one_pass)
+            gaps = one_pass.missing
+            words = f"{views_in_words(gaps)} of {one_pass.planned} {_are(gaps)} missing{_of(one_pass, passes)}"
+            notes.append(Note(words, _rank_without(len(gaps), one_pass.planned)))
     return passes, tuple(notes)
 
 
@@ -101,23 +102,25 @@ def counted_views(
         UnreadableInputError: more than a quarter of a pass missing or empty.
     """
     if float(np.median(np.concatenate(counts))) < _SURELY_COUNTED:
-        return [np.ones(len(one.views), dtype=bool) for one in passes], ()
+        return [np.ones(len(one_pass.views), dtype=bool) for one_pass in passes], ()
     used, notes = [], []
-    for one, sums in zip(passes, counts, strict=True):
+    for one_pass, sums in zip(passes, counts, strict=True):
         use = np.asarray(sums > 0)
         used.append(use)
         if not use.all():
-            empty = [view - one.first + 1 for view, full in zip(one.views, use, strict=True) if not full]
-            _require_enough(replace(one, views=tuple(v for v, full in zip(one.views, use, strict=True) if full)))
+            empty = [view - one_pass.first + 1 for view, full in zip(one_pass.views, use, strict=True) if not full]
+            _require_enough(
+                replace(one_pass, views=tuple(v for v, full in zip(one_pass.views, use, strict=True) if full))
+            )
             verbs = "holds no counts and is" if len(empty) == 1 else "hold no counts and are"
-            words = f"{views_in_words(empty)} of {one.planned} {verbs} left out{_of(one, passes)}"
-            notes.append(Note(words, _rank_without(len(empty), one.planned)))
+            words = f"{views_in_words(empty)} of {one_pass.planned} {verbs} left out{_of(one_pass, passes)}"
+            notes.append(Note(words, _rank_without(len(empty), one_pass.planned)))
     return used, tuple(notes)
 
 
-def _rank_without(missing: int, planned: int) -> Rank:
+def _rank_without(n_missing: int, planned: int) -> Rank:
     """The rank of missing views: above a tenth of those planned the image may be wrong."""
-    return Rank.CHANGES_ANSWER if missing > _SERIOUS_SHARE * planned else Rank.GUESSED
+    return Rank.CHANGES_ANSWER if n_missing > _SERIOUS_SHARE * planned else Rank.GUESSED
 
 
 def repeated_angles(angles_deg: npt.NDArray[np.float64]) -> Notes:
@@ -165,19 +168,20 @@ def _plan(dataset: Dataset, detector: int, rotation: int, views: list[int], head
         if views[-1] < first + planned:
             return first, planned
     gap = next((k for k in range(views[0], views[-1]) if k not in views), None)
-    found = f"{len(views)} views of {int(declared)}" if gap is None else f"view {gap} is missing"
+    sentence = f"{len(views)} views of {int(declared)}" if gap is None else f"view {gap} is missing"
     raise UnreadableInputError(
-        f"{found} and view {views[-1]} is there (detector {detector}, rotation {rotation})",
+        f"{sentence} and view {views[-1]} is there (detector {detector}, rotation {rotation})",
         f"numbers within the {int(declared)} views of the rotation",
         "export the complete acquisition",
     )
 
 
-def _require_enough(one: Pass) -> None:
-    if one.planned - len(one.views) <= LARGEST_MISSING_SHARE * one.planned:
+def _require_enough(one_pass: Pass) -> None:
+    if one_pass.planned - len(one_pass.views) <= LARGEST_MISSING_SHARE * one_pass.planned:
         return
     raise UnreadableInputError(
-        f"{len(one.views)} views of {one.planned} (detector {one.detector}, rotation {one.rotation})",
+        f"{len(one_pass.views)} views of {one_pass.planned} "
+        f"(detector {one_pass.detector}, rotation {one_pass.rotation})",
         "at least three quarters of them, with counts",
         "export the complete acquisition",
     )
@@ -187,6 +191,6 @@ def _are(numbers: Sequence[int]) -> str:
     return "is" if len(numbers) == 1 else "are"
 
 
-def _of(one: Pass, passes: list[Pass]) -> str:
+def _of(one_pass: Pass, passes: list[Pass]) -> str:
     """Label of a pass; "" if there is only one."""
-    return f" (detector {one.detector}, rotation {one.rotation})" if len(passes) > 1 else ""
+    return f" (detector {one_pass.detector}, rotation {one_pass.rotation})" if len(passes) > 1 else ""

@@ -27,16 +27,16 @@ def nm_volume(dataset: Dataset, name: str, *, as_map: bool) -> tuple[Volume, Not
     positive spacing stacks the slices behind the first, a negative one in front of it.
     """
     labels = frame_labels(dataset, "SliceVector")
-    others = [a for a in ("energy window", "detector", "rotation", "view") if a in labels and np.ptp(labels[a]) > 0]
-    if others:
+    other_axes = [a for a in ("energy window", "detector", "rotation", "view") if a in labels and np.ptp(labels[a]) > 0]
+    if other_axes:
         raise UnreadableInputError(
-            f"the reconstruction holds several volumes (by {others[0]})", "one volume", "export them one by one"
+            f"the reconstruction holds several volumes (by {other_axes[0]})", "one volume", "export them one by one"
         )
     frames, notes = summed_frames(dataset, labels, ("slice",), name)
     numbers_found = sorted(key[0] for key in frames)
-    missing = sorted(set(range(1, numbers_found[-1] + 1)) - set(numbers_found))
-    if missing:
-        raise UnreadableInputError(f"slice {missing[0]} is missing", "every slice", "export the complete volume")
+    absent = sorted(set(range(1, numbers_found[-1] + 1)) - set(numbers_found))
+    if absent:
+        raise UnreadableInputError(f"slice {absent[0]} is missing", "every slice", "export the complete volume")
     affine = _volume_affine(dataset)
     notes = (*notes, *_thickness_notes(dataset))
     values = np.stack([frames[(k,)].T for k in numbers_found], axis=2)
@@ -99,17 +99,17 @@ def _thickness_notes(dataset: Dataset) -> Notes:
     spacing_mm, thickness_mm = abs(number(dataset, "SpacingBetweenSlices") or 0.0), number(dataset, "SliceThickness")
     if not thickness_mm or abs(spacing_mm - thickness_mm) <= SAME_DISTANCE * spacing_mm:
         return ()
-    stated = f"SpacingBetweenSlices is {spacing_mm:.4g} mm and SliceThickness {thickness_mm:.4g} mm"
+    sentence = f"SpacingBetweenSlices is {spacing_mm:.4g} mm and SliceThickness {thickness_mm:.4g} mm"
     pixel_mm = pixel_spacing_mm(dataset)[0]
     if abs(thickness_mm - pixel_mm) <= SAME_DISTANCE * pixel_mm:
         raise GeometryError(
-            f"{stated}, and the pixels of {pixel_mm:.4g} mm side with the thickness",
+            f"{sentence}, and the pixels of {pixel_mm:.4g} mm side with the thickness",
             "slices as thick as they lie apart",
             "export the complete volume, or correct the one that is wrong",
         )
     cubic = abs(spacing_mm - pixel_mm) <= SAME_DISTANCE * pixel_mm
     why = f"as the pixels of {pixel_mm:.4g} mm agree with it" if cubic else "which alone says where slices lie"
-    return (f"{stated}; the spacing is used, {why}",)
+    return (f"{sentence}; the spacing is used, {why}",)
 
 
 def _stated_per_cm(dataset: Dataset) -> bool:

@@ -204,7 +204,7 @@ def _photopeak(header: Dataset) -> int:
         return 0
 
 
-def _frame_of_reference(grid: Grid, header: Dataset | None, made: str) -> str:
+def _frame_of_reference(grid: Grid, header: Dataset | None, new_uid: str) -> str:
     """That of the grid and the template, which must agree where both are known."""
     of_template = "" if header is None else text(header, "FrameOfReferenceUID")
     if grid.frame_of_reference and of_template and grid.frame_of_reference != of_template:
@@ -213,7 +213,7 @@ def _frame_of_reference(grid: Grid, header: Dataset | None, made: str) -> str:
             "one frame of reference",
             "resample the volume on the grid of the template's image first",
         )
-    return grid.frame_of_reference or of_template or made
+    return grid.frame_of_reference or of_template or new_uid
 
 
 def _derivation(volume: Volume, derivation: str, stored: Sequence[str]) -> str:

@@ -34,14 +34,14 @@ def pairs_in_list(path: Path) -> tuple[WorklistEntry, ...]:
     lines = list(_lines(path))
     if not lines:
         raise UsageError(f"{path.name} is empty", f"a first line with the columns {', '.join(COLUMNS)}", "fill it")
-    (_, columns), *rest = lines
+    (_, columns), *entries = lines
     columns = [column.strip().lower() for column in columns]
     _require_columns(columns, path.name)
-    if not rest:
+    if not entries:
         raise UsageError(f"{path.name} lists no studies", "one line for each study", "fill it")
     pairs: dict[str, WorklistEntry] = {}
     mistakes: list[UsageError] = []
-    for number, cells in rest:
+    for number, cells in entries:
         try:
             pair = _pair(number, dict(zip(columns, _as_many(cells, columns, number, path.name), strict=True)), path)
             earlier = pairs.get(folded(pair.name))
@@ -88,15 +88,15 @@ def _no_list(path: Path, reason: str) -> UnreadableInputError:
 
 def _require_columns(columns: list[str], name: str) -> None:
     unknown = [column for column in columns if column not in COLUMNS]
-    missing = [column for column in _NEEDED if column not in columns]
+    absent = [column for column in _NEEDED if column not in columns]
     twice = [column for column in columns if columns.count(column) > 1]
     problem = ""
     if unknown:
         problem = f"a column {unknown[0]!r}"
     elif twice:
         problem = f"two columns {twice[0]!r}"
-    elif missing:
-        problem = f"no column {missing[0]!r}"
+    elif absent:
+        problem = f"no column {absent[0]!r}"
     elif not {"ct", "mu"} & set(columns):
         problem = "neither a column 'ct' nor 'mu'"
     if problem:

@@ -53,15 +53,15 @@ class WorklistEntry:
 
     def inputs(self) -> dict[str, str]:
         """SPECT, and CT or map, as text: paths relative to `base` and the choice of series."""
-        found = {}
+        places = {}
         for what, path, series in (
             ("spect", self.spect, self.spect_series),
             ("ct", self.ct, self.ct_series),
             ("mu", self.mu, self.ct_series),
         ):
             if path is not None:
-                found[what] = _place(path, self.base) + (f" [{series}]" if series else "")
-        return found
+                places[what] = _place(path, self.base) + (f" [{series}]" if series else "")
+        return places
 
     def stamp(self) -> str:
         """A hash over places, choices, and names, sizes and times of all files, none of which is opened.

@@ -82,10 +82,10 @@ def pairs_in_folder(root: Path) -> tuple[WorklistEntry, ...]:
             f"'{called(root)}' holds no SPECT and no CT", "a folder with one subfolder for each study", "check the path"
         )
     pairs.sort(key=lambda pair: pair.name)
-    for one, other in pairwise(sorted(pairs, key=lambda pair: folded(pair.name))):
-        if folded(one.name) == folded(other.name):
+    for first, second in pairwise(sorted(pairs, key=lambda pair: folded(pair.name))):
+        if folded(first.name) == folded(second.name):
             raise UsageError(
-                f"{one.where} and {other.where} would be called {one.name!r} and {other.name!r}",
+                f"{first.where} and {second.where} would be called {first.name!r} and {second.name!r}",
                 "names that differ in more than capitals",
                 "rename one",
             )
@@ -111,8 +111,8 @@ def _pairs_of(folder: Path, root: Path) -> Iterator[WorklistEntry]:
 
 
 def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[WorklistEntry]:
-    found = search(folder).series
-    candidates = _candidates(found)
+    series = search(folder).series
+    candidates = _candidates(series)
     if not candidates:
         niftis = [file for file in files_below(folder) if is_nifti(file)]
         refusal = (
@@ -147,22 +147,24 @@ def _in_archive(pair: WorklistEntry, archive: Path) -> WorklistEntry:
     )
 
 
-def _candidates(found: tuple[DicomSeries, ...]) -> _Candidates:
+def _candidates(series: tuple[DicomSeries, ...]) -> _Candidates:
     objects = [
-        one for one in without_own(nm_objects(found))[0] if nm_kind(one.files[0].header) in (*PROJECTIONS, *VOLUMES)
+        entry
+        for entry in without_own(nm_objects(series))[0]
+        if nm_kind(entry.files[0].header) in (*PROJECTIONS, *VOLUMES)
     ]
-    maps = [one for one in objects if is_transmission(one.files[0].header)]
-    cts, _ = without_own(ct_candidates(found)[0])
-    return _Candidates([one for one in objects if one not in maps], cts, maps)
+    maps = [entry for entry in objects if is_transmission(entry.files[0].header)]
+    cts, _ = without_own(ct_candidates(series)[0])
+    return _Candidates([entry for entry in objects if entry not in maps], cts, maps)
 
 
 def _by_study(candidates: _Candidates) -> dict[str, _Candidates]:
     """Parts of what was found by patient and DICOM study, under the study's UID, numbered where patients share it."""
     parts: dict[tuple[str, str], _Candidates] = defaultdict(_Candidates)
     for kind in ("spects", "cts", "maps"):
-        for one in getattr(candidates, kind):
-            header = one.files[0].header
-            getattr(parts[patient_of(one.files[0]), text(header, "StudyInstanceUID")], kind).append(one)
+        for entry in getattr(candidates, kind):
+            header = entry.files[0].header
+            getattr(parts[patient_of(entry.files[0]), text(header, "StudyInstanceUID")], kind).append(entry)
     keys = sorted(parts)
     uids = [uid for _, uid in keys]
     shared = len(set(uids)) < len(uids)
@@ -177,51 +179,53 @@ def _with_borrowed(parts: dict[str, _Candidates]) -> dict[str, _Candidates]:
     for uid, part in lacking.items():
         patient = patient_of(part.spects[0].files[0])
         lenders = {u: p for u, p in alone.items() if patient_of(p.attenuations[0].files[0]) == patient}
-        offered = [one for lender in lenders.values() for one in lender.attenuations]
+        offered = [attenuation for lender in lenders.values() for attenuation in lender.attenuations]
         matches = matched(without_reconstructions(part.spects), offered) if offered else None
         if matches is None or (len(offered) == 1 and not _belongs(matches[0])):
             continue
-        chosen = [match.attenuation for match in matches]
+        attenuations = [match.attenuation for match in matches]
         lent = _Candidates(part.spects)
-        (lent.cts if any(lender.cts for lender in lenders.values()) else lent.maps).extend(chosen)
+        (lent.cts if any(lender.cts for lender in lenders.values()) else lent.maps).extend(attenuations)
         merged[uid] = lent
-        used |= {u for u, p in lenders.items() if all(one in chosen for one in p.attenuations)}
+        used |= {u for u, p in lenders.items() if all(attenuation in attenuations for attenuation in p.attenuations)}
     return {uid: part for uid, part in merged.items() if uid not in used}
 
 
 def _belongs(match: Match) -> bool:
     """Whether the only CT of another study has the frame of reference of the SPECT."""
-    frames = {text(one.files[0].header, "FrameOfReferenceUID") for one in (match.spect, match.attenuation)}
+    frames = {text(entry.files[0].header, "FrameOfReferenceUID") for entry in (match.spect, match.attenuation)}
     return len(frames) == 1 and "" not in frames
 
 
-def _pairs(name: str, where: str, root: Path, found: _Candidates, *, alone: bool) -> list[WorklistEntry]:
+def _pairs(name: str, where: str, root: Path, candidates: _Candidates, *, alone: bool) -> list[WorklistEntry]:
     """The studies of a part, or its problem; a CT is chosen by its series unless it is `alone` in its folder."""
-    spects = without_reconstructions(found.spects)
-    matches = matched(spects, found.attenuations)
+    spects = without_reconstructions(candidates.spects)
+    matches = matched(spects, candidates.attenuations)
     if not matches:
-        seen = f"{where} holds {_listed('SPECT', spects)} and "
-        seen += _listed("map", found.maps) if found.maps and not found.cts else _listed("CT", found.cts)
+        sentence = f"{where} holds {_listed('SPECT', spects)} and "
+        sentence += (
+            _listed("map", candidates.maps) if candidates.maps and not candidates.cts else _listed("CT", candidates.cts)
+        )
         remedy = "name the two that belong together in a list"
-        return [_refused(name, where, root, seen, "one SPECT and one CT, or times that tell them apart", remedy)]
+        return [_refused(name, where, root, sentence, "one SPECT and one CT, or times that tell them apart", remedy)]
     if len(matches) == 1:
-        return [_pair(name, where, root, matches[0], found, alone=alone)]
+        return [_pair(name, where, root, matches[0], candidates, alone=alone)]
     phases = [phase_of(match.spect) for match in matches]
     labels = (
         phases if "" not in phases and len(set(phases)) == len(phases) else [str(k + 1) for k in range(len(phases))]
     )
     return [
-        _pair(f"{name}-{label}", f"{where}, {label}", root, match, found, alone=False)
+        _pair(f"{name}-{label}", f"{where}, {label}", root, match, candidates, alone=False)
         for label, match in zip(labels, matches, strict=True)
     ]
 
 
-def _pair(name: str, where: str, root: Path, match: Match, found: _Candidates, *, alone: bool) -> WorklistEntry:
+def _pair(name: str, where: str, root: Path, match: Match, candidates: _Candidates, *, alone: bool) -> WorklistEntry:
     spect, attenuation = match.spect, match.attenuation
     parts = spect.files[0].parts
     spect_path = _common_folder([part.path for part in parts]) if parts else spect.files[0].path
     place = _common_folder([path for file in attenuation.files for path in file.paths])
-    ct, mu = (place, None) if found.cts else (None, attenuation.files[0].path)
+    ct, mu = (place, None) if candidates.cts else (None, attenuation.files[0].path)
     choice = None if alone or mu is not None else attenuation.uid or None
     return WorklistEntry(
         name,
@@ -244,8 +248,8 @@ def _listed(what: str, series: Sequence[DicomSeries]) -> str:
     return f"{len(series) or 'no'} {what}" + (f" ({some})" if len(series) > 1 else "")
 
 
-def _refused(name: str, where: str, root: Path, found: str, expected: str, remedy: str) -> WorklistEntry:
-    problem = UnreadableInputError(found, expected, remedy)
+def _refused(name: str, where: str, root: Path, problem_text: str, expected: str, remedy: str) -> WorklistEntry:
+    problem = UnreadableInputError(problem_text, expected, remedy)
     return WorklistEntry(name, where, root, problem=str(problem), exit_code=problem.exit_code)
 
 

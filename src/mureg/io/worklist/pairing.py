@@ -35,8 +35,8 @@ class Match:
 
 def without_reconstructions(spects: Sequence[DicomSeries]) -> list[DicomSeries]:
     """The SPECTs without the reconstructions of a scan (patient, study, frame of reference) whose projections exist."""
-    scans = {_scan(one) for one in spects if _is_projections(one)}
-    return [one for one in spects if _is_projections(one) or _scan(one) not in scans]
+    scans = {_scan(entry) for entry in spects if _is_projections(entry)}
+    return [entry for entry in spects if _is_projections(entry) or _scan(entry) not in scans]
 
 
 def matched(spects: Sequence[DicomSeries], attenuations: Sequence[DicomSeries]) -> list[Match] | None:
@@ -47,14 +47,14 @@ def matched(spects: Sequence[DicomSeries], attenuations: Sequence[DicomSeries]) 
     """
     if len(spects) == len(attenuations) == 1:
         return [Match(spects[0], attenuations[0], "")]
-    found = []
+    matches = []
     for spect in spects:
         match = _match(spect, attenuations)
         if match is None:
             return None
-        found.append(match)
-    taken = Counter(id(match.attenuation) for match in found)
-    return found if found and max(taken.values()) == 1 else None
+        matches.append(match)
+    uses = Counter(id(match.attenuation) for match in matches)
+    return matches if matches and max(uses.values()) == 1 else None
 
 
 def phase_of(spect: DicomSeries) -> str:
@@ -66,18 +66,22 @@ def phase_of(spect: DicomSeries) -> str:
 
 def _match(spect: DicomSeries, attenuations: Sequence[DicomSeries]) -> Match | None:
     frame = text(spect.files[0].header, "FrameOfReferenceUID")
-    same = [one for one in attenuations if frame and text(one.files[0].header, "FrameOfReferenceUID") == frame]
+    same = [
+        attenuation
+        for attenuation in attenuations
+        if frame and text(attenuation.files[0].header, "FrameOfReferenceUID") == frame
+    ]
     if len(same) == 1:
         return Match(spect, same[0], "by frame of reference")
     own = acquired_at(spect.files[0].header)
     if own is None:
         return None
     distances = []
-    for one in same or attenuations:
-        moment = acquired_at(one.files[0].header)
+    for attenuation in same or attenuations:
+        moment = acquired_at(attenuation.files[0].header)
         if moment is None:
             return None
-        distances.append((abs((moment - own).total_seconds()) / 60.0, one))
+        distances.append((abs((moment - own).total_seconds()) / 60.0, attenuation))
     distances.sort(key=lambda pair: pair[0])
     if not distances or distances[0][0] > _SAME_DAY_MIN:
         return None
@@ -87,10 +91,10 @@ def _match(spect: DicomSeries, attenuations: Sequence[DicomSeries]) -> Match | N
     return Match(spect, distances[0][1], f"{before} ({distances[0][0]:.0f} minutes apart)")
 
 
-def _is_projections(one: DicomSeries) -> bool:
-    return nm_kind(one.files[0].header) in PROJECTIONS
+def _is_projections(entry: DicomSeries) -> bool:
+    return nm_kind(entry.files[0].header) in PROJECTIONS
 
 
-def _scan(one: DicomSeries) -> tuple[str, ...]:
-    header = one.files[0].header
-    return patient_of(one.files[0]), text(header, "StudyInstanceUID"), text(header, "FrameOfReferenceUID")
+def _scan(entry: DicomSeries) -> tuple[str, ...]:
+    header = entry.files[0].header
+    return patient_of(entry.files[0]), text(header, "StudyInstanceUID"), text(header, "FrameOfReferenceUID")

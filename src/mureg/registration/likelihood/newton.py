@@ -60,23 +60,23 @@ def newton_step(objective: Objective, at: Vector, differences: Vector, farthest:
     points = [at, *(at + along[k] for k in range(n)), *(at - along[k] for k in range(n))]
     points += [at + along[i] + along[j] for i, j in pairs]
     values = objective(points)
-    middle, above, below, both = values[0], values[1 : n + 1], values[n + 1 : 2 * n + 1], values[2 * n + 1 :]
+    middle, above, below, corners = values[0], values[1 : n + 1], values[n + 1 : 2 * n + 1], values[2 * n + 1 :]
     gradient = (above - below) / (2 * differences)
     curvature = np.diag((2 * middle - above - below) / differences**2)
-    for (i, j), value in zip(pairs, both, strict=True):
+    for (i, j), value in zip(pairs, corners, strict=True):
         curvature[i, j] = curvature[j, i] = (above[i] + above[j] - middle - value) / (differences[i] * differences[j])
     curvature = _positive(curvature)
     step = np.clip(np.linalg.solve(curvature, gradient), -farthest * differences, farthest * differences)
-    tried = [at + share * step for share in _SHARES]
-    reached = objective(tried)
-    best = int(np.argmax(reached))
-    found = reached[best] > middle
+    candidates = [at + share * step for share in _SHARES]
+    heights = objective(candidates)
+    best = int(np.argmax(heights))
+    is_higher = heights[best] > middle
     return Step(
-        tried[best] if found else np.array(at),
-        float(reached[best] if found else middle),
+        candidates[best] if is_higher else np.array(at),
+        float(heights[best] if is_higher else middle),
         float(middle),
         curvature,
-        len(points) + len(tried),
+        len(points) + len(candidates),
     )
 
 

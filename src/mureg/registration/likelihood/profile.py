@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from mureg.attenuation.body import filled
 from mureg.attenuation.hu_to_mu import MU_WATER_PER_CM
-from mureg.attenuation.maps import AttenuationMaps, with_repeated_slices
+from mureg.attenuation.maps import AttenuationMaps
+from mureg.attenuation.slices import with_repeated_slices
 from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.jobs.threads import in_threads
@@ -113,15 +114,15 @@ class PosedMaps:
 
     def at(self, grid: Grid, candidate: Candidate, at_rest: AtRest | None = None) -> Volume:
         """The map of a candidate on a grid in SPECT space, 1/cm; `at_rest` of that grid spares making it again."""
-        rest = at_rest or self.at_rest(grid)
+        map_at_rest = at_rest or self.at_rest(grid)
         body = self.body.resampled(grid, candidate.ct_from_spect)
         values = body.values
-        if body.outside is not None and rest.radiates is not None:
-            values = np.where(body.outside & rest.radiates, values.dtype.type(MU_WATER_PER_CM), values)
+        if body.outside is not None and map_at_rest.radiates is not None:
+            values = np.where(body.outside & map_at_rest.radiates, values.dtype.type(MU_WATER_PER_CM), values)
         if candidate.lung_per_cm != 0.0:
             values = values + candidate.lung_per_cm * self.lung.resampled(grid, candidate.ct_from_spect).values
-        if rest.table is not None:
-            values = values + (1.0 + candidate.table_share) * rest.table
+        if map_at_rest.table is not None:
+            values = values + (1.0 + candidate.table_share) * map_at_rest.table
         return Volume(np.maximum(values, 0.0), grid, Quantity.MU_PER_CM)
 
 
@@ -176,10 +177,10 @@ def rows_to_trust(
     places = np.tile(np.asarray(heart_mm, dtype=np.float64), (n, 1))
     places[:, 2] = grid.points([(0.0, 0.0, float(k)) for k in range(n)])[:, 2]
     slices, thickness_mm = ct.indices(ct_from_spect.apply(places))[:, 2], ct.spacing_mm[2]
-    trusted = (slices * thickness_mm > margin_mm) & ((ct.shape[2] - 1 - slices) * thickness_mm > margin_mm)
-    trusted &= np.abs(places[:, 2] - heart_mm[2]) <= reach_mm
-    trusted &= measured_slices(acquisition) > 0
-    inside = np.flatnonzero(trusted)
+    is_trusted = (slices * thickness_mm > margin_mm) & ((ct.shape[2] - 1 - slices) * thickness_mm > margin_mm)
+    is_trusted &= np.abs(places[:, 2] - heart_mm[2]) <= reach_mm
+    is_trusted &= measured_slices(acquisition) > 0
+    inside = np.flatnonzero(is_trusted)
     return (0, 0) if len(inside) == 0 else (n - 1 - int(inside[-1]), n - int(inside[0]))
 
 
@@ -205,19 +206,19 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Array, "view row co
     if system.scatter is None:
         return None
     acquisition = system.acquisition
-    counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
+    counts, slice_mask = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
     subset_views = ordered_subsets(acquisition.n_views, subsets)
     blocks = [system.block(views, counts) for views in subset_views]
-    measured = [counts[views] * seen for views in subset_views]
-    weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
+    measured = [counts[views] * slice_mask for views in subset_views]
+    weights = [inverse_sensitivity(block, y, slice_mask) for block, y in zip(blocks, measured, strict=True)]
     activity = start_image(acquisition, system.grid).values
     scatter: Array | None = None
-    for done in range(_SCATTER_PASSES + 1):
-        if done in (*system.scatter.refresh_after, _SCATTER_PASSES):
+    for n_passes in range(_SCATTER_PASSES + 1):
+        if n_passes in (*system.scatter.refresh_after, _SCATTER_PASSES):
             scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY), blocks)
-        if done < _SCATTER_PASSES:
-            known = None if scatter is None else [inner_order(scatter)[views] for views in subset_views]
-            update_by_subsets(activity, blocks, measured, weights, known, expectation_floor(counts))
+        if n_passes < _SCATTER_PASSES:
+            scatter_counts = None if scatter is None else [inner_order(scatter)[views] for views in subset_views]
+            update_by_subsets(activity, blocks, measured, weights, scatter_counts, expectation_floor(counts))
     return scatter
 
 
@@ -258,7 +259,9 @@ class LikelihoodProfile:
 
     def _of_some(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         n, slices = len(candidates), self._start.shape[-1]
-        mu = np.concatenate([self._maps.at(self._grid, one, self._at_rest).values for one in candidates], axis=-1)
+        mu = np.concatenate(
+            [self._maps.at(self._grid, candidate, self._at_rest).values for candidate in candidates], axis=-1
+        )
         mu = mu.astype(self._start.dtype, copy=False)
         blocks = [
             block.with_attenuation(self._system.attenuation_of(mu, views))
@@ -266,20 +269,20 @@ class LikelihoodProfile:
         ]
         counts = [np.tile(y, n) for y in self._counts]
         scatter = None if self._scatter is None else [np.tile(s, n) for s in self._scatter]
-        seen = np.ones(n * slices, dtype=self._start.dtype)
-        weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, counts, strict=True)]
+        slice_mask = np.ones(n * slices, dtype=self._start.dtype)
+        weights = [inverse_sensitivity(block, y, slice_mask) for block, y in zip(blocks, counts, strict=True)]
         activity = np.tile(self._start, n)
         for _ in range(self._passes):
             update_by_subsets(activity, blocks, counts, weights, scatter, self._floor)
-        reached = np.zeros(n)
+        log_likelihood = np.zeros(n)
         for k, block in enumerate(blocks):
             expected = block.project(activity)
             if scatter is not None:
                 expected += scatter[k]
             np.maximum(expected, self._floor, out=expected)
             terms = counts[k] * np.log(expected) - expected
-            reached += terms.sum((0, 1), dtype=np.float64).reshape(n, slices).sum(1)
-        return reached
+            log_likelihood += terms.sum((0, 1), dtype=np.float64).reshape(n, slices).sum(1)
+        return log_likelihood
 
 
 def _every(values: npt.NDArray[np.float64] | None, step: int) -> npt.NDArray[np.float64] | None:

@@ -165,38 +165,39 @@ class _Climb:
 
     def run(self, start: RigidTransform) -> _Top:
         """Climb from a pose, the scatter made anew at each place."""
-        here, evaluations, taken, moved_mm = Candidate(start), 0, 0, 0.0
+        candidate, evaluations, n_steps, moved_mm = Candidate(start), 0, 0, 0.0
         for differences in self.settings.steps:
-            profile, rows_mm = self._profile(here)
-            step = self._step(profile, here, differences)
-            before, here = here, self._at(here, step.point)
-            evaluations, taken = evaluations + step.evaluations, taken + 1
-            moved_mm = self._heart_moved_mm(before, here)
+            profile, rows_mm = self._profile(candidate)
+            step = self._step(profile, candidate, differences)
+            before, candidate = candidate, self._at(candidate, step.point)
+            evaluations, n_steps = evaluations + step.evaluations, n_steps + 1
+            moved_mm = self._heart_moved_mm(before, candidate)
             # wide differences near the optimum are inaccurate in the last millimetre
             if moved_mm < _SETTLED_MM and differences == min(self.settings.steps):
                 break
-        unregistered, at_start, reached = profile.log_likelihoods(
-            [Candidate(p, here.lung_per_cm, here.table_share) for p in (RigidTransform.identity(), start)] + [here]
+        unregistered, at_start, at_end = profile.log_likelihoods(
+            [Candidate(p, candidate.lung_per_cm, candidate.table_share) for p in (RigidTransform.identity(), start)]
+            + [candidate]
         )
         free = self._free()
         evidence = {
-            "gain_over_scanner_position": float(reached - unregistered),
-            "gain_over_start": float(reached - at_start),
+            "gain_over_scanner_position": float(at_end - unregistered),
+            "gain_over_start": float(at_end - at_start),
             "evaluations": float(evaluations + 3),
-            "newton_steps": float(taken),
+            "newton_steps": float(n_steps),
             "last_step_mm": moved_mm,
             "rows_mm": rows_mm,
-            "lung_per_cm": here.lung_per_cm,
-            "table_share": here.table_share,
+            "lung_per_cm": candidate.lung_per_cm,
+            "table_share": candidate.table_share,
             **dict(zip(HEART_MM, self.heart_mm, strict=True)),
         }
-        used = np.ix_(free, free)
-        covariance = np.linalg.inv(step.curvature[used])[:6, :6]
-        return _Top(here, (covariance + covariance.T) / 2, evidence)
+        free_pairs = np.ix_(free, free)
+        covariance = np.linalg.inv(step.curvature[free_pairs])[:6, :6]
+        return _Top(candidate, (covariance + covariance.T) / 2, evidence)
 
-    def _profile(self, here: Candidate) -> tuple[LikelihoodProfile, float]:
+    def _profile(self, candidate: Candidate) -> tuple[LikelihoodProfile, float]:
         """The likelihood around a pose, with the scatter expected there, and the height of the rows used."""
-        settings, pose = self.settings, here.ct_from_spect
+        settings, pose = self.settings, candidate.ct_from_spect
         first, end = rows_to_trust(
             self.acquisition, self.maps.body.grid, pose, self.heart_mm, settings.reach_mm, settings.margin_mm
         )
@@ -209,14 +210,14 @@ class _Climb:
             )
         grid = self.acquisition.grid()
         posed = PosedMaps.of(self.maps, self.outline, grid, pose)
-        system, _ = settings.physics.system(self.acquisition, posed.at(wide_grid(self.maps, grid, pose), here))
+        system, _ = settings.physics.system(self.acquisition, posed.at(wide_grid(self.maps, grid, pose), candidate))
         scatter = scatter_with(system, self._subsets())
-        seen = with_rows(system.acquisition, first, end)
+        part = with_rows(system.acquisition, first, end)
         profile = LikelihoodProfile(
-            seen,
+            part,
             None if scatter is None else scatter[:, first:end],
             posed,
-            wide_grid(self.maps, seen.grid(), pose),
+            wide_grid(self.maps, part.grid(), pose),
             system.collimator,
             passes=settings.passes,
             subsets=self._subsets(),
@@ -224,11 +225,11 @@ class _Climb:
         )
         return profile, (end - first) * row_mm
 
-    def _step(self, profile: LikelihoodProfile, here: Candidate, differences: tuple[float, float]) -> Step:
+    def _step(self, profile: LikelihoodProfile, candidate: Candidate, differences: tuple[float, float]) -> Step:
         """One step over the rigid parameters of a small motion about the heart and the free parameters of the map."""
         free, priors = self._free(), self._priors()
         whole = np.array([*[differences[0]] * 3, *[differences[1]] * 3, _LUNG_DIFFERENCE, _TABLE_DIFFERENCE])
-        origin = np.array([*[0.0] * 6, here.lung_per_cm, here.table_share])
+        origin = np.array([*[0.0] * 6, candidate.lung_per_cm, candidate.table_share])
 
         def spread(point: Vector) -> Float[np.ndarray, " all"]:
             full = origin.copy()
@@ -238,7 +239,7 @@ class _Climb:
         def height(points: Sequence[Vector]) -> Float[np.ndarray, " points"]:
             full = [spread(point) for point in points]
             penalties = [float(sum(0.5 * (p[6 + k] / s) ** 2 for k, s in enumerate(priors) if s > 0)) for p in full]
-            heights: Float[np.ndarray, " points"] = profile.log_likelihoods([self._at(here, p) for p in full])
+            heights: Float[np.ndarray, " points"] = profile.log_likelihoods([self._at(candidate, p) for p in full])
             heights -= np.array(penalties)
             return heights
 
@@ -247,10 +248,10 @@ class _Climb:
         curvature[np.ix_(free, free)] = step.curvature
         return Step(spread(step.point), step.value, step.value_before, curvature, step.evaluations)
 
-    def _at(self, here: Candidate, full: Vector) -> Candidate:
+    def _at(self, candidate: Candidate, full: Vector) -> Candidate:
         """The candidate a small motion about the heart away, with numbers of the map as given."""
         small = RigidTransform.from_six(full[:3], full[3:6], self.heart_mm)
-        return Candidate(here.ct_from_spect @ small, float(full[6]), float(full[7]))
+        return Candidate(candidate.ct_from_spect @ small, float(full[6]), float(full[7]))
 
     def _priors(self) -> tuple[float, float]:
         with_table = self.maps.table is not None and float(self.maps.table.values.max()) > 0.0

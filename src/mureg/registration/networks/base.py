@@ -20,12 +20,12 @@ __all__ = [
     "NetworkSettings",
     "Shape",
     "Weights",
-    "drawn",
     "halved",
     "initialised",
     "n_parameters",
     "require_room",
     "require_shape",
+    "with_new_weights",
 ]
 
 Shape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -87,7 +87,7 @@ def initialised(settings: NetworkSettings, seed: int) -> nn.Module:
         return settings.build()
 
 
-def drawn(module: Module, weights: Weights) -> Module:
+def with_new_weights(module: Module, weights: Weights) -> Module:
     """Draw the weights of all convolutions and linear layers anew, set their biases to 0; norms keep theirs."""
     for part in module.modules():
         if isinstance(part, nn.Conv3d | nn.Linear):

@@ -16,7 +16,15 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.registration.networks.base import Count, Shape, Weights, drawn, halved, require_room, require_shape
+from mureg.registration.networks.base import (
+    Count,
+    Shape,
+    Weights,
+    halved,
+    require_room,
+    require_shape,
+    with_new_weights,
+)
 from mureg.registration.networks.blocks import Halved, convolved, regressor
 
 Features = Float[Tensor, "batch channel x y z"]
@@ -95,7 +103,7 @@ class DenseNet:
     def build(self) -> nn.Module:
         """The network, its weights drawn from torch's default generator."""
         exchanges = [Apart() for _ in range(self.dense.levels)]
-        return drawn(DenseRegistration(self.shape, self.dense, exchanges), self.weights)
+        return with_new_weights(DenseRegistration(self.shape, self.dense, exchanges), self.weights)
 
 
 class DenseBlock(nn.Module):
@@ -112,10 +120,10 @@ class DenseBlock(nn.Module):
 
     def forward(self, features: Features) -> Features:
         """Features of the same shape."""
-        known = features
+        stack = features
         for layer in self.layers:
-            known = torch.cat([known, layer(known)], dim=1)
-        return features + self.joined(known)  # type: ignore[no-any-return]
+            stack = torch.cat([stack, layer(stack)], dim=1)
+        return features + self.joined(stack)  # type: ignore[no-any-return]
 
 
 class Apart(nn.Module):

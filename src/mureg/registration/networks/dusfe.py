@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.registration.networks.base import Shape, Weights, drawn, require_room
+from mureg.registration.networks.base import Shape, Weights, require_room, with_new_weights
 from mureg.registration.networks.dense import Dense, DenseRegistration
 
 Features = Float[Tensor, "batch channel x y z"]
@@ -60,7 +60,7 @@ class DenseNetDusfe:
     def build(self) -> nn.Module:
         """The network, its weights drawn from torch's default generator."""
         exchanges = [Dusfe(self.dense.channels) for _ in range(self.dense.levels)]
-        network = drawn(DenseRegistration(self.shape, self.dense, exchanges), self.weights)
+        network = with_new_weights(DenseRegistration(self.shape, self.dense, exchanges), self.weights)
         if self.dead_weights:  # after all others are drawn, so that the living weights are the same with and without
             for exchange in exchanges:
                 exchange.add_dead_weights()

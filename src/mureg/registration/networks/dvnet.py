@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.registration.networks.base import Count, Shape, Weights, drawn, require_room, require_shape
+from mureg.registration.networks.base import Count, Shape, Weights, require_room, require_shape, with_new_weights
 from mureg.registration.networks.blocks import convolved
 
 
@@ -61,7 +61,7 @@ class DvNet:
 
     def build(self) -> nn.Module:
         """The network, its weights drawn from torch's default generator."""
-        return drawn(LateFusion(self), self.weights)
+        return with_new_weights(LateFusion(self), self.weights)
 
 
 class LateFusion(nn.Module):
@@ -80,8 +80,8 @@ class LateFusion(nn.Module):
     ) -> Float[Tensor, "batch 6"]:
         """Rigid parameters of each pair; see `NetworkSettings`."""
         require_shape(spect, mu, self.shape)
-        joined = torch.cat([self.streams[0](spect), self.streams[1](mu)], dim=1)
-        return self.votes(self.joint(joined)).mean((2, 3, 4))  # type: ignore[no-any-return]
+        features = torch.cat([self.streams[0](spect), self.streams[1](mu)], dim=1)
+        return self.votes(self.joint(features)).mean((2, 3, 4))  # type: ignore[no-any-return]
 
 
 def _stream(channels: tuple[int, ...]) -> nn.Module:

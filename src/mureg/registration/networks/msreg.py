@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from mureg.registration.networks.base import Count, Shape, Weights, drawn, require_room, require_shape
+from mureg.registration.networks.base import Count, Shape, Weights, require_room, require_shape, with_new_weights
 from mureg.registration.networks.blocks import convolved
 
 
@@ -77,7 +77,7 @@ class MsReg:
 
     def build(self) -> nn.Module:
         """The network, its weights drawn from torch's default generator."""
-        return drawn(ResNeXt(self), self.weights)
+        return with_new_weights(ResNeXt(self), self.weights)
 
 
 class Bottleneck(nn.Module):
@@ -91,10 +91,10 @@ class Bottleneck(nn.Module):
             nn.Conv3d(inside, n_out, 1, bias=False),
             nn.BatchNorm3d(n_out),
         )
-        same = n_in == n_out and stride == 1
+        keeps_shape = n_in == n_out and stride == 1
         self.past = (
             nn.Identity()
-            if same
+            if keeps_shape
             else nn.Sequential(nn.Conv3d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm3d(n_out))
         )
 

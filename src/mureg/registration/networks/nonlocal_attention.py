@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mureg.errors import UsageError
-from mureg.registration.networks.base import Shape, Weights, drawn, require_room
+from mureg.registration.networks.base import Shape, Weights, require_room, with_new_weights
 from mureg.registration.networks.dense import Apart, Dense, DenseRegistration
 
 Features = Float[Tensor, "batch channel x y z"]
@@ -82,7 +82,7 @@ class DenseNetNonLocal:
         """The network, its weights drawn from torch's default generator."""
         levels = {level % self.dense.levels for level in self.attend_at}
         exchanges = [CrossAttention(self.dense.channels) if i in levels else Apart() for i in range(self.dense.levels)]
-        return drawn(DenseRegistration(self.shape, self.dense, exchanges), self.weights)
+        return with_new_weights(DenseRegistration(self.shape, self.dense, exchanges), self.weights)
 
 
 class NonLocal(nn.Module):
@@ -102,10 +102,10 @@ class NonLocal(nn.Module):
 
     def forward(self, own: Features, other: Features) -> Features:
         """The own features, of the same shape."""
-        asked, key, value = (_listed(part) for part in (self.asked(other), self.key(own), self.value(own)))
-        gathered = functional.scaled_dot_product_attention(asked, key, value, scale=1.0)
-        gathered = gathered[:, 0].transpose(1, 2).reshape(own.shape[0], -1, *own.shape[2:])
-        return own + self.norm(self.out(gathered))  # type: ignore[no-any-return]
+        query, key, value = (_listed(part) for part in (self.asked(other), self.key(own), self.value(own)))
+        features = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        features = features[:, 0].transpose(1, 2).reshape(own.shape[0], -1, *own.shape[2:])
+        return own + self.norm(self.out(features))  # type: ignore[no-any-return]
 
 
 class CrossAttention(nn.Module):

@@ -151,8 +151,8 @@ def _native(ct: Volume, body: Mask, tissues: TissueMap, contrast: Mask) -> Array
     hu[contrast & ~organs] = _BLOOD_HU
     hu = _evened(hu, tissues, ct.grid)
     for names, typical in ((("blood",), _BLOOD_HU), (("lv_wall", "rv_wall"), _MUSCLE_HU)):
-        here = tissues.mask(*names)
-        hu[here & (hu > _BRIGHT_HU)] = typical
+        tissue = tissues.mask(*names)
+        hu[tissue & (hu > _BRIGHT_HU)] = typical
     # 2000 HU: more than the densest bone, less than metal (as in `mureg.attenuation.contrast`)
     return np.where(body, np.clip(hu, AIR_HU, 2000.0), np.float32(AIR_HU))
 
@@ -174,20 +174,20 @@ def _evened(hu: Array, tissues: TissueMap, grid: Grid) -> Array:
 def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues: TissueMap) -> CtBase:
     """Cut out the body, continue it below, and derive everything else."""
     body = tissues.codes > 0
-    cut, whole = _body_box(body), grid
+    body_box, whole = _body_box(body), grid
     low = whole.affine[:3, 3] - np.asarray(whole.spacing_mm) / 2
-    known = np.stack([low, low + np.asarray(whole.extent_mm)], axis=1)
+    region_mm = np.stack([low, low + np.asarray(whole.extent_mm)], axis=1)
     for axis, mask in enumerate((body, body.swapaxes(0, 1))):
         for end, face in enumerate((mask[:2], mask[-2:])):
             if not face.any():
-                known[axis, end] = (2 * end - 1) * np.inf
+                region_mm[axis, end] = (2 * end - 1) * np.inf
     below = int(np.ceil(_BELOW_MM / grid.spacing_mm[2]))
     pads = ((_AIR_VOXELS, _AIR_VOXELS), (_AIR_VOXELS, _AIR_VOXELS), (below, 0))
     flat = (pads[0], pads[1], (0, 0))
-    start = [cut[0].start - _AIR_VOXELS, cut[1].start - _AIR_VOXELS, -below]
+    start = [body_box[0].start - _AIR_VOXELS, body_box[1].start - _AIR_VOXELS, -below]
 
     def continued(values: npt.NDArray[np.generic], around: float) -> npt.NDArray[np.generic]:
-        inner = np.pad(values[cut], flat, constant_values=around)
+        inner = np.pad(values[body_box], flat, constant_values=around)
         return np.pad(inner, ((0, 0), (0, 0), pads[2]), mode="edge")
 
     codes = continued(tissues.codes, CODE["outside"])
@@ -207,7 +207,7 @@ def _assembled(name: str, grid: Grid, landmarks: CtLandmarks, hu: Array, tissues
         name=name,
         landmarks=landmarks,
         origin_mm=origin,
-        known_mm=known,
+        known_mm=region_mm,
         grid=own,
         hu=values,
         codes=torch.from_numpy(np.ascontiguousarray(codes)).to(torch.uint8),

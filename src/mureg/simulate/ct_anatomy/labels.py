@@ -82,13 +82,13 @@ def tissues_from_labels(
     heart: Mask = np.zeros(values.shape, dtype=np.bool_)
     for value, name in names.items():
         tissue = next((tissue for word, tissue in _TISSUE_OF_NAME if word in name), "")
-        here = values == value
+        label = values == value
         if name == "heart":
-            heart = here
+            heart = label
         elif tissue and tissue not in ("lung", "gas", "bone"):
-            codes[here & (smooth > _FAT_HU)] = CODE[tissue]
+            codes[label & (smooth > _FAT_HU)] = CODE[tissue]
         elif tissue:
-            codes[here] = CODE[tissue]
+            codes[label] = CODE[tissue]
     return _with_heart(codes, heart & body, smooth, ct.grid, landmarks)
 
 
@@ -110,12 +110,12 @@ def tissues_from_landmarks(ct: Volume, body: Mask, landmarks: CtLandmarks, contr
     nearness = {name: _nearness(getattr(landmarks, name), ct.grid) for name in ORGANS}
     names, best = _nearest(nearness)
     for code, name in enumerate(names):
-        mine = (best == code) & soft
+        organ = (best == code) & soft
         if name == "stomach":
-            mine |= (best == code) & (codes == CODE["gas"])
-            mine = ndimage.binary_opening(mine, iterations=1)
+            organ |= (best == code) & (codes == CODE["gas"])
+            organ = ndimage.binary_opening(organ, iterations=1)
         if name not in ("heart", ""):
-            codes[mine] = CODE[name]
+            codes[organ] = CODE[name]
     codes[_vessels(landmarks, ct.grid) & soft] = CODE["blood"]
     # -120 HU: fat (-98) and what is denser
     heart = (best == names.index("heart")) & body & ~lung & (codes != CODE["bone"]) & (smooth > -120.0)
@@ -131,8 +131,8 @@ def bright_heart(ct: Volume, body: Mask, landmarks: CtLandmarks) -> Mask:
     bright = ndimage.binary_opening((_smooth(ct) > _CONTRAST_HU) & body & (near < _HEART_REACH**2))
     pieces, _ = ndimage.label(bright)
     inner = np.unique(pieces[near < _HEART_MIDDLE**2])
-    joined = np.isin(pieces, inner[inner > 0])
-    dilated = ndimage.binary_dilation(joined, iterations=2)
+    heart_pieces = np.isin(pieces, inner[inner > 0])
+    dilated = ndimage.binary_dilation(heart_pieces, iterations=2)
     return np.asarray(dilated & (ct.values > _CONTRAST_HU) & (near < _HEART_REACH**2))
 
 
@@ -158,14 +158,14 @@ def _with_heart(codes: Codes, heart: Mask, smooth: Array, grid: Grid, landmarks:
 
 def _stomach_wall(codes: Codes, smooth: Array, grid: Grid) -> None:
     """Tell the stomach's wall, its content and its gas apart, in place."""
-    found = ndimage.find_objects((codes == CODE["stomach"]).astype(np.int8))
-    if not found:
+    boxes = ndimage.find_objects((codes == CODE["stomach"]).astype(np.int8))
+    if not boxes:
         return
-    box = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in found[0])
-    here, stomach = codes[box], codes[box] == CODE["stomach"]
-    depth = ndimage.distance_transform_edt(stomach | (here == CODE["gas"]), sampling=grid.spacing_mm)
-    here[stomach & (smooth[box] < _GAS_HU)] = CODE["gas"]
-    here[stomach & (depth <= _STOMACH_WALL_MM)] = CODE["stomach_wall"]
+    box = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in boxes[0])
+    box_codes, stomach = codes[box], codes[box] == CODE["stomach"]
+    depth = ndimage.distance_transform_edt(stomach | (box_codes == CODE["gas"]), sampling=grid.spacing_mm)
+    box_codes[stomach & (smooth[box] < _GAS_HU)] = CODE["gas"]
+    box_codes[stomach & (depth <= _STOMACH_WALL_MM)] = CODE["stomach_wall"]
 
 
 def _free_walls(grid: Grid, ventricle: LeftVentricle, beside: Mask) -> tuple[Mask, Mask]:

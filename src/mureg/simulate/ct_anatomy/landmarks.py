@@ -80,21 +80,21 @@ class CtPhase(BaseModel):
     heart_shift_mm: Triple
     dome_shift_mm: float
 
-    def moved(self, still: CtLandmarks) -> CtLandmarks:
+    def moved(self, reference: CtLandmarks) -> CtLandmarks:
         """Landmarks of this phase: heart and ventricle moved with the one, organs and dome with the other shift."""
         x, y, z = self.heart_shift_mm
         organs: dict[str, Any] = {}
         for name in ORGANS:
             dx, dy, dz = (x, y, z) if name in _WITH_HEART else (0.0, 0.0, self.dome_shift_mm)
-            ellipsoids: Ellipsoids = getattr(still, name)
+            ellipsoids: Ellipsoids = getattr(reference, name)
             organs[name] = tuple((a + dx, b + dy, c + dz, *semi) for a, b, c, *semi in ellipsoids)
         share = z / self.dome_shift_mm if self.dome_shift_mm else 0.0
-        return still.model_copy(
+        return reference.model_copy(
             update={
-                "base_mm": _shifted(still.base_mm, self.heart_shift_mm),
-                "apex_mm": _shifted(still.apex_mm, self.heart_shift_mm),
-                "dome_z_mm": still.dome_z_mm + self.dome_shift_mm,
-                "as_scanned_mm": still.as_scanned_mm - self.dome_shift_mm,
+                "base_mm": _shifted(reference.base_mm, self.heart_shift_mm),
+                "apex_mm": _shifted(reference.apex_mm, self.heart_shift_mm),
+                "dome_z_mm": reference.dome_z_mm + self.dome_shift_mm,
+                "as_scanned_mm": reference.as_scanned_mm - self.dome_shift_mm,
                 "as_scanned_share": float(np.clip(share, 0.0, 1.0)),
                 **organs,
             }
@@ -116,17 +116,17 @@ def load_landmarks() -> Mapping[str, CtLandmarks]:
     """The shipped landmarks, by the name of the CT; phases of one patient are spelled out."""
     text = resources.files("mureg.data").joinpath("hearts.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
-    still = {n: CtLandmarks.model_validate(t) for n, t in tables.items() if "phase_of" not in t}
+    own_landmarks = {n: CtLandmarks.model_validate(t) for n, t in tables.items() if "phase_of" not in t}
     phases = {n: CtPhase.model_validate(t) for n, t in tables.items() if "phase_of" in t}
-    return still | {name: phase.moved(still[phase.phase_of]) for name, phase in phases.items()}
+    return own_landmarks | {name: phase.moved(own_landmarks[phase.phase_of]) for name, phase in phases.items()}
 
 
 @cache
 def _patients() -> Mapping[str, str]:
     """Of every CT with landmarks whose it is: phases of one patient share the name before the last underscore."""
     tables = tomllib.loads(resources.files("mureg.data").joinpath("hearts.toml").read_text(encoding="utf-8"))
-    still = {table["phase_of"] for table in tables.values() if "phase_of" in table}
-    return {n: n.rpartition("_")[0] if n in still or "phase_of" in t else n for n, t in tables.items()}
+    with_phases = {table["phase_of"] for table in tables.values() if "phase_of" in table}
+    return {n: n.rpartition("_")[0] if n in with_phases or "phase_of" in t else n for n, t in tables.items()}
 
 
 def patient_of(ct: str) -> str:

@@ -49,11 +49,11 @@ class MotionWeights:
 def sampled(values: Float[Tensor, "channel x y z"], indices: Float[Tensor, "*point 3"]) -> Float[Tensor, "channel ..."]:
     """Trilinear values at fractional voxel indices; beyond the lattice as at its edge."""
     sizes = torch.tensor(values.shape[1:]).to(indices)
-    where = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
-    picked = torch.nn.functional.grid_sample(
-        values[None].to(indices), where, mode="bilinear", padding_mode="border", align_corners=False
+    places = ((2 * indices + 1) / sizes - 1).flip(-1).reshape(1, 1, 1, -1, 3)
+    samples = torch.nn.functional.grid_sample(
+        values[None].to(indices), places, mode="bilinear", padding_mode="border", align_corners=False
     )
-    result: Tensor = picked[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
+    result: Tensor = samples[0, :, 0, 0].reshape(-1, *indices.shape[:-1])
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,34 +16,23 @@ from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
 
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
-from mureg.geometry.rigid import Triple
+from mureg.geometry.rigid import Triple, triple
 from mureg.heart.ventricle import LeftVentricle
 from mureg.simulate.anatomy import Breath, Emission, Points
 from mureg.simulate.ct_anatomy.base import LATTICE_MM, CtBase
+from mureg.simulate.ct_anatomy.coordinates import REST, CtCoordinates
 from mureg.simulate.ct_anatomy.labels import CODE
 from mureg.simulate.ct_anatomy.landmarks import ventricle_between
-from mureg.simulate.ct_anatomy.motion import rises_mm
 from mureg.simulate.ct_anatomy.sampling import SamplePlaces, averaged, denser, share_inside, texture, uptake_of_codes
 from mureg.simulate.ct_anatomy.shell import outer_distance_mm, wall_distance_mm
 from mureg.simulate.fields import SmoothField
-from mureg.simulate.measured_motion import MEASURED_MM, MeasuredMotion
 from mureg.simulate.tissues import AIR_HU
 from mureg.simulate.tracer import Tracer
 
 _BODY_MM = (480.0, 360.0, 560.0)
 """Box of the random deformation: about a chest; beyond it the field goes on as at its edge."""
-_NODES_MM = 12.0
-"""Between the places that are worked out; what moves them is smooth over this (blurs of 5 to 14 mm). Chosen."""
-_STEPS = 3
-"""Secant steps in single precision, three times as many in double: they end at its rounding."""
-_SLOPE_MM = 5.0
-"""Over which the slope of the displacement is taken: less than a voxel of its weights (6.5 mm)."""
-_SLOPES = (0.35, 3.0)
-"""Limits of a secant's slope, about 1 where little is squeezed: steps stay within a factor of three. Chosen."""
 _SKIN_PER_CM = 0.05
 """A third of soft tissue (0.16) and more than lung (0.04): where partial volume ends the body; chosen."""
-REST = Breath()
-"""End expiration."""
 
 
 @settings(frozen=True, config=ConfigDict(extra="forbid"))
@@ -95,10 +83,15 @@ class CtAnatomy:
     deformation: SmoothField | None = None
 
     @cached_property
+    def coordinates(self) -> CtCoordinates:
+        """Where tissue of the CT lies in patient space."""
+        return CtCoordinates(self.base, self.scale, self.deformation)
+
+    @cached_property
     def ventricle(self) -> LeftVentricle:
         """The left ventricle at end expiration."""
         marks = self.base.landmarks
-        base, apex = self._rest_from_ct(np.asarray([marks.base_mm, marks.apex_mm]))
+        base, apex = self.coordinates.rest_from_ct(np.asarray([marks.base_mm, marks.apex_mm]))
         return ventricle_between(base, apex, marks.radius_mm * self.scale, marks.wall_mm * self.scale)
 
     @property
@@ -106,12 +99,12 @@ class CtAnatomy:
         """`inferior_wall` is 12 mm below the outer surface at the middle of the axis."""
         ventricle = self.ventricle
         below = np.asarray(ventricle.centre_mm) - ventricle.axes[0] * (ventricle.radius_mm + 12.0)
-        return {"inferior_wall": _triple(below)}
+        return {"inferior_wall": triple(below)}
 
     @cached_property
     def back_mm(self) -> float:
         """Where the lowest skin is along y."""
-        return float(self._scan_from_ct(self.base.back_points_mm)[:, 1].max())
+        return float(self.coordinates.scan_from_ct(self.base.back_points_mm)[:, 1].max())
 
     @property
     def facts(self) -> Mapping[str, float | str]:
@@ -140,7 +133,7 @@ class CtAnatomy:
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, contrast_hu: float = 0.0
     ) -> Volume:
         """The CT's HU in air, in a state of breathing; lung is denser where its volume is smaller."""
-        edges, places = self._places(grid, patient_from_grid, breath)
+        edges, places = self.coordinates.places(grid, patient_from_grid, breath)
         values = self.base.hu
         if contrast_hu:
             values = torch.where(self.base.codes == CODE["blood"], values + contrast_hu, values)
@@ -164,7 +157,7 @@ class CtAnatomy:
         Texture stays with the tissue; it varies the uptake of everything but the ventricle's wall, whose uptake is its
         perfusion alone.
         """
-        edges, places = self._places(grid, patient_from_grid, breath)
+        edges, places = self.coordinates.places(grid, patient_from_grid, breath)
         lattice, voxel_mm = self.base.lattice, self._voxel_mm(edges)
         uptake = uptake_of_codes(tracer)[self.base.codes.int()].numpy()
         fine = Volume(uptake, self.base.grid, Quantity.ACTIVITY)
@@ -187,14 +180,14 @@ class CtAnatomy:
 
     def inside_skin(self, grid: Grid, patient_from_grid: RigidTransform) -> Bool[Tensor, "x y z"]:
         """Which voxels' middles lie in the body at end expiration; lungs count as such where they are not air."""
-        _, places = self._places(grid, patient_from_grid, REST)
+        _, places = self.coordinates.places(grid, patient_from_grid, REST)
         return places.read(self.base.mu[None], self.base.lattice)[0] > _SKIN_PER_CM
 
     def heart_masks(
         self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
     ) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
         """Share of each voxel inside the left-ventricular wall, and inside the whole heart (walls and chambers)."""
-        edges, places = self._places(grid, patient_from_grid, breath)
+        edges, places = self.coordinates.places(grid, patient_from_grid, breath)
         lattice = self.base.lattice
         heart = places.read(averaged(self.base.heart, lattice.spacing_mm, self._voxel_mm(edges))[None], lattice)[0]
         wall = torch.zeros_like(heart)
@@ -215,116 +208,19 @@ class CtAnatomy:
 
     def _spread(self, of: Points, n: int, generator: np.random.Generator) -> Points:
         """Some voxels by their middles in the CT, a place in each, at end expiration."""
-        chosen = generator.choice(len(of), n)
+        indices = generator.choice(len(of), n)
         spread = generator.uniform(-0.5, 0.5, (n, 3)) * self.base.grid.spacing_mm
-        return self._rest_from_ct(of[chosen] + spread)
+        return self.coordinates.rest_from_ct(of[indices] + spread)
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places at end expiration lies in a state of breathing."""
         points = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
         if breath.measured:
-            return np.asarray((points + self._measured.shift(points, *breath.sinks_mm)).numpy())
-        scan = self._scan_from_patient(points, REST)
+            return np.asarray((points + self.coordinates.measured.shift(points, *breath.sinks_mm)).numpy())
+        scan = self.coordinates.scan_from_patient(points, REST)
         moved = scan.numpy().copy()
-        moved[..., 2] += self._rise(scan, breath).numpy()
+        moved[..., 2] += self.coordinates.rise(scan, breath).numpy()
         return moved
-
-    def _ct_from_scan(self, points: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
-        """From patient space, breathing as in the scan, to the CT's frame."""
-        origin = torch.tensor(self.base.origin_mm).to(points)
-        straight = origin + (points + self._lift().to(points)) / self.scale
-        if self.deformation is None:
-            return straight
-        moved: Tensor = straight + self.deformation.at(points).movedim(0, -1)
-        return moved
-
-    def _scan_from_ct(self, points_mm: Points) -> Points:
-        """The inverse of `_ct_from_scan`."""
-        target = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
-        result = (target - torch.tensor(self.base.origin_mm).to(target)) * self.scale - self._lift()
-        if self.deformation is not None:
-            for _ in range(20):  # a step leaves about a tenth of the error, the slope of the deformation
-                result = result + (target - self._ct_from_scan(result)) * self.scale
-        array: Points = result.numpy()
-        return array
-
-    def _rest_from_ct(self, points_mm: Points) -> Points:
-        scan = torch.from_numpy(self._scan_from_ct(points_mm))
-        moved: Points = scan.numpy().copy()
-        moved[..., 2] += self._rise(scan, REST).numpy()
-        return moved
-
-    def _lift(self) -> Float[Tensor, " 3"]:
-        """What puts the ventricle's middle at z = 0 at end expiration."""
-        return torch.tensor([0.0, 0.0, rises_mm(REST, self.base.landmarks)[1]], dtype=torch.float64)
-
-    def _rise(self, scan: Float[Tensor, "*point 3"], breath: Breath) -> Float[Tensor, "*point"]:
-        """How much higher tissue stands than in the scan, at places as scanned."""
-        return _weighted(self._weights(scan), rises_mm(breath, self.base.landmarks))
-
-    def _weights(self, scan: Float[Tensor, "*point 3"]) -> Float[Tensor, "motion ..."]:
-        """How far tissue follows the diaphragm and the heart, at places as scanned."""
-        return self.base.motions.at(self._ct_from_scan(scan))
-
-    def _scan_from_patient(self, points: Float[Tensor, "*point 3"], breath: Breath) -> Float[Tensor, "*point 3"]:
-        """Where the tissue at these places was in the scan: z by secant steps."""
-        points, breath = self._undone(points, breath)
-        if rises_mm(breath, self.base.landmarks) == (0.0, 0.0):
-            return points
-        target = points[..., 2]
-        earlier, scan = points, points.clone()
-        earlier_miss = self._rise(points, breath)
-        scan[..., 2] = target - earlier_miss
-        for _ in range(_STEPS if points.dtype == torch.float32 else 3 * _STEPS):
-            miss = scan[..., 2] + self._rise(scan, breath) - target
-            step = scan[..., 2] - earlier[..., 2]
-            slope = (miss - earlier_miss) / torch.where(step.abs() < 1e-6, torch.ones_like(step), step)
-            slope = torch.where(step.abs() < 1e-6, torch.ones_like(slope), slope).clamp(*_SLOPES)
-            earlier, earlier_miss, scan = scan, miss, scan.clone()
-            scan[..., 2] -= miss / slope
-        return scan
-
-    @cached_property
-    def _measured(self) -> MeasuredMotion:
-        """Measured displacement over patient space at end expiration."""
-        corners = self.base.grid.points(
-            np.indices((2, 2, 2)).reshape(3, 8).T * (np.asarray(self.base.grid.shape) - 1.0)
-        )
-        ends = (corners - self.base.origin_mm) * self.scale - self._lift().numpy()
-        shape = [math.ceil(extent / MEASURED_MM) for extent in np.ptp(ends, axis=0)]
-        grid = Grid.centred((shape[0], shape[1], shape[2]), (MEASURED_MM,) * 3, _triple(ends.mean(0)))
-        points = torch.from_numpy(grid.points(np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)))
-        return self.base.measured.carried(grid, self._ct_from_scan(self._scan_from_patient(points, REST)))
-
-    def _undone(self, points: Float[Tensor, "*point 3"], breath: Breath) -> tuple[Float[Tensor, "*point 3"], Breath]:
-        """A measured breath taken back to end expiration; a drawn one as it is."""
-        return (self._measured.source(points, *breath.sinks_mm), REST) if breath.measured else (points, breath)
-
-    def _places(
-        self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath
-    ) -> tuple[Float[Tensor, "3 3"], SamplePlaces]:
-        """The edges of a voxel in patient space (columns, mm), and what its points are."""
-        nodes = []
-        for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True):
-            nodes.append(torch.linspace(0.0, n - 1.0, max(2, math.ceil((n - 1) * spacing / _NODES_MM) + 1)))
-        matrix = torch.from_numpy(patient_from_grid.matrix @ grid.affine).float()
-        now = torch.stack(torch.meshgrid(*nodes, indexing="ij"), -1) @ matrix[:3, :3].T + matrix[:3, 3]
-        undone, drawn = self._undone(now, breath)
-        scan = self._scan_from_patient(undone, drawn)
-        here, above = (self._weights(scan + torch.tensor([0.0, 0.0, dz])) for dz in (0.0, _SLOPE_MM))
-        slope = _weighted(above - here, rises_mm(drawn, self.base.landmarks)) / _SLOPE_MM
-        growth = (1.0 + slope).clamp_min(0.1)  # a tenth of the volume: beyond `_MOST_DENSITY`, so never seen
-        if breath.measured:
-            growth = growth * self._measured.volume_ratio(undone, *breath.sinks_mm).clamp_min(0.1)
-        rest = scan.clone()
-        rest[..., 2] += _weighted(here, rises_mm(REST, self.base.landmarks))
-        return matrix[:3, :3], SamplePlaces(
-            ct_mm=self._ct_from_scan(scan).movedim(-1, 0),
-            rest_mm=rest.movedim(-1, 0),
-            moved_mm=(rest - now).abs().reshape(-1, 3).max(0).values.double().numpy(),
-            squeezed=1.0 / growth,
-            shape=grid.shape,
-        )
 
     def _voxel_mm(self, edges: Float[Tensor, "3 3"]) -> npt.NDArray[np.float64]:
         """How far a voxel with these edges reaches along each axis of the CT."""
@@ -334,7 +230,7 @@ class CtAnatomy:
         """Beyond what was scanned, breathing and deformation left aside: a CT ends in planes."""
         ct_from_patient = np.eye(4)
         ct_from_patient[:3, :3] /= self.scale
-        ct_from_patient[:3, 3] = np.asarray(self.base.origin_mm) + self._lift().numpy() / self.scale
+        ct_from_patient[:3, 3] = np.asarray(self.base.origin_mm) + self.coordinates.lift().numpy() / self.scale
         matrix = torch.from_numpy(ct_from_patient @ patient_from_grid.matrix @ grid.affine)
         u, v, w = (torch.arange(n, dtype=torch.float64) for n in grid.shape)
         corners = torch.from_numpy(np.indices((2, 2, 2)).reshape(3, 8).T * (np.asarray(grid.shape) - 1.0))
@@ -364,12 +260,3 @@ class CtAnatomy:
         moved = [axis for axis in range(3) if axis == 2 or places.moved_mm[axis] > 0]
         points[..., moved] = places.spread(places.rest_mm[moved])[:, x, y, z].movedim(0, -1)
         return (x, y, z), points
-
-
-def _triple(values: npt.ArrayLike) -> Triple:
-    x, y, z = (float(v) for v in np.asarray(values))
-    return x, y, z
-
-
-def _weighted(weights: Float[Tensor, "motion ..."], rises: tuple[float, float]) -> Float[Tensor, " ..."]:
-    return rises[0] * weights[0] + rises[1] * weights[1]

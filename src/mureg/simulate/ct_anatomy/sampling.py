@@ -51,9 +51,9 @@ class SamplePlaces:
         inverse = torch.from_numpy(np.linalg.inv(grid.affine)).float()
         index = torch.einsum("ab,b...->a...", inverse[:3, :3], self.ct_mm) + inverse[:3, 3, None, None, None]
         sizes = torch.tensor(grid.shape)[:, None, None, None]
-        where = self.spread(((2 * index + 1) / sizes - 1).flip(0)).permute(1, 2, 3, 0)
+        places = self.spread(((2 * index + 1) / sizes - 1).flip(0)).permute(1, 2, 3, 0)
         return torch.nn.functional.grid_sample(
-            values[None], where[None], mode="bilinear", padding_mode="border", align_corners=False
+            values[None], places[None], mode="bilinear", padding_mode="border", align_corners=False
         )[0]
 
 
@@ -67,9 +67,9 @@ def texture(lattice: Grid, tracer: Tracer) -> Float[Tensor, "x y z"]:
 
 def uptake_of_codes(tracer: Tracer) -> Float[Tensor, " tissue"]:
     """Uptake for each code of a tissue map; under the ventricle's wall, painted later, there is blood."""
-    nothing = {"outside": 0.0, "gas": 0.0}
+    empty = {"outside": 0.0, "gas": 0.0}
     under = {"lv_wall": "blood"}
-    return torch.tensor([nothing[n] if n in nothing else float(tracer.uptake[under.get(n, n)]) for n in TISSUE_NAMES])
+    return torch.tensor([empty[n] if n in empty else float(tracer.uptake[under.get(n, n)]) for n in TISSUE_NAMES])
 
 
 def averaged(

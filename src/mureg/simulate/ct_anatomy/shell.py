@@ -43,9 +43,9 @@ def _distances(
 
 
 def _spheroid(
-    across: Float[Tensor, "*point"], along: Float[Tensor, "*point"], radius: float, length: float, cut: float
+    across: Float[Tensor, "*point"], along: Float[Tensor, "*point"], radius: float, length: float, cut_mm: float
 ) -> Float[Tensor, "*point"]:
-    to_apex = (1.0 - WIDEST) * length - cut
+    to_apex = (1.0 - WIDEST) * length - cut_mm
     to_base = WIDEST * length / (1.0 - _AT_BASE**2) ** 0.5
     half = torch.where(along > 0, to_apex, to_base)
     size = torch.hypot(across / radius, along / half)

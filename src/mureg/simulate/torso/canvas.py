@@ -51,12 +51,12 @@ class Lattice:
         index = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
         self.points = torch.from_numpy(index @ self.affine[:3, :3].T + self.affine[:3, 3])
 
-    def known(self, inside: Float[Tensor, "u v w"], reach_mm: float) -> list[tuple[int, int]]:
+    def ranges_near(self, inside: Float[Tensor, "u v w"], reach_mm: float) -> list[tuple[int, int]]:
         """Index ranges of the voxels around the nodes where a distance is above ``-reach_mm``."""
         ranges = []
         for axis, n in enumerate(self.shape):
-            others = tuple(k for k in range(3) if k != axis)
-            hit = (inside > -reach_mm).amax(others).nonzero()[:, 0]
+            axes = tuple(k for k in range(3) if k != axis)
+            hit = (inside > -reach_mm).amax(axes).nonzero()[:, 0]
             if len(hit) == 0:
                 return [(0, 0)] * 3
             low, high = (float(hit[k]) - 1.0 for k in (0, -1))
@@ -66,21 +66,23 @@ class Lattice:
 
     def slabs(self, region: Sequence[tuple[int, int]]) -> Iterator[Window]:
         """A region a few planes of the first axis at a time."""
-        (start, end), rest = region[0], region[1:]
-        plane = (rest[0][1] - rest[0][0]) * (rest[1][1] - rest[1][0])
+        (start, end), cross_section = region[0], region[1:]
+        plane = (cross_section[0][1] - cross_section[0][0]) * (cross_section[1][1] - cross_section[1][0])
         if plane == 0:
             return
         n_slabs = max(1, round((end - start) * plane / _SLAB_VOXELS))
         edges = np.linspace(start, end, n_slabs + 1).round().astype(int)
         for low, high in pairwise(edges):
-            yield slice(int(low), int(high)), slice(*rest[0]), slice(*rest[1])
+            yield slice(int(low), int(high)), slice(*cross_section[0]), slice(*cross_section[1])
 
-    def fields(self, nodes: Nodes, slab: Window, shared: Fields | None = None) -> Fields:
-        """The fields of a slab from those at the nodes, with all that are `shared` with it."""
+    def fields(self, nodes: Nodes, slab: Window, shared_fields: Fields | None = None) -> Fields:
+        """The fields of a slab from those at the nodes, with all of `shared_fields`."""
         weights = self.weights[0][slab[0]]
         values = torch.stack(list(nodes.values())).float()
         planes = torch.matmul(weights, values.flatten(2)).view(len(values), len(weights), *values.shape[2:])
-        return Fields(dict(zip(nodes, planes, strict=True)), self.weights[1], self.weights[2], slab, shared=shared)
+        return Fields(
+            dict(zip(nodes, planes, strict=True)), self.weights[1], self.weights[2], slab, shared_fields=shared_fields
+        )
 
     def index_ranges(self, low_mm: Points, high_mm: Points) -> npt.NDArray[np.int64]:
         """First and one-past-last index [box, axis, 2] of the voxels that boxes [box, 3] in the patient can touch."""
@@ -116,13 +118,13 @@ class Patch:
         fields: by name, at the voxels.
         channels: what is painted, one tensor and one palette each.
         voxel_mm: edge of a cube as large as a voxel.
-        where: the patch in the grid.
+        window: the patch in the grid.
     """
 
     fields: Fields
     channels: Sequence[tuple[Tensor, Palette]]
     voxel_mm: float
-    where: Window
+    window: Window
 
     @property
     def wall(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,17 +152,17 @@ class Patch:
     def paint_shell(self, distance: Tensor, thickness_mm: float, shell: str, core: str) -> None:
         """Lay a shell (under the surface, this thick) and the core inside it over what is there."""
         outer, inner = self.cover(distance), self.cover(distance - thickness_mm)
-        rest = 1.0 - outer
-        self.lay(rest, (outer.sub_(inner), shell), (inner, core))
+        outside_share = 1.0 - outer
+        self.lay(outside_share, (outer.sub_(inner), shell), (inner, core))
 
-    def lay(self, rest: Tensor, *tissues: tuple[Tensor, str], factor: Tensor | None = None) -> None:
+    def lay(self, kept_share: Tensor, *tissues: tuple[Tensor, str], factor: Tensor | None = None) -> None:
         """Keep a share of each voxel and add shares of tissues.
 
         A `factor` varies the first tissue: ``base + factor (value - base)`` with the palette's "<tissue>:base"; a
         channel whose base is the value itself does not vary.
         """
         for channel, palette in self.channels:
-            channel.mul_(rest)
+            channel.mul_(kept_share)
             for k, (share, tissue) in enumerate(tissues):
                 value = palette.get(tissue, 0.0)
                 base = palette.get(f"{tissue}:base", 0.0) if k == 0 and factor is not None else value
@@ -171,16 +173,16 @@ class Patch:
 
     def part(self, ranges: npt.NDArray[np.int64]) -> Patch | None:
         """The patch inside index ranges [axis, 2] of the whole grid, or None where nothing of it lies in this one."""
-        here = self.where
+        windows = self.window
         inner = []
-        for (low, high), own in zip(ranges.tolist(), here, strict=True):
+        for (low, high), own in zip(ranges.tolist(), windows, strict=True):
             low, high = max(low, own.start), min(high, own.stop)
             if low >= high:
                 return None
             inner.append(slice(low, high))
-        x, y, z = (slice(i.start - s.start, i.stop - s.start) for i, s in zip(inner, here, strict=True))
-        where = (inner[0], inner[1], inner[2])
-        return Patch(self.fields.window(where), [(c[x, y, z], p) for c, p in self.channels], self.voxel_mm, where)
+        x, y, z = (slice(i.start - s.start, i.stop - s.start) for i, s in zip(inner, windows, strict=True))
+        window = (inner[0], inner[1], inner[2])
+        return Patch(self.fields.window(window), [(c[x, y, z], p) for c, p in self.channels], self.voxel_mm, window)
 
 
 class Fields:
@@ -197,12 +199,12 @@ class Fields:
         planes: Mapping[str, Float[Tensor, "r v w"]],
         weights_y: Tensor,
         weights_z: Tensor,
-        where: Window,
+        window: Window,
         slab: Fields | None = None,
-        shared: Fields | None = None,
+        shared_fields: Fields | None = None,
     ) -> None:
         self._planes, self._weights_y, self._weights_z = planes, weights_y, weights_z
-        self._where, self._slab, self._shared = where, slab, shared
+        self._window, self._slab, self._shared = window, slab, shared_fields
         self._raised: dict[str, Tensor] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -215,10 +217,10 @@ class Fields:
             self._raised[name] = self._find(name)
         return self._raised[name]
 
-    def window(self, where: Window) -> Fields:
+    def window(self, window: Window) -> Fields:
         """The fields inside index ranges of the whole grid, which lie inside this slab."""
-        shared = None if self._shared is None else self._shared.window(where)
-        return Fields(self._planes, self._weights_y, self._weights_z, where, self, shared)
+        shared_fields = None if self._shared is None else self._shared.window(window)
+        return Fields(self._planes, self._weights_y, self._weights_z, window, self, shared_fields)
 
     def _find(self, name: str) -> Tensor:
         if self._slab is not None and name in self.EVERYWHERE:
@@ -241,18 +243,18 @@ class Fields:
     def _in_slab(self) -> Window:
         """This window from the first voxel of the slab."""
         slab = self if self._slab is None else self._slab
-        x, y, z = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(self._where, slab._where, strict=True))
+        x, y, z = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(self._window, slab._window, strict=True))
         return x, y, z
 
     @cached_property
     def _along(self) -> tuple[tuple[Tensor, slice], tuple[Tensor, slice]]:
         """Weights along y and z, and the nodes that they weigh."""
-        return _needed(self._weights_y, self._where[1]), _needed(self._weights_z, self._where[2])
+        return _needed(self._weights_y, self._window[1]), _needed(self._weights_z, self._window[2])
 
 
 def _needed(weights: Float[Tensor, "place node"], places: slice) -> tuple[Tensor, slice]:
     """Weights of a range of places, and the nodes that any of them hangs on."""
-    mine = weights[places]
-    first, last = mine[0].nonzero()[0, 0], mine[-1].nonzero()[-1, 0]
+    own_weights = weights[places]
+    first, last = own_weights[0].nonzero()[0, 0], own_weights[-1].nonzero()[-1, 0]
     nodes = slice(int(first), int(last) + 1)
-    return mine[:, nodes], nodes
+    return own_weights[:, nodes], nodes

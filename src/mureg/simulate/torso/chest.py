@@ -190,6 +190,6 @@ class Chest:
         parts = [solid([shape], "blood", "lung", 3.0, detail_mm=1.6 * radius)]
         if remaining > 0:
             for _ in range(2):
-                turned = direction + 0.55 * generator.standard_normal(3)
-                parts += self._branches(generator, end, turned, 0.68 * radius, remaining - 1)
+                new_direction = direction + 0.55 * generator.standard_normal(3)
+                parts += self._branches(generator, end, new_direction, 0.68 * radius, remaining - 1)
         return parts

@@ -103,10 +103,10 @@ class TorsoHeart:
         # its apex leans to that of the left ventricle, its base to the right
         tilt = np.radians(14.0)
         anterior, lateral, apex = lv.axes
-        turned = np.stack(
+        axes = np.stack(
             [anterior, np.cos(tilt) * lateral - np.sin(tilt) * apex, np.sin(tilt) * lateral + np.cos(tilt) * apex]
         )
-        return Ellipsoid(centre, semi, _rows(turned))
+        return Ellipsoid(centre, semi, _rows(axes))
 
     @cached_property
     def left_atrium(self) -> Ellipsoid:

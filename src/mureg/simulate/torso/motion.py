@@ -79,13 +79,13 @@ class TorsoMotion:
     def deformed(self, points_mm: Points, tolerance_mm: float = 1e-6) -> Points:
         """Where tissue of the undeformed body at end expiration lies in the patient (inverse of `undeformed`)."""
         target = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
-        found = target.clone()
+        points = target.clone()
         for _ in range(_ITERATIONS):
-            step = target - self.undeformed(found)
-            found = found + step
+            step = target - self.undeformed(points)
+            points = points + step
             if float(step.abs().max()) < tolerance_mm:
                 break
-        return np.asarray(found.numpy())
+        return np.asarray(points.numpy())
 
 
 @dataclass(frozen=True)
@@ -139,18 +139,18 @@ class BreathingMotion:
     def carried(self, points_mm: Points, inside: Inside, tolerance_mm: float = 1e-5) -> Points:
         """Where tissue goes: with the viscera where `inside`, else with the wall (the inverse of the two)."""
         target = torch.from_numpy(np.asarray(points_mm, dtype=np.float64))
-        chosen = torch.from_numpy(np.array(inside))[..., None]
+        mask = torch.from_numpy(np.array(inside))[..., None]
         if self.measured is not None:
-            return np.asarray((target + chosen * self.measured.shift(target, *self.breath.sinks_mm)).numpy())
-        found = target.clone()
+            return np.asarray((target + mask * self.measured.shift(target, *self.breath.sinks_mm)).numpy())
+        points = target.clone()
         for _ in range(_ITERATIONS):
-            parts = found.unbind(-1)
-            back = torch.where(chosen, torch.stack(self.viscera(*parts), -1), torch.stack(self.wall(*parts), -1))
+            parts = points.unbind(-1)
+            back = torch.where(mask, torch.stack(self.viscera(*parts), -1), torch.stack(self.wall(*parts), -1))
             step = target - back
-            found = found + step
+            points = points + step
             if float(step.abs().max()) < tolerance_mm:
                 break
-        return np.asarray(found.numpy())
+        return np.asarray(points.numpy())
 
 
 @lru_cache(maxsize=16)

@@ -33,8 +33,8 @@ def united(shapes: Sequence[Shape], x: Tensor, y: Tensor, z: Tensor, fillet_mm: 
     """Distance to the union of shapes."""
     total = shapes[0].distance(x, y, z)
     for shape in shapes[1:]:
-        other = shape.distance(x, y, z)
-        total = smooth_max(total, other, fillet_mm) if fillet_mm > 0 else torch.maximum(total, other)
+        distance = shape.distance(x, y, z)
+        total = smooth_max(total, distance, fillet_mm) if fillet_mm > 0 else torch.maximum(total, distance)
     return total
 
 

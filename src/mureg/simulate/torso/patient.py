@@ -178,8 +178,8 @@ class Torso:
     ) -> list[Volume]:
         """The body in HU in several states of breathing."""
         palettes = [[self._hu(breath, contrast_hu)] for breath in breaths]
-        painted = self.scene.render(grid, patient_from_grid, breaths, palettes)
-        return [Volume(values.numpy(), grid, Quantity.HU) for (values,) in painted]
+        channels = self.scene.render(grid, patient_from_grid, breaths, palettes)
+        return [Volume(values.numpy(), grid, Quantity.HU) for (values,) in channels]
 
     def emission(self, grid: Grid, patient_from_grid: RigidTransform, breath: Breath, tracer: Tracer) -> Emission:
         """Attenuation and activity for the camera, hot spots left out."""
@@ -191,8 +191,8 @@ class Torso:
         """Attenuation and activity in several states of breathing."""
         palettes = [self._mu_and_activity(breath, tracer) for breath in breaths]
         texture = Texture(1, tracer.texture, tracer.texture_mm, tracer.seed)
-        painted = self.scene.render(grid, patient_from_grid, breaths, palettes, tracer.segments, texture)
-        return [Emission(mu, activity) for mu, activity in painted]
+        channels = self.scene.render(grid, patient_from_grid, breaths, palettes, tracer.segments, texture)
+        return [Emission(mu, activity) for mu, activity in channels]
 
     def _hu(self, breath: Breath, contrast_hu: float) -> Palette:
         palette = {name: tissue.hu for name, tissue in self._tissues.items()}
@@ -229,25 +229,25 @@ class Torso:
     def heart_points_mm(self, n: int, generator: np.random.Generator) -> Points:
         """Places [n, 3] evenly over the heart at end expiration."""
         low, high = self.heart.box
-        found = np.empty((0, 3))
-        while len(found) < n:
-            tried = generator.uniform(low, high, (4 * n + 64, 3))
-            x, y, z = torch.from_numpy(tried).unbind(-1)
-            found = np.concatenate([found, tried[(self.heart.distances(x, y, z).all > 0).numpy()]])
-        return self.motion.deformed(found[:n])
+        points = np.empty((0, 3))
+        while len(points) < n:
+            trial_points = generator.uniform(low, high, (4 * n + 64, 3))
+            x, y, z = torch.from_numpy(trial_points).unbind(-1)
+            points = np.concatenate([points, trial_points[(self.heart.distances(x, y, z).all > 0).numpy()]])
+        return self.motion.deformed(points[:n])
 
     def liver_points_mm(self, n: int, generator: np.random.Generator) -> Points:
         """Places [n, 3] evenly over the liver, its vessels included, at end expiration."""
         (low, high), gallbladder = self.scene.abdomen.liver_box, self.scene.abdomen.gallbladder
-        found = np.empty((0, 3))
-        while len(found) < n:
-            tried = generator.uniform(low, high, (4 * n + 64, 3))
-            x, y, z = torch.from_numpy(tried).unbind(-1)
+        points = np.empty((0, 3))
+        while len(points) < n:
+            trial_points = generator.uniform(low, high, (4 * n + 64, 3))
+            x, y, z = torch.from_numpy(trial_points).unbind(-1)
             places = (x, y, z)
             liver = self.scene.envelope.organs(self.scene.envelope.cage(*places), places, places)["liver"]
             inside = (liver > 0) & (gallbladder.distance(*places) < 0)
-            found = np.concatenate([found, tried[inside.numpy()]])
-        return self.motion.deformed(found[:n])
+            points = np.concatenate([points, trial_points[inside.numpy()]])
+        return self.motion.deformed(points[:n])
 
     def breathed(self, points_mm: Points, breath: Breath) -> Points:
         """Where the tissue that lies at these places [..., 3] at end expiration lies in a state of breathing.

@@ -159,7 +159,7 @@ class Scene:
         """
         lattice = Lattice(grid, patient_from_grid)
         places = self._undeformed(lattice)
-        canvases = [[(torch.full(grid.shape, one.get("", 0.0)), one) for one in own] for own in palettes]
+        canvases = [[(torch.full(grid.shape, palette.get("", 0.0)), palette) for palette in own] for own in palettes]
         states = [_State(self.breathed_in(breath), own) for breath, own in zip(breaths, canvases, strict=True)]
         for depth in {state.moving.depth for state in states}:  # where the wall stands hangs on it alone
             alike = [state for state in states if state.moving.depth == depth]
@@ -176,22 +176,22 @@ class Scene:
     ) -> None:
         """Paint states in which skin and skeleton stand alike; `places` are the undeformed nodes."""
         wall = states[0].moving.wall(*places)
-        still = dict(zip("xyz", wall, strict=True)) | self.envelope.still_fields(wall)
+        still_fields = dict(zip("xyz", wall, strict=True)) | self.envelope.still_fields(wall)
         moving = []
         for state in states:
             viscera = state.moving.viscera(*places)
             own = {} if state.moving.still else dict(zip(("vx", "vy", "vz"), viscera, strict=True))
-            moving.append(own | self.envelope.moving_fields(still["cage"], wall, viscera))
+            moving.append(own | self.envelope.moving_fields(still_fields["cage"], wall, viscera))
         ranges = [self._ranges(lattice, state.moving) for state in states]
         voxel_mm = lattice.voxel_mm
-        for where in lattice.slabs(lattice.known(still["skin"], 2.0 * NODE_MM + voxel_mm)):
-            shared = lattice.fields(still, where)
-            channels = [[(volume[where], palette) for volume, palette in state.channels] for state in states]
+        for window in lattice.slabs(lattice.ranges_near(still_fields["skin"], 2.0 * NODE_MM + voxel_mm)):
+            shared_fields = lattice.fields(still_fields, window)
+            channels = [[(volume[window], palette) for volume, palette in state.channels] for state in states]
             apart = [
-                Patch(lattice.fields(nodes, where, shared), own, voxel_mm, where)
+                Patch(lattice.fields(nodes, window, shared_fields), own, voxel_mm, window)
                 for nodes, own in zip(moving, channels, strict=True)
             ]
-            together = Patch(shared, [channel for own in channels for channel in own], voxel_mm, where)
+            together = Patch(shared_fields, [channel for own in channels for channel in own], voxel_mm, window)
             self._background(together, apart)
             for k, part in enumerate(self.parts):
                 if part.detail_mm == 0 or part.detail_mm > voxel_mm:
@@ -209,15 +209,15 @@ class Scene:
 
     def _ranges(self, lattice: Lattice, moving: BreathingMotion) -> npt.NDArray[np.int64]:
         """Index ranges [part, axis, 2] of the boxes where they lie in the patient; that of the left ventricle last."""
-        low, high, still = self._boxes
+        low, high, is_still = self._boxes
         middle, half = (low + high) / 2, (high - low) / 2
         around = middle[:, None] + half[:, None] * _BOX_PLACES
-        inside = np.broadcast_to(~still[:, None], around.shape[:2])
-        carried = around if moving.still else moving.carried(around, inside, _BOX_TOLERANCE_MM)
-        there = self.motion.deformed(carried, _BOX_TOLERANCE_MM)
+        inside = np.broadcast_to(~is_still[:, None], around.shape[:2])
+        positions_mm = around if moving.still else moving.carried(around, inside, _BOX_TOLERANCE_MM)
+        corners = self.motion.deformed(positions_mm, _BOX_TOLERANCE_MM)
         # surfaces of the box that bulge between its corners, and half a voxel of partial volume
         near = (_BULGE * np.linalg.norm(half, axis=1) + _BOX_TOLERANCE_MM + lattice.voxel_mm)[:, None]
-        return lattice.index_ranges(there.min(1) - near, there.max(1) + near)
+        return lattice.index_ranges(corners.min(1) - near, corners.max(1) + near)
 
     @cached_property
     def _boxes(self) -> tuple[Points, Points, npt.NDArray[np.bool_]]:
@@ -227,16 +227,16 @@ class Scene:
 
     def _background(self, together: Patch, apart: Sequence[Patch]) -> None:
         """Skin, fat, breast, muscle, what fills the belly, lungs: of all states together, and of each apart."""
-        still = together.fields
-        together.paint(still["skin"], "fat")
-        if "breast" in still:
+        still_fields = together.fields
+        together.paint(still_fields["skin"], "fat")
+        if "breast" in still_fields:
             for slab in apart:
                 # strands of glandular tissue in fat; drawn by eye
                 strands = (slab.fields["mix"] - 0.9 + 1.8 * self.body.gland) * 9.0
-                gland = torch.minimum(still["breast"] - 5.0, strands)
-                slab.paint(torch.minimum(gland, still["skin"] - 4.0), "breast")
-        together.paint(still["muscle"], "soft_tissue")
-        together.paint(still["cage"] - 3.0, "between")
+                gland = torch.minimum(still_fields["breast"] - 5.0, strands)
+                slab.paint(torch.minimum(gland, still_fields["skin"] - 4.0), "breast")
+        together.paint(still_fields["muscle"], "soft_tissue")
+        together.paint(still_fields["cage"] - 3.0, "between")
         for slab in apart:
             lung = slab.cover(slab.fields["lung"])
             slab.lay(1.0 - lung, (lung, "lung"), factor=slab.fields["dense"])
@@ -253,11 +253,11 @@ class Scene:
         farthest = lattice.farthest(places) + lattice.voxel_mm + _BOX_MARGIN_MM
         low, high = (np.asarray(corner)[None] for corner in self.heart.box)
         box = [(int(a), int(b)) for a, b in lattice.index_ranges(low - farthest, high + farthest)[0]]
-        for where in lattice.slabs(box):
-            patch = Patch(lattice.fields(fields, where), [], lattice.voxel_mm, where)
+        for window in lattice.slabs(box):
+            patch = Patch(lattice.fields(fields, window), [], lattice.voxel_mm, window)
             distances = self.heart.distances(*patch.viscera)
-            wall[where] = self.heart.lv_shares(patch, distances)[0]
-            whole[where] = patch.cover(distances.all)
+            wall[window] = self.heart.lv_shares(patch, distances)[0]
+            whole[window] = patch.cover(distances.all)
         return wall, whole
 
 

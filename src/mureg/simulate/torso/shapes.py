@@ -172,11 +172,11 @@ class Profiles:
     def __call__(self, places: Tensor) -> tuple[Tensor, ...]:
         """Values of each curve at places."""
         table, start, step = self._table
-        where = ((places - start) * (1.0 / step)).clamp_(0.0, len(table) - 1.001)
-        low = where.long()
+        table_place = ((places - start) * (1.0 / step)).clamp_(0.0, len(table) - 1.001)
+        low = table_place.long()
         rows = table.to(places)
         below, above = (torch.nn.functional.embedding(index, rows) for index in (low, low + 1))
-        return torch.lerp(below, above, (where - low)[..., None]).unbind(-1)
+        return torch.lerp(below, above, (table_place - low)[..., None]).unbind(-1)
 
     @cached_property
     def _table(self) -> tuple[Tensor, float, float]:
@@ -194,9 +194,9 @@ def outline(x: Tensor, y: Tensor, half_x: Tensor, half_y: Tensor, squareness: fl
     of Fernandez Guasti).
     """
     u, v = (x / half_x).square(), (y / half_y).square()
-    both = u + v
-    inner = (both.square() - 4.0 * squareness * u * v).clamp_min(0.0).sqrt()
-    radius = ((both + inner) * 0.5 + _TINY).sqrt()
+    total = u + v
+    inner = (total.square() - 4.0 * squareness * u * v).clamp_min(0.0).sqrt()
+    radius = ((total + inner) * 0.5 + _TINY).sqrt()
     # steepness of the radius, as for an ellipse
-    steep = ((u / half_x.square() + v / half_y.square() + _TINY * 1e-3) / (both + _TINY)).sqrt()
+    steep = ((u / half_x.square() + v / half_y.square() + _TINY * 1e-3) / (total + _TINY)).sqrt()
     return (1.0 - radius) / steep

@@ -19,12 +19,12 @@ import torch
 
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
-from mureg.geometry.rigid import Triple
+from mureg.geometry.rigid import Triple, triple
 from mureg.heart.find import find_left_ventricle
 from mureg.registration.inputs import InputGrid, network_inputs
 from mureg.training.examples import HEART_POINTS, Examples, ball
 from mureg.training.heart.recipe import CropSet
-from mureg.training.heart.starts import NO_TURN, triple
+from mureg.training.heart.starts import NO_TURN
 
 SPECT, MU, MOTION, HEART = "s", "m", "r", "h"
 """Arrays in a file of crops: [crop, x, y, z] emission divided by its mean, attenuation (1/cm); [crop, 4, 4] the motion

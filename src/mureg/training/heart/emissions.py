@@ -94,25 +94,27 @@ def simulate_emission(
         UsageError: real CTs are asked for and not there.
         MuregError: the CT shows nothing that could be a patient.
     """
-    drawn = draw(settings, index, ct_folder)
-    seen = exposure(settings, index, ct_folder, drawn)
-    acquisition = acquired(settings, index, seen)
+    case_draw = draw(settings, index, ct_folder)
+    exposed = exposure(settings, index, ct_folder, case_draw)
+    acquisition = acquired(settings, index, exposed)
     image, how = uncorrected_of(settings, index, acquisition)
-    ventricle = drawn.anatomy.ventricle
+    ventricle = case_draw.anatomy.ventricle
     middle, half = np.asarray(ventricle.centre_mm), np.asarray(ventricle.apex_direction) * ventricle.length_mm / 2
-    hearts = drawn.anatomy.heart_points_mm(_POINTS, generator(settings, "points", index))
-    livers = drawn.anatomy.liver_points_mm(_LIVER_POINTS, generator(settings, "liver", index))
+    hearts = case_draw.anatomy.heart_points_mm(_POINTS, generator(settings, "points", index))
+    livers = case_draw.anatomy.liver_points_mm(_LIVER_POINTS, generator(settings, "liver", index))
     tissue = np.concatenate([hearts, livers, np.stack([middle - half, middle, middle + half])])
     in_spect, cts = np.empty((0, 3)), []
     for number in range(n_cts):
-        other = other_ct(settings, drawn, index, number)
-        in_spect, in_ct = as_seen(seen, tissue, other)
-        body = attenuation_maps(scanned(other), image.grid)[0].body.coarsened(SPACING_MM)
+        ct_draw = other_ct(settings, case_draw, index, number)
+        in_spect, in_ct = as_seen(exposed, tissue, ct_draw)
+        body = attenuation_maps(scanned(ct_draw), image.grid)[0].body.coarsened(SPACING_MM)
         pose = RigidTransform.best_fit(in_spect[:_POINTS], in_ct[:_POINTS])
-        cts.append(TrainingCt(body, pose, in_ct[:_POINTS], in_ct[_POINTS:-3], drawn_facts(other, seen.scene.orbit)))
+        cts.append(
+            TrainingCt(body, pose, in_ct[:_POINTS], in_ct[_POINTS:-3], drawn_facts(ct_draw, exposed.scene.orbit))
+        )
     counts = acquisition.counts.sum((1, 2, 3))
     facts: Facts = {**how, "counts_photopeak": int(counts[0]), "counts_scatter_window": int(counts[1])}
-    facts |= drawn.camera.facts | {"pixel_mm": acquisition.pixel_mm[0], "arc_deg": round(acquisition.arc_deg)}
+    facts |= case_draw.camera.facts | {"pixel_mm": acquisition.pixel_mm[0], "arc_deg": round(acquisition.arc_deg)}
     return TrainingEmission(
         emission_name(settings, index),
         patient_name(settings, index, ct_folder),

@@ -44,9 +44,9 @@ class ErrorBook:
             UsageError: the rows that are there were measured with others.
         """
         path = self.folder / SETTINGS
-        for name, there, _ in differences(read_json(path), fingerprints) if path.exists() else ():
+        for name, stored_value, _ in differences(read_json(path), fingerprints) if path.exists() else ():
             raise UsageError(
-                f"the rows in {self.folder.name} were measured with another {name} ({there})",
+                f"the rows in {self.folder.name} were measured with another {name} ({stored_value})",
                 "one set of networks and settings for all rows",
                 f"remove the folder {self.folder.name} to measure them again, or choose another output",
             )

@@ -16,13 +16,13 @@ from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform, Volume
+from mureg.geometry.rigid import triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.recon import Osem
 from mureg.registration import NearHeart
 from mureg.registration.confidence import heart_bound_mm, settings_sha256
 from mureg.study import Case, PreparedStudy, attenuation_maps
 from mureg.training.heart.cases import NumberedCase
-from mureg.training.heart.starts import triple
 
 RESIDUALS = tuple(f"residual_{axis}_{unit}" for unit in ("mm", "deg") for axis in "xyz")
 COLUMNS = (
@@ -109,11 +109,11 @@ def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
     Raises:
         RegistrationError: no result that could be trusted.
     """
-    started = time.process_time()
+    start = time.process_time()
     registration = registrar.register(PreparedStudy.from_images(case.uncorrected, body))
-    seconds, pose, evidence = time.process_time() - started, registration.ct_from_spect, registration.evidence
+    seconds, pose, evidence = time.process_time() - start, registration.ct_from_spect, registration.evidence
     truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
-    errors = [target_registration_error_mm(one, truth, points) for one in (RigidTransform.identity(), pose)]
+    errors = [target_registration_error_mm(transform, truth, points) for transform in (RigidTransform.identity(), pose)]
     shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
     arm_mm = np.sqrt(2 / 3 * ((points - points.mean(0)) ** 2).sum(1).mean())
     own_figures = (evidence[key] for key in ("spread_of_crops_mm", "turned_deg", "dispersion_mm", "disagreement_mm"))

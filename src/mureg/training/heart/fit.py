@@ -91,10 +91,10 @@ def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
     card = replace(cards[0], around="heart", gains=recipe.calibration.gains, trained_on=trained_on)
     if len(networks) == 1:
         return networks[0], card
-    validation = {f"heart_mm_{number}": one.validation["heart_mm"] for number, one in enumerate(cards, 1)}
-    trained_on = {"networks": [one.trained_on for one in cards], "recipe_sha256": recipe.sha256}
-    others = tuple(one.network for one in cards[1:])
-    card = replace(card, others=others, trained_on=trained_on, validation=validation)
+    validation = {f"heart_mm_{number}": card.validation["heart_mm"] for number, card in enumerate(cards, 1)}
+    trained_on = {"networks": [card.trained_on for card in cards], "recipe_sha256": recipe.sha256}
+    tables = tuple(card.network for card in cards[1:])
+    card = replace(card, others=tables, trained_on=trained_on, validation=validation)
     return Together(networks), card
 
 

@@ -164,14 +164,14 @@ class Recipe:
             raise ValueError(f"left_out_fold {self.left_out_fold}, but there are folds 0 to {len(load_folds()) - 1}")
         populations = [group.population for group in self.calibration.groups]
         for what, names in (
-            ("crop set", [one.name for one in self.crops]),
-            ("network", [one.name for one in self.networks]),
+            ("crop set", [crops.name for crops in self.crops]),
+            ("network", [network.name for network in self.networks]),
             ("calibration group", populations),
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"two entries for one {what}: {', '.join(names)}")
         for name in (stage.crops for network in self.networks for stage in network.stages):
-            if name not in [one.name for one in self.crops]:
+            if name not in [crops.name for crops in self.crops]:
                 raise ValueError(f"no crop set named {name!r}")
         for group in self.calibration.groups:
             for crops in self.crops:
@@ -181,7 +181,7 @@ class Recipe:
 
     def crop_set(self, name: str) -> CropSet:
         """The crop set of that name."""
-        return next(one for one in self.crops if one.name == name)
+        return next(crops for crops in self.crops if crops.name == name)
 
     def settings(self, network: NetworkRecipe, stage: Stage, begin_from: str = "") -> TrainingSettings:
         """The training settings of a stage.
@@ -240,7 +240,7 @@ def recipe_from(table: Mapping[str, Any], where: str = "recipe.toml") -> Recipe:
     """A recipe from tables. Raises `UsageError` that names the first mistake, also in the training settings."""
     recipe = validated(Recipe, table, f"recipe {Path(where).name}")
     stages = [recipe.settings(network, network.stages[number]) for network, number in recipe.stages()]
-    if len({(one.network.kind, one.grid, one.input) for one in stages}) > 1:
+    if len({(stage.network.kind, stage.grid, stage.input) for stage in stages}) > 1:
         raise UsageError(
             f"recipe {Path(where).name} has networks that differ in kind, grid or input",
             "one kind, grid and input for all, whose predictions can be averaged",

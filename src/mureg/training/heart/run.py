@@ -109,16 +109,16 @@ class HeartRun:
         sets = tuple(f"{CROPS}/{crops.name}" for crops in self.recipe.crops)
         folder = RunFolder("near-heart training", lambda _folder: False, (*sets, ERRORS, UNCALIBRATED))
         actions = dict(zip(STEPS, (self._crops, self._networks, self._errors, self._card), strict=True))
-        limit, step, finished = TimeLimit(minutes), "", True
+        limit, step, is_finished = TimeLimit(minutes), "", True
         with folder.claimed(self.folder, inputs):
             self._begin()
             self._check_crops()
-            for step in (one for one in STEPS if one in steps):
-                finished = actions[step](limit)
-                if not finished:
+            for step in (name for name in STEPS if name in steps):
+                is_finished = actions[step](limit)
+                if not is_finished:
                     break
             coverage = {} if step != "card" else {mode: self._covariance(mode).groups for mode in MODES}
-            return HeartResult(self.folder, finished, step, tuple(self._refusals()), coverage)
+            return HeartResult(self.folder, is_finished, step, tuple(self._refusals()), coverage)
 
     def _check(self, steps: Sequence[str]) -> None:
         check_jobs(self.jobs)
@@ -142,10 +142,12 @@ class HeartRun:
 
     def _begin(self) -> None:
         path = self.folder / RECIPE
-        for name, there, asked in differences(read_toml(path), as_table(self.recipe)) if path.exists() else ():
+        for name, stored_value, expected in (
+            differences(read_toml(path), as_table(self.recipe)) if path.exists() else ()
+        ):
             raise UsageError(
-                f"{self.folder.name} holds a run of another recipe ({name}: {there})",
-                asked,
+                f"{self.folder.name} holds a run of another recipe ({name}: {stored_value})",
+                expected,
                 "choose another output, or the recipe that the folder was begun with",
             )
         with writing(path) as scratch:
@@ -172,26 +174,26 @@ class HeartRun:
 
     def _crops(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
-            missing = [task for task in self._crop_tasks(crops) if not task.is_finished]
-            self.report.say(f"crops {crops.name}: {len(missing)} cases to draw")
-            for refusal in self._each(draw_crops, missing, limit, f"crops {crops.name}"):
+            tasks = [task for task in self._crop_tasks(crops) if not task.is_finished]
+            self.report.say(f"crops {crops.name}: {len(tasks)} cases to draw")
+            for refusal in self._each(draw_crops, tasks, limit, f"crops {crops.name}"):
                 if refusal:
                     self.report.say(refusal)
-            if not all(task.is_finished for task in missing):
+            if not all(task.is_finished for task in tasks):
                 return False
         return True
 
     def _networks(self, limit: TimeLimit) -> bool:
         for crops in self.recipe.crops:
-            missing = sum(not task.is_finished for task in self._crop_tasks(crops))
-            if missing:
-                raise _step_missing(f"{missing} cases of the crops {crops.name} are not drawn", "crops")
-        finished = train_networks(
+            n_open = sum(not task.is_finished for task in self._crop_tasks(crops))
+            if n_open:
+                raise _step_missing(f"{n_open} cases of the crops {crops.name} are not drawn", "crops")
+        is_finished = train_networks(
             self.recipe, self._crops_folder, self.folder / NETWORKS, self.team, limit, self.report
         )
-        if finished:
+        if is_finished:
             save_networks(self.recipe, self.folder / NETWORKS, self._uncalibrated)
-        return finished
+        return is_finished
 
     def _errors(self, limit: TimeLimit) -> bool:
         if self.weights is not None:
@@ -215,9 +217,9 @@ class HeartRun:
     def _card(self, limit: TimeLimit) -> bool:
         """Write the networks with a card that states their covariance."""
         book = self._book()
-        missing = len(book.tasks(self.store, self._uncalibrated, frozenset()))
-        if missing:
-            raise _step_missing(f"{missing} registrations are not measured", "errors")
+        n_open = len(book.tasks(self.store, self._uncalibrated, frozenset()))
+        if n_open:
+            raise _step_missing(f"{n_open} registrations are not measured", "errors")
         module, card = read_network(self._uncalibrated)
         fingerprints = book.fingerprints
         if fingerprints.pop(WEIGHTS) != card.weights_sha256:
@@ -282,17 +284,17 @@ class HeartRun:
         """Results as they come, until the time is over; says once a minute how far it is."""
         if not tasks or limit.over:
             return
-        reported = time.perf_counter()
+        last_report = time.perf_counter()
         with closing(shared_out(work, tasks, self.jobs)) as results:
-            for done, result in enumerate(results, 1):
+            for n_done, result in enumerate(results, 1):
                 limit.note_work()
                 yield result
                 if limit.over:
                     return
-                if time.perf_counter() - reported > _REPORT_EVERY_S:
-                    reported = time.perf_counter()
-                    self.report.say(f"{what}: {done} of {len(tasks)} done")
+                if time.perf_counter() - last_report > _REPORT_EVERY_S:
+                    last_report = time.perf_counter()
+                    self.report.say(f"{what}: {n_done} of {len(tasks)} done")
 
 
-def _step_missing(found: str, step: str) -> UsageError:
-    return UsageError(found, f"the step {step} finished", f"add {step} to --steps, or leave --steps out")
+def _step_missing(problem: str, step: str) -> UsageError:
+    return UsageError(problem, f"the step {step} finished", f"add {step} to --steps, or leave --steps out")

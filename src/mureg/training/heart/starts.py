@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from mureg.geometry import RigidTransform, Volume
-from mureg.geometry.rigid import Triple
+from mureg.geometry.rigid import Triple, triple
 from mureg.registration import NearHeart
 
 Length = Annotated[float, Field(ge=0)]
@@ -102,12 +102,6 @@ class AroundTruth:
 
 
 Starts = Annotated[FromMutualInformation | AroundTruth, Field(discriminator="kind")]
-
-
-def triple(values: np.ndarray) -> Triple:
-    """Three numbers of an array."""
-    x, y, z = values
-    return float(x), float(y), float(z)
 
 
 def _log_uniform(chance: np.random.Generator, largest: float) -> float:
