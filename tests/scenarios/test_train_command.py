@@ -209,9 +209,9 @@ class TestRefusals:
 def test_a_terminal_shows_how_far_it_is() -> None:
     code = (
         "from mureg.cli.messages import Messages\n"
-        "from mureg.cli.training import _shown\n"
+        "from mureg.cli.training import _display\n"
         "import time\n"
-        "with _shown(Messages()) as shown:\n"
+        "with _display(Messages()) as shown:\n"
         "    shown.preparing(1, 3)\n"
         "    shown.say('epoch 1: well')\n"
         "    for done in range(4):\n"
