@@ -31,7 +31,8 @@ class Thresholds:
         mismatch_percent: threshold of the mismatch index (%; Chen et al., J Nucl Cardiol 2006).
         implausible_mm: review if the shift at the heart is above this (mm).
         implausible_deg: review if the rotation is above this (degrees).
-        disagreement_mm: review if two methods or starts differ by more than this at the heart (mm).
+        disagreement_mm: review if two methods or starts differ by more than this at the heart (mm); two pixels
+            (docs/concepts/decision.md).
         heart_apart_mm: review if two estimates of the heart position differ by more than this (mm).
         outside_counts_percent: review if more of the SPECT counts in the heart slices come from outside the CT (%).
         extension_percent: review if more of the attenuation in the heart slices comes from beyond the CT (%).
@@ -59,7 +60,7 @@ class Thresholds:
     mismatch_percent: Percent = 3.0
     implausible_mm: Millimetres = 50.0
     implausible_deg: Degrees = 20.0
-    disagreement_mm: Millimetres = 10.0
+    disagreement_mm: Millimetres = 13.6
     heart_apart_mm: Millimetres = 20.0
     outside_counts_percent: Percent = 10.0
     extension_percent: Percent = 10.0
