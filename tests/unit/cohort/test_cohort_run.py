@@ -163,7 +163,7 @@ class TestFailures:
     def test_a_case_that_kills_its_process_is_found_and_the_others_are_made(self, tmp_path) -> None:
         run = simulate_cohort(SETTINGS, N, tmp_path, jobs=2, simulate=small_cases.case_that_kills)
         assert [one.name for one in run.failed] == ["small-000003"]
-        assert "the process died" in run.failed[0].problem
+        assert "the process ended unexpectedly" in run.failed[0].problem
         assert len(run.made_cases) == N - 1
 
 
