@@ -23,8 +23,8 @@ def acquired_at(header: Dataset) -> str:
     A date without a time is given alone; "" where no date can be read.
     """
     whole = text(header, "AcquisitionDateTime").split("+")[0].split("-")[0]
-    stated = [(whole[:8], whole[8:]), *((text(header, f"{of}Date"), text(header, f"{of}Time")) for of in _OF)]
-    return next((words for words in (_words(day, hour) for day, hour in stated) if words), "")
+    times = [(whole[:8], whole[8:]), *((text(header, f"{of}Date"), text(header, f"{of}Time")) for of in _OF)]
+    return next((words for words in (_words(day, hour) for day, hour in times) if words), "")
 
 
 def spect_acquired_at(path: Path, series: str | None = None) -> str:

@@ -51,16 +51,16 @@ def choose_map_objects(path: Path, series: str | None = None) -> MapObjects:
     Raises `UnreadableInputError` where there is neither, or several and no choice.
     """
     with reading(called(path)):
-        found = search(path)
-        volumes = [o for o in nm_objects(found.series) if nm_kind(o.files[0].header) in VOLUMES]
-        slices = series_of_slices(found.series)
+        search_result = search(path)
+        volumes = [o for o in nm_objects(search_result.series) if nm_kind(o.files[0].header) in VOLUMES]
+        slices = series_of_slices(search_result.series)
         if series is None:
             in_nm, in_slices = bool(without_own(volumes)[0]), bool(slices)
         else:
             in_nm, in_slices = bool(named(volumes, series)), bool(named(slices, series))
         if in_slices and not in_nm:
-            chosen, notes = choose_original(slices, series, "series of CT images")
-            return MapObjects(chosen.files, chosen, (*found.notes, *notes))
+            chosen_series, notes = choose_original(slices, series, "series of CT images")
+            return MapObjects(chosen_series.files, chosen_series, (*search_result.notes, *notes))
         return MapObjects((choose_map(path, series),))
 
 
@@ -87,10 +87,10 @@ def _agreed(stack: SliceStack) -> tuple[npt.NDArray[np.float32], tuple[str, ...]
     """The values of a map by its rescale values, or by its real-world mapping where its tissue decides for that."""
     if stack.mapped is None:
         return stack.values, ()
-    stated = "rescale values and real-world mapping of the attenuation map differ"
-    known = [np.where(stack.padding, np.float32(0.0), values) for values in (stack.values, stack.mapped)]
-    by_rescale = rescale_agrees(known[0], known[1], stated)
+    sentence = "rescale values and real-world mapping of the attenuation map differ"
+    known_values = [np.where(stack.padding, np.float32(0.0), values) for values in (stack.values, stack.mapped)]
+    by_rescale = rescale_agrees(known_values[0], known_values[1], sentence)
     if by_rescale is None:
         return stack.values, ()
-    chosen = "rescale values" if by_rescale else "mapping"
-    return (stack.values if by_rescale else stack.mapped), (f"{stated}; its tissue decides for the {chosen}",)
+    preferred = "rescale values" if by_rescale else "mapping"
+    return (stack.values if by_rescale else stack.mapped), (f"{sentence}; its tissue decides for the {preferred}",)

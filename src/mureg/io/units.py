@@ -106,15 +106,15 @@ def require_hounsfield(values: Array, what: str = "values") -> None:
     """
     if looks_like_hounsfield(values):
         return
-    found = f"{what} from {float(values.min()):.4g} to {float(values.max()):.4g}"
+    sentence = f"{what} from {float(values.min()):.4g} to {float(values.max()):.4g}"
     try:
         mu_per_cm(values)
-        found += " that look like an attenuation map"
+        sentence += " that look like an attenuation map"
         remedy = "pass it as a ready map (--mu)"
     except UnitsError:
         remedy = "apply the rescale slope and intercept before export"
-        found += _peaks(values)
-    raise UnitsError(found, "a CT in HU, with air near -1000 and tissue near 0", remedy)
+        sentence += _peaks(values)
+    raise UnitsError(sentence, "a CT in HU, with air near -1000 and tissue near 0", remedy)
 
 
 def _peaks(values: Array) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Perfusion
 from mureg.assessment.thresholds import Thresholds
-from mureg.heart.ventricle import SEGMENTS, TERRITORIES
+from mureg.heart.ventricle import SEGMENTS
 from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
 from mureg.report.occasion import Occasion
@@ -24,8 +24,7 @@ _HEADLINES = {
     "by-hand": ("BY HAND", "the pose was set by a reader", "→"),
 }
 _AXES = ("left - right", "front - back", "head - foot")
-_HASH = 20
-"""Digits of a SHA-256 that are shown, 80 bits: they serve to compare (docs/decisions, 8)."""
+_HASH = 20  # digits of a SHA-256 that are shown, 80 bits: they serve to compare (docs/decisions, 8)
 
 
 @dataclass(frozen=True)
@@ -227,22 +226,17 @@ def _shifts(assessment: Assessment) -> tuple[tuple[Shift, ...], str, tuple[str, 
 
 def _mismatch(assessment: Assessment) -> tuple[tuple[str, str, bool], ...]:
     after = "at the pose found, not given out" if assessment.withheld else "after"
-    names = (("header", "before"), ("registered", after))
     index, limit = assessment.mismatch_percent, assessment.limits.mismatch_percent
-    return tuple((when, f"{index[name]:.1f} %", index[name] > limit) for name, when in names if name in index)
+    names = [(name, when) for name, when in (("header", "before"), ("registered", after)) if name in index]
+    return tuple((when, f"{index[name]:.1f} %", index[name] > limit) for name, when in names)
 
 
 def _territories(perfusion: Perfusion) -> tuple[Territory, ...]:
     rows = []
-    for name in ("LAD", "LCX", "RCA"):
-        assert name in TERRITORIES
-        means = [
-            polar_map.territories[name] for polar_map in (perfusion.uncorrected, perfusion.header, perfusion.registered)
-        ]
-        uncorrected, header, registered = (f"{mean:.0f}" for mean in means)
-        rows.append(
-            Territory(name, TERRITORY_NAMES[name], uncorrected, header, registered, signed(means[2] - means[1]))
-        )
+    for name, artery in TERRITORY_NAMES.items():
+        means = [m.territories[name] for m in (perfusion.uncorrected, perfusion.header, perfusion.registered)]
+        nac, before, after = (f"{mean:.0f}" for mean in means)
+        rows.append(Territory(name, artery, nac, before, after, signed(means[2] - means[1])))
     return tuple(rows)
 
 

@@ -116,14 +116,14 @@ def _by_angle(
     datasets: Sequence[Dataset], members: list[NumberedView], starts: list[float], *, numbered: bool
 ) -> list[NumberedView]:
     """Views numbered from the angle of the first, which is that of the lowest view or instance number."""
-    stated = [view.key[_VIEW] if numbered else _instance(datasets[view.part]) for view in members]
-    if None in stated:
+    labels = [view.key[_VIEW] if numbered else _instance(datasets[view.part]) for view in members]
+    if None in labels:
         raise UnreadableInputError(
             "several objects of one view each without an InstanceNumber",
             "an InstanceNumber in each",
             "export the original objects",
         )
-    lowest = int(np.argmin(np.asarray(stated, dtype=np.float64)))
+    lowest = int(np.argmin(np.asarray(labels, dtype=np.float64)))
     turn = next(iter(items(datasets[members[lowest].part], "RotationInformationSequence")), Dataset())
     step = abs(number(turn, "AngularStep") or 0.0) or _smallest_step(starts)
     sign = -1.0 if text(turn, "RotationDirection") == "CW" else 1.0
@@ -136,7 +136,7 @@ def _by_angle(
             "one angle for each view",
             "export the acquisition as one object",
         )
-    if numbered and any(k - n != whole[lowest] - stated[lowest] for k, n in zip(whole, stated, strict=True)):  # type: ignore[operator]
+    if numbered and any(k - n != whole[lowest] - labels[lowest] for k, n in zip(whole, labels, strict=True)):  # type: ignore[operator]
         raise GeometryError(
             "the start angles of the objects contradict their view numbers (AngularViewVector)",
             "angles that grow with the numbers in the direction of rotation",
@@ -180,8 +180,8 @@ def _by_instance(datasets: Sequence[Dataset], members: list[NumberedView], *, on
 
 
 def _require_one_start(starts: list[float | None]) -> None:
-    known = [start for start in starts if start is not None]
-    if any(abs(math.remainder(start - known[0], 360.0)) > ROUNDED_DEG for start in known):
+    known_starts = [start for start in starts if start is not None]
+    if any(abs(math.remainder(start - known_starts[0], 360.0)) > ROUNDED_DEG for start in known_starts):
         raise GeometryError(
             "objects of one acquisition with different start angles that do not number their views",
             "one start angle, or one for each view",

@@ -38,16 +38,16 @@ def windows_not_rotations(dataset: Dataset, labels: Labels) -> tuple[Labels, tup
     if windows is not None and np.array_equal(windows, rotations):
         if not (one_rotation or alike):
             return labels, ()
-        found = dict(labels)
+        new_labels = dict(labels)
     elif (windows is None or windows.max() == 1) and (one_rotation or alike) and n == _n_windows(dataset):
-        found = {**labels, "energy window": rotations}
+        new_labels = {**labels, "energy window": rotations}
         if not one_rotation:
             _require_other_counts(dataset, rotations)
             witness += ", their counts do"
     else:
         return labels, ()
-    found["rotation"] = np.ones_like(rotations)
-    return found, (f"RotationVector counts the {n} energy windows and is read so: {witness}",)
+    new_labels["rotation"] = np.ones_like(rotations)
+    return new_labels, (f"RotationVector counts the {n} energy windows and is read so: {witness}",)
 
 
 def _require_other_counts(dataset: Dataset, rotations: npt.NDArray[np.int64]) -> None:
@@ -68,7 +68,7 @@ def _n_windows(dataset: Dataset) -> int:
 
 def _all_alike(described: list[Dataset]) -> bool:
     """Whether all rotations have one start, step, arc and direction, and detectors at one distance."""
-    seen = {
+    readings = {
         (
             text(item, "RotationDirection"),
             *(number(item, keyword) for keyword in _GEOMETRY),
@@ -76,4 +76,4 @@ def _all_alike(described: list[Dataset]) -> bool:
         )
         for item in described
     }
-    return len(seen) == 1
+    return len(readings) == 1
