@@ -88,9 +88,10 @@ def test_python_gives_the_same_answer(results) -> None:
     written = json.loads((results / "registration.json").read_text())
     method = algorithms_from(results / "settings.toml")
     study = mureg.read_study(sample_folder() / "spect.dcm", ct=sample_folder() / "ct")
-    answer = mureg.examine(
-        study, mureg.StudySettings(method.registrar, method.reconstructor, method.physics, method.attenuation)
+    settings = mureg.StudySettings(
+        method.registrar, method.reconstructor, method.physics, method.attenuation, limits=method.decision
     )
+    answer = mureg.examine(study, settings)
     again = as_json(answer)
     for key in (
         "decision",
