@@ -21,6 +21,7 @@ from mureg.cli import main as command_line
 from mureg.io import read_mu, read_spect
 from mureg.jobs.cores import set_thread_count
 from mureg.sample import sample_folder
+from support import sample_run
 from support.archive import Archive, running_archive
 from support.programs import program
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 NM = ("nac", "ac", "mu", "nac_filtered", "ac_header_filtered", "ac_filtered")
 NIFTI = {"nac": "spect_nac", "ac": "spect_ac", "mu": "mu_registered"}
-QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2", "--threads", "1"]
+QUICK = [*sample_run.QUICK, "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
