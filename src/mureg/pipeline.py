@@ -28,7 +28,7 @@ from mureg.jobs.threads import beside
 from mureg.notes import Note, Rank, by_rank
 from mureg.recon import Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
-from mureg.recon.images import corrected_at, reconstruct, reconstruct_and_say, wide_map
+from mureg.recon.images import reconstruct, reconstruct_and_say, wide_map
 from mureg.registration import NearHeart, Registrar, Registration
 from mureg.registration.base import refuse_overlap
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
@@ -139,9 +139,9 @@ def examine(
     if correct:
         clock.begin("corrected SPECT")
     pose = registration.ct_from_spect
-    at_registered = at_pose(pose) if pose != RigidTransform.identity() else at_scanner()
-    (header, *_), (registered, *_) = at_scanner(), at_registered
-    notes = (*notes, *at_scanner()[1], *at_registered[1])
+    registered, registered_notes = at_pose(pose) if pose != RigidTransform.identity() else at_scanner()
+    header, header_notes = at_scanner()
+    notes = (*notes, *header_notes, *registered_notes)
 
     clock.begin("decision")
     vertebrae()  # kept for the decision
@@ -206,13 +206,12 @@ def reconstruct_at(
         raise UsageError("a reconstructed SPECT volume", "projections", "give the acquisition")
     prepared = prepare(study, settings, allow_different_patients=allow_different_patients)
     refuse_overlap(prepared.uncorrected, prepared.body, ct_from_spect, "at the pose given")
-    image, physics_notes = _corrected(prepared, ct_from_spect, settings)
-    mu = prepared.maps.on_spect(prepared.uncorrected.grid, ct_from_spect, prepared.outline)
-    heart = find_left_ventricle(image, mu)
-    at = MapAtPose(ct_from_spect, mu, image)
+    at, physics_notes = _at_pose(prepared, settings, True, ct_from_spect)
+    assert at.spect is not None
+    heart = find_left_ventricle(at.spect, at.mu)
     registered = not np.allclose(ct_from_spect.matrix, np.eye(4))
     checks = data_notes(study, prepared, at, heart.centre_mm, settings.limits, registered=registered)
-    return image, by_rank((*prepared.notes, *physics_notes, *checks))
+    return at.spect, by_rank((*prepared.notes, *physics_notes, *checks))
 
 
 def _at_pose(
@@ -229,13 +228,6 @@ def _at_pose(
     if emission == image.grid:
         return MapAtPose(pose, mu.part(emission), image), notes
     return MapAtPose(pose, prepared.maps.on_spect(emission, pose, prepared.outline), image), notes
-
-
-def _corrected(prepared: PreparedStudy, pose: RigidTransform, settings: StudySettings) -> tuple[Volume, Notes]:
-    """The projections corrected with the map at a pose, and what had to be assumed."""
-    assert prepared.acquisition is not None
-    parts = prepared.maps, prepared.outline, settings.reconstructor, settings.physics
-    return corrected_at(pose, prepared.acquisition, *parts)
 
 
 def versions() -> dict[str, str]:
