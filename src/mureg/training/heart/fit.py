@@ -56,11 +56,12 @@ def train_networks(recipe: Recipe, crops: Path, folder: Path, team: Team, limit:
         stage, place = network.stages[number], stage_folder(folder, network, number)
         weights, begin_from = _start(folder, network, number)
         settings = recipe.settings(network, stage, begin_from)
-        _require_same_layers(weights, settings, network)
         if _is_finished(place, settings):
             continue
         if limit.over:
             return False
+        if weights is not None:
+            _require_same_layers(weights, settings, network)
         if stage.crops not in sets:
             sets = {stage.crops: _sets(crops / stage.crops, recipe, settings.grid.spacing_mm)}
         report.say(f"network {network.name}, stage {number + 1} of {len(network.stages)}")
@@ -129,11 +130,9 @@ def _weights_of(network: NetworkRecipe) -> tuple[Mapping[str, Tensor], str]:
     return parts[network.begins_with - 1].state_dict(), f"{card.weights_sha256}/{network.begins_with}"
 
 
-def _require_same_layers(
-    weights: Mapping[str, Tensor] | None, settings: TrainingSettings, network: NetworkRecipe
-) -> None:
+def _require_same_layers(weights: Mapping[str, Tensor], settings: TrainingSettings, network: NetworkRecipe) -> None:
     shapes = {name: value.shape for name, value in initialised(settings.network, settings.seed).state_dict().items()}
-    if weights is not None and shapes != {name: value.shape for name, value in weights.items()}:
+    if shapes != {name: value.shape for name, value in weights.items()}:
         raise UsageError(
             f"network {network.name} with other layers than the weights that it begins from",
             "the same settings of the network",

@@ -160,8 +160,9 @@ class Recipe:
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        if self.left_out_fold is not None and self.left_out_fold >= len(load_folds()):
-            raise ValueError(f"left_out_fold {self.left_out_fold}, but there are folds 0 to {len(load_folds()) - 1}")
+        last_fold = len(load_folds()) - 1
+        if self.left_out_fold is not None and self.left_out_fold > last_fold:
+            raise ValueError(f"left_out_fold {self.left_out_fold}, but there are folds 0 to {last_fold}")
         populations = [group.population for group in self.calibration.groups]
         for what, names in (
             ("crop set", [crops.name for crops in self.crops]),
