@@ -14,7 +14,7 @@ from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing, writing_folder
 from mureg.files.former_names import with_current_names
 from mureg.files.marker import MARKER, read_marker
-from mureg.files.places import strangers
+from mureg.files.places import foreign_names
 from mureg.files.run_folder import RunFolder
 from mureg.files.settings import Table, differences, read_json
 from mureg.io.results import FOLDER
@@ -50,7 +50,7 @@ def _is_batch(folder: Path) -> bool:
         table = read_json(folder / BATCH)
     except UnreadableInputError:
         return False
-    return {"mureg", "settings", "use"} <= set(table) and not strangers(
+    return {"mureg", "settings", "use"} <= set(table) and not foreign_names(
         folder, lambda name: name in (BATCH, STUDIES, "summary.csv", "summary.html") or name[0] == "."
     )
 
@@ -65,7 +65,7 @@ def is_study(folder: Path) -> bool:
     return (
         has_record
         and (folder.parent.parent / BATCH).is_file()
-        and not strangers(folder, lambda name: name in own_names)
+        and not foreign_names(folder, lambda name: name in own_names)
     )
 
 
@@ -88,7 +88,7 @@ def check(output: Path, settings: Table, pairs: Sequence[WorklistEntry]) -> None
             _refuse_left_out(output, study, len(names))
         elif any(study.iterdir()) and not _is_ours(study):
             raise UsageError(
-                f"{output.name}/{STUDIES}/{study.name} holds other things ({(strangers(study) or [MARKER])[0]})",
+                f"{output.name}/{STUDIES}/{study.name} holds other things ({(foreign_names(study) or [MARKER])[0]})",
                 "a study that this batch wrote, or nothing",
                 "move them away, or choose another output",
             )

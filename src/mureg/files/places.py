@@ -118,7 +118,7 @@ def is_signed(path: Path) -> bool:
         return False
 
 
-def strangers(folder: Path, is_known: Callable[[str], bool] = lambda _name: False) -> list[str]:
+def foreign_names(folder: Path, is_known: Callable[[str], bool] = lambda _name: False) -> list[str]:
     """Names in a folder that are neither mureg's own books nor `is_known`."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     return [name for name in names if name not in (MARKER, HALF_MARKER, LOCK) and not is_known(name)]

@@ -13,7 +13,7 @@ from mureg.files import scratch
 from mureg.files.lock import LOCK, locked
 from mureg.files.marker import MARKER, Marker, read_marker, write_marker
 from mureg.files.modes import make_folder
-from mureg.files.places import refuse_overlap, require_writable, strangers
+from mureg.files.places import foreign_names, refuse_overlap, require_writable
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RunFolder:
         marker = read_marker(output)
         if marker is not None and marker.kind == self.kind:
             return
-        foreign = strangers(output, lambda name: name in self.own_files)
+        foreign = foreign_names(output, lambda name: name in self.own_files)
         if marker is not None or (foreign and not self.recognise(output)):
             what = f"holds a {marker.kind}" if marker is not None else f"holds other things ({foreign[0]})"
             raise UsageError(
@@ -77,7 +77,7 @@ class RunFolder:
                     yield
                 finally:
                     self.clear(output)
-                    if output in new_folders and not strangers(output):
+                    if output in new_folders and not foreign_names(output):
                         (output / MARKER).unlink(missing_ok=True)
         finally:
             with suppress(OSError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from mureg.errors import UsageError
 from mureg.files.atomic import writing_folder
 from mureg.files.output import claimed
-from mureg.files.places import refuse_foreign, strangers
+from mureg.files.places import foreign_names, refuse_foreign
 from mureg.geometry import RigidTransform, Volume
 from mureg.io.dicom.access import copying, text
 from mureg.io.dicom.build import fresh_uid, series_title
@@ -176,14 +176,14 @@ def _result(folder: Path, files: Sequence[Path]) -> DicomResult:
     return DicomResult(name, text(header, "SOPClassUID"), text(header, "SeriesInstanceUID"), len(files))
 
 
-def dicom_strangers(folder: Path) -> list[str]:
+def foreign_dicom_names(folder: Path) -> list[str]:
     """What lies in a folder of results besides results, as mureg 0.1.0 wrote them: without a marker."""
     if not folder.is_dir() or folder.is_symlink():
         return [folder.name]
     moved = folder / _MOVED
-    slices = strangers(moved, lambda name: name.startswith("ct_") and name.endswith(".dcm"))
-    return [*strangers(folder, lambda name: name in (*_FILES, _MOVED)), *slices]
+    slices = foreign_names(moved, lambda name: name.startswith("ct_") and name.endswith(".dcm"))
+    return [*foreign_names(folder, lambda name: name in (*_FILES, _MOVED)), *slices]
 
 
 def _is_ours(folder: Path) -> bool:
-    return (folder / "registration.dcm").is_file() and not dicom_strangers(folder)
+    return (folder / "registration.dcm").is_file() and not foreign_dicom_names(folder)

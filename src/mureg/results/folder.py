@@ -14,10 +14,10 @@ from mureg.assessment.result import Assessment, Provenance
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.atomic import writing_folder
 from mureg.files.output import claimed
-from mureg.files.places import refuse_foreign, strangers
+from mureg.files.places import foreign_names, refuse_foreign
 from mureg.files.settings import read_json
 from mureg.io import DicomResult, write_nifti
-from mureg.io.results import FOLDER, dicom_strangers
+from mureg.io.results import FOLDER, foreign_dicom_names
 from mureg.io.transforms import write_transform
 from mureg.jobs.threads import beside
 from mureg.report.conclusion import conclusion_lines
@@ -102,8 +102,8 @@ def _is_result(folder: Path) -> bool:
     except UnreadableInputError:
         return False
     is_own = table.get("use") == RESEARCH_USE_ONLY and "ct_from_spect" in table
-    foreign = strangers(folder, lambda name: name in (*FILES, FOLDER))
-    return is_own and not foreign and not ((folder / FOLDER).exists() and dicom_strangers(folder / FOLDER))
+    foreign = foreign_names(folder, lambda name: name in (*FILES, FOLDER))
+    return is_own and not foreign and not ((folder / FOLDER).exists() and foreign_dicom_names(folder / FOLDER))
 
 
 def _required(document: AsReport | None) -> AsReport:
