@@ -200,8 +200,9 @@ class Volume:
             )
         box = tuple(slice(a, b) for a, b in zip(low, ends, strict=True))
         outside = None if self.outside is None else self.outside[box].copy()
-        known = outside is None or not bool(outside.any())
-        return Volume(self.values[box].copy(), grid, self.quantity, None if known else outside)
+        if outside is not None and not bool(outside.any()):
+            outside = None
+        return Volume(self.values[box].copy(), grid, self.quantity, outside)
 
     def coarsened(self, spacing_mm: float) -> Volume:
         """Average whole blocks of voxels until their spacing is about `spacing_mm`, over the full extent.

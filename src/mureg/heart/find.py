@@ -167,15 +167,15 @@ def _walls_at(spect: Volume, places_mm: Sequence[Triple]) -> list[float]:
 
     Kept: places lie on the voxels of the search grid, and the same ones come up with maps at several poses.
     """
-    known = _walls_of(spect)
-    others = list(dict.fromkeys(place for place in places_mm if place not in known))
-    known.update(zip(others, best_likeness(spect, others), strict=True))
-    return [known[place] for place in places_mm]
+    walls = _walls_of(spect)
+    new_places = list(dict.fromkeys(place for place in places_mm if place not in walls))
+    walls.update(zip(new_places, best_likeness(spect, new_places), strict=True))
+    return [walls[place] for place in places_mm]
 
 
 @lru_cache(maxsize=2)
 def _walls_of(_spect: Volume) -> dict[Triple, float]:
-    """What `_walls_at` knows of an image."""
+    """What `_walls_at` keeps of an image."""
     return {}
 
 
