@@ -27,18 +27,20 @@ import numpy as np
 from mureg.cohort.folds import fold_of
 from mureg.cohort.settings import load_settings
 from mureg.cohort.simulation import case_name, simulate_case
+from mureg.comparison.statistics import bootstrap, mean
 from mureg.errors import MuregError
 from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform
+from mureg.geometry.rigid import triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.study import Case, PreparedStudy, attenuation_maps
+from mureg.training.heart.errors import RESIDUALS
 
 ROOT = Path(__file__).resolve().parents[2]
 COHORTS = ROOT / "benchmarks" / "evidence" / "cohorts"
 OUTPUT = ROOT / "evidence" / "left-out"
-SIX = tuple(f"{name}_{axis}_{unit}" for name, unit in (("missing", "mm"), ("missing", "deg")) for axis in "xyz")
-COLUMNS = ("case", "patient", "fold", "method", "heart_mm", *SIX, "seconds", "facts")
+COLUMNS = ("case", "patient", "fold", "method", "heart_mm", *RESIDUALS, "seconds", "facts")
 UNREGISTERED, FOLD = "unregistered", "near-heart-fold"
 METHODS: dict[str, Registrar] = {
     "mutual-information": MutualInformation(),
@@ -58,10 +60,9 @@ def settings_of(name: str):
 def row_of(case: Case, fold: int, method: str, pose: RigidTransform, seconds: float, facts: dict) -> dict:
     """The motion that a pose leaves, about the middle of the heart, in SPECT space."""
     points, truth = case.truth.heart_points_mm, case.truth.ct_from_spect
-    x, y, z = points.mean(0)
-    shift, angles = (pose.inverse() @ truth).six((float(x), float(y), float(z)))
+    shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
     figures = [target_registration_error_mm(pose, truth, points), *shift, *angles, seconds]
-    rounded = dict(zip(("heart_mm", *SIX, "seconds"), (round(float(value), 3) for value in figures), strict=True))
+    rounded = dict(zip(("heart_mm", *RESIDUALS, "seconds"), (round(float(value), 3) for value in figures), strict=True))
     kept = {key: round(float(value), 4) for key, value in facts.items() if isinstance(value, int | float)}
     return {
         "case": case.name,
@@ -134,20 +135,11 @@ def write(path: Path, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
-def interval(by_patient: dict[str, list[float]]) -> tuple[float, float, float]:
-    """Mean of the anatomies' means, and the 95 % interval with anatomies resampled."""
-    means = np.array([np.mean(values) for values in by_patient.values()])
-    chance = np.random.default_rng(22)
-    drawn = means[chance.integers(len(means), size=(4000, len(means)))].mean(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(means.mean()), float(low), float(high)
-
-
 def table() -> str:
-    """Errors by cohort and method, and the mean of what is missing along z, which tells a bias."""
+    """Errors by cohort and method, and the mean of the residual along z, which tells a bias."""
     lines = [
         "| cohort | method | cases | anatomies | heart error, mm: mean [95 %] | 95th percentile | "
-        "missing along z, mm: mean and SD of the anatomies |",
+        "residual along z, mm: mean and SD of the anatomies |",
         "|---|---|---|---|---|---|---|",
     ]
     for path in sorted(OUTPUT.glob("*.csv")):
@@ -159,12 +151,13 @@ def table() -> str:
             errors, along = defaultdict(list), defaultdict(list)
             for row in mine:
                 errors[row["patient"]].append(float(row["heart_mm"]))
-                along[row["patient"]].append(float(row["missing_z_mm"]))
-            mean, low, high = interval(errors)
+                along[row["patient"]].append(float(row["residual_z_mm"]))
+            estimate = bootstrap([np.mean(values) for values in errors.values()], mean, np.random.default_rng(22))
             p95 = np.percentile([float(row["heart_mm"]) for row in mine], 95)
             biases = [np.mean(values) for values in along.values()]
-            figures = f"{mean:.1f} [{low:.1f}, {high:.1f}] | {p95:.1f} | {np.mean(biases):.1f}, {np.std(biases):.1f}"
-            lines.append(f"| {path.stem} | {method} | {len(mine)} | {len(errors)} | {figures} |")
+            heart = f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}] | {p95:.1f}"
+            along_z = f"{np.mean(biases):.1f}, {np.std(biases):.1f}"
+            lines.append(f"| {path.stem} | {method} | {len(mine)} | {len(errors)} | {heart} | {along_z} |")
     return "\n".join(lines)
 
 
