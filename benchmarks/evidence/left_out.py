@@ -34,6 +34,7 @@ from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.spect import Acquisition
 from mureg.study import Case, PreparedStudy, attenuation_maps
 from mureg.training.heart.errors import RESIDUALS
 
@@ -76,9 +77,9 @@ def row_of(case: Case, fold: int, method: str, pose: RigidTransform, seconds: fl
 
 def rows_of(case: Case, fold: int, methods: dict[str, Registrar]) -> Iterator[dict]:
     """A row for each method; a refusal is a row at the scanner position that says so."""
-    body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-    acquisition = case.study.spect
-    study = PreparedStudy.from_images(case.uncorrected, body, acquisition)
+    maps, _ = attenuation_maps(case.study.attenuation, case.uncorrected.grid)
+    acquisition = case.study.spect if isinstance(case.study.spect, Acquisition) else None
+    study = PreparedStudy(case.uncorrected, maps, acquisition)
     for name, registrar in methods.items():
         started = time.process_time()
         try:
