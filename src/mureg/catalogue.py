@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import Enum
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -29,16 +29,22 @@ class Catalogue:
         group: of the entry points by which other packages add theirs; the name of an entry point is the `kind`.
         method: that each must have, beside `kind`.
         shipped: those that come with mureg; one line for each.
+        former: names of mureg 0.1.0, and the names now.
     """
 
     noun: str
     group: str
     method: str
     shipped: Mapping[str, type[Any]]
+    former: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """Every kind that is installed, those of mureg first; nothing is loaded."""
         return tuple(dict.fromkeys((*self.shipped, *sorted(point.name for point in self._points()))))
+
+    def current(self, name: str) -> str:
+        """The name now of what mureg 0.1.0 called otherwise."""
+        return self.former.get(name, name)
 
     def class_of(self, name: str, *, imports: bool = True) -> type[Any]:
         """The class of a name.
@@ -52,6 +58,7 @@ class Catalogue:
             UsageError: no such name, two packages that claim it, a module that cannot be loaded, or a class that lacks
                 `kind` or the method.
         """
+        name = self.current(name)
         if name in self.shipped:
             return self.shipped[name]
         if ":" in name:

@@ -30,6 +30,7 @@ from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import NETWORKS, initialised, network_named
 from mureg.registration.onnx_networks import load_network
 from mureg.training.weights import read_network, save_network
+from support.cards import rewritten
 from support.plug_in import installed
 
 HERE = "test_algorithms_by_name"
@@ -227,10 +228,8 @@ class TestWeights:
         settings = NETWORKS["dvnet"].small()
         card = Card(network=asdict(settings), grid=InputGrid((32, 32, 32), 13.6))
         save_network(weights, initialised(settings, 1), card)
-        table = json.loads(card_path(weights).read_text())
         marker = tmp_path / "harm"
-        table["network"] = {"kind": "subprocess:Popen", "args": ["touch", str(marker)]}
-        card_path(weights).write_text(json.dumps(table))
+        rewritten(card_path(weights), network={"kind": "subprocess:Popen", "args": ["touch", str(marker)]})
         with pytest.raises(UnreadableInputError, match="a class without kind and build"):
             read_network(weights)
         load_network(weights)  # of the network's settings onnxruntime needs none

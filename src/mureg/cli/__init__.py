@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": "compare registrars on virtual patients: errors, images, tables, figures",
     "train": "train a registration network on a cohort or a list of pairs",
     "finetune": "continue training weights on your own patients",
+    "weights": "list the networks of the package, or of files, with their cards",
     "doctor": "check the installation: libraries, networks, sample study",
     "export": "write a virtual patient as DICOM",
 }

@@ -21,7 +21,7 @@ from mureg.files.validation import merged, nearest, split_change, validated, wit
 from mureg.io.plain_text import read_text
 from mureg.recon import RECONSTRUCTIONS, Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
-from mureg.registration import REGISTRARS, NearHeart, Registrar
+from mureg.registration import REGISTRARS, NearHeart, NetworkRegistrar, Registrar
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Physics
 
@@ -29,7 +29,8 @@ LOG = logging.getLogger("mureg.cli")
 
 Changes = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE"), tyro.conf.UseAppendAction]
 """The option ``--set``, which may be given several times."""
-RegistrarName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(REGISTRARS) + "}")]
+RegistrarName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join((*REGISTRARS, NetworkRegistrar.kind)) + "}")]
+WeightsName = Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")]
 ReconstructorName = Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECONSTRUCTIONS) + "}")]
 
 
@@ -94,12 +95,15 @@ class Tuning:
     changes: Changes = ()
     reconstructor: ReconstructorName = None
 
-    def algorithms(self, registrar: str | None = None, sections: Sequence[str] = _SECTIONS) -> Algorithms:
+    def algorithms(
+        self, registrar: str | None = None, sections: Sequence[str] = _SECTIONS, weights: str | None = None
+    ) -> Algorithms:
         """Every setting: the defaults, changed by the file, changed by ``--set``.
 
         Args:
             registrar: as ``--registrar`` names it; None for that of the file, or the default.
             sections: tables that ``--set`` may change.
+            weights: as ``--weights`` names them; without a registrar they are those of the registrar network.
 
         Raises:
             UsageError: a file that is missing or no TOML, an algorithm, table or setting that does not exist, or a
@@ -109,22 +113,47 @@ class Tuning:
         table = {} if self.settings is None else read_tables(self.settings)
         _refuse_unknown_tables(table, where)
         _refuse_changes(self.changes, sections)
+        if weights is not None and registrar is None and "kind" not in table.get("registrar", {}):
+            registrar = NetworkRegistrar.kind
         for name, kind in (("registrar", registrar), ("reconstructor", self.reconstructor)):
             _choose(table, name, kind)
+        if weights is not None:
+            table["registrar"] = _with_weights(table["registrar"], weights)
         new_table = with_changes(table, self.changes)
+        _require_weights(new_table["registrar"])
         return algorithms_of(new_table, "--set" if new_table != table else where)
 
 
 def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
     """Write the kind that an option names, or that of the file, or the default, into its table."""
-    table = tables.get(name, {})
+    table, catalogue = tables.get(name, {}), _CATALOGUES[name].catalogue
     if kind is not None:
-        _CATALOGUES[name].catalogue.class_of(kind)
-    chosen_kind = kind or str(table.get("kind", _CATALOGUES[name].default))
-    if table.get("kind", chosen_kind) != chosen_kind:
+        catalogue.class_of(kind)
+    chosen_kind = catalogue.current(kind or str(table.get("kind", _CATALOGUES[name].default)))
+    if catalogue.current(str(table.get("kind", chosen_kind))) != chosen_kind:
         LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen_kind, name)
         table = {}
     tables[name] = {**with_current_names(table, chosen_kind), "kind": chosen_kind}
+
+
+def _with_weights(table: Table, weights: str) -> Table:
+    """A table of a registrar with the weights that an option names. Raises `UsageError` for one without networks."""
+    if table["kind"] not in (NetworkRegistrar.kind, NearHeart.kind):
+        raise UsageError(
+            f"--weights with the registrar {table['kind']}",
+            f"the registrar {NetworkRegistrar.kind} or {NearHeart.kind}",
+            "leave --weights out, or choose one of these with --registrar",
+        )
+    return {**table, "weights": weights}
+
+
+def _require_weights(table: Table) -> None:
+    if table["kind"] == NetworkRegistrar.kind and not table.get("weights"):
+        raise UsageError(
+            f"the registrar {NetworkRegistrar.kind} without weights",
+            "a name or file of weights",
+            "add --weights; mureg weights lists them",
+        )
 
 
 def algorithms_of(tables: Mapping[str, Table], where: str) -> Algorithms:

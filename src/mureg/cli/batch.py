@@ -95,7 +95,12 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, find, show, register what is missing, sum up. Exit code 5 where some studies failed."""
     options = parse("batch", arguments, BatchOptions)
     messages, algorithms = options.messages, options.manner.algorithms()
-    inputs = [options.studies, *(options.studies.iterdir() if options.studies.is_dir() else ())]
+    weights, _ = options.manner.weights_used(algorithms)
+    inputs = [
+        options.studies,
+        *([] if weights is None else [weights]),
+        *(options.studies.iterdir() if options.studies.is_dir() else ()),
+    ]
     refuse_overlap(options.output, inputs)  # folders of studies may be links
     pairs = find_pairs(options.studies)
     batch_plan = plan(pairs, options.output, as_settings(_settings(options.manner, algorithms)), inputs)
@@ -126,8 +131,10 @@ def main(arguments: Sequence[str]) -> int:
 def _settings(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
     """All that decides what a result is."""
     table = asdict(manner)
-    del table["registrar"], table["tuning"]
-    return table | algorithms.tables()
+    del table["registrar"], table["weights"], table["tuning"]
+    # weights count by what they hold: other networks in the same file are other settings
+    weights, sha256 = manner.weights_used(algorithms)
+    return table | algorithms.tables() | ({} if weights is None else {"weights_sha256": sha256})
 
 
 def _study_tables(batch_plan: Plan, states: Sequence[State]) -> list[dict[str, Any]]:

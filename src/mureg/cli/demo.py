@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mureg.assessment.move import Move
+from mureg.cli.algorithms import RegistrarName, Tuning, WeightsName
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.dicom import DicomOut
 from mureg.cli.help import Flat
@@ -17,7 +18,7 @@ from mureg.files.output import claimed
 from mureg.geometry import RigidTransform
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.io import read_study
-from mureg.pipeline import examine
+from mureg.pipeline import StudySettings, examine
 from mureg.report.conclusion import move_words
 from mureg.results import as_json, check_folder, describe, write_folder
 from mureg.results.as_json import move_as_json
@@ -30,12 +31,16 @@ class Demo:
 
     Attributes:
         output: new folder for the results.
+        registrar: registration method (default: near-heart).
+        weights: networks of the registrar network or near-heart: a name that mureg weights lists, or an .onnx file.
 
     Example:
         mureg demo -o mureg-demo
     """
 
     output: Output = Path("mureg-demo")
+    registrar: RegistrarName = None
+    weights: WeightsName = None
     results: Annotated[DicomOut, Flat] = field(default_factory=DicomOut)
     document: Annotated[ReportOut, Flat] = field(default_factory=ReportOut)
     common: Annotated[Common, Flat] = field(default_factory=Common)
@@ -48,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     """Read the sample as any study, run, write, compare."""
     options = parse("demo", arguments, Demo)
     options.common.prepare()
+    registrar = Tuning().algorithms(options.registrar, weights=options.weights).registrar
     overwrite, spect, ct = options.common.overwrite, sample_folder() / "spect.dcm", sample_folder() / "ct"
     with claimed(options.output, [sample_folder()]), progress(options.common.messages) as report:
         check_folder(options.output, overwrite)
@@ -55,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         truth = load_truth()
         report("reading")
         study = read_study(spect, ct=ct)
-        assessment = examine(study, progress=report)
+        assessment = examine(study, StudySettings(registrar), progress=report)
         report("writing")
         made_at = None if dicom is None else dicom.made_at
         document = options.document.of(study, StudyPlace(spect, ct), "sample", made_at)

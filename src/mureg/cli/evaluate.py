@@ -22,11 +22,13 @@ from mureg.comparison.settings import Selection, Settings, Split, changed, read_
 from mureg.comparison.summary import MethodSummary
 from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, UsageError
 from mureg.jobs.cores import set_thread_count
+from mureg.registration import NetworkRegistrar
 
 if TYPE_CHECKING:  # it needs the packages for research
     from mureg.comparison.protocol import Comparison
 
 Cohorts = Annotated[tuple[Path, ...], tyro.conf.arg(name="cohort", metavar="PATH"), tyro.conf.UseAppendAction]
+WeightsNames = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE"), tyro.conf.UseAppendAction]
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class Evaluate:
     Attributes:
         cohorts: folder that mureg simulate made; repeatable.
         registrars: names with commas: unregistered (scanner position), oracle (truth), mutual-information,
-            gradient-fields, near-heart, projection, elastix, ants, package.module:Class, or .onnx files (which get a
-            second row with the SPECT input ablated).
+            gradient-fields, near-heart, projection, elastix, ants, package.module:Class, a name of mureg weights, or
+            .onnx files (which get a second row with the SPECT input ablated).
+        weights: networks for the name network among the registrars: a name of mureg weights or an .onnx file;
+            repeatable.
         reconstructor: reconstruction of the corrected images (default: osem, or that of --settings); also the name of
             one of another installed package, or package.module:Class.
         output: folder for tables, settings.toml and figures/.
@@ -61,6 +65,7 @@ class Evaluate:
     cohorts: Cohorts
     output: Output
     registrars: str = "unregistered,oracle,mutual-information"
+    weights: WeightsNames = ()
     reconstructor: ReconstructorName = None
     against: str = ""
     images: int | None = None
@@ -92,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     start = Settings() if options.settings is None else read_settings(options.settings)
     settings = changed(start, options.changes, options.reconstructor)
     selection = _selection(options)
-    names = [name.strip() for name in options.registrars.split(",") if name.strip()]
+    names = _names(options)
     methods = choose(names, settings.registrars)
     set_thread_count(None)
     try:
@@ -119,6 +124,20 @@ def main(arguments: Sequence[str]) -> int:
     options.messages.emit(answer, list(_lines(comparison, summaries, options.output)))
     has_failures = any(row.status == "crashed" or row.images == "failed" for row in comparison.rows)
     return SOME_FAILED if has_failures else 0
+
+
+def _names(options: Evaluate) -> list[str]:
+    """Names of the rows, the weights in place of the word network."""
+    names = [name.strip() for name in options.registrars.split(",") if name.strip()]
+    if options.weights and NetworkRegistrar.kind not in names:
+        names.append(NetworkRegistrar.kind)
+    if NetworkRegistrar.kind in names and not options.weights:
+        raise UsageError(
+            f"the registrar {NetworkRegistrar.kind} without weights",
+            "a name or file of weights",
+            "add --weights; mureg weights lists them",
+        )
+    return [part for name in names for part in (options.weights if name == NetworkRegistrar.kind else (name,))]
 
 
 def _selection(options: Evaluate) -> Selection:

@@ -21,14 +21,26 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
         *("spect", "ct", "mu", "projections", "path", "case-folder", "studies", "spect-series", "ct-series", "series"),
         *("gate", "transform", "recipe", "cohort", "n", "first", "shares", "ct-folder", "pairs", "train", "validation"),
-        *("emissions", "crops-of", "weights", "verb"),
+        *("emissions", "crops-of", "verb", "files"),
     ),
     "Output": (
         *("output", "overwrite", "label", "dicom", "moved-ct", "pdf", "names", "no-reconstruction", "cache"),
         *("figures", "dry-run"),
     ),
     "Method": (
-        *("registrar", "registrars", "reconstructor", "fast", "axis", "settings", "set", "epochs", "steps", "minutes"),
+        *(
+            "registrar",
+            "registrars",
+            "weights",
+            "reconstructor",
+            "fast",
+            "axis",
+            "settings",
+            "set",
+            "epochs",
+            "steps",
+            "minutes",
+        ),
         *("against", "peers"),
     ),
     "Cases": ("split", "skip", "limit", "images", "classical"),

@@ -12,7 +12,7 @@ import tyro
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.perfusion import HandAxis
 from mureg.assessment.result import Assessment
-from mureg.cli.algorithms import Algorithms, RegistrarName, Tuning
+from mureg.cli.algorithms import Algorithms, RegistrarName, Tuning, WeightsName
 from mureg.cli.allowed import Allowed
 from mureg.cli.common import Common, Output, parse
 from mureg.cli.dicom import DicomOut
@@ -24,7 +24,9 @@ from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import NearHeart
+from mureg.registration import NearHeart, NetworkRegistrar
+from mureg.registration.onnx_networks import kept_network
+from mureg.registration.weights import is_name, weights_path
 from mureg.results import as_json, check_folder, describe, write_folder
 
 
@@ -35,11 +37,14 @@ class Manner:
     Attributes:
         registrar: registration method (default: near-heart, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
+        weights: networks of the registrar network or near-heart: a name that mureg weights lists, or an .onnx file;
+            alone it chooses the registrar network.
         no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
         allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
     """
 
     registrar: RegistrarName = None
+    weights: WeightsName = None
     no_reconstruction: bool = False
     allow_different_patients: bool = False
     allowed: Annotated[Allowed, Flat] = field(default_factory=Allowed)
@@ -48,8 +53,21 @@ class Manner:
     tuning: Annotated[Tuning, Flat] = field(default_factory=Tuning)
 
     def algorithms(self) -> Algorithms:
-        """The settings of every algorithm; see `Tuning.algorithms`."""
-        return self.tuning.algorithms(self.registrar)
+        """The settings of every algorithm; see `Tuning.algorithms`. Refuses weights that cannot be used."""
+        algorithms = self.tuning.algorithms(self.registrar, weights=self.weights)
+        self.weights_used(algorithms)
+        return algorithms
+
+    def weights_used(self, algorithms: Algorithms) -> tuple[Path | None, str]:
+        """File and SHA-256 of the networks; None and "" for a registrar without any, and for those of the package."""
+        weights = getattr(algorithms.registrar, "weights", None)
+        if weights is None or not isinstance(algorithms.registrar, NearHeart | NetworkRegistrar):
+            return None, ""
+        if is_name(weights):
+            weights_path(weights)
+            return None, ""
+        path = weights_path(weights)
+        return path, kept_network(path)[1].weights_sha256
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,8 @@ def _register(options: Register, algorithms: Algorithms) -> int:
 def register_study(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return the assessment and the files. A batch calls it for each study."""
     inputs = (options.spect, options.ct, options.mu)
-    with claimed(options.output, inputs), kept_unpacked(*inputs):
+    weights, _ = options.manner.weights_used(algorithms)
+    with claimed(options.output, (*inputs, weights)), kept_unpacked(*inputs):
         return _register_claimed(options, algorithms, report)
 
 

@@ -15,8 +15,8 @@ from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.training_options import Device, chosen_device
 from mureg.errors import STOPPED_BY_HAND, UsageError, printable
-from mureg.registration.near_heart import SHIPPED as SHIPPED_WEIGHTS
-from mureg.registration.near_heart import weights_file
+from mureg.registration.weights import SHIPPED as SHIPPED_WEIGHTS
+from mureg.registration.weights import weights_path
 
 if TYPE_CHECKING:  # they need PyTorch
     from mureg.training.heart.run import HeartResult
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"--minutes {options.minutes:g}", "0 or more", "correct it")
     options.common.prepare()
     device = chosen_device(options.device)
-    weights = None if options.weights is None else weights_file(options.weights)
+    weights = None if options.weights is None else weights_path(options.weights)
     recipe = load_recipe(options.recipe)
     recipe_file = None if options.recipe == SHIPPED_RECIPE else Path(options.recipe)
     weights_source = None if options.weights == SHIPPED_WEIGHTS else weights

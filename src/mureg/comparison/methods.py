@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.registration.card import SUFFIX, Card, read_weights
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
-from mureg.registration.near_heart import weights_file
 from mureg.registration.network import NetworkRegistrar
 from mureg.registration.onnx_networks import load_network
+from mureg.registration.weights import is_name, shipped_names, weights_path
 from mureg.study import PreparedStudy
 
 UNREGISTERED, ORACLE = "unregistered", "oracle"
@@ -32,6 +32,8 @@ TRAINED_ABLATED = " (trained with ablated SPECT)"
 WITHOUT_SPECT = (ABLATED, TRAINED_ABLATED)
 """Ends of the names of rows of networks whose SPECT input was ablated."""
 
+_OF_RUNS = ("best", "last", "near-heart")
+"""Names of weights in folders of runs, which are told apart by their folder."""
 _WEIGHTS = (SUFFIX, ".safetensors")
 """Endings of weights; those of mureg 0.1.0 are refused with what to do."""
 
@@ -93,7 +95,7 @@ class Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in settings_of(registrar).items()}
         if isinstance(registrar, NearHeart):
-            settings["weights"] = f"sha256:{read_weights(weights_file(registrar.weights))[1].weights_sha256}"
+            settings["weights"] = f"sha256:{read_weights(weights_path(registrar.weights))[1].weights_sha256}"
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, training_cases, training)
 
 
@@ -164,12 +166,12 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
             methods.append(Method(name))
         elif name in registrars:
             methods.append(Method.of(name, registrars[name]))
-        elif name.endswith(_WEIGHTS):
-            methods += _learned(Path(name))
+        elif name.endswith(_WEIGHTS) or is_name(name):
+            methods += _learned(weights_path(name), registrars)
         elif ":" in name or name in REGISTRAR_CATALOGUE.names():
             methods.append(Method.of(name, REGISTRAR_CATALOGUE.make({"kind": name})))
         else:
-            known_names = ", ".join((*KNOWN, *registrars))
+            known_names = ", ".join((*KNOWN, *registrars, *(n for n in shipped_names() if n not in registrars)))
             raise UsageError(
                 f"no registrar {name!r}", f"one of {known_names}, or a path to {SUFFIX}", "correct the name"
             )
@@ -181,22 +183,36 @@ def choose(names: list[str], registrars: dict[str, Registrar | Peer]) -> list[Me
     return methods
 
 
-def _learned(weights: Path) -> list[Method]:
-    """A network and itself with ablated SPECT; named after its file, or the folder of best and last."""
+def _learned(weights: Path, registrars: dict[str, Registrar | Peer]) -> list[Method]:
+    """A network and itself with ablated SPECT; named after its file, or the folder of a run's result.
+
+    A network around the heart has the settings of the method near-heart.
+    """
     if not weights.is_file():
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
-    name = weights.parent.resolve().name if weights.stem in ("best", "last") else weights.stem
-    complete, parameters, card = load_learned(weights, ablated=False)
+    name = weights.parent.resolve().name if weights.stem in _OF_RUNS else weights.stem
+    complete, parameters, card = load_learned(weights, ablated=False, near_heart=registrars.get(NearHeart.kind))
     facts = parameters, _training_cases(weights.with_name("data.json")), budget_of(weights, card)
     if card.ablated:
         return [Method.of(name + TRAINED_ABLATED, complete, *facts)]
-    ablated, _, _ = load_learned(weights, ablated=True)
+    ablated, _, _ = load_learned(weights, ablated=True, near_heart=registrars.get(NearHeart.kind))
     return [Method.of(name, complete, *facts), Method.of(name + ABLATED, ablated, *facts)]
 
 
-def load_learned(weights: Path, ablated: bool) -> tuple[Registrar, int, Card]:
-    """The registrar that uses a network, how many parameters that has, and its card."""
+def load_learned(
+    weights: Path, ablated: bool, near_heart: Registrar | Peer | None = None
+) -> tuple[Registrar, int, Card]:
+    """The registrar that uses a network, how many parameters that has, and its card.
+
+    Args:
+        weights: file of weights.
+        ablated: with ablated SPECT input.
+        near_heart: settings for networks around the heart; the default ones if left out.
+    """
     _, card = load_network(weights)
+    if card.around == "heart":
+        start = near_heart if isinstance(near_heart, NearHeart) else NearHeart()
+        return replace(start, weights=str(weights), ablated=ablated), card.parameters, card
     return NetworkRegistrar(weights=weights, ablated=ablated), card.parameters, card
 
 

@@ -16,6 +16,7 @@ _ABLATED = {"blanked": "ablated"}
 _KEYS: dict[str, dict[str, str]] = {
     "near-heart": {"looks": "crops", **_ABLATED},
     "learned": _ABLATED,
+    "network": _ABLATED,
     "input": _ABLATED,
     "card": {
         **_ABLATED,

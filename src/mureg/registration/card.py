@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,9 @@ from pydantic.dataclasses import dataclass
 
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.files.former_names import with_current_names
+from mureg.registration.card_parts import Covariance, Length, MotionSize, Share
 from mureg.registration.inputs import InputGrid
+from mureg.registration.weight_values import refuse_unusable_values
 
 Table = dict[str, Any]
 
@@ -47,6 +50,8 @@ class Card:
         around: centre of its input: the centre of the SPECT's field, or the heart.
         ablated: the SPECT input was ablated (ones) in training, and always is in use.
         loss: settings of the training loss, with its `kind`.
+        licence: of the weights; "" if not stated.
+        motion: size of the motions in training; None if not measured.
         trained_on: data and their fingerprint, cases, epochs, samples seen, seed, hash of the settings.
         validation: figures on validation patients, by name, mm.
         gains: gain (0 to 1) applied to each predicted parameter [tx, ty, tz, rx, ry, rz] at the heart.
@@ -59,6 +64,7 @@ class Card:
         parameters: numbers that training changes, of all networks; 0 if not counted.
         version: of mureg.
         weights_sha256: of the bytes of the weights that this card belongs to, of all networks one after another.
+        card_sha256: of all other entries of the card; "" on cards from before there was one.
     """
 
     network: Table
@@ -67,17 +73,20 @@ class Card:
     around: Literal["field", "heart"] = "field"
     ablated: bool = False
     loss: Table = field(default_factory=dict)
+    licence: str = ""
+    motion: MotionSize | None = None
     trained_on: Table = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
-    gains: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-    errors: tuple[tuple[float, ...], ...] = ()
-    errors_grow_mm: float = 0.0
-    quick_errors: tuple[tuple[float, ...], ...] = ()
-    quick_errors_grow_mm: float = 0.0
+    gains: tuple[Share, Share, Share, Share, Share, Share] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    errors: Covariance = ()
+    errors_grow_mm: Length = 0.0
+    quick_errors: Covariance = ()
+    quick_errors_grow_mm: Length = 0.0
     calibrated_for: dict[str, str] = field(default_factory=dict)
     parameters: int = 0
     version: str = ""
     weights_sha256: str = ""
+    card_sha256: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +96,14 @@ class Card:
         table = with_current_names(table, "card")
         loss = table.get("loss")
         return {**table, "loss": with_current_names(loss, "loss")} if isinstance(loss, dict) else table
+
+    @model_validator(mode="after")
+    def _of_one_grid(self) -> Card:
+        for network in (self.network, *self.others):
+            shape = network.get("shape", self.grid.shape)
+            if tuple(shape) != self.grid.shape:
+                raise ValueError(f"a network of {_in_words(shape)} voxels on a grid of {_in_words(self.grid.shape)}")
+        return self
 
     @property
     def kind(self) -> str:
@@ -107,6 +124,10 @@ class Card:
 _CARD = TypeAdapter(Card)
 
 
+def _in_words(shape: Any) -> str:
+    return " x ".join(map(str, shape))
+
+
 def growth(dispersion_mm: float, grow_mm: float) -> float:
     """Factor of the covariance for a dispersion: 1 at 0, 4 at `grow_mm`."""
     return (1.0 + (dispersion_mm / grow_mm) ** 2) ** 2
@@ -117,12 +138,17 @@ def shipped(name: str) -> Path:
     return Path(str(files("mureg") / "data" / "weights" / f"{name}{SUFFIX}"))
 
 
+AROUND = {"field": "takes the whole field as input", "heart": "takes a crop around the heart as input"}
+"""What the entry `around` of a card means, in words."""
+
+
 def refuse_around(card: Card, expected: Literal["field", "heart"], name: str) -> None:
     """Refuse a network with another kind of input. Raises `UsageError`."""
     if card.around != expected:
-        sees = {"field": "takes the whole field as input", "heart": "takes a crop around the heart as input"}
         raise UsageError(
-            f"{name} {sees[card.around]}", f"one that {sees[expected]}", "choose other weights or another registrar"
+            f"{name} {AROUND[card.around]}",
+            f"one that {AROUND[expected]}",
+            "choose other weights, or the registrar network, which takes both",
         )
 
 
@@ -138,27 +164,42 @@ def weights_files(weights: Path, networks: int) -> tuple[Path, ...]:
 
 
 def with_hash(card: Card, contents: tuple[bytes, ...]) -> tuple[Card, bytes]:
-    """A card that names the hash of its weights, and the bytes of its file."""
-    as_bytes = _CARD.dump_json(replace(card, weights_sha256=_sha256(contents)), indent=2)
+    """A card that names the hash of its weights and its own, and the bytes of its file."""
+    card = replace(card, weights_sha256=_sha256(contents), card_sha256="")
+    table = json.loads(_CARD.dump_json(card))
+    as_bytes = _CARD.dump_json(replace(card, card_sha256=_card_sha256(table)), indent=2)
     return _CARD.validate_json(as_bytes), as_bytes + b"\n"
+
+
+def _card_sha256(table: Table) -> str:
+    """Hash of all entries of a card but its own hash; the order of the entries and the layout do not count."""
+    others = {name: value for name, value in table.items() if name != "card_sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_card(weights: Path) -> Card:
     """The card of a file of weights.
 
     Raises:
-        UnreadableInputError: the card is missing or damaged.
+        UnreadableInputError: the card is missing, damaged, or was changed after it was written.
     """
     path = card_path(weights)
     content = _bytes(path, "the card that mureg train wrote beside the weights", _MOST_CARD_BYTES)
     try:
-        return _CARD.validate_json(content)
+        card = _CARD.validate_json(content)
     except ValidationError as problem:
         raise UnreadableInputError(
             f"{path.name} is no card of a network ({problem.errors()[0]['msg']})",
             "the card that mureg train wrote beside the weights",
             "copy both files again",
         ) from problem
+    if card.card_sha256 and card.card_sha256 != _card_sha256(json.loads(content)):
+        raise UnreadableInputError(
+            f"{path.name} was changed after it was written: its entries do not have the checksum that it states",
+            "the card that mureg train wrote beside the weights",
+            "copy both files again",
+        )
+    return card
 
 
 def read_weights(weights: Path, *, in_one_file: bool = False) -> tuple[tuple[bytes, ...], Card]:
@@ -169,7 +210,8 @@ def read_weights(weights: Path, *, in_one_file: bool = False) -> tuple[tuple[byt
         in_one_file: it holds all networks of the card, as in mureg 0.1.0.
 
     Raises:
-        UnreadableInputError: weights or card missing, damaged, too large, or not of each other.
+        UnreadableInputError: weights or card missing, damaged, too large, or not of each other; weights that are not
+            finite or all zero.
     """
     first = _bytes(weights, "a file of weights that mureg train wrote", _MOST_BYTES)
     card = read_card(weights)
@@ -185,6 +227,9 @@ def read_weights(weights: Path, *, in_one_file: bool = False) -> tuple[tuple[byt
             "weights with the hash on their card",
             "copy the weights and their card again",
         )
+    if not in_one_file:
+        for path, content in zip(weights_files(weights, networks), contents, strict=True):
+            refuse_unusable_values(content, path.name)
     return contents, card
 
 

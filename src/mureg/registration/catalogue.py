@@ -18,7 +18,11 @@ REGISTRARS: dict[str, type] = {
 """Those that can be used without further files, by kind: help, settings files, command line and contract tests."""
 
 REGISTRAR_CATALOGUE = Catalogue(
-    "registrar", "mureg.registrars", "register", REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar}
+    "registrar",
+    "mureg.registrars",
+    "register",
+    REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar},
+    {"learned": NetworkRegistrar.kind},
 )
 
 

@@ -8,50 +8,42 @@ chest. The networks see crops of 22 cm around the heart of both images at that p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
-from dataclasses import dataclass as plain_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Float
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from mureg.files.former_names import with_former_names
-from mureg.geometry import Grid, RigidTransform, Volume
+from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
-from mureg.heart.find import HEART_MM, HeartLocation, find_left_ventricle, find_left_ventricles
+from mureg.heart.find import HEART_MM, find_left_ventricles
 from mureg.jobs.threads import in_threads
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
-from mureg.registration.card import UNIT_MM, Card, refuse_around, shipped
+from mureg.registration.card import Card, refuse_around
 from mureg.registration.confidence import settings_sha256
-from mureg.registration.inputs import network_inputs
 from mureg.registration.mutual_information import MutualInformation, starts_by
-from mureg.registration.network import ABLATED
-from mureg.registration.onnx_networks import Images, Networks, kept_network
+from mureg.registration.onnx_networks import Networks, kept_network
+from mureg.registration.refined_pose import RefinedPose, refined_pose
+from mureg.registration.weights import SHIPPED, card_notes, weights_path
 from mureg.study import PreparedStudy
 
-Six = Float[np.ndarray, " 6"]
+ABLATED = Note("the SPECT input of the network was ablated: the pose does not depend on the SPECT", Rank.CHANGES_ANSWER)
 
-SHIPPED = "shipped"
 _WAY = 3
 """Passes of the axial correction from each start (docs/concepts/near-heart.md)."""
 _MET_MM = 6.8
 """Results of the two starts agree up to one pixel of a usual cardiac SPECT."""
-_STEP_OFF_MM = 5.0
-"""Distance of neighbouring crops (docs/concepts/near-heart.md)."""
 _SPREAD_MM = 6.8
 """Predictions that differ by more than one pixel lead to a warning (docs/concepts/decision.md)."""
 _TURN_MM_PER_DEG = 0.4
 """Contribution of each degree of rotation of the heart against the chest to the dispersion (docs/decisions, 14)."""
 _IDENTICAL_MM = 0.001
 """Answers of several networks and crops that differ by less are copies of one another."""
-_ALONG = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-"""The axial shift alone."""
 
 _COARSE = MutualInformation(
     starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
@@ -74,7 +66,8 @@ class NearHeart:
     the heart is used, and their distance is reported.
 
     Attributes:
-        weights: weights file (.onnx) made by mureg train near-heart; "shipped" for the networks of the package.
+        weights: weights file (.onnx) made by mureg train near-heart or mureg finetune; near-heart or "shipped" for the
+            networks of the package.
         coarse: mutual information before the networks.
         fine: mutual information for the transverse refinement.
         finish: refine the transverse pose with fine mutual information before the final network passes.
@@ -114,9 +107,17 @@ class NearHeart:
         refuse_unusable(fixed, moving)
         networks, card = _networks(self.weights)
         ablated = self.ablated or card.ablated
-        start, heart, apart_mm, warnings = self._start(study, networks, card, ablated)
+        start, trusted_end, apart_mm, warnings = self._start(study, networks, card, ablated)
         refined = refined_pose(
-            fixed, moving, start, networks, card, passes=self.passes, crops=self.crops, ablated=ablated, heart=heart
+            fixed,
+            moving,
+            start,
+            networks,
+            card,
+            passes=self.passes,
+            crops=self.crops,
+            ablated=ablated,
+            heart=trusted_end.heart,
         )
         pose, centre_mm = refined.ct_from_spect, fixed.grid.centre_mm
         refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
@@ -149,7 +150,7 @@ class NearHeart:
             None if covariance is None else covariance_about(pose, covariance, refined.heart.centre_mm, centre_mm),
             time.perf_counter() - started,
             notes=(refined.note(card, apart_mm), *((refined.heart.note,) if refined.heart.note else ())),
-            warnings=(*warnings, *((ABLATED,) if ablated else ())),
+            warnings=(*warnings, *_notes_on(card, trusted_end, refined), *((ABLATED,) if ablated else ())),
             weights_sha256=card.weights_sha256,
             calibrated_for={} if covariance is None or identical else self._calibrated_for(card),
         )
@@ -168,8 +169,8 @@ class NearHeart:
 
     def _start(
         self, study: PreparedStudy, networks: Networks, card: Card, ablated: bool
-    ) -> tuple[RigidTransform, HeartLocation, float, tuple[str, ...]]:
-        """Start of the final passes, the heart, the distance of the two results there (mm), and warnings."""
+    ) -> tuple[RigidTransform, RefinedPose, float, tuple[str, ...]]:
+        """Start of the final passes, the axial correction before it, the distance of its two results, and warnings."""
         fixed, moving = study.uncorrected, study.body
         starts, warnings = starts_by(self.coarse, study)
         body = moving.coarsened(card.grid.spacing_mm)
@@ -185,115 +186,21 @@ class NearHeart:
         # where both results agree, the free one has the better transverse pose
         trusted_end = ends[0] if apart_mm <= _MET_MM else nearest
         pose = trusted_end.ct_from_spect
-        return self.fine.across(fixed, moving, pose) if self.finish else pose, trusted_end.heart, apart_mm, warnings
+        return self.fine.across(fixed, moving, pose) if self.finish else pose, trusted_end, apart_mm, warnings
 
 
 def _distance_mm(first: RigidTransform, second: RigidTransform, place_mm: Triple) -> float:
     return float(np.linalg.norm(first.apply(place_mm) - second.apply(place_mm)))
 
 
-@plain_dataclass(frozen=True, eq=False)
-class RefinedPose:
-    """Correction of a pose by networks on crops around the heart.
-
-    Attributes:
-        ct_from_spect: the corrected pose.
-        heart: position of the ventricle, found with the map at the start.
-        spread: standard deviations over crops and networks of the last pass, mm and degrees.
-        turned_deg: rotation of the map by the last pass, degrees.
-        answers: number of predictions in the last pass: networks times crops.
-    """
-
-    ct_from_spect: RigidTransform
-    heart: HeartLocation
-    spread: Six
-    turned_deg: float
-    answers: int
-
-    def note(self, card: Card, apart_mm: float) -> str:
-        """One sentence for the notes: networks, weights, and how far the starts and the predictions differ."""
-        networks = f"{1 + len(card.others)} {card.kind} networks" if card.others else f"a {card.kind} network"
-        return (
-            f"mutual information of the images, {networks} at the heart (weights {card.weights_sha256[:12]}); the "
-            f"two starts ended {apart_mm:.1f} mm apart, the last predictions differ by "
-            f"{np.linalg.norm(self.spread[:3]):.1f} mm"
-        )
-
-
-def refined_pose(
-    fixed: Volume,
-    moving: Volume,
-    start: RigidTransform,
-    networks: Networks,
-    card: Card,
-    *,
-    passes: int,
-    crops: int,
-    axial_alone: bool = False,
-    ablated: bool = False,
-    heart: HeartLocation | None = None,
-) -> RefinedPose:
-    """Correct a pose with a network, or with the mean of several.
-
-    Every pass but the last applies the axial component only: the transverse predictions were trained at the pose of
-    mutual information, and a second pass would apply the same correction again.
-
-    Args:
-        fixed: uncorrected SPECT.
-        moving: map of the body, 1/cm, full extent.
-        start: ``ct_from_spect`` to begin with; accurate to a few mm transversely and a few cm axially.
-        networks: predict the rigid parameters of a small motion about the middle of the crop, applied before the pose:
-            ``ct_from_spect = start @ small``.
-        card: card of the network; its grid is centred on the heart.
-        passes, crops: see `NearHeart`.
-        axial_alone: apply the axial component in the last pass, too, for which one network is enough; otherwise that
-            pass applies all parameters, each with its gain on the card.
-        ablated: replace the SPECT input by ones (ablation).
-        heart: its position in the SPECT; if not given, found with the map at the start.
-    """
-    spacing_mm = card.grid.spacing_mm
-    emission, body = fixed.coarsened(spacing_mm), moving.coarsened(spacing_mm)
-    heart = heart or find_left_ventricle(fixed, body.resampled(fixed.grid, start))
-    pose, spread, turned_deg, predictions = start, np.zeros(6), 0.0, list[Six]()
-    for remaining in reversed(range(passes)):
-        middles = list(_places(heart.centre_mm, crops))
-        inputs = [_crop(emission, body, pose, card, middle, ablated) for middle in middles]
-        predictions = [
-            # all about one point, or they could not be averaged
-            np.concatenate(RigidTransform.from_six(UNIT_MM * six[:3], six[3:], middle).six(heart.centre_mm))
-            for middle, sixes in zip(middles, networks.predicted(inputs, first_alone=axial_alone), strict=True)
-            for six in sixes
-        ]
-        spread = np.std(predictions, axis=0)
-        mean = np.mean(predictions, axis=0) * (_ALONG if axial_alone or remaining else card.gains)
-        turned_deg = float(np.linalg.norm(mean[3:]))
-        pose = pose @ RigidTransform.from_six(mean[:3], mean[3:], heart.centre_mm)
-    return RefinedPose(pose, heart, spread, turned_deg, len(predictions))
-
-
-def _places(heart_mm: Triple, n: int) -> Iterator[Triple]:
-    """The centre of the heart, and points around it."""
-    offsets = [(0.0, 0.0, 0.0), *(sign * _STEP_OFF_MM * axis for axis in np.eye(3)[::-1] for sign in (1, -1))]
-    for offset in offsets[:n]:
-        x, y, z = np.asarray(heart_mm) + offset
-        yield float(x), float(y), float(z)
-
-
-def _crop(emission: Volume, body: Volume, pose: RigidTransform, card: Card, middle: Triple, ablated: bool) -> Images:
-    """Both images around a place, the map at a pose."""
-    grid = Grid.centred(card.grid.shape, (card.grid.spacing_mm,) * 3, middle, emission.grid.frame_of_reference)
-    spect, mu = network_inputs(emission, body, grid, pose)
-    return np.ones_like(spect) if ablated else spect, mu
-
-
-def weights_file(weights: str) -> Path:
-    """Path of the weights that a setting names."""
-    return shipped("near-heart") if weights == SHIPPED else Path(weights)
+def _notes_on(card: Card, *corrections: RefinedPose) -> tuple[Note, ...]:
+    shift_mm = max(correction.largest_shift_mm for correction in corrections)
+    return card_notes(card, shift_mm, max(correction.largest_angle_deg for correction in corrections))
 
 
 def _networks(weights: str) -> tuple[Networks, Card]:
     """The networks of a setting; `UsageError` for networks whose input is the whole field."""
-    path = weights_file(weights)
+    path = weights_path(weights)
     networks, card = kept_network(path)
     refuse_around(card, "heart", path.name)
     return networks, card

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,6 +28,11 @@ NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
 
 _MOST_KEPT = 16
 """Sets of networks that a process keeps ready: more than one comparison uses, 10 MB each; a round value."""
+
+
+_KEPT: dict[tuple[str, tuple[int, int, int]], OnnxNetworks] = {}
+"""By hash of their files and shape of their input, the last used at the end."""
+_KEPT_LOCK = threading.Lock()
 
 
 @runtime_checkable
@@ -71,8 +76,8 @@ def load_network(weights: Path | str) -> tuple[OnnxNetworks, Card]:
     """Read networks that are ready for use.
 
     Raises:
-        UnreadableInputError: weights or card missing, damaged, too large, not of each other, or no network that takes
-            two images of the shape on the card; weights in the format of mureg 0.1.0.
+        UnreadableInputError: weights or card missing, damaged, changed, too large, not of each other, not finite or all
+            zero, or no network that takes two images of the shape on the card; weights in the format of mureg 0.1.0.
     """
     weights = Path(weights)
     if weights.suffix == ".safetensors":
@@ -82,28 +87,33 @@ def load_network(weights: Path | str) -> tuple[OnnxNetworks, Card]:
             f'convert them where mureg[train] is installed: python -m mureg.training.convert "{weights.name}"',
         )
     contents, card = read_weights(weights)
-    sessions = tuple(_session(content, weights.name) for content in contents)
+    return networks_of(contents, card, weights.name), card
+
+
+def networks_of(contents: Sequence[bytes], card: Card, name: str) -> OnnxNetworks:
+    """Networks of the bytes of their files. Raises `UnreadableInputError` as `load_network`."""
+    sessions = tuple(_session(content, name) for content in contents)
     for session in sessions:
-        _require_ends(session, card.grid.shape, weights.name)
-    return OnnxNetworks(sessions, card.grid.shape), card
+        _require_ends(session, card.grid.shape, name)
+    return OnnxNetworks(sessions, card.grid.shape)
 
 
 def kept_network(weights: Path) -> tuple[OnnxNetworks, Card]:
-    """As `load_network`, kept in memory for the next study; read anew when the file has changed."""
-    return _load_once(weights, _stamp(weights))
+    """As `load_network`, kept in memory for the next study; the files are read and checked each time.
 
-
-@lru_cache(maxsize=_MOST_KEPT)
-def _load_once(weights: Path, _stamp_of_it: tuple[int, int]) -> tuple[OnnxNetworks, Card]:
-    return load_network(weights)
-
-
-def _stamp(weights: Path) -> tuple[int, int]:
-    try:
-        status = weights.stat()
-    except OSError:  # reading it will say what is wrong
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+    Networks are kept by what their files hold, never by where these lie: another content at the same place is another
+    network, whatever the size and time of the file.
+    """
+    if weights.suffix != SUFFIX:
+        return load_network(weights)
+    contents, card = read_weights(weights)
+    key = card.weights_sha256, card.grid.shape
+    with _KEPT_LOCK:
+        networks = _KEPT.pop(key, None) or networks_of(contents, card, weights.name)
+        _KEPT[key] = networks
+        while len(_KEPT) > _MOST_KEPT:
+            del _KEPT[next(iter(_KEPT))]
+    return networks, card
 
 
 def runtime() -> Any:

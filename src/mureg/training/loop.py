@@ -13,19 +13,20 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from mureg import __version__
-from mureg.errors import RefusedError, UsageError
+from mureg.errors import RefusedError
 from mureg.registration.card import Card
+from mureg.registration.card_parts import MotionSize
 from mureg.registration.networks import initialised
 from mureg.training.batches import Batch, batches, order_of
 from mureg.training.checkpoints import STATE, Progress, load_state, save_state
 from mureg.training.examples import Examples
 from mureg.training.folder import BEST, FOLDER, LAST, begin
 from mureg.training.logs import EpochRow, read_log, write_log
-from mureg.training.motion import AsInTheCase
+from mureg.training.motion_size import motion_size
 from mureg.training.parallel import Team
 from mureg.training.progress import Pace, Report, Silent, epoch_line
 from mureg.training.settings import TrainingSettings, as_table
-from mureg.training.validation import Figures, predicted, validate
+from mureg.training.validation import Figures, predicted, refuse_unfit, validate
 from mureg.training.weights import require_exportable, save_network
 
 
@@ -75,7 +76,7 @@ def train(
             that cannot be exported as ONNX.
         RefusedError: the loss is no longer a number.
     """
-    _check(settings, train_set, validation_set)
+    refuse_unfit(settings, train_set, validation_set)
     require_exportable(settings.network, as_table(settings)["network"], settings.grid.shape)
     report = report if report is not None and team.leads else Silent()
     if not team.leads:
@@ -97,8 +98,9 @@ def _run(
     if team.leads:
         begin(settings, train_set, validation_set, folder)
     team.wait()
+    motion = motion_size(train_set, settings.motion, settings.seed)
     train_set, validation_set = train_set.to(team.device), validation_set.to(team.device)
-    run = _Run(settings, folder, team, *_network(settings, weights, team.device))
+    run = _Run(settings, folder, team, *_network(settings, weights, team.device), motion)
     progress = run.resumed()
     rows = read_log(folder, progress.epoch) if progress.epoch else []
     unregistered = validate(None, validation_set, settings.loss, settings.seed, team)
@@ -137,6 +139,7 @@ class _Run:
     team: Team
     module: nn.Module
     optimiser: Optimizer
+    motion: MotionSize
     network: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -250,6 +253,8 @@ class _Run:
             grid=self.settings.grid,
             ablated=self.settings.input.ablated,
             loss=table["loss"],
+            licence=self.settings.licence,
+            motion=self.motion,
             trained_on={
                 "settings_sha256": self.settings.sha256,
                 "data_sha256": train_set.sha256,
@@ -280,19 +285,3 @@ def _network(
     if how.kind == "adam":
         return module, Adam(module.parameters(), how.learning_rate, how.betas)
     return module, AdamW(module.parameters(), how.learning_rate, how.betas, weight_decay=how.weight_decay)
-
-
-def _check(settings: TrainingSettings, train_set: Examples, validation_set: Examples) -> None:
-    patients = set(train_set.patients) & set(validation_set.patients)
-    if patients:
-        raise UsageError(
-            f"{len(patients)} patients are in the sets for training and validation, such as {min(patients)}",
-            "no patient in both",
-            "divide the cases by patient",
-        )
-    if isinstance(settings.motion, AsInTheCase) and bool(train_set.aligned.all()):
-        raise UsageError(
-            "pairs without a transform and motion as in the case",
-            "some motion to learn",
-            'set kind = "redrawn" under [motion], or give transforms',
-        )

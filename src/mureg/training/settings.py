@@ -143,6 +143,7 @@ class TrainingSettings:
         bf16: compute matrix products and convolutions in bfloat16.
         channels_last: store the channels of a voxel together in memory.
         begin_from: SHA-256 of the weights that training begins from; "" for random weights.
+        licence: of the weights, for their card.
     """
 
     network: AnyNetwork
@@ -161,6 +162,7 @@ class TrainingSettings:
     bf16: bool = False
     channels_last: bool = False
     begin_from: str = ""
+    licence: str = ""
 
     @model_validator(mode="after")
     def _fits(self) -> TrainingSettings:
@@ -175,7 +177,7 @@ class TrainingSettings:
         return self.samples or self.epochs * n_train
 
     def identity(self) -> Table:
-        """What two runs must share to be one run: all but where the data lie and how long it goes on.
+        """What two runs must share to be one run: all but where the data lie, how long it goes on, and the licence.
 
         The input is named only where it is not the usual one, so that runs from before it could be chosen keep their
         hash.
@@ -183,7 +185,7 @@ class TrainingSettings:
         table = as_table(self)
         if not self.input.ablated:
             table.pop("input")
-        for name in ("epochs", "samples"):
+        for name in ("epochs", "samples", "licence"):
             table.pop(name, None)
         table["data"] = {k: v for k, v in table["data"].items() if k in ("shares", "split_seed")}
         return table
@@ -247,7 +249,9 @@ def table_with(table: Table, changes: Sequence[str]) -> Table:
 def as_table(settings: TrainingSettings) -> Table:
     """Every setting, defaults included, as TOML knows it; the one of epochs and samples that counts."""
     table: Table = _plain({**asdict(settings), "network": NETWORK_CATALOGUE.table_of(settings.network)})
-    return {name: value for name, value in table.items() if not (name in ("epochs", "samples") and not value)}
+    return {
+        name: value for name, value in table.items() if not (name in ("epochs", "samples", "licence") and not value)
+    }
 
 
 def as_toml(settings: TrainingSettings) -> str:

@@ -9,12 +9,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mureg.assessment.thresholds import Thresholds
+from mureg.errors import UsageError
 from mureg.registration.card import UNIT_MM
 from mureg.training.batches import Batch, as_they_are
 from mureg.training.examples import Examples
 from mureg.training.losses import Loss
+from mureg.training.motion import AsInTheCase
 from mureg.training.parallel import Team
 from mureg.training.pose import displacement_mm, matrices, rigid_parameters
+from mureg.training.settings import TrainingSettings
 
 PIXEL_MM = Thresholds().action_limit_mm
 """One pixel (6.8 mm): a heart that lies farther off calls for action."""
@@ -86,3 +89,24 @@ def _errors(six: Float[Tensor, "case 6"], batch: Batch, loss: Loss) -> Float[Ten
     apart = (six - rigid_parameters(batch.ct_from_spect)).abs()
     heart = displacement_mm(matrices(six), batch.ct_from_spect, batch.heart_mm)
     return torch.stack((loss.of(six, batch), heart, UNIT_MM * apart[:, :3].mean(1), apart[:, 3:].mean(1)), dim=1)
+
+
+def refuse_unfit(settings: TrainingSettings, train_set: Examples, validation_set: Examples) -> None:
+    """Refuse sets of cases that nothing can be learned or judged from.
+
+    Raises:
+        UsageError: a patient in both sets, or no motion to learn.
+    """
+    patients = set(train_set.patients) & set(validation_set.patients)
+    if patients:
+        raise UsageError(
+            f"{len(patients)} patients are in the sets for training and validation, such as {min(patients)}",
+            "no patient in both",
+            "divide the cases by patient",
+        )
+    if isinstance(settings.motion, AsInTheCase) and bool(train_set.aligned.all()):
+        raise UsageError(
+            "pairs without a transform and motion as in the case",
+            "some motion to learn",
+            'set kind = "redrawn" under [motion], or give transforms',
+        )

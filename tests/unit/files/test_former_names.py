@@ -43,12 +43,13 @@ FORMER_KEYS = {
     "quick_errors": "errors_hurried",
     "quick_errors_grow_mm": "errors_hurried_grow_mm",
 }
+ADDED_SINCE = ("licence", "motion", "card_sha256")
 
 
 def former_card(folder: Path) -> Path:
     """The shipped card of near-heart as it was written with the former names; returns the path of its weights."""
     card = json.loads(shipped("near-heart").with_suffix(".json").read_text("utf-8"))
-    card = {FORMER_KEYS.get(key, key): value for key, value in card.items()}
+    card = {FORMER_KEYS.get(key, key): value for key, value in card.items() if key not in ADDED_SINCE}
     card["calibrated_for"] |= FORMER_FINGERPRINTS
     card["loss"] = {"kind": "six-numbers"}
     (folder / "w.json").write_text(json.dumps(card), "utf-8")

@@ -15,11 +15,12 @@ from mureg.heart.find import HeartLocation
 from mureg.notes import Rank, rank_of
 from mureg.recon import Osem
 from mureg.registration import NearHeart, near_heart
+from mureg.registration import refined_pose as refined_pose_module
 from mureg.registration.card import Card, read_card
 from mureg.registration.confidence import settings_sha256
 from mureg.registration.inputs import InputGrid
-from mureg.registration.near_heart import RefinedPose, refined_pose
 from mureg.registration.networks import initialised
+from mureg.registration.refined_pose import RefinedPose, refined_pose
 from mureg.study import PreparedStudy
 from mureg.training.settings import as_table, load_settings
 from mureg.training.weights import save_network
@@ -146,7 +147,7 @@ def two_ways(monkeypatch, free: RigidTransform, held: RigidTransform):
     """What is taken, and how far apart the ways ended, where mutual information ends at these and the network stays."""
     monkeypatch.setattr(near_heart, "starts_by", lambda *_: ([free, held], ()))
     # in noise there is no heart to find, and the search takes seconds
-    monkeypatch.setattr(near_heart, "find_left_ventricle", lambda *_: HeartLocation((40.0, -50.0, 50.0), 1.0))
+    monkeypatch.setattr(refined_pose_module, "find_left_ventricle", lambda *_: HeartLocation((40.0, -50.0, 50.0), 1.0))
     spect, mu = pair()
     pose, _, apart_mm, _ = NearHeart(finish=False)._start(prepared(spect, mu), Says((0, 0, 0, 0, 0, 0)), CARD, False)
     return pose, apart_mm
@@ -178,7 +179,7 @@ def test_quick_mode_is_one_crop_at_the_coarse_place() -> None:
 
 def test_the_shipped_covariance_is_calibrated_for_the_shipped_settings_alone() -> None:
     """Any other crops, passes or input, and an ablated SPECT, were not measured."""
-    card = read_card(near_heart.weights_file(near_heart.SHIPPED))
+    card = read_card(near_heart.weights_path(near_heart.SHIPPED))
     expected = {
         "attenuation": settings_sha256(asdict(AttenuationMap())),
         "reconstructor": settings_sha256(asdict(Osem())),

@@ -1,4 +1,4 @@
-"""The learned registrar: which way it moves, how passes add up, what it refuses."""
+"""The registrar network: which way it moves, how passes add up, what it refuses."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from mureg.registration.networks.together import Together
 from mureg.registration.onnx_networks import load_network
 from mureg.study import PreparedStudy, Study
 from mureg.training.weights import read_network, save_network
+from support.cards import rewritten
 from support.phantoms import chest, mu_volume, voxel_points
 from support.tiny_network import ALL, Centroids, Constant, Tiny
 from support.toy_pairs import SPECT_GRID, toy_pair
@@ -136,12 +137,12 @@ def test_weights_that_were_trained_without_the_spect_never_see_it(tmp_path, spec
 
 
 class TestContract:
-    """As in tests/contracts/test_registrars.py; a learned registrar needs weights and is not in that catalogue."""
+    """As in tests/contracts/test_registrars.py; this registrar needs weights and is not in that catalogue."""
 
     def test_settings(self, tmp_path) -> None:
         registrar = NetworkRegistrar(tmp_path / "w.onnx", passes=2)
         assert isinstance(registrar, Registrar)
-        assert registrar.kind == "learned"
+        assert registrar.kind == "network"
         assert NetworkRegistrar(**asdict(registrar)) == registrar
         assert hash(NetworkRegistrar(**asdict(registrar))) == hash(registrar)
         with pytest.raises(AttributeError):
@@ -222,8 +223,8 @@ class TestRefusedWeights:
 
     def test_a_network_for_images_of_another_size(self, tmp_path) -> None:
         weights = stored(Tiny(), tmp_path / "w.onnx")
-        table = json.loads(card_path(weights).read_text())
-        card_path(weights).write_text(json.dumps({**table, "grid": {"shape": [12, 12, 8], "spacing_mm": 10.0}}))
+        network = {**asdict(Tiny()), "shape": [12, 12, 8]}
+        rewritten(card_path(weights), network=network, grid={"shape": [12, 12, 8], "spacing_mm": 10.0})
         refusal = self.refusal(weights)
         assert "spect [1, 1, 12, 12, 12]" in refusal
         assert "spect [1, 1, 12, 12, 8]" in refusal
@@ -265,9 +266,7 @@ class TestRefusedWeights:
     def forge(self, weights: Path, content: bytes) -> None:
         """Other bytes, with their hash on the card."""
         weights.write_bytes(content)
-        table = json.loads(card_path(weights).read_text())
-        table["weights_sha256"] = hashlib.sha256(content).hexdigest()
-        card_path(weights).write_text(json.dumps(table))
+        rewritten(card_path(weights), weights_sha256=hashlib.sha256(content).hexdigest())
 
 
 class TestThreads:

@@ -10,13 +10,13 @@ import pytest
 
 from mureg.errors import UnreadableInputError, UsageError
 from mureg.registration.card import card_path
-from mureg.registration.near_heart import SHIPPED, weights_file
+from mureg.registration.weights import SHIPPED, weights_path
 from mureg.training.heart.calibration import Residuals, stated_covariance
 from mureg.training.heart.errors import COLUMNS, RESIDUALS, read_rows, settings_fingerprints, write_rows
 from mureg.training.heart.recipe import load_recipe
 
 EVIDENCE = Path(__file__).resolve().parents[3] / "evidence" / "near-heart"
-CARD = json.loads(card_path(weights_file(SHIPPED)).read_text("utf-8"))
+CARD = json.loads(card_path(weights_path(SHIPPED)).read_text("utf-8"))
 
 
 @pytest.mark.parametrize(("prefix", "key"), [("", "errors"), ("fast-", "quick_errors")])

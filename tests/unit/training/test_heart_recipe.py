@@ -10,11 +10,11 @@ import pytest
 
 from mureg.errors import UsageError
 from mureg.registration.card import card_path
-from mureg.registration.near_heart import SHIPPED, weights_file
+from mureg.registration.weights import SHIPPED, weights_path
 from mureg.training.heart.recipe import as_toml, load_recipe, recipe_from
 from support.tiny_recipe import STAGE, TABLE, tiny_recipe
 
-CARD = json.loads(card_path(weights_file(SHIPPED)).read_text("utf-8"))
+CARD = json.loads(card_path(weights_path(SHIPPED)).read_text("utf-8"))
 
 
 def test_the_shipped_recipe_has_the_settings_that_the_shipped_card_was_written_with() -> None:

@@ -20,9 +20,9 @@ from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
 from mureg.registration import NearHeart, near_heart
 from mureg.registration.card import read_card
-from mureg.registration.near_heart import SHIPPED, weights_file
 from mureg.registration.networks import NETWORKS
 from mureg.registration.networks.together import Together
+from mureg.registration.weights import SHIPPED, weights_path
 from mureg.study import PreparedStudy, attenuation_maps
 from mureg.training.heart import crops, errors, fit
 from mureg.training.heart import recipe as recipe_module
@@ -175,7 +175,7 @@ def test_networks_from_elsewhere_are_calibrated(whole, cohort, tmp_path) -> None
     assert result.is_finished
     assert result.weights.read_bytes() == whole.weights.read_bytes()
     assert card_of(result.folder)["errors"] == card_of(whole.folder)["errors"]
-    work.weights = weights_file(SHIPPED)
+    work.weights = weights_path(SHIPPED)
     with pytest.raises(UsageError, match="has other networks"):
         work.work(["errors"])
 

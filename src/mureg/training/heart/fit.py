@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from mureg.cohort.folds import load_folds
 from mureg.errors import UsageError
 from mureg.registration.card import Card, read_card, refuse_around
-from mureg.registration.near_heart import weights_file
 from mureg.registration.networks import initialised
 from mureg.registration.networks.together import Together
+from mureg.registration.weights import weights_path
 from mureg.training.examples import Examples
 from mureg.training.folder import BEST, LAST
 from mureg.training.heart.crops import crop_files, divide_by_patient, patient_of, read_crops
 from mureg.training.heart.limit import TimeLimit
 from mureg.training.heart.recipe import NetworkRecipe, Recipe
 from mureg.training.loop import train
+from mureg.training.motion_size import joined
 from mureg.training.parallel import Team
 from mureg.training.progress import Report
 from mureg.training.settings import TrainingSettings
@@ -95,7 +96,8 @@ def joined_network(recipe: Recipe, folder: Path) -> tuple[nn.Module, Card]:
     validation = {f"heart_mm_{number}": card.validation["heart_mm"] for number, card in enumerate(cards, 1)}
     trained_on = {"networks": [card.trained_on for card in cards], "recipe_sha256": recipe.sha256}
     tables = tuple(card.network for card in cards[1:])
-    card = replace(card, others=tables, trained_on=trained_on, validation=validation)
+    motion = joined([card.motion for card in cards])
+    card = replace(card, others=tables, motion=motion, trained_on=trained_on, validation=validation)
     return Together(networks), card
 
 
@@ -119,7 +121,7 @@ def _weights_of(network: NetworkRecipe) -> tuple[Mapping[str, Tensor], str]:
     Raises:
         UsageError: there is no such network, or its settings are not those of the recipe.
     """
-    path = weights_file(network.begins_from)
+    path = weights_path(network.begins_from)
     module, card = read_network(path)
     refuse_around(card, "heart", path.name)
     parts = list(module.members) if isinstance(module, Together) else [module]
