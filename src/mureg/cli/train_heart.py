@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     weights_source = None if options.weights == SHIPPED_WEIGHTS else weights
     store = CaseStore.of(options.cohort, options.ct_folder, options.emissions)
     try:
-        report = _Lines(prints=options.common.messages.has_lines)
+        report = Lines(prints=options.common.messages.has_lines)
         run = HeartRun(
             recipe, options.output, store, report, options.jobs, Team(device=device), weights, options.crops_of
         )
@@ -102,13 +102,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-class _Lines:
+class Lines:
     """Notes each line in the log, and prints it on standard error where lines are asked for."""
 
     def __init__(self, *, prints: bool) -> None:
         self._prints = prints
 
     def say(self, line: str) -> None:
+        """Note and print a line."""
         LOG.info("%s", line)
         if self._prints:
             print(printable(line), file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from mureg.errors import STOPPED_BY_HAND, UsageError
 from mureg.files import scratch
 from mureg.files.places import refuse_overlap
 from mureg.jobs.cores import usable_cores
-from mureg.training.examples import Examples, prepare
+from mureg.training.examples import Examples, ExampleSource, prepare
 from mureg.training.examples import Progress as Prepared
 from mureg.training.folder import BEST, EXAMPLES, FOLDER, refuse_another
 from mureg.training.loop import Trained, train
@@ -32,6 +32,9 @@ from mureg.training.sources import files_of_list, open_sources, split_by_patient
 
 LOG = logging.getLogger("mureg.cli.training")
 
+Judge = Callable[[Trained, Sequence[ExampleSource], Prepared], tuple[dict[str, Any], list[str]]]
+"""What more there is to say of a finished run: entries for the answer, and lines."""
+
 
 def fit(
     settings: TrainingSettings,
@@ -40,8 +43,12 @@ def fit(
     common: Common,
     inputs: Sequence[Path | None] = (),
     weights: Mapping[str, Tensor] | None = None,
+    judge: Judge | None = None,
 ) -> int:
-    """Check the options, prepare the cases, train, print the result. Exit code 130 where the user stopped it."""
+    """Check the options, prepare the cases, train, print the result. Exit code 130 where the user stopped it.
+
+    `judge` is asked by the leading process about a run that went to its end, with the cases that validated.
+    """
     if sitting.jobs < 1 or sitting.minutes < 0:
         raise UsageError(
             f"--jobs {sitting.jobs} --minutes {sitting.minutes:g}", "1 or more, and 0 or more", "correct it"
@@ -73,11 +80,13 @@ def fit(
                 minutes=minutes,
                 report=display,
             )
+            judged = judge(training, sets[1], display.judging) if judge and training.finished and team.leads else None
     except KeyboardInterrupt:
         print("mureg: stopped; finished epochs are kept, and the same command continues the run.", file=sys.stderr)
         return STOPPED_BY_HAND
     if team.leads:
-        common.messages.emit(_answer(training, settings), list(_lines(training)))
+        answer, lines = judged or ({}, [])
+        common.messages.emit(_answer(training, settings) | answer, [*_lines(training), *lines])
     return 0
 
 
@@ -165,6 +174,9 @@ class _Display:
 
     def preparing(self, n_done: int, of: int) -> None:
         self._show("preparing", n_done, of)
+
+    def judging(self, n_done: int, of: int) -> None:
+        self._show("registering cases that were held out", n_done, of)
 
     def say(self, line: str) -> None:
         LOG.info("%s", line)

@@ -70,6 +70,15 @@ def read_transform(path: Path | str, frames: tuple[str, str] | None = None) -> T
     return TransformFile(_rigid(matrix), source_of("transform", [path]), note)
 
 
+def decision_in(path: Path) -> str:
+    """The decision that a ``registration.json`` states; "" for a transform in another form."""
+    try:
+        table = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return str(table.get("decision", "")) if isinstance(table, dict) else ""
+
+
 def _read(path: Path, frames: tuple[str, str] | None) -> tuple[Matrix, str]:
     if is_dicom(path):
         return matrix_from_registration(path, frames)

@@ -11,9 +11,9 @@ from mureg.errors import UsageError
 from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
-from mureg.io.transform_files import TransformFile, read_transform
+from mureg.io.transform_files import TransformFile, decision_in, read_transform
 
-__all__ = ["TransformFile", "read_transform", "write_transform"]
+__all__ = ["TransformFile", "decision_in", "read_transform", "write_transform"]
 
 _TEXT = (".tfm", ".txt")
 

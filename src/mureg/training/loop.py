@@ -40,6 +40,7 @@ class Trained:
         unregistered: figures on the validation set without any registration.
         finished: whether it went as far as the settings ask; otherwise the time given was over.
         rows: of the log.
+        n_patients: that were trained on.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Trained:
     unregistered: Figures
     finished: bool
     rows: tuple[EpochRow, ...]
+    n_patients: int = 0
 
 
 def train(
@@ -104,9 +106,9 @@ def _run(
     progress = run.resumed()
     rows = read_log(folder, progress.epoch) if progress.epoch else []
     unregistered = validate(None, validation_set, settings.loss, settings.seed, team)
-    n_samples = settings.samples_of(len(train_set))
+    n_samples, n_patients = settings.samples_of(len(train_set)), len(set(train_set.patients))
     report.say(
-        f"training on {len(train_set)} cases of {len(set(train_set.patients))} patients, validating on "
+        f"training on {len(train_set)} cases of {n_patients} patients, validating on "
         f"{len(validation_set)} of {len(set(validation_set.patients))}; the error at the scanner position is "
         f"{unregistered.heart_mm:.1f} mm at the heart"
     )
@@ -127,7 +129,7 @@ def _run(
     if team.leads:
         save_network(folder / LAST, run.module, run.card(train_set, progress, None))
     team.wait()
-    return Trained(folder, progress, unregistered, progress.samples >= n_samples, tuple(rows))
+    return Trained(folder, progress, unregistered, progress.samples >= n_samples, tuple(rows), n_patients)
 
 
 @dataclass

@@ -28,8 +28,9 @@ from mureg.training.motion import AnyMotion, AsInTheCase
 SHIPPED = ("small", "paper", "near-heart")
 """Settings that come with the package, by name."""
 
-FINETUNE = "finetune"
-"""Settings that come with the package for `mureg finetune`; they name no network and no grid."""
+FINETUNE, FINETUNE_HEART = "finetune", "finetune-heart"
+"""Settings that come with the package for `mureg finetune`, for networks of the whole field and for those around the
+heart; they name no network and no grid."""
 
 Table = dict[str, Any]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -213,7 +214,7 @@ def load_settings(name_or_path: str, changes: Mapping[str, Any] | None = None) -
 def read_table(name_or_path: str) -> Table:
     """The TOML of shipped settings or of a file. Raises `UsageError` where there is none."""
     try:
-        if name_or_path in (*SHIPPED, FINETUNE):
+        if name_or_path in (*SHIPPED, FINETUNE, FINETUNE_HEART):
             text = (files("mureg") / "data" / "training" / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
             text = read_text(Path(name_or_path))

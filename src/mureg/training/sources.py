@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from mureg.assessment.move import HEART_RADIUS_MM
-from mureg.cohort.store.cohort import Cohort, StoredCase, places_of
+from mureg.cohort.store.cohort import Cohort, StoredCase, place_of, places_of
 from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
 from mureg.heart.find import find_left_ventricle
 from mureg.io import read_study, read_transform
+from mureg.io.transforms import decision_in
 from mureg.io.worklist.csv_list import pairs_in_list
 from mureg.io.worklist.entry import WorklistEntry as ListedStudy
 from mureg.pipeline import prepare
+from mureg.spect import Acquisition
 from mureg.study import attenuation_maps
 from mureg.training.examples import ExampleSource, TrainingPair, ball
 
@@ -93,14 +95,24 @@ class ListedPair:
 
         The heart is a ball around the left ventricle that `find_left_ventricle` finds in the SPECT; where it finds
         none, around the centre of the grid.
+
+        Raises:
+            UsageError: a ``registration.json`` whose decision is review, which nobody has trusted yet.
         """
-        study, transform = self.listed, self.listed.transform
-        assert study.spect is not None
-        series = study.spect_series, study.ct_series
-        prepared = prepare(
-            read_study(study.spect, ct=study.ct, mu=study.mu, spect_series=series[0], ct_series=series[1])
-        )
-        pose = RigidTransform.identity() if transform is None else read_transform(transform).ct_from_spect
+        listed, transform = self.listed, self.listed.transform
+        assert listed.spect is not None
+        if transform is not None and decision_in(transform) == "review":
+            raise UsageError(
+                f"{listed.where}: {transform.name} states the decision review",
+                "a transform that somebody trusts",
+                "check the pose by eye and give the transform that was approved, as .tfm or DICOM Spatial Registration",
+            )
+        series = listed.spect_series, listed.ct_series
+        study = read_study(listed.spect, ct=listed.ct, mu=listed.mu, spect_series=series[0], ct_series=series[1])
+        emission = study.spect if isinstance(study.spect, Acquisition) else study.spect.grid
+        frames = emission.frame_of_reference, study.attenuation_volume.grid.frame_of_reference
+        pose = RigidTransform.identity() if transform is None else read_transform(transform, frames).ct_from_spect
+        prepared = prepare(study)
         heart = find_left_ventricle(prepared.uncorrected)
         points = np.asarray(heart.centre_mm) + ball(256, HEART_RADIUS_MM)  # as many as a case of a cohort has
         return TrainingPair(prepared.uncorrected, prepared.body, pose, points)
@@ -149,6 +161,23 @@ def split_by_patient(
                 "give more patients, other shares or another split_seed, or name train and validation yourself",
             )
     return train, validation
+
+
+def hold_out(
+    sources: Sequence[ExampleSource], share: float, seed: int
+) -> tuple[list[ExampleSource], list[ExampleSource]]:
+    """Cases to train on and cases held out, by patient: of few patients, too, the share is held out, at least one.
+
+    Raises:
+        UsageError: fewer than two patients.
+    """
+    patients = sorted({source.patient for source in sources}, key=lambda patient: place_of(patient, seed))
+    if len(patients) < 2:
+        raise UsageError(
+            f"cases of {len(patients)} patient", "two patients or more, one of them held out", "give more pairs"
+        )
+    chosen = set(patients[: min(len(patients) - 1, max(1, round(share * len(patients))))])
+    return [s for s in sources if s.patient not in chosen], [s for s in sources if s.patient in chosen]
 
 
 def _listed(path: Path) -> list[ListedPair]:

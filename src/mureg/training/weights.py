@@ -47,7 +47,7 @@ def save_network(path: Path | str, module: nn.Module, card: Card) -> Card:
         UsageError: a network that cannot be exported, a folder that cannot be written.
         RefusedError: onnxruntime answers differently from PyTorch with the same weights in half precision.
     """
-    path, members = Path(path), _members(module)
+    path, members = Path(path), members_of(module)
     contents = tuple(
         with_weights(_graph(member, table, card.grid.shape), member.state_dict())
         for member, table in zip(members, (card.network, *card.others), strict=True)
@@ -109,7 +109,8 @@ def _settings(network: Table) -> NetworkSettings:
     return settings
 
 
-def _members(module: nn.Module) -> list[nn.Module]:
+def members_of(module: nn.Module) -> list[nn.Module]:
+    """The networks that are averaged, or the one network."""
     return list(module.members) if isinstance(module, Together) else [module]
 
 

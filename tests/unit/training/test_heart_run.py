@@ -18,7 +18,7 @@ from mureg.cli.help import GROUPS, options_of
 from mureg.cohort.folds import Fold
 from mureg.errors import RegistrationError, UsageError
 from mureg.heart.find import HeartLocation
-from mureg.registration import NearHeart, near_heart
+from mureg.registration import NearHeart, refined_pose
 from mureg.registration.card import read_card
 from mureg.registration.networks import NETWORKS
 from mureg.registration.networks.together import Together
@@ -46,7 +46,7 @@ def _small_parts():
     with pytest.MonkeyPatch.context() as patch:
         for kind, settings in ALL.items():
             patch.setitem(NETWORKS, kind, settings)
-        for module in (crops, near_heart):
+        for module in (crops, refined_pose):
             patch.setattr(module, "find_left_ventricle", lambda *_: HEART)
         yield
 

@@ -22,6 +22,7 @@ __all__ = [
     "check_shares",
     "is_case",
     "open_case",
+    "place_of",
     "places_of",
     "read_case",
     "write_case",
@@ -101,7 +102,7 @@ class Cohort:
 def places_of(patients: Sequence[str], shares: Sequence[float], seed: int) -> list[int]:
     """In which of several sets each patient is, by number; see `Cohort.split`."""
     ends = [*list(accumulate(shares))[:-1], math.inf]
-    return [next(k for k, end in enumerate(ends) if _place(who, seed) < end) for who in patients]
+    return [next(k for k, end in enumerate(ends) if place_of(who, seed) < end) for who in patients]
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
@@ -115,6 +116,6 @@ def check_shares(shares: Mapping[str, float]) -> None:
         )
 
 
-def _place(patient: str, seed: int) -> float:
+def place_of(patient: str, seed: int) -> float:
     """A patient's own number, evenly spread over 0 to 1."""
     return int.from_bytes(hashlib.sha256(f"{seed}\n{patient}".encode()).digest()[:8], "big") / 2**64

@@ -15,13 +15,14 @@ import numpy as np
 from mureg.attenuation.maps import AttenuationMap
 from mureg.errors import MuregError, UnreadableInputError, UsageError
 from mureg.files.atomic import writing
-from mureg.geometry import RigidTransform, Volume
+from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.recon import Osem
 from mureg.registration import NearHeart
 from mureg.registration.confidence import heart_bound_mm, settings_sha256
-from mureg.study import Case, PreparedStudy, attenuation_maps
+from mureg.study import PreparedStudy, attenuation_maps
+from mureg.training.examples import TrainingPair
 from mureg.training.heart.cases import NumberedCase
 
 RESIDUALS = tuple(f"residual_{axis}_{unit}" for unit in ("mm", "deg") for axis in "xyz")
@@ -89,7 +90,8 @@ def measure_error(task: ErrorTask) -> ErrorResult:
                 "choose other cases for the calibration, or for the crops",
             )
         body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-        row = error_row(task.case.name, case, body, registrar_of(task.weights, task.mode))
+        pair = TrainingPair(case.uncorrected, body, case.truth.ct_from_spect, case.truth.heart_points_mm)
+        row = error_row(task.case.name, pair, registrar_of(task.weights, task.mode))
     except UsageError:
         raise
     except MuregError as problem:
@@ -103,16 +105,16 @@ def registrar_of(weights: Path | str, mode: str) -> NearHeart:
     return registrar.quick_mode() if mode == QUICK else registrar
 
 
-def error_row(name: str, case: Case, body: Volume, registrar: NearHeart) -> Row:
+def error_row(name: str, pair: TrainingPair, registrar: NearHeart) -> Row:
     """The values of `COLUMNS` for one case.
 
     Raises:
         RegistrationError: no result that could be trusted.
     """
     start = time.process_time()
-    registration = registrar.register(PreparedStudy.from_images(case.uncorrected, body))
+    registration = registrar.register(PreparedStudy.from_images(pair.spect, pair.mu))
     seconds, pose, evidence = time.process_time() - start, registration.ct_from_spect, registration.evidence
-    truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
+    truth, points = pair.ct_from_spect, pair.heart_mm
     errors = [target_registration_error_mm(transform, truth, points) for transform in (RigidTransform.identity(), pose)]
     shift, angles = (pose.inverse() @ truth).six(triple(points.mean(0)))
     arm_mm = np.sqrt(2 / 3 * ((points - points.mean(0)) ** 2).sum(1).mean())
