@@ -33,11 +33,11 @@ pytestmark = [
 ]
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, seconds: float = 300) -> str:
     """Standard output of a program that sees neither this checkout nor what is imported here."""
     hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -115,3 +115,44 @@ def test_the_installed_program_runs_elsewhere(installed, tmp_path) -> None:
     study = ("--spect", sample / "spect.dcm", "--ct", sample / "ct", "-o", output)
     run(program, "register", *study, "--fast", "--threads", "1", cwd=tmp_path)
     assert json.loads((output / "registration.json").read_text("utf-8"))["decision"]
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="training needs PyTorch")
+def test_train_use_finetune_use_again_and_compare(installed, tmp_path) -> None:
+    """One road from virtual patients to networks in use: each verb takes what the one before has written."""
+
+    def mureg(*words: str) -> str:
+        return run(installed / "mureg", *words, cwd=tmp_path, seconds=1800)
+
+    mureg("simulate", "--cohort", "clinical", "--n", "8", "-o", "cohort")
+    mureg("export", "cohort/cases/clinical-000000", "-o", "study")
+    shares = ("--set", "data.shares=[0.5,0.5,0.0]")
+    mureg("train", "small", "--cohort", "cohort", "-o", "first", "--minutes", "1", *shares, "--threads", "1")
+    card = json.loads((tmp_path / "first" / "best.json").read_text("utf-8"))
+    assert card["trained_on"]["samples"] > 0
+
+    study = ("--spect", "study/spect.dcm", "--ct", "study/ct", "--no-reconstruction", "--threads", "1")
+    mureg("register", *study, "--registrar", "network", "--weights", "first/best.onnx", "-o", "by-first")
+    answer = json.loads((tmp_path / "by-first" / "registration.json").read_text("utf-8"))
+    assert (answer["registrar"], answer["provenance"]["weights_sha256"]) == ("network", card["weights_sha256"])
+
+    tuned = json.loads(
+        mureg("finetune", "--cohort", "cohort", "-o", "ours", "--epochs", "1", "--threads", "1", "--json")
+    )
+    assert tuned["finished"]
+    assert tuned["held_out"]["patients"] == 2
+    mureg("register", *study, "--weights", tuned["weights"], "-o", "by-ours")
+    answer = json.loads((tmp_path / "by-ours" / "registration.json").read_text("utf-8"))
+    own = json.loads((tmp_path / "ours" / "near-heart.json").read_text("utf-8"))
+    assert answer["provenance"]["weights_sha256"] == own["weights_sha256"]
+
+    weights = ("--weights", "first/best.onnx", "--weights", tuned["weights"])
+    few = ("--limit", "1", "--images", "0", "--figures", "0")
+    mureg(
+        "evaluate", "--cohort", "cohort", "--registrars", "unregistered,near-heart,network", *weights, *few, "-o", "c"
+    )
+    rows = (tmp_path / "c" / "tables.md").read_text("utf-8")
+    assert all(f"| {name} " in rows for name in ("unregistered", "near-heart", "first", "ours"))
+
+    listed = json.loads(mureg("weights", "near-heart", "first/best.onnx", tuned["weights"], "--json"))["weights"]
+    assert [one["weights_sha256"] for one in listed[1:]] == [card["weights_sha256"], own["weights_sha256"]]

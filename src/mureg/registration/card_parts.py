@@ -11,9 +11,8 @@ from pydantic.dataclasses import dataclass
 Share = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-_ROUNDED = 1e-9
-"""Of a covariance on a card: by so much, relative to its largest variance, an eigenvalue may be negative. Cards hold
-six decimals of a mm, and a covariance below that would state an error of a micrometre."""
+_ROUNDED = 1e-5
+"""Of a covariance on a card (mm and degrees squared): entries with six decimals leave so much of an eigenvalue open."""
 
 
 def _covariance(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
@@ -24,7 +23,7 @@ def _covariance(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...],
     matrix = np.asarray(rows, dtype=np.float64)
     if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=0.0, atol=_ROUNDED):
         raise ValueError("a covariance that is not finite and symmetric")
-    if np.linalg.eigvalsh(matrix).min() < -_ROUNDED * np.abs(matrix).max() or np.diag(matrix).min() <= 0.0:
+    if np.linalg.eigvalsh(matrix).min() < -_ROUNDED or np.diag(matrix).min() <= 0.0:
         raise ValueError("a covariance that is not positive")
     return rows
 

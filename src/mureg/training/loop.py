@@ -209,6 +209,9 @@ class _Run:
         loss_sum = torch.zeros((), dtype=torch.float64, device=team.device)
         data_s, n_seen = 0.0, 0
         self.module.train()
+        if settings.fixed_norms:
+            for part in self.module.modules():
+                part.train(not isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training)
         devices = [team.device] if team.device.startswith("cuda") else []
         with torch.random.fork_rng(devices):  # a network that draws, draws the same after a stop
             # a prime: seeds and epochs below it never meet

@@ -145,6 +145,7 @@ class TrainingSettings:
         channels_last: store the channels of a voxel together in memory.
         begin_from: SHA-256 of the weights that training begins from; "" for random weights.
         licence: of the weights, for their card.
+        fixed_norms: batch norms keep the statistics that training begins from: those of few patients would be worse.
     """
 
     network: AnyNetwork
@@ -164,6 +165,7 @@ class TrainingSettings:
     channels_last: bool = False
     begin_from: str = ""
     licence: str = ""
+    fixed_norms: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> TrainingSettings:
@@ -180,12 +182,14 @@ class TrainingSettings:
     def identity(self) -> Table:
         """What two runs must share to be one run: all but where the data lie, how long it goes on, and the licence.
 
-        The input is named only where it is not the usual one, so that runs from before it could be chosen keep their
-        hash.
+        Input and norms are named only where they are not the usual ones, so that runs from before these could be chosen
+        keep their hash.
         """
         table = as_table(self)
         if not self.input.ablated:
             table.pop("input")
+        if not self.fixed_norms:
+            table.pop("fixed_norms")
         for name in ("epochs", "samples", "licence"):
             table.pop(name, None)
         table["data"] = {k: v for k, v in table["data"].items() if k in ("shares", "split_seed")}

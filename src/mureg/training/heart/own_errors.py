@@ -129,9 +129,10 @@ def with_interval(card: Card, rows: Path, patients: set[str]) -> tuple[Card, str
             f"{group.median_bound_mm:.1f} mm); not for quick mode"
         )
     card = replace(card, errors=_enlarged(card.errors, factor), quick_errors=quick, calibrated_for={})
+    change = f"is enlarged {factor:.2g} times" if factor > 1.0 else "is kept"
     return card, (
         f"not calibrated: {len(patients)} patients held out, fewer than {LEAST_FOR_INTERVAL}; the bound of the weights "
-        f"before is enlarged {factor:.2g} times"
+        f"before {change}"
     )
 
 
