@@ -256,6 +256,6 @@ def test_the_network_of_the_page_is_trained_and_its_weights_register(tmp_path, c
     found = mureg.register(
         chest_spect(), mu_volume(CT_GRID, motion(1)), mureg.NetworkRegistrar(weights=answer["weights"])
     )
-    assert found.registrar == "learned"
+    assert found.registrar == "network"
     assert found.weights_sha256 == read_card(Path(answer["weights"])).weights_sha256
     assert "means" not in sys.modules

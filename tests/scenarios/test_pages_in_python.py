@@ -109,7 +109,7 @@ def test_train(folder, monkeypatch) -> None:
     whole = mureg.examine
     monkeypatch.setattr(mureg, "examine", lambda study, settings: whole(study, settings, correct=False))
     answer = run("docs/how-to/train.md")["answer"]
-    assert answer.registration.registrar == "learned"
+    assert answer.registration.registrar == "network"
     assert answer.registration.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
