@@ -229,7 +229,8 @@ def log_likelihoods(acquisition: Acquisition, maps: Sequence[Volume]) -> Float[A
         update_by_subsets(activity, blocks, measured, weights, None, floor)
     expected = [np.maximum(block.project(activity), floor) for block in blocks]
     reached = [(y * np.log(e) - e).sum((0, 1), dtype=np.float64) for y, e in zip(measured, expected, strict=True)]
-    return np.sum(reached, axis=0).reshape(n, rows)
+    by_slice: Array = np.sum(reached, axis=0).reshape(n, rows)
+    return by_slice
 
 
 def _stretched(
