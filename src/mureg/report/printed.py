@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import patches
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.image import BboxImage
 from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox, Transform, TransformedBbox
 
 from mureg.files.atomic import writing
 from mureg.report.pictures.canvas import Canvas
-from mureg.report.pictures.marks import DPI, Area, Box, Line, Mark, Pixels, Place, Words
+from mureg.report.pictures.marks import DPI, Area, Mark, Pixels, Place, Polyline, Rectangle, Words
 
 
 def write_pdf(sheets: Sequence[Canvas], path: Path, headline: str, use: str) -> None:
@@ -44,7 +44,7 @@ def _figure(canvas: Canvas) -> Figure:
         artist = _artist(mark, pixels)
         artist.set_zorder(mark.zorder)
         figure.add_artist(artist, clip=False)
-        if isinstance(mark, Pixels | Line | Area):
+        if isinstance(mark, Pixels | Polyline | Area):
             artist.set_clip_box(TransformedBbox(_bbox(mark.clip), pixels))
     return figure
 
@@ -53,20 +53,20 @@ def _artist(mark: Mark, pixels: Transform) -> Artist:
     match mark:
         case Words():
             return _text(mark, pixels)
-        case Box(place=(left, top, width, height)):
+        case Rectangle(place=(left, top, width, height)):
             fill, edge = mark.fill or "none", mark.edge or "none"
             colours: dict[str, Any] = {"facecolor": fill, "edgecolor": edge, "linewidth": mark.edge_points}
-            return Rectangle((left, top), width, height, transform=pixels, **colours)
+            return patches.Rectangle((left, top), width, height, transform=pixels, **colours)
         case Pixels():
             return _Enlarged(TransformedBbox(_bbox(mark.place), pixels), mark.colours)
-        case Line():
+        case Polyline():
             style: Any = "-" if mark.dashes is None else (0, mark.dashes)
             across, down = mark.points.T
             colour: Any = mark.color
             return Line2D(across, down, color=colour, linewidth=mark.linewidth, linestyle=style, transform=pixels)
         case Area():
             colours = {"facecolor": mark.fill, "edgecolor": mark.edge, "linewidth": mark.linewidth}
-            return Polygon(mark.points, closed=True, transform=pixels, **colours)
+            return patches.Polygon(mark.points, closed=True, transform=pixels, **colours)
 
 
 def _text(words: Words, pixels: Transform) -> Text:

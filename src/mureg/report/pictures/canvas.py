@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from mureg.files.atomic import writing
 from mureg.geometry.rigid import Triple
 from mureg.report.pictures.colours import BACKGROUND, HEAT, INK, UNKNOWN, ColourScale, in_bytes
-from mureg.report.pictures.marks import Box, Mark, Place, Words
+from mureg.report.pictures.marks import Mark, Place, Rectangle, Words
 from mureg.report.pictures.painter import painted
 from mureg.report.pictures.panel import Pair, Panel
 from mureg.report.pictures.planes import Plane, PlaneView
@@ -74,7 +74,7 @@ class Canvas:
 
     def box(self, place: Place, colour: str) -> None:
         """Fill a rectangle below all words."""
-        self.marks.append(Box(place, colour, zorder=-1.0))
+        self.marks.append(Rectangle(place, colour, zorder=-1.0))
 
     def picture(self, scale: float = 1.0) -> Image.Image:
         """The picture, with `scale` pixels for each of the canvas."""

@@ -54,7 +54,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Box:
+class Rectangle:
     """A rectangle, filled or with a thin edge (points)."""
 
     place: Place
@@ -75,7 +75,7 @@ class Pixels:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class Polyline:
     """A line through points [n, 2], shown inside `clip` alone; `dashes` are lengths in widths of the line."""
 
     points: npt.NDArray[np.float64]
@@ -98,4 +98,4 @@ class Area:
     zorder: float = 1.0
 
 
-Mark: TypeAlias = Words | Box | Pixels | Line | Area
+Mark: TypeAlias = Words | Rectangle | Pixels | Polyline | Area

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw
 
 from mureg.report.pictures.letters import corner, font, layout
-from mureg.report.pictures.marks import DPI, Area, Box, Colour, Line, Mark, Pixels, Place, Words
+from mureg.report.pictures.marks import DPI, Area, Colour, Mark, Pixels, Place, Polyline, Rectangle, Words
 
 _FINE = 4
 """Steps of a pixel in which letters, lines and areas are drawn before they are averaged; a round value."""
@@ -33,11 +33,11 @@ def painted(marks: Iterable[Mark], size: tuple[int, int], paper: Colour, scale: 
         match alike[0]:
             case Words():
                 _paint_words(image, alike[0], scale)
-            case Box():
+            case Rectangle():
                 _paint_box(image, alike[0], scale)
             case Pixels():
                 _paint_pixels(image, alike[0], scale)
-            case Line():
+            case Polyline():
                 _paint_line(image, alike[0], scale)
             case Area():
                 _paint_areas(image, [mark for mark in alike if isinstance(mark, Area)], scale)
@@ -95,7 +95,7 @@ def _stamp(image: Image.Image, colour: Rgb, fine: Image.Image, left: int, top: i
     image.paste(colour, (left // _FINE, top // _FINE), aligned.reduce(_FINE))
 
 
-def _paint_box(image: Image.Image, box: Box, scale: float) -> None:
+def _paint_box(image: Image.Image, box: Rectangle, scale: float) -> None:
     left, top, right, bottom = _window(box.place, scale, image)
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     if box.fill is not None:
@@ -121,7 +121,7 @@ def _paint_pixels(image: Image.Image, pixels: Pixels, scale: float) -> None:
     image.paste(drawn, shown, None if bool((pixels.colours[..., 3] == 255).all()) else drawn)
 
 
-def _paint_line(image: Image.Image, line: Line, scale: float) -> None:
+def _paint_line(image: Image.Image, line: Polyline, scale: float) -> None:
     points, wide = line.points * scale, line.linewidth * DPI / 72 * scale
     reach = wide / 2 + 1.0
     low, high = np.floor(points.min(0) - reach), np.ceil(points.max(0) + reach)

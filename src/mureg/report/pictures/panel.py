@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mureg.report.pictures.marks import Area, Box, Colour, Line, Mark, Pixels, Place, Words
+from mureg.report.pictures.marks import Area, Colour, Mark, Pixels, Place, Polyline, Rectangle, Words
 
 Pair = tuple[float, float]
 Extent = tuple[float, float, float, float]
@@ -45,11 +45,11 @@ class Panel:
 
     def ground(self, colour: str) -> None:
         """Paint what lies below everything else."""
-        self._marks.append(Box(self.place, colour, zorder=0.0))
+        self._marks.append(Rectangle(self.place, colour, zorder=0.0))
 
     def frame(self, colour: str) -> None:
         """Draw a thin line around the panel."""
-        self._marks.append(Box(self.place, None, colour, 0.8, 2.5 * _BELOW_WORDS))
+        self._marks.append(Rectangle(self.place, None, colour, 0.8, 2.5 * _BELOW_WORDS))
 
     def paint(self, colours: npt.NDArray[np.uint8], extent: Extent | None = None, order: float = 1.0) -> None:
         """Paint pixels [row, column, RGBA], row 0 at the upper edge of an extent, or of the panel if left out."""
@@ -69,7 +69,7 @@ class Panel:
         dashes: tuple[float, float] | None = None,
     ) -> None:
         """Draw a line through points [n, 2]; dashes and gaps in widths of the line (points)."""
-        self._marks.append(Line(self._on_canvas(points), colour, self.place, linewidth, dashes, 3.0 * _BELOW_WORDS))
+        self._marks.append(Polyline(self._on_canvas(points), colour, self.place, linewidth, dashes, 3.0 * _BELOW_WORDS))
 
     def area(self, points: npt.NDArray[np.float64], fill: Colour, edge: Colour, linewidth: float) -> None:
         """Fill what lies inside a closed curve through points [n, 2], and draw its edge (points)."""
