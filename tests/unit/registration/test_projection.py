@@ -107,8 +107,8 @@ def test_the_best_of_several_starts_is_climbed_from() -> None:
     far = RigidTransform.from_six((0.0, 0.0, -60.0), (0.0, 0.0, 0.0), CAMERA.grid().centre_mm)
     answer = settings.maximise(study, tuple(HEART.mean(0)), [far, OTHER, RigidTransform.identity()])
     alone = settings.maximise(study, tuple(HEART.mean(0)), [RigidTransform.identity()])
-    assert target_registration_error_mm(answer.ct_from_spect, MOTION, HEART) < 1.0
-    assert answer.ct_from_spect.matrix == pytest.approx(alone.ct_from_spect.matrix, abs=1e-6)
+    assert target_registration_error_mm(answer.candidate.ct_from_spect, MOTION, HEART) < 1.0
+    assert answer.candidate.ct_from_spect.matrix == pytest.approx(alone.candidate.ct_from_spect.matrix, abs=1e-6)
 
 
 def test_the_covariance_is_that_of_a_few_million_counts(moved) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -19,7 +18,7 @@ from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import find_left_ventricle
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
-from mureg.registration.likelihood.climb import Climb
+from mureg.registration.likelihood.climb import Climb, Maximum
 from mureg.registration.likelihood.profile import rebinned
 from mureg.registration.mutual_information import MutualInformation, started_by
 from mureg.spect import Acquisition, Physics
@@ -90,15 +89,27 @@ class ProfileLikelihood:
         Raises:
             RegistrationError: no projections, hardly a row near the heart that the map covers, or an implausible pose.
         """
-        refuse_unusable(study.uncorrected, study.body)
+        started = time.perf_counter()
+        fixed, moving = study.uncorrected, study.body
+        refuse_unusable(fixed, moving)
         _projections(study)
         start, warnings = self._start(study)
-        heart = find_left_ventricle(study.uncorrected, study.body.resampled(study.uncorrected.grid, start))
-        registration = self.maximise(study, heart.centre_mm, [start])
-        notes = (*registration.notes, *((heart.note,) if heart.note else ()))
-        return replace(registration, notes=notes, warnings=(*warnings, *registration.warnings))
+        heart = find_left_ventricle(fixed, moving.resampled(fixed.grid, start))
+        maximum = self.maximise(study, heart.centre_mm, [start])
+        pose = maximum.candidate.ct_from_spect
+        return Registration(
+            pose,
+            fixed.grid.centre_mm,
+            self.kind,
+            "left as it was" if pose == RigidTransform.identity() else "moved",
+            maximum.evidence,
+            covariance_about(pose, maximum.covariance, heart.centre_mm, fixed.grid.centre_mm),
+            time.perf_counter() - started,
+            notes=(_note(maximum.evidence), *((heart.note,) if heart.note else ())),
+            warnings=(*warnings, *_warnings(maximum.evidence)),
+        )
 
-    def maximise(self, study: PreparedStudy, heart_mm: Triple, starts: Sequence[RigidTransform]) -> Registration:
+    def maximise(self, study: PreparedStudy, heart_mm: Triple, starts: Sequence[RigidTransform]) -> Maximum:
         """The maximum that is reached from the start with the highest likelihood.
 
         Args:
@@ -109,24 +120,13 @@ class ProfileLikelihood:
         Raises:
             RegistrationError: see `register`.
         """
-        started = time.perf_counter()
-        fixed, moving, acquisition = study.uncorrected, study.body, _projections(study)
+        acquisition = _projections(study)
         measured = rebinned(acquisition, self.rebin, self.view_step if acquisition.n_views >= _MANY_VIEWS else 1)
         climb = Climb(self, measured, study.maps, study.outline, heart_mm)
-        top = climb.run(climb.best(starts))
-        pose = top.candidate.ct_from_spect
-        refuse_result(pose, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
-        return Registration(
-            pose,
-            fixed.grid.centre_mm,
-            self.kind,
-            "left as it was" if pose == RigidTransform.identity() else "moved",
-            top.evidence,
-            covariance_about(pose, top.covariance, heart_mm, fixed.grid.centre_mm),
-            time.perf_counter() - started,
-            notes=(_note(top.evidence),),
-            warnings=_warnings(top.evidence),
-        )
+        maximum = climb.run(climb.best(starts))
+        pose = maximum.candidate.ct_from_spect
+        refuse_result(pose, study.uncorrected, study.body, self.largest_shift_mm, self.largest_angle_deg)
+        return maximum
 
     def _start(self, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:
         if self.start == "scanner-position":
