@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.system import SystemModel
-from mureg.spect.views import ViewBlock, ViewModel, backprojected_ratio
+from mureg.spect.views import ViewModel, backprojected_ratio
 
 _FULL = 0.3
 """Share of the usual counts of a row above which the row is inside the patient; chosen."""
@@ -107,7 +107,7 @@ def measured_slices(acquisition: Acquisition) -> Float[Array, " z"]:
 
 
 def expected_scatter(
-    acquisition: Acquisition, system: SystemModel, activity: Volume, blocks: Sequence[ViewBlock] | None = None
+    acquisition: Acquisition, system: SystemModel, activity: Volume, blocks: Sequence[ViewModel] | None = None
 ) -> Float[Array, "view row column"]:
     """The scatter that the model of a system expects from an activity, in balance with the counts where it asks so.
 
