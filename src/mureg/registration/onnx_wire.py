@@ -200,6 +200,8 @@ def _tensor_chunks(name: str, values: npt.NDArray[Any]) -> tuple[bytes, memoryvi
 
 def _head(number: int, size: int) -> bytes:
     """What comes before the bytes of a field."""
+    if number < 16 and size < 128:  # nearly all of them
+        return bytes((number << 3 | _TEXT, size))
     return _as_varint(number << 3 | _TEXT) + _as_varint(size)
 
 
