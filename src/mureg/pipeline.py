@@ -30,7 +30,7 @@ from mureg.recon import Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.recon.images import reconstruct, reconstruct_and_say, wide_map
 from mureg.registration import NearHeart, Registrar, Registration
-from mureg.registration.base import refuse_overlap
+from mureg.registration.base import Preloading, refuse_overlap
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Acquisition, Physics
 from mureg.spect.physics import WITHOUT
@@ -127,6 +127,8 @@ def examine(
         RefusedError: two patients, no counts, a map that is not of a chest, no overlap, or no pose that can be trusted.
     """
     clock = _Clock(progress)
+    registrar = settings.registrar
+    preload = beside(registrar.preload) if isinstance(registrar, Preloading) else None
     prepared = prepare(study, settings, allow_different_patients=allow_different_patients, progress=clock.begin)
     notes = prepared.notes if prepared.acquisition is not None or not correct else (*prepared.notes, _NO_PROJECTIONS)
     correct = correct and prepared.acquisition is not None
@@ -135,7 +137,9 @@ def examine(
     # neither the image at the scanner position nor the vertebrae depend on the registration
     at_scanner = beside(lambda: at_pose(RigidTransform.identity()))
     vertebrae = beside(lambda: prepared.vertebrae)
-    registration = settings.registrar.register(prepared)
+    if preload is not None:
+        preload()
+    registration = registrar.register(prepared)
     if correct:
         clock.begin("corrected SPECT")
     pose = registration.ct_from_spect

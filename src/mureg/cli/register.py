@@ -23,11 +23,12 @@ from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
+from mureg.jobs.threads import beside
 from mureg.pipeline import Progress, StudySettings, examine
 from mureg.registration import NearHeart, NetworkRegistrar
 from mureg.registration.onnx_networks import kept_network
 from mureg.registration.weights import is_name, weights_path
-from mureg.results import as_json, check_folder, describe, write_folder
+from mureg.results import as_json, check_folder, describe, load_what_writes, write_folder
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
         ct_series=options.ct_series,
         **manner.allowed.as_arguments(),
     )
+    loaded = beside(lambda: load_what_writes(pictures=not options.fast))
     assessment = examine(
         study,
         StudySettings(
@@ -175,6 +177,7 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
         progress=report,
     )
     report("writing")
+    loaded()
     place = StudyPlace(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
     made_at = None if dicom is None else dicom.made_at
     document = None if options.fast else manner.document.of(study, place, options.label, made_at)
