@@ -26,7 +26,7 @@ from mureg.registration.inputs import InputGrid
 from mureg.registration.network import NetworkRegistrar
 from mureg.registration.networks import NETWORKS, initialised
 from mureg.registration.onnx_networks import load_network
-from mureg.registration.weight_values import _tensors
+from mureg.registration.weight_values import stored_tensors
 from mureg.registration.weights import shipped_names, weights_path
 from mureg.study import PreparedStudy
 from mureg.training.weights import read_network, save_network
@@ -141,7 +141,7 @@ class TestUnusableWeights:
     @pytest.mark.parametrize("name", ["near-heart", "near-heart.2", "densenet-small"])
     def test_the_tensors_are_those_that_the_package_onnx_reads(self, name) -> None:
         path = shipped("near-heart").with_name(f"{name}.onnx")
-        ours = list(_tensors(path.read_bytes()))
+        ours = stored_tensors(path.read_bytes())
         arrays = [numpy_helper.to_array(tensor) for tensor in onnx.load_model(path).graph.initializer]
         theirs = [array for array in arrays if array.dtype.kind == "f"]
         assert len(ours) == len(theirs) > 50
