@@ -107,11 +107,12 @@ class TestEvaluate:
             stored(tmp_path / "ours" / "near-heart.onnx", around="heart"),
         )
         options = Evaluate((), tmp_path, "unregistered,near-heart,network", weights=(str(field), str(heart)))
-        methods = choose(_names(options), Settings().registrars)
+        methods = choose(_names(options), Settings(near_heart=NearHeart(passes=3)).registrars)
         names = [method.name for method in methods]
         assert names == ["unregistered", "near-heart", "field", "field (SPECT ablated)", "ours", "ours (SPECT ablated)"]
         assert isinstance(methods[2].registrar, NetworkRegistrar)
-        assert methods[4].registrar == NearHeart(weights=str(heart))
+        assert methods[4].registrar == NearHeart(weights=str(heart), passes=3), "the settings of the method near-heart"
+        assert methods[5].registrar == NearHeart(weights=str(heart), passes=3, ablated=True)
         assert read_card(heart).weights_sha256 in methods[4].settings
 
     def test_a_network_of_the_package_by_its_name(self) -> None:

@@ -191,28 +191,30 @@ def _learned(weights: Path, registrars: dict[str, Registrar | Peer]) -> list[Met
     if not weights.is_file():
         raise UsageError(f"no weights at {weights}", "a file that mureg train wrote", "correct the path")
     name = weights.parent.resolve().name if weights.stem in _OF_RUNS else weights.stem
-    complete, parameters, card = load_learned(weights, ablated=False, near_heart=registrars.get(NearHeart.kind))
+    complete, parameters, card = load_learned(weights, ablated=False)
     facts = parameters, _training_cases(weights.with_name("data.json")), budget_of(weights, card)
+    near_heart = registrars.get(NearHeart.kind)
     if card.ablated:
-        return [Method.of(name + TRAINED_ABLATED, complete, *facts)]
-    ablated, _, _ = load_learned(weights, ablated=True, near_heart=registrars.get(NearHeart.kind))
-    return [Method.of(name, complete, *facts), Method.of(name + ABLATED, ablated, *facts)]
+        return [Method.of(name + TRAINED_ABLATED, _as_set(complete, near_heart), *facts)]
+    ablated, _, _ = load_learned(weights, ablated=True)
+    return [
+        Method.of(name, _as_set(complete, near_heart), *facts),
+        Method.of(name + ABLATED, _as_set(ablated, near_heart), *facts),
+    ]
 
 
-def load_learned(
-    weights: Path, ablated: bool, near_heart: Registrar | Peer | None = None
-) -> tuple[Registrar, int, Card]:
-    """The registrar that uses a network, how many parameters that has, and its card.
+def _as_set(registrar: Registrar, near_heart: Registrar | Peer | None) -> Registrar:
+    """A registrar with networks around the heart, with the settings of the method near-heart; others as they are."""
+    if isinstance(registrar, NearHeart) and isinstance(near_heart, NearHeart):
+        return replace(near_heart, weights=registrar.weights, ablated=registrar.ablated)
+    return registrar
 
-    Args:
-        weights: file of weights.
-        ablated: with ablated SPECT input.
-        near_heart: settings for networks around the heart; the default ones if left out.
-    """
+
+def load_learned(weights: Path, ablated: bool) -> tuple[Registrar, int, Card]:
+    """The registrar that uses a network, how many parameters that has, and its card."""
     _, card = load_network(weights)
     if card.around == "heart":
-        start = near_heart if isinstance(near_heart, NearHeart) else NearHeart()
-        return replace(start, weights=str(weights), ablated=ablated), card.parameters, card
+        return NearHeart(weights=str(weights), ablated=ablated), card.parameters, card
     return NetworkRegistrar(weights=weights, ablated=ablated), card.parameters, card
 
 
