@@ -25,7 +25,7 @@ from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.jobs.threads import beside
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import NearHeart
+from mureg.registration import Combination, NearHeart
 from mureg.results import as_json, check_folder, describe, load_what_writes, write_folder
 
 
@@ -34,7 +34,7 @@ class Manner:
     """How a study is registered and what is written: all that a batch decides once for all studies.
 
     Attributes:
-        registrar: registration method (default: near-heart, or that of --settings); also the name of one of another
+        registrar: registration method (default: combination, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
         no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
         allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
@@ -170,14 +170,14 @@ def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
     """The settings of quick mode. Raises `UsageError` for options that need more than it does."""
     manner = options.manner
     is_given_by_option = {
-        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, NearHeart),
+        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, Combination | NearHeart),
         "--dicom or --moved-ct": manner.results.dicom or manner.results.moved_ct,
         "--pdf or --names": manner.document.pdf or manner.document.names,
         "--axis": options.axis is not None,
     }
     for what in (name for name, is_given in is_given_by_option.items() if is_given):
         raise UsageError(f"--fast with {what}", "quick mode alone", "leave one of the two out")
-    assert isinstance(algorithms.registrar, NearHeart)
+    assert isinstance(algorithms.registrar, Combination | NearHeart)
     return replace(algorithms, registrar=algorithms.registrar.quick_mode())
 
 

@@ -35,7 +35,7 @@ class SettingsOptions:
 
     Attributes:
         verb: register (also for batch and reconstruct), evaluate, train or simulate.
-        registrar: registration method (default: near-heart, or that of --settings).
+        registrar: registration method (default: combination, or that of --settings).
         reconstructor: reconstruction method (default: osem, or that of --settings).
         settings: start from this TOML file; for train and simulate also a shipped name (small, paper, clinical, hard).
         changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 from scipy import optimize
+from scipy.stats import chi2
 
 from mureg.registration.combination.parts import FIELDS, LIKELIHOOD, NETWORKS
 from mureg.registration.combination.rule import (
@@ -20,6 +21,7 @@ from mureg.registration.combination.rule import (
     covariance_of,
     weighted_mean,
 )
+from mureg.registration.confidence import LEVEL
 
 Array = npt.NDArray[np.float64]
 
@@ -68,7 +70,10 @@ def fit_rule(studies: Sequence[KnownStudy]) -> Rule:
         return table.cost(numbers) + _penalty(numbers - begin, table.n_plain)
 
     best = optimize.minimize(cost, begin, method="L-BFGS-B", options={"maxiter": 60}).x
-    return _rounded(table.rule(best))
+    # the density has heavier tails than the normal one whose intervals are stated
+    rule = table.rule(best)
+    factor = float(np.quantile(table.distances(rule, best), LEVEL)) / float(chi2.ppf(LEVEL, 6))
+    return _rounded(replace(rule, variance_factor=factor * rule.variance_factor))
 
 
 def _rounded(rule: Rule) -> Rule:
@@ -139,6 +144,15 @@ class _Table:
     def cost(self, numbers: Array) -> float:
         """Minus the logarithm of the likelihood of the true poses."""
         rule = self.rule(numbers)
+        distance, precision = self._distances(rule, numbers)
+        density = -0.5 * np.linalg.slogdet(precision)[1] + 0.5 * (_TAIL + 6) * np.log1p(distance / _TAIL)
+        return float((self._weights * density).sum())
+
+    def distances(self, rule: Rule, numbers: Array) -> Array:
+        """Squared distance of each true pose from the combined one, in units of its covariance."""
+        return self._distances(rule, numbers)[0]
+
+    def _distances(self, rule: Rule, numbers: Array) -> tuple[Array, Array]:
         precisions = np.zeros_like(self._own)
         for k, kind in enumerate(self._kinds):
             base = covariance_of(rule.methods[kind], None, {})
@@ -153,6 +167,4 @@ class _Table:
         middle, total, _ = weighted_mean(self._offsets, precisions, rule.degrees_of_freedom)
         error = self._truth - middle
         precision = total / rule.variance_factor
-        distance = np.einsum("si,sij,sj->s", error, precision, error)
-        density = -0.5 * np.linalg.slogdet(precision)[1] + 0.5 * (_TAIL + 6) * np.log1p(distance / _TAIL)
-        return float((self._weights * density).sum())
+        return np.einsum("si,sij,sj->s", error, precision, error), precision

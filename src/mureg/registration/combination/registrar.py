@@ -53,6 +53,10 @@ class Combination:
         """Quick mode: the networks alone, see `NearHeart.quick_mode`."""
         return self.near_heart.quick_mode()
 
+    def preload(self) -> None:
+        """Load networks and libraries before the first study."""
+        self.near_heart.preload()
+
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`. Two runs give the same digits.
 
