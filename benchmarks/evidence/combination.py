@@ -1,6 +1,7 @@
 """The rule of the registrar `combination`: what its registrars say of cases, the rule, and tables by left-out anatomy.
 
     python benchmarks/evidence/combination.py measure --part 0 2 --minutes 95
+    python benchmarks/evidence/combination.py measure --second-camera --blocks 2
     python benchmarks/evidence/combination.py table
     python benchmarks/evidence/combination.py fit -o src/mureg/data/weights/combination.json
 
@@ -8,7 +9,9 @@
 writes one line a case to evidence/combination/PART.jsonl; what is there is not done again. `table` leaves one of the
 folds of anatomies out at a time (`mureg.cohort.folds`; drawn patients are divided by their name), finds the rule on the
 others and applies it to the fold. The shipped networks were trained on drawn torsos alone: every real anatomy is new to
-them. `fit` finds the rule on all cases. Intervals: anatomies resampled (bootstrap, seed 22).
+them. `fit` finds the rule on all cases. With `--second-camera` the projections come from the second simulator of the
+tests (second-PART.jsonl): no rule is ever found on them, they stand in the table alone. Intervals: anatomies resampled
+(bootstrap, seed 22).
 """
 
 from __future__ import annotations
@@ -46,11 +49,17 @@ from mureg.spect import Acquisition
 from mureg.study import Case, PreparedStudy, attenuation_maps
 from mureg.training.combination import KnownStudy, fit_rule
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+from support.second_study import second_case
+
 ROOT = Path(__file__).resolve().parents[2]
 COHORTS = ROOT / "benchmarks" / "evidence" / "cohorts"
 OUTPUT = ROOT / "evidence" / "combination"
 PLAN = {"real-same-breath": 0, "real-other-breath": 0, "population": 1500}
 """Cohorts and the first case of each; the first 703 cases of `population` belong to the training of networks."""
+FIRST, SECOND = "part", "second"
+"""Files of rows by the package's simulator and by the second one of the tests."""
 BLOCK = 13
 """Cases of a cohort in a row: as many as there are real anatomies."""
 POINTS = 12
@@ -75,18 +84,19 @@ def cases(blocks: int) -> Iterator[tuple[str, int]]:
 def measure(options: argparse.Namespace) -> None:
     """Ask the registrars about every case of a part that has no line."""
     part, parts = options.part
-    path = OUTPUT / f"part-{part}.jsonl"
+    path = OUTPUT / f"{SECOND if options.second_camera else FIRST}-{part}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {row["case"] for row in read(path)}
     began = time.monotonic()
     for place, (cohort, index) in enumerate(cases(options.blocks)):
         settings = settings_of(cohort)
         name = case_name(settings, index)
-        if place % parts != part or name in done:
+        if place % parts != part or name in done or (options.second_camera and cohort == "population"):
             continue
         if time.monotonic() - began > 60.0 * options.minutes:
             return
-        case = simulate_case(settings, index, options.ct_folder)
+        simulate = second_case if options.second_camera else simulate_case
+        case = simulate(settings, index, options.ct_folder)
         row = {"case": name, "cohort": cohort, "patient": case.study.patient, **row_of(case)}
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -142,9 +152,9 @@ def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def rows() -> list[dict]:
-    """Rows of all parts that were not refused, in the order of the cases."""
-    found = [row for path in sorted(OUTPUT.glob("part-*.jsonl")) for row in read(path) if "refused" not in row]
+def rows(kind: str = FIRST) -> list[dict]:
+    """Rows of all parts by one simulator that were not refused, in the order of the cases."""
+    found = [row for path in sorted(OUTPUT.glob(f"{kind}-*.jsonl")) for row in read(path) if "refused" not in row]
     return sorted(found, key=lambda row: row["case"])
 
 
@@ -197,32 +207,46 @@ def bound_mm(covariance: np.ndarray, points_mm: np.ndarray) -> float:
     return float(np.sqrt(chi_square_quantile(np.linalg.eigvalsh(root @ form @ root), LEVEL)))
 
 
-def fold(row: dict) -> int:
-    """Of the anatomy; drawn patients are divided by their pseudonym."""
-    return row["fold"] if row["fold"] >= 0 else int(hashlib.sha256(row["patient"].encode()).hexdigest(), 16) % 4
+def fold(row: dict, level: int = 0) -> int:
+    """Of the anatomy; drawn patients, and all patients within a fold (`level` 1), are divided by the pseudonym."""
+    if level == 0 and row["fold"] >= 0:
+        return int(row["fold"])
+    return int(hashlib.sha256(f"{level} {row['patient']}".encode()).hexdigest(), 16) % 4
 
 
-def left_out(known: list[Known], kinds: tuple[str, ...] = ()) -> list[tuple[Known, tuple[float, float, np.ndarray]]]:
-    """The outcome of each row by the rule of the other folds."""
-    outcomes = []
+def rules_of(known: list[Known]) -> list[Rule]:
+    """For each fold the calibrated rule of the others."""
+    return [calibrated([one for one in known if fold(one.row) != k]) for k in range(4)]
+
+
+def calibrated(known: list[Known]) -> Rule:
+    """The rule of some rows; its intervals hold for patients it was not found on (cross-conformal, four parts)."""
+    ratios = []
     for k in range(4):
-        rule = fit_rule([one.study for one in known if fold(one.row) != k])
-        outcomes += [(one, one.outcome(rule, kinds)) for one in known if fold(one.row) == k]
-    return outcomes
+        inner = fit_rule([one.study for one in known if fold(one.row, 1) != k])
+        outcomes = [one.outcome(inner) for one in known if fold(one.row, 1) == k]
+        ratios += [(error / bound) ** 2 * inner.variance_factor for error, bound, _ in outcomes]
+    rank = min(LEVEL * (1 + 1 / len(ratios)), 1.0)
+    return replace(fit_rule([one.study for one in known]), variance_factor=round(float(np.quantile(ratios, rank)), 4))
 
 
 def table() -> str:
     """Errors, bounds and coverage by cohort, and errors by anatomy."""
     known = [Known.of(row) for row in rows()]
+    second = [Known.of({**row, "cohort": f"{row['cohort']}, second camera"}) for row in rows(SECOND)]
+    every, rules = (*known, *second), rules_of(known)
+    cohorts = list(dict.fromkeys(one.row["cohort"] for one in every))
     lines = [
         "| cohort | method | cases | anatomies | heart error, mm: mean [95 %] | 95th percentile | above 6.8 mm | "
         "median bound, mm | within it |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     ways = {"combination": (), "combination without the likelihood": ("near-heart", "gradient-fields")}
-    outcomes = {name: left_out(known, kinds) for name, kinds in ways.items()}
-    for cohort in PLAN:
-        mine = [one for one in known if one.row["cohort"] == cohort]
+    outcomes = {
+        name: [(one, one.outcome(rules[fold(one.row)], kinds)) for one in every] for name, kinds in ways.items()
+    }
+    for cohort in cohorts:
+        mine = [one for one in every if one.row["cohort"] == cohort]
         for method in ("unregistered", "mutual-information", "gradient-fields", "near-heart", "projection"):
             errors = [
                 (one.row["patient"], one.row["heart_mm"][method]) for one in mine if method in one.row["heart_mm"]
@@ -236,12 +260,12 @@ def table() -> str:
             lines.append(line_of(cohort, name, errors, f"{np.median(bounds):.1f} | {100 * within:.0f} %"))
     lines += [
         "",
-        "| anatomy | " + " | ".join(f"{cohort}: combination, near-heart, likelihood" for cohort in PLAN) + " |",
+        "| anatomy | " + " | ".join(f"{cohort}: combination, near-heart, likelihood" for cohort in cohorts) + " |",
     ]
-    lines.append("|---|" + "---|" * len(PLAN))
+    lines.append("|---|" + "---|" * len(cohorts))
     for patient in sorted({one.row["patient"] for one in known if one.row["fold"] >= 0}):
         cells = []
-        for cohort in PLAN:
+        for cohort in cohorts:
             here = [
                 (result[0], one.row["heart_mm"]["near-heart"], one.row["heart_mm"].get("projection", np.nan))
                 for one, result in outcomes["combination"]
@@ -273,8 +297,8 @@ def line_of(cohort: str, method: str, errors: list[tuple[str, float]], rest: str
 def fit(options: argparse.Namespace) -> None:
     """The rule of all rows, with the settings it holds for."""
     known = [Known.of(row) for row in rows()]
-    rule = fit_rule([one.study for one in known])
-    outcomes = left_out(known)
+    rule, rules = calibrated(known), rules_of(known)
+    outcomes = [(one, one.outcome(rules[fold(one.row)])) for one in known]
     validation = {}
     for cohort in PLAN:
         errors = np.array([result[0] for one, result in outcomes if one.row["cohort"] == cohort])
@@ -308,6 +332,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("measure", "table", "fit"))
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="number of this part, and of all parts")
+    parser.add_argument("--second-camera", action="store_true", help="projections by the second simulator of the tests")
     parser.add_argument("--blocks", type=int, default=20, help="of 13 cases of each cohort")
     parser.add_argument("--minutes", type=float, default=95.0, help="no case is begun after this time")
     parser.add_argument("--ct-folder", type=Path, default=ROOT.parent / "shared" / "data" / "ct")
