@@ -1,7 +1,8 @@
 """The rule of the registrar `combination`: what its registrars say of cases, the rule, and tables by left-out anatomy.
 
     python benchmarks/evidence/combination.py measure --part 0 2 --minutes 95
-    python benchmarks/evidence/combination.py measure --second-camera --blocks 2
+    python benchmarks/evidence/combination.py measure --second-camera --cohorts real-same-breath
+    python benchmarks/evidence/combination.py measure --part 2 3 --cohorts easy clinical hard
     python benchmarks/evidence/combination.py table
     python benchmarks/evidence/combination.py fit -o src/mureg/data/weights/combination.json
 
@@ -56,8 +57,9 @@ from support.second_study import second_case
 ROOT = Path(__file__).resolve().parents[2]
 COHORTS = ROOT / "benchmarks" / "evidence" / "cohorts"
 OUTPUT = ROOT / "evidence" / "combination"
-PLAN = {"real-same-breath": 0, "real-other-breath": 0, "population": 1500}
-"""Cohorts and the first case of each; the first 703 cases of `population` belong to the training of networks."""
+PLAN = {"real-same-breath": 0, "real-other-breath": 0, "population": 1500, "easy": 400, "clinical": 400, "hard": 400}
+"""Cohorts and the first case of each, which no network was trained or calibrated on."""
+USUAL = ("real-same-breath", "real-other-breath", "population")
 FIRST, SECOND = "part", "second"
 """Files of rows by the package's simulator and by the second one of the tests."""
 BLOCK = 13
@@ -73,12 +75,12 @@ def settings_of(name: str) -> CohortSettings:
     return load_settings(str(path) if path.exists() else name)
 
 
-def cases(blocks: int) -> Iterator[tuple[str, int]]:
+def cases(cohorts: Iterable[str], blocks: int) -> Iterator[tuple[str, int]]:
     """Cohort and number of every case, the cohorts in turns."""
     for block in range(blocks):
-        for cohort, first in PLAN.items():
+        for cohort in cohorts:
             for number in range(BLOCK):
-                yield cohort, first + block * BLOCK + number
+                yield cohort, PLAN[cohort] + block * BLOCK + number
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -88,10 +90,10 @@ def measure(options: argparse.Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {row["case"] for row in read(path)}
     began = time.monotonic()
-    for place, (cohort, index) in enumerate(cases(options.blocks)):
+    for place, (cohort, index) in enumerate(cases(options.cohorts, options.blocks)):
         settings = settings_of(cohort)
         name = case_name(settings, index)
-        if place % parts != part or name in done or (options.second_camera and cohort == "population"):
+        if place % parts != part or name in done:
             continue
         if time.monotonic() - began > 60.0 * options.minutes:
             return
@@ -123,7 +125,7 @@ def row_of(case: Case) -> dict[str, object]:
         poses["mutual-information"] = RigidTransform.identity()
     chosen = points[np.linspace(0, len(points) - 1, POINTS).round().astype(int)]
     return {
-        "fold": fold_of(case.study.patient) if case.facts["anatomy_kind"] == "real-ct" else -1,
+        "fold": fold_of(case.study.patient) if "anatomy_ct" in case.facts else -1,
         "heart": rounded(parts.heart_mm, 2),
         "points": [rounded(point, 1) for point in chosen],
         "truth": rounded(motion(parts, truth)),
@@ -300,7 +302,7 @@ def fit(options: argparse.Namespace) -> None:
     rule, rules = calibrated(known), rules_of(known)
     outcomes = [(one, one.outcome(rules[fold(one.row)])) for one in known]
     validation = {}
-    for cohort in PLAN:
+    for cohort in dict.fromkeys(one.row["cohort"] for one in known):
         errors = np.array([result[0] for one, result in outcomes if one.row["cohort"] == cohort])
         bounds = np.array([max(result[1], 2.0) for one, result in outcomes if one.row["cohort"] == cohort])
         validation[f"{cohort}_mean_mm"] = round(float(errors.mean()), 2)
@@ -333,6 +335,7 @@ def main() -> int:
     parser.add_argument("step", choices=("measure", "table", "fit"))
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="number of this part, and of all parts")
     parser.add_argument("--second-camera", action="store_true", help="projections by the second simulator of the tests")
+    parser.add_argument("--cohorts", nargs="+", choices=PLAN, default=USUAL)
     parser.add_argument("--blocks", type=int, default=20, help="of 13 cases of each cohort")
     parser.add_argument("--minutes", type=float, default=95.0, help="no case is begun after this time")
     parser.add_argument("--ct-folder", type=Path, default=ROOT.parent / "shared" / "data" / "ct")
