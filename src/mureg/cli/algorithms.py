@@ -85,7 +85,7 @@ class Tuning:
 
     Attributes:
         settings: TOML file of algorithm settings, from mureg settings or from beside a result (default: none).
-        changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
+        changes: change one setting, such as physics.resolution=false; repeatable; takes precedence over --settings.
         reconstructor: reconstruction method (default: osem, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
     """

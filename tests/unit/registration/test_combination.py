@@ -71,9 +71,7 @@ def test_an_indicator_takes_weight_from_its_method() -> None:
     with_cut = rule(projection=MethodErrors(2.0, 2.0, 1.0, log_variance={"cut": 10.0}))
     still = estimate(NETWORKS, (0.0,) * 6)
     whole, cut = (
-        combined(
-            with_cut, [still, estimate(LIKELIHOOD, (0, 0, 10.0, 0, 0, 0), cut=share)], HEART
-        )
+        combined(with_cut, [still, estimate(LIKELIHOOD, (0, 0, 10.0, 0, 0, 0), cut=share)], HEART)
         for share in (0.0, 0.3)
     )
     assert motion(whole.ct_from_spect)[2] == pytest.approx(8.0, abs=1e-3)
