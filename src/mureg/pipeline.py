@@ -29,7 +29,7 @@ from mureg.notes import Note, Rank, by_rank
 from mureg.recon import Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.recon.images import reconstruct, reconstruct_and_say, wide_map
-from mureg.registration import NearHeart, Registrar, Registration
+from mureg.registration import Combination, Registrar, Registration
 from mureg.registration.base import Preloading, refuse_overlap
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Acquisition, Physics
@@ -57,7 +57,7 @@ class StudySettings:
         limits: of the decision.
     """
 
-    registrar: Registrar = field(default_factory=NearHeart)
+    registrar: Registrar = field(default_factory=Combination)
     reconstructor: Reconstructor = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
     attenuation: AttenuationMap = field(default_factory=AttenuationMap)
@@ -172,14 +172,14 @@ def examine(
 def register(
     spect: Acquisition | Volume,
     attenuation: Ct | Volume,
-    registrar: Registrar = NearHeart(),  # noqa: B008
+    registrar: Registrar = Combination(),  # noqa: B008
 ) -> Registration:
     """Find ``ct_from_spect`` and nothing else: the pose found, whatever `examine` would decide about giving it out.
 
     Args:
         spect: projections, or an uncorrected reconstruction.
         attenuation: a CT, or an attenuation map in 1/cm.
-        registrar: mutual information and networks at the heart by default.
+        registrar: networks at the heart, gradient fields and the likelihood of the projections by default.
     """
     return registrar.register(prepare(Study(spect, attenuation), StudySettings(registrar)))
 

@@ -23,7 +23,7 @@ except SystemExit as end:
 with open(sys.argv[1], "w") as file:
     json.dump([code or 0, sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules))], file)
 """
-QUICK = ["--set", "registrar.coarse.starts=1", "--set", "registrar.coarse.finish=1"]
+QUICK = ["--registrar", "near-heart", "--set", "registrar.coarse.starts=1", "--set", "registrar.coarse.finish=1"]
 DRAWING = {"matplotlib", "contourpy", "jinja2"}
 RESEARCH = {"torch", "dask", "distributed", "onnx", "safetensors"}
 

@@ -16,7 +16,7 @@ from mureg.cli.register import Manner
 from mureg.comparison.methods import choose
 from mureg.comparison.settings import Settings
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.registration import NearHeart, NetworkRegistrar
+from mureg.registration import Combination, NearHeart, NetworkRegistrar
 from mureg.registration.card import Card, card_path, read_card, shipped
 from mureg.registration.inputs import InputGrid
 from mureg.registration.networks import NETWORKS, initialised
@@ -43,7 +43,11 @@ class TestChoice:
         for manner in (Manner(weights=str(weights)), Manner("network", str(weights))):
             assert manner.algorithms().registrar == NetworkRegistrar(weights)
         assert Manner(weights="near-heart").algorithms().registrar == NetworkRegistrar("near-heart")
-        assert Manner("near-heart", str(weights)).algorithms().registrar == NearHeart(weights=str(weights))
+        near_heart = NearHeart(weights=str(weights))
+        assert Manner("near-heart", str(weights)).algorithms().registrar == near_heart
+        whole = Manner("combination", str(weights))
+        assert whole.algorithms().registrar == Combination(near_heart=near_heart)
+        assert whole.weights_used(whole.algorithms()) == (weights, read_card(weights).weights_sha256)
 
     def test_the_registrar_of_a_settings_file_stays_with_other_weights(self, tmp_path) -> None:
         weights, file = stored(tmp_path / "w.onnx"), tmp_path / "s.toml"

@@ -21,7 +21,7 @@ from mureg.files.validation import merged, nearest, split_change, validated, wit
 from mureg.io.plain_text import read_text
 from mureg.recon import RECONSTRUCTIONS, Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
-from mureg.registration import REGISTRARS, NearHeart, NetworkRegistrar, Registrar
+from mureg.registration import REGISTRARS, Combination, NearHeart, NetworkRegistrar, Registrar
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Physics
 
@@ -46,7 +46,7 @@ class Algorithms:
         decision: limits of the decision.
     """
 
-    registrar: Registrar = field(default_factory=NearHeart)
+    registrar: Registrar = field(default_factory=Combination)
     reconstructor: Reconstructor = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
     attenuation: AttenuationMap = field(default_factory=AttenuationMap)
@@ -73,7 +73,7 @@ class _Choice:
 
 
 _CATALOGUES = {
-    "registrar": _Choice(REGISTRAR_CATALOGUE, NearHeart.kind),
+    "registrar": _Choice(REGISTRAR_CATALOGUE, Combination.kind),
     "reconstructor": _Choice(RECONSTRUCTION_CATALOGUE, Osem.kind),
 }
 _CLASSES: dict[str, type] = {"physics": Physics, "attenuation": AttenuationMap, "decision": Thresholds}
@@ -86,7 +86,7 @@ class Tuning:
 
     Attributes:
         settings: TOML file of algorithm settings, from mureg settings or from beside a result (default: none).
-        changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
+        changes: change one setting, such as physics.resolution=false; repeatable; takes precedence over --settings.
         reconstructor: reconstruction method (default: osem, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
     """
@@ -138,10 +138,12 @@ def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
 
 def _with_weights(table: Table, weights: str) -> Table:
     """A table of a registrar with the weights that an option names. Raises `UsageError` for one without networks."""
+    if table["kind"] == Combination.kind:
+        return {**table, "near_heart": {**table.get("near_heart", {}), "weights": weights}}
     if table["kind"] not in (NetworkRegistrar.kind, NearHeart.kind):
         raise UsageError(
             f"--weights with the registrar {table['kind']}",
-            f"the registrar {NetworkRegistrar.kind} or {NearHeart.kind}",
+            f"the registrar {NetworkRegistrar.kind}, {NearHeart.kind} or {Combination.kind}",
             "leave --weights out, or choose one of these with --registrar",
         )
     return {**table, "weights": weights}

@@ -31,8 +31,9 @@ class Demo:
 
     Attributes:
         output: new folder for the results.
-        registrar: registration method (default: near-heart).
-        weights: networks of the registrar network or near-heart: a name that mureg weights lists, or an .onnx file.
+        registrar: registration method (default: combination).
+        weights: networks of the registrar network, near-heart or combination: a name that mureg weights lists, or an
+            .onnx file.
 
     Example:
         mureg demo -o mureg-demo

@@ -31,7 +31,7 @@ class Finetune:
     Attributes:
         output: folder of the run.
         weights: networks to begin from: a name that mureg weights lists, an .onnx file, or .safetensors of mureg 0.1.0
-            (default: near-heart, those of the default registrar).
+            (default: near-heart).
         cohort: folder of a cohort, divided by patient.
         pairs: CSV list instead of a cohort (columns spect, ct or mu, transform, patient). A pair without a transform
             counts as aligned.

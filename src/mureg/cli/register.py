@@ -25,7 +25,7 @@ from mureg.io import read_study
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.jobs.threads import beside
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import NearHeart, NetworkRegistrar
+from mureg.registration import Combination, NearHeart, NetworkRegistrar
 from mureg.registration.onnx_networks import kept_network
 from mureg.registration.weights import is_name, weights_path
 from mureg.results import as_json, check_folder, describe, load_what_writes, write_folder
@@ -36,10 +36,10 @@ class Manner:
     """How a study is registered and what is written: all that a batch decides once for all studies.
 
     Attributes:
-        registrar: registration method (default: near-heart, or that of --settings); also the name of one of another
+        registrar: registration method (default: combination, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
-        weights: networks of the registrar network or near-heart: a name that mureg weights lists, or an .onnx file;
-            alone it chooses the registrar network.
+        weights: networks of the registrar network, near-heart or combination: a name that mureg weights lists, or an
+            .onnx file; alone it chooses the registrar network.
         no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
         allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
     """
@@ -61,9 +61,11 @@ class Manner:
 
     def weights_used(self, algorithms: Algorithms) -> tuple[Path | None, str]:
         """File and SHA-256 of the networks; None and "" for a registrar without any, and for those of the package."""
-        weights = getattr(algorithms.registrar, "weights", None)
-        if weights is None or not isinstance(algorithms.registrar, NearHeart | NetworkRegistrar):
+        registrar = algorithms.registrar
+        registrar = registrar.near_heart if isinstance(registrar, Combination) else registrar
+        if not isinstance(registrar, NearHeart | NetworkRegistrar):
             return None, ""
+        weights = registrar.weights
         if is_name(weights):
             weights_path(weights)
             return None, ""
@@ -189,14 +191,14 @@ def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
     """The settings of quick mode. Raises `UsageError` for options that need more than it does."""
     manner = options.manner
     is_given_by_option = {
-        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, NearHeart),
+        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, Combination | NearHeart),
         "--dicom or --moved-ct": manner.results.dicom or manner.results.moved_ct,
         "--pdf or --names": manner.document.pdf or manner.document.names,
         "--axis": options.axis is not None,
     }
     for what in (name for name, is_given in is_given_by_option.items() if is_given):
         raise UsageError(f"--fast with {what}", "quick mode alone", "leave one of the two out")
-    assert isinstance(algorithms.registrar, NearHeart)
+    assert isinstance(algorithms.registrar, Combination | NearHeart)
     return replace(algorithms, registrar=algorithms.registrar.quick_mode())
 
 

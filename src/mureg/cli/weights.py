@@ -90,7 +90,9 @@ def _lines(name: str, card: Card) -> Iterator[str]:
     yield f"  hash        {card.weights_sha256}"
     if not card.card_sha256:
         yield "  checksum    none on the card: a change of the card cannot be noticed"
-    yield f"  use         mureg register --weights {name}" + (" (the default)" if name == NEAR_HEART else "")
+    yield f"  use         mureg register --weights {name}" + (
+        " (part of the default registrar)" if name == NEAR_HEART else ""
+    )
 
 
 def _training(card: Card) -> str:

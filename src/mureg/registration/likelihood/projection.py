@@ -45,7 +45,7 @@ class ProfileLikelihood:
         subsets: number of ordered subsets of the views.
         steps: Newton steps: for each, the distances of the finite differences in mm and in degrees.
         full_hessians: number of first steps that take all second differences; later steps scale the cross terms of the
-            step before, with a third of the evaluations.
+            step before, with a third of the evaluations. With 0 the first step takes typical correlations.
         reach_mm: leave out detector rows farther than this above or below the heart (mm).
         margin_mm: leave out detector rows nearer than this to the ends of the CT (mm).
         physics: effects of the camera in the likelihood.
@@ -69,7 +69,7 @@ class ProfileLikelihood:
         (4.0, 2.5),
         (4.0, 2.5),
     )
-    full_hessians: Annotated[int, Field(ge=1)] = 4
+    full_hessians: Annotated[int, Field(ge=0)] = 4
     reach_mm: Positive = 110.0
     margin_mm: Annotated[float, Field(ge=0)] = 10.0
     physics: Physics = Physics()
