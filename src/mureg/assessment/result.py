@@ -168,16 +168,15 @@ class Assessment:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        moved = f"the pose found moves the map by {self.move_found.rms_mm:.1f} mm at the heart"
+        pose = "pose of the reader" if self.decision == "by-hand" else "pose found"
+        moved = f"the {pose} moves the map by {self.move_found.rms_mm:.1f} mm at the heart"
         suffix = "" if self.released or self.decision == "aligned" else ", not given out"
-        return (
-            f"Assessment({self.decision.upper()}: {moved}{suffix}, {self.bound_in_words()}, {len(self.warnings)} notes)"
-        )
+        return f"Assessment({self.headline}: {moved}{suffix}, {self.bound_in_words()}, {len(self.warnings)} notes)"
 
     def _repr_html_(self) -> str:
         """Decision, reasons, moves and warnings, for notebooks."""
         cells = [
-            ("decision", [self.decision.upper()]),
+            ("decision", [self.headline]),
             ("reasons", self.reasons),
             ("move given out", [f"{self.move.rms_mm:.1f} mm at the heart: {self.move.components()}"]),
             ("pose found", [f"{self.move_found.rms_mm:.1f} mm at the heart", self.bound_in_words()]),
@@ -190,8 +189,15 @@ class Assessment:
         )
         return f"<table>{''.join(rows)}</table>"
 
+    @property
+    def headline(self) -> str:
+        """The decision as people read it: "BY HAND"."""
+        return self.decision.upper().replace("-", " ")
+
     def bound_in_words(self) -> str:
         """How far the error of the pose found can go at the heart, at 90 %."""
+        if self.decision == "by-hand":
+            return "error unknown (the pose was set by a reader)"
         if self.confidence is None:
             return "error unknown (the registrar states no covariance)"
         calibrated = "" if self.confidence.calibrated else ", not calibrated for these settings"

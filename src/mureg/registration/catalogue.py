@@ -6,6 +6,7 @@ from typing import Any
 
 from mureg.catalogue import Catalogue
 from mureg.registration.base import Registrar
+from mureg.registration.by_hand import PoseByHand
 from mureg.registration.gradient_fields import GradientFields
 from mureg.registration.likelihood.projection import ProfileLikelihood
 from mureg.registration.mutual_information import MutualInformation
@@ -18,7 +19,10 @@ REGISTRARS: dict[str, type] = {
 """Those that can be used without further files, by kind: help, settings files, command line and contract tests."""
 
 REGISTRAR_CATALOGUE = Catalogue(
-    "registrar", "mureg.registrars", "register", REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar}
+    "registrar",
+    "mureg.registrars",
+    "register",
+    REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar, PoseByHand.kind: PoseByHand},
 )
 
 
