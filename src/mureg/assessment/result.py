@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.move import Move
+from mureg.assessment.review import Review
 from mureg.assessment.thresholds import Thresholds
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
@@ -152,6 +153,7 @@ class Assessment:
             found; of an aligned study the scanner position); empty where it is not available.
         warnings: one sentence each, by rank.
         figures: further numbers that the decision rests on, by name.
+        review: decision of a reader that this result was written for; None for one of the program alone.
     """
 
     examination: Examination
@@ -166,6 +168,7 @@ class Assessment:
     mismatch_percent: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Note, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    review: Review | None = None
 
     def __repr__(self) -> str:
         pose = "pose of the reader" if self.decision == "by-hand" else "pose found"
@@ -207,6 +210,11 @@ class Assessment:
     def reason(self) -> str:
         """The first of `reasons`, which are ordered by weight."""
         return self.reasons[0]
+
+    def with_review(self, review: Review) -> Assessment:
+        """The same, with who decided and what among its reasons, so that every page states it."""
+        first, *more = self.reasons
+        return replace(self, review=review, reasons=(first, *review.sentences(), *more))
 
     @property
     def registration(self) -> Registration:

@@ -16,7 +16,7 @@ from mureg.files.atomic import writing
 from mureg.files.cells import as_cell
 from mureg.files.modes import restrict
 from mureg.files.places import require_writable
-from mureg.service.trail_entry import COLUMNS, TrailEntry, TrailRow, cells_of, chained, entry_of
+from mureg.service.trail_entry import COLUMNS, StudyKey, TrailEntry, TrailRow, cells_of, chained, entry_of
 
 _APPLICATION = 0x6D755265
 """The letters "muRe": SQLite stores it in the header of the file, which says so that mureg wrote it."""
@@ -58,7 +58,7 @@ class Trail:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 if expected is not None:
-                    _refuse_unseen(connection, entry.fingerprint, expected)
+                    _refuse_unseen(connection, entry.key, expected)
                 last = connection.execute("SELECT number, sha256 FROM trail ORDER BY number DESC LIMIT 1").fetchone()
                 number, previous = (1, _START) if last is None else (last[0] + 1, last[1])
                 sha256 = chained(previous, number, cells)
@@ -80,9 +80,9 @@ class Trail:
             TrailRow(number, entry_of(cells), previous, sha) for number, cells, previous, sha in self._stored()
         )
 
-    def decisions(self) -> dict[str, TrailRow]:
-        """The last decision on each study, by its fingerprint."""
-        return {row.entry.fingerprint: row for row in self.rows() if row.entry.action == "decide"}
+    def decisions(self) -> dict[StudyKey, TrailRow]:
+        """The last decision on each study."""
+        return {row.entry.key: row for row in self.rows() if row.entry.action == "decide"}
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the chain, one sentence for each row; nothing where it is whole."""
@@ -182,11 +182,11 @@ def _begin(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _refuse_unseen(connection: sqlite3.Connection, fingerprint: str, expected: int) -> None:
+def _refuse_unseen(connection: sqlite3.Connection, key: StudyKey, expected: int) -> None:
     last = connection.execute(
-        "SELECT number, reader, utc, decision FROM trail WHERE fingerprint = ? AND action = ? "
+        "SELECT number, reader, utc, decision FROM trail WHERE study = ? AND fingerprint = ? AND action = ? "
         "ORDER BY number DESC LIMIT 1",
-        (json.dumps(fingerprint), '"decide"'),
+        (*(json.dumps(part, ensure_ascii=False) for part in key), '"decide"'),
     ).fetchone()
     if last is not None and last[0] != expected:
         reader, utc, decision = (json.loads(cell) for cell in last[1:])

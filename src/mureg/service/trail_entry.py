@@ -10,6 +10,9 @@ from typing import Any
 
 from mureg.errors import UnreadableInputError
 
+StudyKey = tuple[str, str]
+"""Name and fingerprint of a study."""
+
 
 @dataclass(frozen=True)
 class TrailEntry:
@@ -51,6 +54,11 @@ class TrailEntry:
     weights: str = ""
     result: str = ""
     utc: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    @property
+    def key(self) -> StudyKey:
+        """Which study it is about."""
+        return self.study, self.fingerprint
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def test_who_saves_later_is_told_what_he_would_replace(tmp_path) -> None:
     assert refusal.value.number == first.number
     trail.append(replace(ENTRY, fingerprint="another", reader="B"), expected=0)
     trail.append(replace(ENTRY, reader="B"), expected=first.number)
-    assert trail.decisions()[ENTRY.fingerprint].entry.reader == "B"
+    assert trail.decisions()[ENTRY.key].entry.reader == "B"
     assert trail.problems() == ()
 
 
