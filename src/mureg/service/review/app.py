@@ -117,8 +117,9 @@ class ReviewPage:
         return _volume(await run_in_threadpool(self.desk.bench(self._index(request)).spect))
 
     async def map(self, request: Request) -> Response:
-        """The map as bytes."""
-        return _volume(await run_in_threadpool(self.desk.bench(self._index(request)).map))
+        """The map as bytes; with ``?now`` the one that is at hand."""
+        bench, at_once = self.desk.bench(self._index(request)), "now" in request.query_params
+        return _volume(await run_in_threadpool(lambda: bench.map(at_once=at_once)))
 
     async def picture(self, request: Request) -> Response:
         """The picture of the result, for browsers that cannot draw."""

@@ -74,9 +74,13 @@ class Bench:
         image = read_nifti(self.study.folder / "spect_nac.nii.gz", "spect")
         return _sent_spect(image, self.study.heart_mm)
 
-    def map(self) -> SentVolume:
-        """The map that moves: of the body in CT space where the CT is at hand, else on the SPECT grid."""
-        if self.study.inputs is None:
+    def map(self, *, at_once: bool = False) -> SentVolume:
+        """The map that moves: of the body in CT space where the CT is at hand, else on the SPECT grid.
+
+        Args:
+            at_once: do not wait until the CT is read; the coarser map on the SPECT grid is at hand.
+        """
+        if self.study.inputs is None or (at_once and self._prepared is None):
             mu = read_nifti(self.study.folder / "mu_header.nii.gz", "mu")
         else:
             with self._lock:

@@ -41,13 +41,15 @@ class Guard:
         app: the page.
         port: that it is served on.
         token: a secret of this run; exchanged for a cookie that no script can read.
-        last_asked: when a request was let through, by the monotonic clock.
+        last_asked: when a request was let through or answered, by the monotonic clock.
+        unanswered: requests that are being worked on.
     """
 
     app: App
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     last_asked: float = field(default_factory=time.monotonic)
+    unanswered: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with 4xx."""
@@ -68,8 +70,11 @@ class Guard:
             more = [(b"location", where.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
             await _answer(send, 303, "", more)
             return
-        self.last_asked = time.monotonic()
-        await self.app(scope, _limited(receive), _with_headers(send))
+        self.last_asked, self.unanswered = time.monotonic(), self.unanswered + 1
+        try:
+            await self.app(scope, _limited(receive), _with_headers(send))
+        finally:
+            self.last_asked, self.unanswered = time.monotonic(), self.unanswered - 1
 
     @property
     def cookie(self) -> str:

@@ -75,6 +75,7 @@ async def _until_idle(
         begun(guard.url)
     while not serving.done():
         await asyncio.wait([serving], timeout=_LOOK_S)
-        if time.monotonic() - guard.last_asked > idle_s and not desk.is_writing:
+        busy = guard.unanswered or desk.is_writing
+        if time.monotonic() - guard.last_asked > idle_s and not busy:
             server.should_exit = True
     await serving

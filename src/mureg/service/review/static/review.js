@@ -90,7 +90,7 @@
     }
     pen.font = "11px sans-serif"; pen.textAlign = "left";
     const title = blink ? `${pane.name}: scanner position` : pane.name;
-    pen.strokeText(title, 5, h - 9); pen.fillText(title, 5, h - 9);
+    pen.strokeText(title, 5, 10); pen.fillText(title, 5, 10);
     const bar = (pane.chest ? 50 : 20) / pane.perPixel;
     pen.fillStyle = "#fff"; pen.fillRect(w - bar - 8, h - 10, bar, 3);
     pen.textAlign = "right"; pen.strokeText(`${pane.chest ? 50 : 20} mm`, w - 8, h - 19); pen.fillText(`${pane.chest ? 50 : 20} mm`, w - 8, h - 19);
@@ -140,7 +140,13 @@
   }
 
   // ---- what the pose does to the heart
-  function later() { clearTimeout(timer); asked += 1; if (study.can_reconstruct) timer = setTimeout(request, QUIET_MS, asked, performance.now()); }
+  function later() {
+    clearTimeout(timer);
+    asked += 1;
+    if (!study.can_reconstruct) return;
+    document.querySelector(".polars").classList.add("stale"); by("mismatch").classList.add("stale"); // of an earlier pose
+    timer = setTimeout(request, QUIET_MS, asked, performance.now());
+  }
   async function request(number, begun) {
     by("status").textContent = "reconstructing …";
     const { status, table } = await ask(`${base}/pose`, { pose, number });
@@ -149,6 +155,7 @@
     if (status !== 200) { by("mismatch").textContent = table.problem; return; }
     corrected = Planes.volume(table.image, Uint8Array.from(atob(table.image.values), c => c.charCodeAt(0)));
     showPolar(table);
+    for (const part of [document.querySelector(".polars"), by("mismatch")]) part.classList.remove("stale");
     timing.polarMs.push(performance.now() - begun + QUIET_MS);
     app.dataset.polarMs = timing.polarMs.at(-1).toFixed(0); app.dataset.answered = number;
     redraw();
@@ -286,9 +293,12 @@
   window.review = { get pose() { return pose; }, get cross() { return cross; }, timing, panes, moveOf, onScreen: (name, p) => { const pane = panes.find(one => one.name === name); return onScreen(pane, p, pane.canvas.clientWidth, pane.canvas.clientHeight); } };
   panes[0].canvas.focus({ preventScroll: true });
   try {
-    [spect, map] = await Promise.all([bytes(`${base}/spect`), bytes(`${base}/map`)]);
+    [spect, map] = await Promise.all([bytes(`${base}/spect`), bytes(`${base}/map?now`)]);
   } catch (problem) { by("message").textContent = problem.message; return; }
   draw();
   app.dataset.ready = "yes"; app.dataset.readyMs = (performance.now() - opened).toFixed(0);
   later();
+  if (study.can_reconstruct) {
+    try { map = await bytes(`${base}/map`); redraw(); app.dataset.fine = "yes"; } catch (problem) { by("message").textContent = problem.message; }
+  }
 })();
