@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
@@ -55,7 +56,8 @@ def serve(desk: Desk, port: int, begun: Callable[[str], None], *, idle_s: float 
         )
         server = uvicorn.Server(config)
         try:
-            asyncio.run(_until_idle(server, listener, guard, desk, begun, idle_s))
+            with suppress(KeyboardInterrupt):  # the usual end: decisions and results are on the disk
+                asyncio.run(_until_idle(server, listener, guard, desk, begun, idle_s))
         finally:
             desk.close()
 

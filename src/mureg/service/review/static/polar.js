@@ -29,7 +29,7 @@ const Polar = (() => {
     pen.fillStyle = `rgb(${r | 0},${g | 0},${b | 0})`;
     pen.fill(); pen.stroke();
     pen.fillStyle = 0.3 * r + 0.59 * g + 0.11 * b > 120 ? "#000" : "#fff";
-    pen.fillText(value.toFixed(0), x, y);
+    pen.fillText(value.toFixed(0).replace("-0", "0"), x, y);
   }
 
   const uptake = value => {

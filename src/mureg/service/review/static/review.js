@@ -35,6 +35,7 @@
   });
   const panes = [...document.querySelectorAll(".pane")].filter(canvas => (canvas.hidden = !KINDS[canvas.dataset.pane]) === false)
     .map(canvas => ({ canvas, name: canvas.dataset.pane, ...KINDS[canvas.dataset.pane], buffer: document.createElement("canvas") }));
+  const SHORT = { "short axis": "SA", "vertical long axis": "VLA", "horizontal long axis": "HLA" };
   let active = panes[0];
 
   function middleOf(pane) { // the plane goes through the crosshair; a chest stays in the middle of its window
@@ -89,7 +90,7 @@
       pen.textAlign = align; pen.strokeText(text, tx, ty); pen.fillText(text, tx, ty);
     }
     pen.font = "11px sans-serif"; pen.textAlign = "left";
-    const title = blink ? `${pane.name}: scanner position` : pane.name;
+    const name = w < 290 ? SHORT[pane.name] || pane.name : pane.name, title = blink ? `${name}: scanner position` : name;
     pen.strokeText(title, 5, 10); pen.fillText(title, 5, 10);
     const bar = (pane.chest ? 50 : 20) / pane.perPixel;
     pen.fillStyle = "#fff"; pen.fillRect(w - bar - 8, h - 10, bar, 3);
