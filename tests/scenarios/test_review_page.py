@@ -275,6 +275,9 @@ def test_from_opening_to_accept_by_keyboard_alone(batch, opened, capsys) -> None
     spect_from_ct = np.array(item.FrameOfReferenceTransformationMatrix, dtype=float).reshape(4, 4)
     np.testing.assert_allclose(spect_from_ct @ expected, np.eye(4), atol=1e-6)
     assert registration.ContentDescription.startswith("reviewed by AB")
+    others = pytest.importorskip("pydicomrt.reg").get_spatial_registrations(registration)
+    matrices = [np.asarray(m, dtype=float).reshape(4, 4) for by_moving in others.values() for m in by_moving.values()]
+    assert min(np.abs(matrix @ expected - np.eye(4)).max() for matrix in matrices) < 1e-6
     assert hashes(batch / "all") == before, "the result of the program is untouched"
     rows = trail.rows()
     assert [row.entry.action for row in rows] == ["decide", "write"]

@@ -20,6 +20,7 @@ ADDRESS = "127.0.0.1"
 IDLE_S = 3600.0
 """After which the server stops by itself; a round value."""
 _LOOK_S = 1.0
+"""Between two looks at the clock; a round value."""
 
 
 def serve(desk: Desk, port: int, begun: Callable[[str], None], *, idle_s: float = IDLE_S) -> None:
