@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time each name is loa
     from mureg.pipeline import register as register
     from mureg.recon import Osem as Osem
     from mureg.recon.images import reconstruct as reconstruct
+    from mureg.registration import Combination as Combination
     from mureg.registration import MutualInformation as MutualInformation
     from mureg.registration import NearHeart as NearHeart
     from mureg.registration import PoseByHand as PoseByHand
@@ -46,6 +47,7 @@ RESEARCH_USE_ONLY = "Research use only: not for diagnosis."
 _PUBLIC = {
     "Acquisition": "mureg.spect",
     "Assessment": "mureg.assessment.result",
+    "Combination": "mureg.registration",
     "Ct": "mureg.study",
     "Grid": "mureg.geometry",
     "MuregError": "mureg.errors",

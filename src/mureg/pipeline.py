@@ -29,8 +29,8 @@ from mureg.notes import Note, Rank, by_rank
 from mureg.recon import Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
 from mureg.recon.images import reconstruct, reconstruct_and_say, wide_map
-from mureg.registration import NearHeart, Registrar, Registration
-from mureg.registration.base import refuse_overlap
+from mureg.registration import Combination, Registrar, Registration
+from mureg.registration.base import Preloading, refuse_overlap
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Acquisition, Physics
 from mureg.spect.physics import WITHOUT
@@ -57,7 +57,7 @@ class StudySettings:
         limits: of the decision.
     """
 
-    registrar: Registrar = field(default_factory=NearHeart)
+    registrar: Registrar = field(default_factory=Combination)
     reconstructor: Reconstructor = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
     attenuation: AttenuationMap = field(default_factory=AttenuationMap)
@@ -127,6 +127,8 @@ def examine(
         RefusedError: two patients, no counts, a map that is not of a chest, no overlap, or no pose that can be trusted.
     """
     clock = _Clock(progress)
+    registrar = settings.registrar
+    preload = beside(registrar.preload) if isinstance(registrar, Preloading) else None
     prepared = prepare(study, settings, allow_different_patients=allow_different_patients, progress=clock.begin)
     notes = prepared.notes if prepared.acquisition is not None or not correct else (*prepared.notes, _NO_PROJECTIONS)
     correct = correct and prepared.acquisition is not None
@@ -135,7 +137,9 @@ def examine(
     # neither the image at the scanner position nor the vertebrae depend on the registration
     at_scanner = beside(lambda: at_pose(RigidTransform.identity()))
     vertebrae = beside(lambda: prepared.vertebrae)
-    registration = settings.registrar.register(prepared)
+    if preload is not None:
+        preload()
+    registration = registrar.register(prepared)
     if correct:
         clock.begin("corrected SPECT")
     pose = registration.ct_from_spect
@@ -168,14 +172,14 @@ def examine(
 def register(
     spect: Acquisition | Volume,
     attenuation: Ct | Volume,
-    registrar: Registrar = NearHeart(),  # noqa: B008
+    registrar: Registrar = Combination(),  # noqa: B008
 ) -> Registration:
     """Find ``ct_from_spect`` and nothing else: the pose found, whatever `examine` would decide about giving it out.
 
     Args:
         spect: projections, or an uncorrected reconstruction.
         attenuation: a CT, or an attenuation map in 1/cm.
-        registrar: mutual information and networks at the heart by default.
+        registrar: networks at the heart, gradient fields and the likelihood of the projections by default.
     """
     return registrar.register(prepare(Study(spect, attenuation), StudySettings(registrar)))
 

@@ -39,7 +39,8 @@ def ended(arguments: list[str], largest_file: int | None = None, **options) -> s
 
 @pytest.mark.parametrize("largest_file", [5_000, 100_000])
 def test_a_disk_that_fills_up_leaves_no_half_result(tmp_path: Path, largest_file: int) -> None:
-    quick = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1", "--threads", "1"]
+    quick = ["--registrar", "near-heart", "--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1"]
+    quick += ["--threads", "1"]
     environment = os.environ | {"MPLCONFIGDIR": str(tmp_path / "fonts")}
     (tmp_path / "fonts").mkdir()
     out = tmp_path / "new" / "out"
@@ -86,7 +87,8 @@ def test_a_transform_cut_short_by_a_full_disk_is_noticed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("where", ["/proc/nowhere/out", "/dev/full/out"])
 def test_places_that_cannot_be_written(where: str, tmp_path: Path, capfd) -> None:
-    quick = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1", "--threads", "1"]
+    quick = ["--registrar", "near-heart", "--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1"]
+    quick += ["--threads", "1"]
     assert command_line(["register", "--spect", SPECT, "--ct", CT, "-o", where, *quick]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 1
 

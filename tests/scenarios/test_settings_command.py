@@ -20,7 +20,7 @@ from mureg.cohort.settings import CohortSettings
 from mureg.cohort.settings import load_settings as load_cohort
 from mureg.comparison.settings import Settings
 from mureg.recon import Osem
-from mureg.registration import REGISTRARS, NearHeart
+from mureg.registration import REGISTRARS, Combination, NearHeart
 from mureg.spect import Physics
 from mureg.training.settings import SHIPPED as TRAININGS
 from mureg.training.settings import TrainingSettings
@@ -67,16 +67,17 @@ def test_the_settings_of_a_comparison_read_back(capsys) -> None:
 def test_changed_values_read_back_too(tmp_path: Path, capsys) -> None:
     """A table, a list, a truth value, a text and a number; the comments still name the defaults."""
     changes = (
-        "registrar.coarse.shrink_factors=[3]", "physics.resolution=false", "physics.collimator=LEHR",
-        "registrar.weights=a \"quoted\" file", "attenuation.below_water=scanner", "decision.aligned-mm=3.5",
+        "registrar.near_heart.coarse.shrink_factors=[3]", "physics.resolution=false", "physics.collimator=LEHR",
+        "registrar.near_heart.weights=a \"quoted\" file", "attenuation.below_water=scanner", "decision.aligned-mm=3.5",
     )  # fmt: skip
     text = printed(capsys, *(word for change in changes for word in ("--set", change)))
     (tmp_path / "mine.toml").write_text(text)
     algorithms = Tuning(tmp_path / "mine.toml").algorithms()
-    assert isinstance(algorithms.registrar, NearHeart)
-    assert algorithms.registrar.coarse.shrink_factors == (3,)
-    assert algorithms.registrar.coarse.smoothing_mm == NearHeart().coarse.smoothing_mm
-    assert algorithms.registrar.weights == 'a "quoted" file'
+    assert isinstance(algorithms.registrar, Combination)
+    networks = algorithms.registrar.near_heart
+    assert networks.coarse.shrink_factors == (3,)
+    assert networks.coarse.smoothing_mm == NearHeart().coarse.smoothing_mm
+    assert networks.weights == 'a "quoted" file'
     assert (algorithms.physics.resolution, algorithms.physics.collimator) == (False, "LEHR")
     assert algorithms.attenuation.below_water == "scanner"
     assert algorithms.decision.aligned_mm == 3.5
@@ -109,13 +110,16 @@ def test_every_setting_is_described_with_its_unit(settings: Any) -> None:
 def test_the_last_word_counts(tmp_path: Path) -> None:
     """Default, then file, then --set, and of several the last; --registrar before the kind of the file."""
     file = tmp_path / "mine.toml"
-    file.write_text("[registrar]\npasses = 4\ncrops = 5\n[reconstructor]\niterations = 3\n")
+    file.write_text("[registrar.near_heart]\npasses = 4\ncrops = 5\n[reconstructor]\niterations = 3\n")
     registrar = Tuning(file).algorithms().registrar
-    assert isinstance(registrar, NearHeart)
+    assert isinstance(registrar, Combination)
+    registrar = registrar.near_heart
     assert (registrar.passes, registrar.crops, registrar.coarse) == (4, 5, NearHeart().coarse)
-    changed = Tuning(file, ("registrar.passes=6", "registrar.passes=7", "reconstructor.subsets=2")).algorithms()
-    assert isinstance(changed.registrar, NearHeart)
-    assert (changed.registrar.passes, changed.registrar.crops) == (7, 5)
+    changed = Tuning(
+        file, ("registrar.near_heart.passes=6", "registrar.near_heart.passes=7", "reconstructor.subsets=2")
+    ).algorithms()
+    assert isinstance(changed.registrar, Combination)
+    assert (changed.registrar.near_heart.passes, changed.registrar.near_heart.crops) == (7, 5)
     assert (changed.reconstructor.iterations, changed.reconstructor.subsets) == (3, 2)
     file.write_text('[registrar]\nkind = "projection"\nrebin = 4\n')
     assert Tuning(file).algorithms() == Algorithms(registrar=REGISTRARS["projection"](rebin=4))
@@ -127,11 +131,12 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
 
 def test_a_nested_table_keeps_the_defaults_of_its_place(tmp_path: Path) -> None:
     """Coarse mutual information of near-heart has other defaults than mutual information alone."""
-    (tmp_path / "mine.toml").write_text("[registrar.coarse]\nstarts = 1\n")
+    (tmp_path / "mine.toml").write_text("[registrar.near_heart.coarse]\nstarts = 1\n")
     algorithms = Tuning(tmp_path / "mine.toml").algorithms()
-    assert isinstance(algorithms.registrar, NearHeart)
-    assert algorithms.registrar.coarse.starts == 1
-    assert algorithms.registrar.coarse.voxel_mm == NearHeart().coarse.voxel_mm == 13.6
+    assert isinstance(algorithms.registrar, Combination)
+    networks = algorithms.registrar.near_heart
+    assert networks.coarse.starts == 1
+    assert networks.coarse.voxel_mm == NearHeart().coarse.voxel_mm == 13.6
 
 
 def test_an_unused_registrar_of_a_file_is_reported(tmp_path: Path, caplog) -> None:

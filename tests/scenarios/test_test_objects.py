@@ -18,7 +18,7 @@ N, PIXEL_MM, VIEWS = 32, 8.0, 24
 RADIUS_MM, HALF_MM = 80.0, 60.0
 MU_PER_CM = 0.154  # of water at 140.5 keV (NIST XCOM)
 ROUGH = ("registrar.coarse.starts=1", "registrar.finish=false", "registrar.passes=1", "registrar.crops=1")
-STARTS = [word for setting in ROUGH for word in ("--set", setting)]
+STARTS = ["--registrar", "near-heart", *(word for setting in ROUGH for word in ("--set", setting))]
 QUICK = ["--threads", "1", "--set", "reconstructor.iterations=2"]
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).resolve().parents[1]
 SPECT, CT = str(sample_folder() / "spect.dcm"), str(sample_folder() / "ct")
-QUICK = ["--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1"]
+QUICK = ["--registrar", "near-heart", "--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=1"]
 TRAINING = {
     "network": {"kind": "tiny"},
     "grid": {"shape": [12, 12, 12], "spacing_mm": 30.0},

@@ -49,6 +49,8 @@ if __name__ == "__main__":
 """
 
 QUICK = [
+    "--registrar",
+    "near-heart",
     "--set",
     "registrar.coarse.starts=1",
     "--set",

@@ -102,7 +102,9 @@ class TestNames:
         assert network_named("dvnet") is NETWORKS["dvnet"]
         with pytest.raises(UsageError, match="no reconstruction named 'fbp'; expected one of osem, or package"):
             reconstruction_named("fbp")
-        with pytest.raises(UsageError, match="no registrar named 'elastik'; expected one of mutual-information"):
+        with pytest.raises(
+            UsageError, match="no registrar named 'elastik'; expected one of combination, mutual-information"
+        ):
             registrar_named("elastik")
         with pytest.raises(UsageError, match="no network named 'unet'"):
             network_named("unet")

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.maps import AttenuationMaps
-from mureg.geometry import Grid, Quantity, RigidTransform, Volume
+from mureg.geometry import Array, Grid, Quantity, RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.jobs.threads import beside, in_threads
 from mureg.notes import Note, Rank
@@ -99,17 +100,28 @@ def projection_evidence(
     chosen = coarse if near is None else near
     grid = body.attenuation_grid(chosen.grid(), ct_from_spect)
     mu = maps.on_spect(grid, ct_from_spect, outline)
-    offsets_of_halves = beside(lambda: _offsets_of_halves(chosen, maps, outline, ct_from_spect))
-    stretch_gains = beside(lambda: {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect))
     water = Volume(outline.resampled(onto=grid).values * _WATER_PER_CM, grid, Quantity.MU_PER_CM)
     mirrored = _mirrored(body).on_spect(grid, ct_from_spect, outline)
-    with_map, with_water, with_mirrored = _log_likelihoods([(chosen, mu), (chosen, water), (chosen, mirrored)])
+    stretch_gains = beside(lambda: {} if nearer is None else _stretch_gains(nearer, body, stretched, ct_from_spect))
+    before, (with_map, with_water, with_mirrored), after = in_threads(
+        lambda alternative: log_likelihoods(*alternative),
+        [
+            (_offset(chosen, -_OFFSET_MM), [mu]),
+            (chosen, [mu, water, mirrored]),
+            (_offset(chosen, _OFFSET_MM), [mu]),
+        ],
+    )
+    middle = (chosen.counts.shape[2] + 1) // 2  # slice 0 is at the feet
+    whole, upper, lower = (
+        _vertex_mm(*(float(one[part].sum()) for one in (before[0], with_map, after[0]))) - _USUAL_OFFSET_MM
+        for part in (slice(None), slice(middle, None), slice(middle))
+    )
     return ProjectionEvidence(
-        (with_map - with_water) / _thousands(chosen),
+        float((with_map - with_water).sum()) / _thousands(chosen),
         stretch_gains(),
-        (with_mirrored - with_map) / _thousands(chosen),
-        _rotation_offset_mm(chosen, mu, with_map),
-        offsets_of_halves(),
+        float((with_mirrored - with_map).sum()) / _thousands(chosen),
+        whole,
+        (upper, lower),
     )
 
 
@@ -129,31 +141,12 @@ def _stretch_gains(
     ct_from_spect: RigidTransform,
 ) -> dict[float, float]:
     grid = body.attenuation_grid(acquisition.grid(), ct_from_spect)
-    alternatives = [(acquisition, maps.on_spect(grid, ct_from_spect)) for maps in (body, *stretched.values())]
-    unstretched, *others = _log_likelihoods(alternatives)
+    alternatives = [maps.on_spect(grid, ct_from_spect) for maps in (body, *stretched.values())]
+    unstretched, *others = log_likelihoods(acquisition, alternatives)
     return {
-        factor: (other - unstretched) / _thousands(acquisition) for factor, other in zip(stretched, others, strict=True)
+        factor: float((other - unstretched).sum()) / _thousands(acquisition)
+        for factor, other in zip(stretched, others, strict=True)
     }
-
-
-def _offsets_of_halves(
-    acquisition: Acquisition, maps: AttenuationMaps, outline: Volume, ct_from_spect: RigidTransform
-) -> tuple[float, float]:
-    """Offset of the axis of rotation from the upper and from the lower half of the rows, each with its own activity."""
-    n_rows = acquisition.counts.shape[2]
-    halves = [with_rows(acquisition, first, end) for first, end in ((0, n_rows // 2), (n_rows // 2, n_rows))]
-    grids = [maps.attenuation_grid(half.grid(), ct_from_spect) for half in halves]
-    mus = [maps.on_spect(grid, ct_from_spect, outline) for grid in grids]
-    upper, lower = in_threads(
-        lambda part: _rotation_offset_mm(*part, log_likelihood(*part)), list(zip(halves, mus, strict=True))
-    )
-    return upper, lower
-
-
-def _rotation_offset_mm(acquisition: Acquisition, mu: Volume, as_stated: float) -> float:
-    """Where the axis of rotation fits best, beyond the usual place; `as_stated`: log-likelihood without a shift."""
-    before, after = _log_likelihoods([(_offset(acquisition, mm), mu) for mm in (-_OFFSET_MM, _OFFSET_MM)])
-    return _vertex_mm(before, as_stated, after) - _USUAL_OFFSET_MM
 
 
 def _thousands(acquisition: Acquisition) -> float:
@@ -204,26 +197,40 @@ def projection_notes(
         )
 
 
-def _log_likelihoods(alternatives: Sequence[tuple[Acquisition, Volume]]) -> list[float]:
-    """`log_likelihood` of each, side by side."""
-    return in_threads(lambda alternative: log_likelihood(*alternative), alternatives)
+def log_likelihoods(acquisition: Acquisition, maps: Sequence[Volume]) -> Float[Array, "map slice"]:
+    """Poisson log-likelihood, without its constant, that a short reconstruction with each map reaches, slice by slice.
 
+    Without resolution and scatter no slice knows of another: what some rows reach is the sum over their slices. The
+    maps lie on one grid and are reconstructed together, one after another along z.
 
-def log_likelihood(acquisition: Acquisition, mu: Volume | None) -> float:
-    """Poisson log-likelihood, without its constant, that a short reconstruction with this map reaches."""
-    system = SystemModel(acquisition, acquisition.grid(), mu, None)
-    counts, seen = inner_order(acquisition.photopeak_counts), measured_slices(acquisition)
+    Args:
+        acquisition: the projections; slice 0 is their last row.
+        maps: attenuation in 1/cm, all on one grid.
+    """
+    n, rows = len(maps), acquisition.counts.shape[2]
+    grid = acquisition.grid()
+    emission, through = SystemModel(acquisition, grid), SystemModel(acquisition, grid, maps[0])
+    counts, seen = inner_order(acquisition.photopeak_counts), np.tile(measured_slices(acquisition), n)
+    mu = np.concatenate([one.values for one in maps], axis=-1).astype(counts.dtype, copy=False)
     subsets = ordered_subsets(acquisition.n_views, min(_SUBSETS, acquisition.n_views))
-    rows, dtype = counts.shape[2], counts.dtype.name
-    blocks = [StackedViews.of(system.block(views, counts), rows, dtype) for views in subsets]
-    measured = [counts[views] * seen for views in subsets]
+    blocks = [
+        StackedViews.of(
+            emission.block(views, counts).with_attenuation(through.attenuation_of(mu, views)),
+            n * rows,
+            counts.dtype.name,
+        )
+        for views in subsets
+    ]
+    measured = [np.tile(counts[views], n) * seen for views in subsets]
     weights = [inverse_sensitivity(block, y, seen) for block, y in zip(blocks, measured, strict=True)]
-    activity = start_image(acquisition, system.grid).values.copy()
+    activity = np.tile(start_image(acquisition, grid).values, n)
     floor = expectation_floor(counts)
     for _ in range(_PASSES):
         update_by_subsets(activity, blocks, measured, weights, None, floor)
     expected = [np.maximum(block.project(activity), floor) for block in blocks]
-    return sum(float((y * np.log(e) - e).sum(dtype=np.float64)) for y, e in zip(measured, expected, strict=True))
+    reached = [(y * np.log(e) - e).sum((0, 1), dtype=np.float64) for y, e in zip(measured, expected, strict=True)]
+    by_slice: Array = np.sum(reached, axis=0).reshape(n, rows)
+    return by_slice
 
 
 def _stretched(

@@ -174,7 +174,10 @@ class AttenuationMaps:
         """The table where it stands; beyond the scan it goes on as it is at its ends."""
 
         def table_on_grid() -> Volume:
-            smooth, sharp = self._smooth("table", table, voxel_mm), self._sharp("table", table, voxel_mm)
+            sharp = _around_what_absorbs(self._sharp("table", table, voxel_mm), voxel_mm)
+            if sharp is None:
+                return Volume(np.zeros(grid.shape, table.values.dtype), grid, Quantity.MU_PER_CM)
+            smooth = sharp.averaged(voxel_mm)
             if self.settings.beyond == "slices":
                 smooth, sharp = (with_repeated_slices(mask, grid, None) for mask in (smooth, sharp))
             return Volume(_averages(smooth.resampled(grid), sharp.resampled(grid)), grid, Quantity.MU_PER_CM)
@@ -247,6 +250,24 @@ def _reach_mm(mu: Volume) -> Float[np.ndarray, "corner 3"]:
         ends.append((float(inside[0]) - 0.5, float(inside[-1]) + 0.5))
     corners: Float[np.ndarray, "corner 3"] = mu.grid.points(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
     return corners
+
+
+def _around_what_absorbs(mu: Volume, width_mm: float) -> Volume | None:
+    """The columns that absorb, with room for an average over a width; None where nothing absorbs.
+
+    A table fills a tenth of the field of a CT.
+    """
+    first, end = [0, 0, 0], list(mu.grid.shape)
+    for axis in (0, 1):
+        absorbs = np.flatnonzero(mu.values.any(axis=tuple({0, 1, 2} - {axis})))
+        if not len(absorbs):
+            return None
+        room = round(width_mm / mu.grid.spacing_mm[axis]) + 2
+        first[axis] = max(0, int(absorbs[0]) - room)
+        end[axis] = min(end[axis], int(absorbs[-1]) + 1 + room)
+    affine = mu.grid.affine.copy()
+    affine[:3, 3] = mu.grid.points((first[0], first[1], 0))
+    return mu.part(Grid((end[0] - first[0], end[1] - first[1], end[2]), affine, mu.grid.frame_of_reference))
 
 
 def _averages(smooth: Volume, sharp: Volume) -> Float[Array, "x y z"]:

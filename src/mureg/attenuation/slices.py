@@ -38,7 +38,8 @@ def with_more_slices(mu: Volume, before: int, after: int) -> Volume:
         return Volume(mu.values.take(slices.clip(0, n_slices - 1), 2), grid, mu.quantity)
     source, is_known = _nearest_known(~mu.outside, slices)
     unknown = ~is_known
-    values = np.where(unknown, AIR_PER_CM, np.take_along_axis(mu.values, source, 2))
+    values = _of_columns(mu.values, source)
+    values[unknown] = AIR_PER_CM
     return Volume(values, grid, mu.quantity, unknown if bool(unknown.any()) else None)
 
 
@@ -51,4 +52,11 @@ def _nearest_known(
     last = n_slices - 1 - is_known[:, :, ::-1].argmax(2, keepdims=True)
     source = np.clip(slices, first, last)
     often = is_known.sum(2, keepdims=True) >= _OFTEN_KNOWN * n_slices
-    return source, np.take_along_axis(is_known, source, 2) & often
+    return source, _of_columns(is_known, source) & often
+
+
+def _of_columns(values: Array, source: Int[Array, "x y wide"]) -> Array:
+    """Voxels of each column by their slices: ``np.take_along_axis`` in half of the time."""
+    n_slices = values.shape[2]
+    starts = np.arange(source.shape[0] * source.shape[1]).reshape(*source.shape[:2], 1) * n_slices
+    return np.asarray(np.ascontiguousarray(values).reshape(-1).take(source + starts))

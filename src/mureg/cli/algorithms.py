@@ -21,7 +21,7 @@ from mureg.files.validation import merged, nearest, split_change, validated, wit
 from mureg.io.plain_text import read_text
 from mureg.recon import RECONSTRUCTIONS, Osem, Reconstructor
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
-from mureg.registration import REGISTRARS, NearHeart, Registrar
+from mureg.registration import REGISTRARS, Combination, Registrar
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.spect import Physics
 
@@ -45,7 +45,7 @@ class Algorithms:
         decision: limits of the decision.
     """
 
-    registrar: Registrar = field(default_factory=NearHeart)
+    registrar: Registrar = field(default_factory=Combination)
     reconstructor: Reconstructor = field(default_factory=Osem)
     physics: Physics = field(default_factory=Physics)
     attenuation: AttenuationMap = field(default_factory=AttenuationMap)
@@ -72,7 +72,7 @@ class _Choice:
 
 
 _CATALOGUES = {
-    "registrar": _Choice(REGISTRAR_CATALOGUE, NearHeart.kind),
+    "registrar": _Choice(REGISTRAR_CATALOGUE, Combination.kind),
     "reconstructor": _Choice(RECONSTRUCTION_CATALOGUE, Osem.kind),
 }
 _CLASSES: dict[str, type] = {"physics": Physics, "attenuation": AttenuationMap, "decision": Thresholds}
@@ -85,7 +85,7 @@ class Tuning:
 
     Attributes:
         settings: TOML file of algorithm settings, from mureg settings or from beside a result (default: none).
-        changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
+        changes: change one setting, such as physics.resolution=false; repeatable; takes precedence over --settings.
         reconstructor: reconstruction method (default: osem, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
     """

@@ -23,11 +23,12 @@ from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
 from mureg.io import read_study, read_transform
 from mureg.io.dicom.archives import kept_unpacked
+from mureg.jobs.threads import beside
 from mureg.notes import Note, Rank
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import NearHeart, PoseByHand
+from mureg.registration import Combination, NearHeart, PoseByHand
 from mureg.registration.nudge import Nudge
-from mureg.results import as_json, check_folder, describe, write_folder
+from mureg.results import as_json, check_folder, describe, load_what_writes, write_folder
 from mureg.spect import Acquisition
 from mureg.study import Study
 
@@ -37,7 +38,7 @@ class Manner:
     """How a study is registered and what is written: all that a batch decides once for all studies.
 
     Attributes:
-        registrar: registration method (default: near-heart, or that of --settings); also the name of one of another
+        registrar: registration method (default: combination, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
         no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
         allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
@@ -160,6 +161,7 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
     registrar = algorithms.registrar
     if options.by_hand:
         study, registrar = _pose_by_hand(options, study)
+    loaded = beside(lambda: load_what_writes(pictures=not options.fast))
     assessment = examine(
         study,
         StudySettings(
@@ -176,6 +178,7 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
         progress=report,
     )
     report("writing")
+    loaded()
     place = StudyPlace(options.spect, options.ct, options.mu, options.spect_series, options.ct_series)
     made_at = None if dicom is None else dicom.made_at
     document = None if options.fast else manner.document.of(study, place, options.label, made_at)
@@ -187,14 +190,14 @@ def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
     """The settings of quick mode. Raises `UsageError` for options that need more than it does."""
     manner = options.manner
     is_given_by_option = {
-        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, NearHeart),
+        f"--registrar {algorithms.registrar.kind}": not isinstance(algorithms.registrar, Combination | NearHeart),
         "--dicom or --moved-ct": manner.results.dicom or manner.results.moved_ct,
         "--pdf or --names": manner.document.pdf or manner.document.names,
         "--axis": options.axis is not None,
     }
     for what in (name for name, is_given in is_given_by_option.items() if is_given):
         raise UsageError(f"--fast with {what}", "quick mode alone", "leave one of the two out")
-    assert isinstance(algorithms.registrar, NearHeart)
+    assert isinstance(algorithms.registrar, Combination | NearHeart)
     return replace(algorithms, registrar=algorithms.registrar.quick_mode())
 
 

@@ -35,10 +35,10 @@ class SettingsOptions:
 
     Attributes:
         verb: register (also for batch and reconstruct), evaluate, train or simulate.
-        registrar: registration method (default: near-heart, or that of --settings).
+        registrar: registration method (default: combination, or that of --settings).
         reconstructor: reconstruction method (default: osem, or that of --settings).
         settings: start from this TOML file; for train and simulate also a shipped name (small, paper, clinical, hard).
-        changes: change one setting, such as registrar.passes=3; repeatable; takes precedence over --settings.
+        changes: change one setting, such as physics.resolution=false; repeatable; takes precedence over --settings.
 
     Example:
         mureg settings register --registrar near-heart > settings.toml

@@ -191,5 +191,5 @@ def _display(messages: Messages) -> Iterator[_Display]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with watched(messages, columns) as (ticker, bar):
+    with watched(messages, lambda: columns) as (ticker, bar):
         yield _Display(ticker, bar, messages.has_lines)

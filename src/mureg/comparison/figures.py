@@ -9,7 +9,6 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
-from matplotlib import colormaps
 
 from mureg.assessment.move import HEART_RADIUS_MM
 from mureg.cohort.store.cohort import read_case
@@ -23,8 +22,9 @@ from mureg.geometry.rigid import Triple
 from mureg.heart.axis import axis_from_image, axis_from_wall
 from mureg.heart.polar import PolarMap, polar_map, segment_error_percent
 from mureg.report.pictures.bullseye import draw_bullseye
-from mureg.report.pictures.canvas import AFTER, CAUTION, FAINT, GREY, HEAT, Canvas, draw_glow, draw_outline, draw_values
+from mureg.report.pictures.canvas import Canvas, draw_glow, draw_outline, draw_values
 from mureg.report.pictures.chest import LUNG_EDGE_PER_CM, smoothed
+from mureg.report.pictures.colours import AFTER, CAUTION, FAINT, GREY, HEAT, ColourScale
 from mureg.report.pictures.planes import VIEWS, plane
 
 # what is shown: a chest without arms, and a heart with what lies beside it
@@ -41,7 +41,10 @@ _POLAR_SIDE, _POLAR_COLUMNS = 250, 4
 _DIFFERENCE = 0.15
 """Ends of the colours, share of the brightest: the most that a shift of 7 mm changes (Matsunari et al., 1998)."""
 _USE = "research use only: not for diagnosis"
-_COLD_HOT = colormaps["RdBu_r"]
+_COLD_HOT = ColourScale.between(
+    ["053061", "2166ac", "4393c3", "92c5de", "d1e5f0", "f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b", "67001f"]
+)
+"""Blue, white, red: "RdBu" of ColorBrewer by Cynthia Brewer, reversed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +231,13 @@ def _heart_planes(
     volume: Volume,
     top: float,
     left: float,
-    colours: object,
+    colours: ColourScale,
     window: tuple[float, float],
 ) -> None:
     for column, view in enumerate(VIEWS):
         box = (left + column * (_HEART_SIDE + _GAP), top, float(_HEART_SIDE), float(_HEART_SIDE))
         panel = canvas.plane_panel(box, view, _HEART_MM, heart_mm)
-        draw_values(panel, plane(volume, view, heart_mm, _HEART_MM), colours, *window)  # type: ignore[arg-type]
+        draw_values(panel, plane(volume, view, heart_mm, _HEART_MM), colours, *window)
 
 
 def _brightest(spect: Volume, heart_mm: Triple) -> float:

@@ -17,7 +17,7 @@ from mureg.comparison.budget import Budget, budget_of
 from mureg.comparison.peers import Ants, Elastix, Peer, process_of
 from mureg.errors import MuregError, UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
-from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import Combination, GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 from mureg.registration.card import SUFFIX, Card, read_weights
 from mureg.registration.catalogue import REGISTRAR_CATALOGUE
 from mureg.registration.near_heart import weights_file
@@ -78,7 +78,7 @@ class Method:
     @property
     def classical(self) -> bool:
         """Whether it searches for the pose anew in each case: seconds a case, where a network takes a tenth of one."""
-        own = GradientFields | MutualInformation | NearHeart | ProfileLikelihood
+        own = Combination | GradientFields | MutualInformation | NearHeart | ProfileLikelihood
         return isinstance(self.registrar, own | Elastix | Ants)
 
     @classmethod
@@ -93,7 +93,9 @@ class Method:
         """A method by the object that is its settings."""
         settings = {key: _plain(value) for key, value in settings_of(registrar).items()}
         if isinstance(registrar, NearHeart):
-            settings["weights"] = f"sha256:{read_weights(weights_file(registrar.weights))[1].weights_sha256}"
+            settings["weights"] = _weights_hash(registrar)
+        if isinstance(registrar, Combination):
+            settings["near_heart"] = {**settings["near_heart"], "weights": _weights_hash(registrar.near_heart)}
         return cls(name, json.dumps(settings, sort_keys=True), registrar, parameters, training_cases, training)
 
 
@@ -116,6 +118,10 @@ def register(method: Method, study: PreparedStudy, python: Path) -> MethodPose:
     else:
         answer = _ask(method.registrar, study)
     return answer if answer.ct_from_spect is None else _plausible(answer, answer.ct_from_spect, study.uncorrected.grid)
+
+
+def _weights_hash(registrar: NearHeart) -> str:
+    return f"sha256:{read_weights(weights_file(registrar.weights))[1].weights_sha256}"
 
 
 def _ask(registrar: Any, study: PreparedStudy) -> MethodPose:

@@ -25,7 +25,7 @@ from mureg.files.settings import Table
 from mureg.files.validation import validated, with_changes
 from mureg.io.plain_text import read_text
 from mureg.recon.catalogue import RECONSTRUCTION_CATALOGUE
-from mureg.registration import GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
+from mureg.registration import Combination, GradientFields, MutualInformation, NearHeart, ProfileLikelihood, Registrar
 
 FILE = "settings.toml"
 Split = Literal["all", "train", "validation", "test"]
@@ -57,6 +57,7 @@ class Settings:
         mutual_information: method mutual-information.
         gradient_fields: method gradient-fields.
         near_heart: method near-heart.
+        combination: method combination.
         projection: method projection.
         elastix: method elastix.
         ants: method ants.
@@ -67,6 +68,7 @@ class Settings:
     mutual_information: MutualInformation = MutualInformation()
     gradient_fields: GradientFields = GradientFields()
     near_heart: NearHeart = NearHeart()
+    combination: Combination = Combination()
     projection: ProfileLikelihood = ProfileLikelihood()
     elastix: Elastix = Elastix()
     ants: Ants = Ants()
@@ -78,6 +80,7 @@ class Settings:
             "mutual-information": self.mutual_information,
             "gradient-fields": self.gradient_fields,
             "near-heart": self.near_heart,
+            "combination": self.combination,
             "projection": self.projection,
             "elastix": self.elastix,
             "ants": self.ants,

@@ -122,7 +122,7 @@ def split_change(change: str) -> tuple[list[str], Any]:
     path = [part.strip().replace("-", "_") for part in name.split(".")]
     if not equals or not all(path):
         raise UsageError(
-            f"--set {change}", "NAME=VALUE, such as registrar.passes=3", "mureg settings lists every setting"
+            f"--set {change}", "NAME=VALUE, such as registrar.near_heart.passes=3", "mureg settings lists every setting"
         )
     return path, _value(text.strip())
 

@@ -91,6 +91,14 @@ def _along_axes(
     return np.ascontiguousarray(sampled), outside
 
 
+def lies_beyond(
+    source_from_target: Float[Array, "4 4"], shape: tuple[int, int, int], source: tuple[int, ...]
+) -> Bool[Array, "u v w"]:
+    """Which voxels of a target lattice lie outside a source of so many voxels; see `interpolate`."""
+    matrix = np.asarray(source_from_target, dtype=np.float64)
+    return _beyond(matrix, slice(0, shape[0]), shape, source)
+
+
 def _beyond(matrix: Array, rows: slice, shape: tuple[int, int, int], source: tuple[int, ...]) -> Bool[Array, "u v w"]:
     u = np.arange(rows.start, rows.stop, dtype=np.float64)
     v, w = (np.arange(n, dtype=np.float64) for n in shape[1:])

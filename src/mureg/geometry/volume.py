@@ -17,7 +17,7 @@ from scipy import ndimage
 from mureg.errors import GeometryError
 from mureg.geometry.blocks import block_means
 from mureg.geometry.grid import Grid
-from mureg.geometry.interpolation import Array, interpolate
+from mureg.geometry.interpolation import Array, interpolate, lies_beyond
 from mureg.geometry.picture import as_png, grey_pictures, slice_grids
 from mureg.geometry.rigid import RigidTransform
 
@@ -175,18 +175,35 @@ class Volume:
             A volume on `onto`. Voxels that lay outside this one, or touch its own unknown voxels, are marked in
             `outside` and hold 0.
         """
-        self_from_onto = (through or RigidTransform.identity()).matrix
-        index_matrix = np.linalg.inv(self.grid.affine) @ self_from_onto @ onto.affine
+        index_matrix = self._index_matrix(onto, through)
         nearest = self.quantity is Quantity.LABEL
         if self.outside is None:
             values, outside = interpolate(self.values, index_matrix, onto.shape, nearest=nearest)
         else:
             filled_values = np.where(self.outside, 0.0, self.values).astype(self.values.dtype, copy=False)
             values, beyond = interpolate(filled_values, index_matrix, onto.shape, nearest=nearest)
-            outside_share, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
-            outside = beyond | (outside_share > 1e-4)  # rounding of the weights in single precision
+            outside = beyond | self._touches_unknown(index_matrix, onto)
             values[outside] = 0.0
         return Volume(values, onto, self.quantity, outside if bool(outside.any()) else None)
+
+    def unknown_on(self, grid: Grid, through: RigidTransform | None = None) -> Bool[Array, "x y z"]:
+        """The voxels of a grid that lie outside this volume or touch its unknown voxels; arguments as for `resampled`.
+
+        Half of the time of `resampled`, where the values are not needed.
+        """
+        index_matrix = self._index_matrix(grid, through)
+        outside: Bool[Array, "x y z"] = lies_beyond(index_matrix, grid.shape, self.grid.shape)
+        return outside if self.outside is None else outside | self._touches_unknown(index_matrix, grid)
+
+    def _index_matrix(self, onto: Grid, through: RigidTransform | None) -> Float[np.ndarray, "4 4"]:
+        self_from_onto = (through or RigidTransform.identity()).matrix
+        return np.asarray(np.linalg.inv(self.grid.affine) @ self_from_onto @ onto.affine)
+
+    def _touches_unknown(self, index_matrix: Float[np.ndarray, "4 4"], onto: Grid) -> Bool[Array, "x y z"]:
+        assert self.outside is not None
+        nearest = self.quantity is Quantity.LABEL
+        outside_share, _ = interpolate(self.outside.astype(np.float32), index_matrix, onto.shape, nearest=nearest)
+        return np.asarray(outside_share > 1e-4)  # rounding of the weights in single precision
 
     def part(self, grid: Grid) -> Volume:
         """The part on a grid whose voxels are all voxels of this one. Raises `GeometryError` for any other grid."""

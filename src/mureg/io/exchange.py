@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +27,8 @@ def volume_from_nibabel(image: Any, quantity: Quantity) -> Volume:
 
 def nibabel_from_volume(volume: Volume) -> Any:
     """A float32 `nibabel.Nifti1Image` in mm; sform and qform hold the same scanner-based orientation (code 1)."""
+    import nibabel as nib  # a twentieth of a second that DICOM does not need
+
     image = nib.Nifti1Image(volume.values.astype(np.float32), LPS_FROM_RAS @ volume.grid.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code=1)
@@ -69,6 +70,8 @@ def sitk_from_volume(volume: Volume) -> sitk.Image:
 
 def _lps_affine_of(image: Any) -> npt.NDArray[np.float64]:
     """Of a NIfTI image by its header, as for a file; of others by their matrix. Contradictions are refused."""
+    import nibabel as nib
+
     stated_affine = LPS_FROM_RAS @ np.asarray(image.affine, dtype=np.float64)
     if not isinstance(image.header, nib.Nifti1Header):  # NIfTI-2 included
         require_perpendicular(stated_affine, "the nibabel image")

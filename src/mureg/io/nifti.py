@@ -13,11 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from nibabel.imageglobals import logger as nibabel_says
-from nibabel.spatialimages import HeaderDataError
 
 from mureg.errors import MuregError, UnitsError, UnreadableInputError
 from mureg.files.atomic import writing
@@ -111,6 +108,8 @@ def write_nifti(volume: Volume, path: Path | str) -> Path:
 
 
 def _load(path: Path, smallest_mm: float) -> tuple[npt.NDArray[np.float32], Grid, tuple[str, ...]]:
+    import nibabel as nib  # a twentieth of a second that DICOM does not need
+
     try:
         with warnings.catch_warnings(), _silent():
             warnings.simplefilter("ignore")
@@ -143,6 +142,8 @@ def _load(path: Path, smallest_mm: float) -> tuple[npt.NDArray[np.float32], Grid
 @contextmanager
 def _silent() -> Iterator[None]:
     """Suppress nibabel's messages about headers: mureg reports what matters in one sentence."""
+    from nibabel.imageglobals import logger as nibabel_says
+
     before, nibabel_says.disabled = nibabel_says.disabled, True
     try:
         yield
@@ -152,6 +153,9 @@ def _silent() -> Iterator[None]:
 
 def _opened(path: Path) -> tuple[Any, bytes]:
     """Header and all bytes of an image; sizes in the header are checked against the file before memory is allocated."""
+    import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
+
     with unzipped(path) as stream:
         start = read_exactly(stream, 540)
         second = start[4:8] == b"n+2\x00"

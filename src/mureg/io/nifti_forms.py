@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from nibabel.spatialimages import HeaderDataError
 
 from mureg.errors import GeometryError
 from mureg.io.refusals import require_millimetres
@@ -116,6 +115,8 @@ def agreed_form(header: Any, sform: Any, qform: Any, name: str) -> tuple[Matrix,
 
 def _qform(header: Any, name: str, *, needed: bool) -> tuple[Any, int]:
     """The matrix of the qform and its code; where it is damaged a refusal if it is needed, else none."""
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         matrix, code = header.get_qform(coded=True)
     except (ValueError, HeaderDataError) as error:

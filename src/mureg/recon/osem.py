@@ -106,15 +106,16 @@ class Osem:
         blocks = [system.block(views, counts) for views in subsets]
         slice_mask = measured_slices(acquisition)
         measured = [counts[views] * slice_mask for views in subsets]
-        weights = [inverse_sensitivity(block, y, slice_mask) for block, y in zip(blocks, measured, strict=True)]
         activity = np.array(state.activity.values, dtype=counts.dtype, order="C")
+        seen = np.zeros_like(activity)
+        weights = [inverse_sensitivity(block, y, slice_mask, seen) for block, y in zip(blocks, measured, strict=True)]
         scatter, iteration = state.scatter, state.iteration
         by_subset = _by_subset(scatter, subsets)
         floor = expectation_floor(counts)
         while iteration < self.iterations:
             if _due(system, iteration):
                 image = Volume(activity, system.grid, Quantity.ACTIVITY)
-                scatter = expected_scatter(acquisition, system, image, blocks)
+                scatter = expected_scatter(acquisition, system, image, seen)
                 by_subset = _by_subset(scatter, subsets)
             before = activity.copy() if self.stop_below > 0 else None
             update_by_subsets(activity, blocks, measured, weights, by_subset, floor)

@@ -3,6 +3,7 @@
 from mureg.registration.base import Registrar, Registration
 from mureg.registration.by_hand import PoseByHand
 from mureg.registration.catalogue import REGISTRARS, registrar_from, registrar_named
+from mureg.registration.combination.registrar import Combination
 from mureg.registration.gradient_fields import GradientFields
 from mureg.registration.likelihood.projection import ProfileLikelihood
 from mureg.registration.mutual_information import MutualInformation
@@ -11,6 +12,7 @@ from mureg.registration.network import NetworkRegistrar
 
 __all__ = [
     "REGISTRARS",
+    "Combination",
     "GradientFields",
     "MutualInformation",
     "NearHeart",

@@ -93,6 +93,15 @@ class Registrar(Protocol):
         ...
 
 
+@runtime_checkable
+class Preloading(Protocol):
+    """A registrar that loads something before it can register, such as networks."""
+
+    def preload(self) -> None:
+        """Load it now, so that `register` finds it in memory; raises what `register` would raise."""
+        ...
+
+
 def refuse_unusable(fixed: Volume, moving: Volume) -> None:
     """Refuse, before any work is done, images that cannot be registered: blank ones, or ones of different places."""
     refuse_blank(fixed, "SPECT")
@@ -131,8 +140,8 @@ def refuse_blank(volume: Volume, what: str) -> None:
 
 def refuse_overlap(fixed: Volume, moving: Volume, ct_from_spect: RigidTransform, when: str) -> None:
     """Refuse where too little of the emission lies inside the attenuation map."""
-    outside = moving.resampled(fixed.grid, ct_from_spect).outside
-    share = 1.0 if outside is None else 1.0 - float(fixed.values[outside].sum() / fixed.values.sum())
+    outside = moving.unknown_on(fixed.grid, ct_from_spect)
+    share = 1.0 - float(fixed.values[outside].sum() / fixed.values.sum())
     if share < _LEAST_OVERLAP:
         raise RegistrationError(
             f"no overlap: {100 * share:.0f} % of the SPECT counts lie inside the attenuation map {when}",

@@ -7,6 +7,7 @@ from typing import Any
 from mureg.catalogue import Catalogue
 from mureg.registration.base import Registrar
 from mureg.registration.by_hand import PoseByHand
+from mureg.registration.combination.registrar import Combination
 from mureg.registration.gradient_fields import GradientFields
 from mureg.registration.likelihood.projection import ProfileLikelihood
 from mureg.registration.mutual_information import MutualInformation
@@ -14,7 +15,7 @@ from mureg.registration.near_heart import NearHeart
 from mureg.registration.network import NetworkRegistrar
 
 REGISTRARS: dict[str, type] = {
-    kind.kind: kind for kind in (MutualInformation, NearHeart, ProfileLikelihood, GradientFields)
+    kind.kind: kind for kind in (Combination, MutualInformation, NearHeart, ProfileLikelihood, GradientFields)
 }
 """Those that can be used without further files, by kind: help, settings files, command line and contract tests."""
 

@@ -102,6 +102,10 @@ class NearHeart:
         """Quick mode: one crop, one pass, and no transverse refinement."""
         return replace(self, finish=False, passes=1, crops=1)
 
+    def preload(self) -> None:
+        """Load the networks and the library that runs them."""
+        _networks(self.weights)
+
     def register(self, study: PreparedStudy) -> Registration:
         """See `Registrar.register`; works on images alone. Two runs give the same digits.
 
@@ -131,11 +135,9 @@ class NearHeart:
             "heart_confidence": refined.heart.confidence,
             **dict(zip(HEART_MM, refined.heart.centre_mm, strict=True)),
         }
-        identical = refined.answers > 1 and spread_mm < _IDENTICAL_MM
-        if identical:
-            sentence = (
-                f"{refined.answers} network answers are identical to {_IDENTICAL_MM:g} mm: the weights may be damaged"
-            )
+        if identical := refined.answers > 1 and spread_mm < _IDENTICAL_MM:
+            count = refined.answers
+            sentence = f"{count} network answers are identical to {_IDENTICAL_MM:g} mm: the weights may be damaged"
             warnings = (*warnings, Note(sentence, Rank.CHANGES_ANSWER))
         if spread_mm > _SPREAD_MM:
             sentence = f"the network predictions at the heart differ by {spread_mm:.0f} mm"
@@ -174,7 +176,6 @@ class NearHeart:
         starts, warnings = starts_by(self.coarse, study)
         body = moving.coarsened(card.grid.spacing_mm)
         hearts = find_left_ventricles(fixed, [body.resampled(fixed.grid, start) for start in starts])
-
         way = partial(refined_pose, fixed, moving, networks=networks, card=card, passes=_WAY, crops=1, ablated=ablated)
         ends = in_threads(
             lambda begin: way(begin[0], heart=begin[1], axial_alone=True), list(zip(starts, hearts, strict=True))

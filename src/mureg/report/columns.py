@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
 
 from mureg.report.facts import Facts
-from mureg.report.pictures.canvas import DPI, Canvas
+from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.letters import advance
+from mureg.report.pictures.marks import DPI
 
 PAPER, INK = "#ffffff", "#16191d"
 BOTTOM = 1145.0
@@ -35,9 +32,10 @@ class Rest:
 
 def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[str]:
     """Break a sentence into lines no wider than `width` pixels, words that are too long between letters."""
+    weight = "bold" if bold else "normal"
 
     def wide(line: str) -> float:
-        return sum(_advance(letter, bold) for letter in line) * size * DPI / 72
+        return sum(advance(letter, weight) for letter in line) * size * DPI / 72
 
     lines, line = [], ""
     for word in words.split():
@@ -51,17 +49,6 @@ def wrapped(words: str, size: float, width: float, bold: bool = False) -> list[s
         else:
             line = longer
     return [*lines, line] if line else lines
-
-
-@lru_cache(maxsize=4096)
-def _advance(letter: str, bold: bool) -> float:
-    """How far a letter moves the pen on, in sizes of the font."""
-    font = FontProperties(size=100.0, weight="bold" if bold else "normal")
-    between, without = (
-        float(text_to_path.get_text_width_height_descent(words, font, ismath=False)[0])
-        for words in (f"x{letter}x", "xx")
-    )
-    return (between - without) / 100.0
 
 
 class Column:
@@ -129,13 +116,4 @@ class Column:
 
 def rule(canvas: Canvas, left: float, y: float, width: float) -> None:
     """Draw a thin line across, in pixels from the top left corner."""
-    canvas.figure.add_artist(
-        Rectangle(
-            (left / canvas.width, 1 - y / canvas.height),
-            width / canvas.width,
-            0.6 / canvas.height,
-            facecolor=_LINE,
-            edgecolor="none",
-            transform=canvas.figure.transFigure,
-        )
-    )
+    canvas.box((left, y, width, 0.6), _LINE)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 import mureg
 from mureg.assessment.result import Assessment
@@ -67,14 +68,12 @@ def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:
         contents: the words.
         pictures: height and drawing by name: fused, checkerboard, and hearts and polar where there are some.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("mureg.report").joinpath("template.html").read_text("utf-8"))
     waiting = {name: _data_uri(height, draw) for name, (height, draw) in pictures.items()}
     drawn = {name: data_uri() for name, data_uri in waiting.items()}
     n_reasons = reasons_on_paper(contents.reasons)
     taken = len(contents.reason) + sum(len(words) for words in contents.reasons[:n_reasons])
     shown, dense = fitting(contents.warnings, taken)
-    return template.render(
+    return _template().render(
         {"hearts": "", "polar": ""} | drawn,
         it=contents,
         n_reasons=n_reasons,
@@ -82,6 +81,12 @@ def as_html(contents: Contents, pictures: dict[str, tuple[int, Draw]]) -> str:
         warning_size="6.6pt" if dense else "7.6pt",
         version=mureg.__version__,
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("mureg.report").joinpath("template.html").read_text("utf-8"))
 
 
 def reasons_on_paper(reasons: tuple[str, ...]) -> int:
@@ -140,5 +145,5 @@ def _data_uri(height: int, draw: Draw) -> Callable[[], str]:
     """Draw a picture; what is returned waits until it is compressed as well."""
     canvas = Canvas(WIDTH, height, PAPER, INK)
     draw(canvas, 0.0, 0.0)
-    picture = canvas.picture(scale=2.0)
+    picture = canvas.picture(2.0)
     return beside(lambda: "data:image/webp;base64," + b64encode(as_webp(picture)).decode("ascii"))

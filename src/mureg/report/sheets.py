@@ -1,18 +1,14 @@
-"""The report on sheets of A4, drawn by matplotlib: no browser and no fonts of the machine are needed."""
+"""The report on sheets of A4, printed by matplotlib: no browser and no fonts of the machine are needed."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.patches import Rectangle
-
 import mureg
-from mureg.files.atomic import writing
 from mureg.report.columns import BOTTOM, INK, PAPER, Column, Rest, rule, wrapped
 from mureg.report.contents import Contents
-from mureg.report.pictures.canvas import DPI, Canvas
+from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.chest_picture import WIDTH
 
 MOST_REASONS = 3
@@ -42,17 +38,11 @@ def write_sheets(contents: Contents, pictures: Pictures, path: Path) -> None:
         pictures: height and drawing by name, as for the page.
         path: where to.
     """
-    from matplotlib.backends.backend_pdf import PdfPages  # a tenth of a second that a report without PDF does not need
+    from mureg.report.printed import write_pdf  # loads matplotlib, which a report without PDF does not need
 
-    about = {"Title": f"mureg report: {contents.headline}", "Subject": contents.use, "Creator": "mureg"}
-    about |= {"Producer": None, "CreationDate": None}  # type: ignore[dict-item]
-    with writing(path) as scratch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script the font lacks is drawn as boxes
-        rest = Rest("in report.html")
-        sheets = _numbered([_first(contents, pictures, rest), _second(contents, pictures, rest)])
-        with PdfPages(scratch, metadata=about) as pdf:
-            for sheet in sheets:
-                pdf.savefig(sheet.figure, dpi=2 * DPI)
+    rest = Rest("in report.html")
+    sheets = _numbered([_first(contents, pictures, rest), _second(contents, pictures, rest)])
+    write_pdf(sheets, path, contents.headline, contents.use)
 
 
 def archive_sheets(contents: Contents, pictures: Pictures) -> list[Canvas]:
@@ -178,19 +168,8 @@ def _decision(canvas: Canvas, contents: Contents, y: float, rest: Rest) -> float
         rest.sentences.append(f"Reason: {contents.reason}")
         reason = [*reason[: _MOST_LINES_OF_REASON - 1], f"(the whole reason {rest.where})"]
     height = 66 + 17 * len(reason)
-    for box, colour in (((_LEFT, y, WIDTH, height), _WASHES[contents.decision]), ((_LEFT, y, 14, height), tone)):
-        left, top, width, tall = box
-        canvas.figure.add_artist(
-            Rectangle(
-                (left / canvas.width, 1 - (top + tall) / canvas.height),
-                width / canvas.width,
-                tall / canvas.height,
-                facecolor=colour,
-                edgecolor="none",
-                transform=canvas.figure.transFigure,
-                zorder=-1,
-            )
-        )
+    for place, colour in (((_LEFT, y, WIDTH, height), _WASHES[contents.decision]), ((_LEFT, y, 14, height), tone)):
+        canvas.box(place, colour)
     canvas.text(_LEFT + 28, y + 6, f"{contents.sign} {contents.headline}", fontsize=20, fontweight="bold", color=tone)
     canvas.text(_LEFT + 28, y + 40, contents.meaning, fontsize=10.5, fontweight="bold")
     for number, line in enumerate(reason):

@@ -2,7 +2,7 @@
 
 from mureg.results.as_json import as_json
 from mureg.results.dicom import AsDicom
-from mureg.results.folder import check_folder, describe, write_folder
+from mureg.results.folder import check_folder, describe, load_what_writes, write_folder
 from mureg.results.options import AsReport
 
-__all__ = ["AsDicom", "AsReport", "as_json", "check_folder", "describe", "write_folder"]
+__all__ = ["AsDicom", "AsReport", "as_json", "check_folder", "describe", "load_what_writes", "write_folder"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,19 @@ def write_folder(
         claimed(folder) as place,
         writing_folder(place, kind=KIND, overwrite=overwrite, recognise=_is_result) as scratch,
     ):
-        _write_each(assessment, scratch, pictures=pictures)
-        dicom_results = () if dicom is None else dicom.write(assessment, scratch, _required(document))
-        _write_json(assessment, scratch, document, dicom_results)
-        if document is not None:
-            document.write(assessment, scratch)
+        at_work = [beside(lambda: _write_volumes(assessment, scratch))]
+        if pictures:
+            at_work.append(beside(lambda: _draw(assessment, scratch)))
+        try:
+            _write_transforms(assessment, scratch)
+            (scratch / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
+            dicom_results = () if dicom is None else dicom.write(assessment, scratch, _required(document))
+            _write_json(assessment, scratch, document, dicom_results)
+            if document is not None:
+                document.write(assessment, scratch)
+        finally:  # nothing is written any more when the folder takes its place, or is deleted
+            for wait in at_work:
+                wait()
         names = [name for name in (*FILES, FOLDER) if (scratch / name).exists()]
     return [folder / name for name in names]
 
@@ -112,18 +121,23 @@ def _required(document: AsReport | None) -> AsReport:
     return document
 
 
-def _write_each(assessment: Assessment, folder: Path, *, pictures: bool) -> None:
+def load_what_writes(*, pictures: bool = True) -> None:
+    """Load the libraries that write a result: a tenth of a second, for a thread beside other work."""
+    for name in ("nibabel", *(("mureg.report.pictures.quality", "mureg.report.document") if pictures else ())):
+        import_module(name)
+
+
+def _draw(assessment: Assessment, folder: Path) -> None:
+    from mureg.report.pictures.quality import quality_picture  # loads what draws
+
+    quality_picture(assessment, folder / "qc.png")
+
+
+def _write_transforms(assessment: Assessment, folder: Path) -> None:
     centre_mm = assessment.registration.centre_mm
-    volumes = beside(lambda: _write_volumes(assessment, folder))
     write_transform(assessment.ct_from_spect, folder / "ct_from_spect.tfm", centre_mm)
     if not assessment.released:
         write_transform(assessment.registration.ct_from_spect, folder / FOUND_TFM, centre_mm)
-    if pictures:
-        from mureg.report.pictures.quality import quality_picture  # loads what draws
-
-        quality_picture(assessment, folder / "qc.png")
-    (folder / "settings.toml").write_text(settings_toml(assessment.provenance), "utf-8")
-    volumes()
 
 
 def _write_volumes(assessment: Assessment, folder: Path) -> None:

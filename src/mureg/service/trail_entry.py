@@ -10,6 +10,12 @@ from typing import Any
 
 from mureg.errors import UnreadableInputError
 
+
+def utc_now() -> str:
+    """ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 StudyKey = tuple[str, str]
 """Name and fingerprint of a study."""
 
@@ -53,7 +59,7 @@ class TrailEntry:
     versions: dict[str, str] = field(default_factory=dict)
     weights: str = ""
     result: str = ""
-    utc: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    utc: str = field(default_factory=utc_now)
 
     @property
     def key(self) -> StudyKey:

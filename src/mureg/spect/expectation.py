@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from mureg.geometry import Array, Grid, Quantity, Volume
 from mureg.spect.acquisition import Acquisition
 from mureg.spect.system import SystemModel
-from mureg.spect.views import ViewBlock, ViewModel, backprojected_ratio
+from mureg.spect.views import ViewModel, backprojected_ratio
 
 _FULL = 0.3
 """Share of the usual counts of a row above which the row is inside the patient; chosen."""
@@ -64,15 +64,20 @@ def update_by_subsets(
         activity *= weight
 
 
-def inverse_sensitivity(block: ViewModel, like: Array, slice_mask: Float[Array, " z"]) -> Float[Array, "x y z"]:
+def inverse_sensitivity(
+    block: ViewModel, like: Array, slice_mask: Float[Array, " z"], seen: Float[Array, "x y z"] | None = None
+) -> Float[Array, "x y z"]:
     """1 / sensitivity of a subset, and 0 where a voxel is hardly seen by it.
 
     Args:
         block: the model of the subset's views.
         like: projections of that shape.
         slice_mask: 1 for slices whose detector rows count, else 0; see `measured_slices`.
+        seen: the sensitivity to all rows is added onto it, where it is given.
     """
     full = block.backproject(np.ones_like(like))
+    if seen is not None:
+        seen += full
     # rounding of single precision
     usable = full > 1e-6 * full.max()
     if bool((slice_mask == 0).any()):
@@ -107,18 +112,22 @@ def measured_slices(acquisition: Acquisition) -> Float[Array, " z"]:
 
 
 def expected_scatter(
-    acquisition: Acquisition, system: SystemModel, activity: Volume, blocks: Sequence[ViewBlock] | None = None
+    acquisition: Acquisition, system: SystemModel, activity: Volume, seen: Float[Array, "x y z"] | None = None
 ) -> Float[Array, "view row column"]:
     """The scatter that the model of a system expects from an activity, in balance with the counts where it asks so.
 
-    `blocks` that hold every view of the system spare making them again.
+    `seen`, the sensitivity of all views together, spares projecting the activity: its product with the activity is the
+    counts expected in all views.
     """
     assert system.scatter is not None
     scatter = system.scatter.estimate(system, activity)
     if not system.scatter.balanced:
         return scatter
-    view_blocks = system.blocks(activity.values) if blocks is None else blocks
-    primary = sum(float(block.project(activity.values).sum(dtype=np.float64)) for block in view_blocks)
+    if seen is None:
+        blocks = system.blocks(activity.values)
+        primary = sum(float(block.project(activity.values).sum(dtype=np.float64)) for block in blocks)
+    else:
+        primary = float((activity.values * seen).sum(dtype=np.float64))
     expected = primary + float(scatter.sum(dtype=np.float64))
     measured = float(acquisition.photopeak_counts.sum(dtype=np.float64))
     return scatter * (measured / max(expected, 1e-20))

@@ -7,6 +7,7 @@ other energy windows as is usual in the clinic.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -24,9 +25,12 @@ from mureg.spect.compton import COMPTON_SHARE, LINE_KEV, Crystal, into_window, s
 from mureg.spect.flux import incoming_flux
 from mureg.spect.stages import band_matrix, gaussian_kernel, toward_detector
 from mureg.spect.system import SystemModel, detector_order
+from mureg.spect.views import ViewBlock
 
 _COARSE_MM = 13.6
 """Two pixels of a usual cardiac SPECT; what that costs is measured in docs/concepts/scatter.md (Limits)."""
+_SYSTEMS_KEPT = 2
+"""Systems of which the coarse ones are kept: two images of a study are reconstructed side by side."""
 _SLOPE = -0.75
 """Of the cubic kernel at a distance of one sample, as in PyTorch and OpenCV."""
 
@@ -84,7 +88,7 @@ class SimulatedScatter:
             )
         acquisition = system.acquisition
         photopeak = acquisition.windows[acquisition.photopeak]
-        coarse = _coarsened(system)
+        coarse = _coarse_system(system)
         passing = _passing(coarse, activity, sphere(self.directions))
         scattered = self._expected(coarse, passing, photopeak, (self.multiple, self.buildup), system)
         if self.amount == "windows":
@@ -109,12 +113,8 @@ class SimulatedScatter:
         weights = (share * into_window(cosine, window, crystal)).astype(passing.dtype)
         towards = (weights.T @ passing.reshape(len(passing), -1)).reshape(-1, *passing.shape[1:])
         towards *= coarse.mu.values
-        leaving = replace(coarse, mu=coarse.mu.with_values(coarse.mu.values * (1.0 - buildup)))
-
-        def leave(view: int) -> Array:
-            return leaving.block([view], towards).project(towards[view])
-
-        views = in_threads(leave, range(len(towards)))
+        blocks = _leaving_blocks(coarse, buildup, towards.dtype.name)
+        views = in_threads(lambda view: blocks[view].project(towards[view]), range(len(towards)))
         return _on_detector(detector_order(np.concatenate(views)), coarse.acquisition, system.acquisition)
 
     def _window_scale(
@@ -220,8 +220,17 @@ def _passing(
     return flux
 
 
-def _coarsened(system: SystemModel) -> SystemModel:
-    """The same orbit and map on pixels and voxels of about 13.6 mm."""
+@lru_cache(maxsize=_SYSTEMS_KEPT)
+def _leaving_blocks(coarse: SystemModel, buildup: float, dtype: str) -> list[ViewBlock]:
+    """The model of each view alone for what is scattered towards it; see `SimulatedScatter.buildup`."""
+    assert coarse.mu is not None
+    leaving = replace(coarse, mu=coarse.mu.with_values(coarse.mu.values * (1.0 - buildup)))
+    return leaving.block(range(leaving.acquisition.n_views), np.empty(0, dtype)).singly()
+
+
+@lru_cache(maxsize=_SYSTEMS_KEPT)
+def _coarse_system(system: SystemModel) -> SystemModel:
+    """The same orbit and map on pixels and voxels of about 13.6 mm; kept for the next estimate."""
     acquisition, mu = system.acquisition, system.mu
     assert mu is not None
     row_mm, column_mm = acquisition.pixel_mm

@@ -150,6 +150,15 @@ class ViewBlock:
         )
         return replace(self, turns=tuple(turns))
 
+    def singly(self) -> list[ViewBlock]:
+        """Every view in a block of its own, for activities that differ from view to view."""
+        blocks = {
+            view.number: replace(self, turns=(replace(turn, views=(replace(view, number=0),)),))
+            for turn in self.turns
+            for view in turn.views
+        }
+        return [blocks[number] for number in range(len(blocks))]
+
     def project(self, activity: Float[Array, "x y z"]) -> Float[Array, "view column z"]:
         """Expected counts: rotate, attenuate, blur, add up along the depth."""
         slices, n_views = activity.shape[-1], len(self.views)

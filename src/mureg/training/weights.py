@@ -20,7 +20,7 @@ from mureg.files.atomic import writing
 from mureg.registration.card import Card, Table, card_path, read_weights, weights_files, with_hash
 from mureg.registration.networks import NETWORK_CATALOGUE, NetworkSettings, initialised, n_parameters
 from mureg.registration.networks.together import Together
-from mureg.registration.onnx_networks import OnnxNetworks, session_of
+from mureg.registration.onnx_networks import OnnxNetworks, network_of
 from mureg.training.onnx_graph import graph_of, halved, state_in, with_weights
 
 OLD = ".safetensors"
@@ -130,7 +130,7 @@ def _require_agreement(members: Sequence[nn.Module], contents: Sequence[bytes], 
     chance, shape = torch.Generator().manual_seed(1), card.grid.shape
     # images as networks see them: of mean 1, and up to soft tissue in 1/cm
     spect, mu = (factor * torch.rand(shape, generator=chance) for factor in (2.0, 0.15))
-    networks = OnnxNetworks(tuple(map(session_of, contents)), shape)
+    networks = OnnxNetworks(tuple(map(network_of, contents)), shape)
     answers = networks.predicted([(spect.numpy(), mu.numpy())])[0]
     for member, answer in zip(members, answers, strict=True):
         reference = copy.deepcopy(member).cpu().float().eval()

@@ -7,13 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mureg.assessment.projection_checks import ProjectionEvidence, projection_evidence, projection_notes
+from mureg.assessment.projection_checks import (
+    ProjectionEvidence,
+    log_likelihoods,
+    projection_evidence,
+    projection_notes,
+)
 from mureg.assessment.thresholds import Thresholds
 from mureg.attenuation.body import emission_outline
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank
 from mureg.recon.images import reconstruct
+from mureg.registration.likelihood.profile import with_rows
+from mureg.spect import SystemModel
 from mureg.spect.physics import WITHOUT
+from mureg.spect.system import inner_order
 from mureg.study import attenuation_maps
 from support.phantoms import camera, chest, measured, mu_volume, orbit, voxel_points
 
@@ -105,6 +113,44 @@ def test_a_shift_of_half_the_rows_is_no_wrong_centre_of_rotation(acquisition, ou
     found = evidence(replace(acquisition, counts=counts), outline, mu_volume(CT_GRID))
     assert abs(found.rotation_offset_mm) > Thresholds().rotation_centre_mm, "all rows together are deceived"
     assert "centre of rotation" not in sentences(found)
+
+
+def reached_alone(acquisition, mu) -> float:
+    """Four passes of six subsets with one map, written out: a uniform start, and views one block at a time."""
+    system = SystemModel(acquisition, acquisition.grid(), mu)
+    counts = inner_order(acquisition.photopeak_counts)
+    parts = [(counts[k::6], system.block(range(k, acquisition.n_views, 6), counts)) for k in range(6)]
+    x, y, _ = (system.grid.points(np.indices(system.grid.shape).transpose(1, 2, 3, 0))[..., axis] for axis in range(3))
+    radius_mm = acquisition.counts.shape[3] * acquisition.pixel_mm[1] / 2
+    activity = (np.hypot(x - acquisition.centre_mm[0], y - acquisition.centre_mm[1]) <= radius_mm).astype(counts.dtype)
+    for _ in range(4):
+        for measured_counts, block in parts:
+            sensitivity = block.backproject(np.ones_like(measured_counts))
+            ratio = block.backproject(measured_counts / np.maximum(block.project(activity), 1e-9))
+            seen = sensitivity > 1e-6 * sensitivity.max()
+            activity *= np.where(seen, ratio / np.where(seen, sensitivity, 1.0), 0.0)
+    total = 0.0
+    for measured_counts, block in parts:
+        expected = np.maximum(block.project(activity), 1e-9)
+        total += float((measured_counts * np.log(expected) - expected).sum(dtype=np.float64))
+    return total
+
+
+def test_each_slice_and_map_reaches_what_it_would_alone(acquisition) -> None:
+    """Maps reconstructed together, and all rows at once, against each map and each half of the rows by itself."""
+    grid, n_rows = acquisition.grid(), acquisition.counts.shape[2]
+    mu = mu_volume(grid)
+    maps = [mu, mu.with_values(0.5 * mu.values[::-1])]
+    together = log_likelihoods(acquisition, maps)
+    assert together.shape == (2, n_rows)
+    middle = n_rows // 2
+    upper, lower = with_rows(acquisition, 0, n_rows - middle), with_rows(acquisition, n_rows - middle, n_rows)
+    for one, values in zip(maps, together, strict=True):
+        for rows, slices in ((upper, slice(middle, None)), (lower, slice(middle))):
+            on_rows = one.resampled(onto=Grid(rows.grid().shape, rows.grid().affine, one.grid.frame_of_reference))
+            alone = reached_alone(rows, on_rows)
+            assert values[slices].sum() == pytest.approx(alone, abs=1e-5 * abs(alone))
+    assert abs(together[0].sum() - together[1].sum()) > 100.0, "the two maps differ by far more than the tolerance"
 
 
 def test_vertebrae_that_confirm_the_slice_spacing_leave_a_stretch_for_the_record() -> None:

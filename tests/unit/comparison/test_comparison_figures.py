@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from matplotlib.transforms import Bbox
 
 from mureg.cohort.store.cohort import CASES
 from mureg.comparison.figures import FigureCase, corrected_picture, maps_picture, polar_picture
@@ -18,6 +19,7 @@ from mureg.heart.ventricle import SEGMENTS
 from mureg.recon import Osem
 from mureg.report.pictures.bullseye import draw_bullseye, wedges
 from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.letters import extent
 from mureg.spect import Physics
 from support.tiny_cohort import tiny_case, tiny_cohort
 
@@ -36,13 +38,12 @@ def shown(tmp_path_factory) -> FigureCase:
 @pytest.mark.parametrize(("draw", "panels"), [(maps_picture, 6), (corrected_picture, 15), (polar_picture, 3)])
 def test_no_words_or_panels_overlap_or_leave_the_picture(shown, draw, panels) -> None:
     canvas = draw(shown)
-    canvas.figure.draw_without_rendering()
-    texts = [text.get_window_extent() for text in canvas.figure.texts]
-    axes = [panel.bbox for panel in canvas.panels]
+    texts = [Bbox.from_extents(*extent(words)) for words in canvas.texts]
+    axes = [Bbox.from_bounds(*panel.place) for panel in canvas.panels]
     assert len(axes) == panels
     assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= canvas.width and b.y1 <= canvas.height for b in texts + axes)
     assert not any(a.overlaps(b) for a, b in itertools.combinations(texts + axes, 2))
-    words = " ".join(text.get_text() for text in canvas.figure.texts)
+    words = " ".join(words.text for words in canvas.texts)
     assert "research use only" in words
     assert "Oracle" in words
 
@@ -80,6 +81,6 @@ def test_differences_are_written_where_they_matter() -> None:
     found = reference.copy()
     found[3], found[8] = 60.0, 81.0
     draw_bullseye(canvas, (0, 0, 300, 300), found, reference)
-    said = [text.get_text() for text in canvas.panels[0].texts]
+    said = [words.text for words in canvas.panels[0].texts]
     assert said.count("-20") == 1
     assert "+1" not in said

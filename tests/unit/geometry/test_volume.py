@@ -142,6 +142,16 @@ class TestOutside:
         assert [bool(plane.any()) for plane in seen.outside[:2]] == [False, False]
         np.testing.assert_allclose(seen.values[~seen.outside], np.ones(int((~seen.outside).sum())))
 
+    @given(triples(6.0), triples(30.0), st.booleans(), st.booleans())
+    def test_what_is_unknown_is_known_without_the_values(self, shift_mm, angles_deg, masked, labels) -> None:
+        mask = np.random.default_rng(1).random((6, 5, 4)) > 0.8 if masked else None
+        volume = Volume(np.ones((6, 5, 4)), CUBE, Quantity.LABEL if labels else Quantity.HU, mask)
+        motion = RigidTransform.from_six(shift_mm, angles_deg, (0, 0, 0))
+        for through in (motion, None):
+            outside = volume.resampled(CUBE, through).outside
+            expected = np.zeros((6, 5, 4), dtype=bool) if outside is None else outside
+            assert np.array_equal(volume.unknown_on(CUBE, through), expected)
+
     def test_a_whole_voxel_shift_moves_the_mask_with_the_image(self) -> None:
         mask = np.zeros((6, 5, 4), dtype=bool)
         mask[4, 2, 1] = True

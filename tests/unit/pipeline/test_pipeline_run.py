@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mureg.assessment.result import Assessment
-from mureg.errors import RefusedError
+from mureg.errors import RefusedError, UsageError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.jobs.threads import threads_set_to
 from mureg.pipeline import StudySettings, examine, register
@@ -264,3 +264,33 @@ def test_each_image_is_reconstructed_once(study, pose, with_a_map) -> None:
     corrected = [values for values in counted._maps if values is not None]
     assert (len(counted._maps), len(corrected)) == (1 + with_a_map, with_a_map)
     assert with_a_map == 1 or not np.array_equal(*corrected)
+
+
+class PreloadedPose(KnownPose):
+    """As `KnownPose`, with something to load beforehand."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        super().__init__(MOTION)
+        self._steps: list[str] = []
+        self._problem = problem
+
+    def preload(self) -> None:
+        self._steps.append("preload")
+        if self._problem is not None:
+            raise self._problem
+
+    def register(self, study: PreparedStudy) -> Registration:
+        self._steps.append("register")
+        return super().register(study)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_a_registrar_loads_is_loaded_before_it_registers(study, threads) -> None:
+    registrar = PreloadedPose()
+    with threads_set_to(threads):
+        examine(study, StudySettings(registrar), correct=False, seek_axis=False)
+    assert registrar._steps == ["preload", "register"]
+    missing = PreloadedPose(UsageError("no weights", "weights", "copy them"))
+    with threads_set_to(threads), pytest.raises(UsageError, match="no weights"):
+        examine(study, StudySettings(missing), correct=False, seek_axis=False)
+    assert missing._steps == ["preload"]

@@ -14,7 +14,7 @@ from mureg.recon import Osem
 from mureg.recon.osem import OsemState
 from mureg.spect import Acquisition, EnergyWindow, SystemModel
 from mureg.spect.collimator import COLLIMATORS
-from mureg.spect.expectation import start_image
+from mureg.spect.expectation import expected_scatter, start_image
 from mureg.spect.scatter import SimulatedScatter, WindowScatter
 from support.phantoms import PHOTOPEAK, camera, centroid_mm, ellipsoid, orbit, voxel_points
 
@@ -181,6 +181,15 @@ class TestOrbits:
         place = centroid_mm(np.asarray(truth), truth.grid)
         assert np.abs(centroid_mm(np.asarray(known), known.grid) - place).max() < 0.7
         assert np.linalg.norm(centroid_mm(np.asarray(unknown), unknown.grid) - place) > 3.0
+
+
+def test_the_balance_of_scatter_needs_no_projection_where_the_sensitivity_is_known() -> None:
+    """The counts expected in all views are the activity times the sensitivity: the transpose, written twice."""
+    acquisition, system = study(scatter="simulated")
+    activity = Volume(np.random.default_rng(3).random(system.grid.shape), system.grid, Quantity.ACTIVITY)
+    seen = system.backproject(np.ones(acquisition.counts.shape[1:]))
+    projected, multiplied = (expected_scatter(acquisition, system, activity, known) for known in (None, seen))
+    np.testing.assert_allclose(multiplied, projected, rtol=1e-12)
 
 
 def test_with_resolution_and_a_fixed_scatter_the_likelihood_never_falls() -> None:

@@ -24,6 +24,16 @@ def test_a_quadratic_is_climbed_in_one_step() -> None:
     assert step.evaluations == 1 + 6 + 3 + 3
 
 
+def test_the_cross_terms_of_a_former_point_spare_evaluations() -> None:
+    """The former curvature is larger everywhere, as for another number of counts, and has the same correlations."""
+    spread = np.diag([1.5, 0.7, 2.0])
+    former = spread @ CURVATURE @ spread
+    step = newton_step(hill, np.zeros(3), np.array([0.8, 1.0, 1.2]), former=former)
+    np.testing.assert_allclose(step.point, TOP, atol=1e-9)
+    np.testing.assert_allclose(step.curvature, CURVATURE, atol=1e-9)
+    assert step.evaluations == 1 + 6 + 3
+
+
 def test_no_number_changes_by_more_than_it_may() -> None:
     step = newton_step(lambda points: hill([p - 100.0 for p in points]), np.zeros(3), np.full(3, 0.5), farthest=2.0)
     assert np.abs(step.point).max() <= 1.0

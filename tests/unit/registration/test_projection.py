@@ -101,6 +101,16 @@ def test_the_opposite_way_is_found_as_well() -> None:
     assert heart_error_mm(registration.ct_from_spect, OTHER.inverse()) > 15.0
 
 
+def test_the_best_of_several_starts_is_climbed_from() -> None:
+    study = PreparedStudy(activity(), maps_of(MOTION), seen(MOTION))
+    settings = replace(QUICK, full_hessians=1)
+    far = RigidTransform.from_six((0.0, 0.0, -60.0), (0.0, 0.0, 0.0), CAMERA.grid().centre_mm)
+    answer = settings.maximise(study, tuple(HEART.mean(0)), [far, OTHER, RigidTransform.identity()])
+    alone = settings.maximise(study, tuple(HEART.mean(0)), [RigidTransform.identity()])
+    assert target_registration_error_mm(answer.candidate.ct_from_spect, MOTION, HEART) < 1.0
+    assert answer.candidate.ct_from_spect.matrix == pytest.approx(alone.candidate.ct_from_spect.matrix, abs=1e-6)
+
+
 def test_the_covariance_is_that_of_a_few_million_counts(moved) -> None:
     np.testing.assert_allclose(moved.covariance, moved.covariance.T)
     spread = np.sqrt(np.linalg.eigvalsh(moved.covariance))

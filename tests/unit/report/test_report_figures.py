@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from matplotlib.transforms import Bbox
 from scipy import ndimage
 
 from mureg.assessment.move import Move
@@ -12,6 +13,7 @@ from mureg.assessment.result import Assessment, Examination, HeartPlace, MapAtPo
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Note
 from mureg.registration import Registration
+from mureg.report.pictures.letters import extent
 from mureg.report.pictures.quality import compose_quality, quality_picture, thumbnail
 from mureg.report.wording import shortened
 from mureg.study import PreparedStudy
@@ -71,23 +73,22 @@ def test_no_words_overlap_or_leave_the_figure(corrected: bool, released: bool) -
     long = "nothing is known about attenuation beyond the end of the computed tomography of this patient " * 4
     assessment = _assessed(corrected, (long, long + ".", "short", "one more"), reason=long)
     canvas = compose_quality(replace(assessment, released=released))
-    canvas.figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in canvas.figure.texts]
-    panels = [panel.bbox for panel in canvas.panels]
+    boxes = [Bbox.from_extents(*extent(words)) for words in canvas.texts]
+    panels = [Bbox.from_bounds(*panel.place) for panel in canvas.panels]
     assert len(panels) == (12 if corrected else 9)
     assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= canvas.width and b.y1 <= canvas.height for b in boxes)
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes + panels, 2))
 
 
 def test_the_decision_stands_in_the_picture_in_large_letters_with_its_reason() -> None:
-    words = compose_quality(_assessed(corrected=True, reason="The heart lies on lung.")).figure.texts
-    largest = max(words, key=lambda text: text.get_fontsize())
-    assert largest.get_text().startswith("REVIEW")
-    assert "The heart lies on lung." in [text.get_text() for text in words]
+    words = compose_quality(_assessed(corrected=True, reason="The heart lies on lung.")).texts
+    largest = max(words, key=lambda text: text.fontsize)
+    assert largest.text.startswith("REVIEW")
+    assert "The heart lies on lung." in [text.text for text in words]
 
 
 def test_words_say_where_the_map_went() -> None:
-    words = [text.get_text() for text in compose_quality(_assessed(corrected=True)).figure.texts]
+    words = [words.text for words in compose_quality(_assessed(corrected=True)).texts]
     heart_unregistered = POSE.apply(HEART)
     moved = HEART - heart_unregistered
     assert moved[0] < 0 < moved[1]

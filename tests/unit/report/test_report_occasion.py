@@ -49,7 +49,7 @@ PICTURES = dict.fromkeys(("fused", "checkerboard", "hearts", "polar"), (20, blan
 
 
 def sheet_words(sheets: list[Canvas]) -> list[str]:
-    return [" ".join(text.get_text() for text in sheet.figure.texts) for sheet in sheets]
+    return [" ".join(words.text for words in sheet.texts) for sheet in sheets]
 
 
 def contents_of(assessment=None, patient: str = "") -> Contents:
@@ -96,7 +96,7 @@ def test_no_page_calls_a_withheld_pose_registered_or_given_out() -> None:
         said = [any(phrase in text for phrase in (*later, ">registered<")) for text in words]
         assert said == [released] * 3
         assert sum("ose found, not given out" in text for text in words) == (0 if released else 3)
-        drawn = [text.get_text() for text in compose_quality(assessment).figure.texts]
+        drawn = [words.text for words in compose_quality(assessment).texts]
         assert ("CORRECTED\n(pose found)" in drawn) is not released
         assert ("FOUND  (not given out)" in drawn) is not released
     assert drawn_assessment(decision="review", released=False).withheld

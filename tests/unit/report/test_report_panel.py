@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mureg.geometry import Grid, Quantity, Volume
-from mureg.report.pictures.canvas import GREY, Canvas, draw_outline, draw_values
+from mureg.report.pictures.canvas import Canvas, draw_outline, draw_values
+from mureg.report.pictures.colours import GREY
 from mureg.report.pictures.planes import VIEWS, plane
 
 SIZE_MM = (200.0, 160.0, 120.0)
@@ -53,6 +54,6 @@ def test_what_is_painted_ends_at_the_edges_of_its_panel() -> None:
     canvas = Canvas(100, 100, paper="black")
     panel = canvas.panel((20, 30, 40, 50), (0.0, 1.0), (0.0, 1.0))
     panel.paint(np.full((2, 2, 4), 255, dtype=np.uint8), (-1.0, 2.0, -1.0, 2.0))
-    panel.line(np.array([[-1.0, 0.5], [2.0, 0.5]]), "#ffffff", linewidth=9.0)
+    panel.line(np.array([[-1.0, 0.5], [2.0, 0.5]]), "#ffffff", 9.0)
     bright = np.argwhere(canvas.pixels().sum(-1) > 100)
     np.testing.assert_allclose([bright.min(0), bright.max(0)], [[30, 20], [79, 59]], atol=1.0)

@@ -45,6 +45,13 @@ class TestOppositeViews:
         alone = np.concatenate([system.block([view], activity).project(activity) for view in views])
         np.testing.assert_allclose(together, alone, rtol=0, atol=1e-12 * alone.max())
 
+    def test_a_view_in_a_block_of_its_own_sees_what_it_sees_among_others(self) -> None:
+        system = model(self.ANGLES)
+        activity = CHANCE.random(system.grid.shape)
+        block = system.block(range(len(self.ANGLES)), activity)
+        alone = np.concatenate([one.project(activity) for one in block.singly()])
+        np.testing.assert_allclose(alone, block.project(activity), rtol=0, atol=1e-12 * alone.max())
+
     def test_only_views_that_look_along_the_same_lines_share_a_frame(self) -> None:
         activity = np.zeros(model(self.ANGLES).grid.shape)
 

@@ -41,28 +41,40 @@ class Step:
         return self.value > self.value_before
 
 
-def newton_step(objective: Objective, at: Vector, differences: Vector, farthest: float = 2.0) -> Step:
-    """Climb from a point by the full Hessian from differences, then a short search along the step.
+def newton_step(
+    objective: Objective,
+    at: Vector,
+    differences: Vector,
+    farthest: float = 2.0,
+    former: Float[np.ndarray, "n n"] | None = None,
+) -> Step:
+    """Climb from a point by the Hessian from differences, then a short search along the step.
 
     The gradient and the diagonal come from central differences, the cross terms from one more point for each pair of
-    numbers: ``1 + 2 n + n (n - 1) / 2`` evaluations, exact for a quadratic. The eigenvalues of the curvature, scaled to
-    a diagonal of ones, are kept from falling below 0.1.
+    numbers: ``1 + 2 n + n (n - 1) / 2`` evaluations, exact for a quadratic. With the curvature of a former point the
+    cross terms are those of that one, scaled to the new diagonal: ``1 + 2 n`` evaluations. The eigenvalues of the
+    curvature, scaled to a diagonal of ones, are kept from falling below 0.1.
 
     Args:
         objective: takes many points at once; larger is better.
         at: where to start.
         differences: finite difference of each parameter; wide where the objective is rough, narrow near its maximum.
         farthest: no number changes by more than so many of its differences.
+        former: curvature at a former point.
     """
     n = len(at)
     along = np.diag(differences)
-    pairs = [(i, j) for i in range(n) for j in range(i)]
+    pairs = [(i, j) for i in range(n) for j in range(i)] if former is None else []
     points = [at, *(at + along[k] for k in range(n)), *(at - along[k] for k in range(n))]
     points += [at + along[i] + along[j] for i, j in pairs]
     values = objective(points)
     middle, above, below, corners = values[0], values[1 : n + 1], values[n + 1 : 2 * n + 1], values[2 * n + 1 :]
     gradient = (above - below) / (2 * differences)
     curvature = np.diag((2 * middle - above - below) / differences**2)
+    if former is not None:
+        # a diagonal that is not positive says nothing about the scale
+        scale = np.sqrt(np.where(np.diag(curvature) > 0, np.diag(curvature), np.diag(former)) / np.diag(former))
+        curvature = former * np.outer(scale, scale)
     for (i, j), value in zip(pairs, corners, strict=True):
         curvature[i, j] = curvature[j, i] = (above[i] + above[j] - middle - value) / (differences[i] * differences[j])
     curvature = _positive(curvature)

@@ -210,12 +210,13 @@ def scatter_with(system: SystemModel, subsets: int) -> Float[Array, "view row co
     subset_views = ordered_subsets(acquisition.n_views, subsets)
     blocks = [system.block(views, counts) for views in subset_views]
     measured = [counts[views] * slice_mask for views in subset_views]
-    weights = [inverse_sensitivity(block, y, slice_mask) for block, y in zip(blocks, measured, strict=True)]
     activity = start_image(acquisition, system.grid).values
+    seen = np.zeros_like(activity, dtype=counts.dtype)
+    weights = [inverse_sensitivity(block, y, slice_mask, seen) for block, y in zip(blocks, measured, strict=True)]
     scatter: Array | None = None
     for n_passes in range(_SCATTER_PASSES + 1):
         if n_passes in (*system.scatter.refresh_after, _SCATTER_PASSES):
-            scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY), blocks)
+            scatter = expected_scatter(acquisition, system, Volume(activity, system.grid, Quantity.ACTIVITY), seen)
         if n_passes < _SCATTER_PASSES:
             scatter_counts = None if scatter is None else [inner_order(scatter)[views] for views in subset_views]
             update_by_subsets(activity, blocks, measured, weights, scatter_counts, expectation_floor(counts))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.patches import Wedge
 
-from mureg.report.pictures.canvas import BACKGROUND, CAUTION, FAINT, HEAT, Box, Canvas
+from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.colours import BACKGROUND, CAUTION, FAINT, HEAT
+from mureg.report.pictures.marks import Place
 
 _RADII = (1.0, 0.76, 0.52, 0.26)
 """Outer radii of the basal, middle and apical ring and of the apex: rings of about equal width."""
@@ -27,19 +28,22 @@ def wedges() -> list[tuple[float, float, float, float]]:
     return [*places, (0.0, _RADII[3], 0.0, 360.0)]
 
 
+def sector(inner: float, outer: float, first: float, last: float) -> Float[np.ndarray, "point 2"]:
+    """The edge of a segment, or of a disc where it goes all around; angles in degrees, counter-clockwise."""
+    angles = np.radians(np.linspace(first, last, max(2, round(last - first) + 1)))
+    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return outer * arc if last - first >= 360.0 else np.concatenate([outer * arc, inner * arc[::-1]])
+
+
 def draw_bullseye(
-    canvas: Canvas, box: Box, relative: Float[np.ndarray, " 17"], reference: Float[np.ndarray, " 17"] | None = None
+    canvas: Canvas, box: Place, relative: Float[np.ndarray, " 17"], reference: Float[np.ndarray, " 17"] | None = None
 ) -> None:
     """Draw relative uptake in percent, and in small what it differs from a reference by where that is much."""
     panel = canvas.panel(box, (-1.16, 1.16), (-1.16, 1.16))
     for number, (inner, outer, first, last) in enumerate(wedges()):
         value = float(relative[number])
         colour = HEAT(0.05 + 0.9 * np.clip(value / 100.0, 0.0, 1.0))
-        panel.patch(
-            Wedge(
-                (0, 0), outer, first, last, width=outer - inner, facecolor=colour, edgecolor=BACKGROUND, linewidth=1.5
-            )
-        )
+        panel.area(sector(inner, outer, first, last), colour, BACKGROUND, 1.5)
         angle, radius = np.radians((first + last) / 2), (inner + outer) / 2 if inner else 0.0
         x, y = radius * np.cos(angle), radius * np.sin(angle)
         # above 55 % the colour is bright enough for black letters; chosen by eye
@@ -51,5 +55,5 @@ def draw_bullseye(
             sign = "#0b3d91" if value > 55.0 else CAUTION
             panel.text(x, y - 0.065, f"{off:+.0f}", color=sign, fontsize=7.5, fontweight="bold")
     for x, y, wall in _WALLS:
-        turned = 90.0 if y == 0.5 else 0.0
+        turned = 90 if y == 0.5 else 0
         panel.text(x, y, wall, in_shares=True, color=FAINT, fontsize=8, rotation=turned)

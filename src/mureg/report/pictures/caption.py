@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mureg.report.pictures.canvas import CAUTION, Canvas
+from mureg.report.pictures.canvas import Canvas
+from mureg.report.pictures.colours import CAUTION
 
 _BANNER = "RESEARCH USE ONLY: NOT FOR DIAGNOSIS"
 _BANNER_PIXELS = 44

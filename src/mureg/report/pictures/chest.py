@@ -8,7 +8,8 @@ from scipy import ndimage
 from mureg.geometry import Grid, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation
-from mureg.report.pictures.canvas import GREY, HEAT, draw_glow, draw_outline, draw_values, in_bytes
+from mureg.report.pictures.canvas import draw_glow, draw_outline, draw_values
+from mureg.report.pictures.colours import GREY, HEAT, in_bytes
 from mureg.report.pictures.panel import Panel
 from mureg.report.pictures.planes import Plane, PlaneView
 from mureg.spect.collimator import FWHM_PER_SIGMA
@@ -18,6 +19,9 @@ LUNG_EDGE_PER_CM = 0.08
 
 _SMOOTHING_VOXELS = 0.7
 """Standard deviation of the display filter, in voxels: 11 mm FWHM at 6.8 mm; chosen by eye."""
+
+_BALL_MM = 42.0
+"""Of a large ventricle; what lies lower than its lower wall, 28 mm below its middle, does not count; chosen by eye."""
 
 _SQUARE_MM = 32.0
 """Edge of a square of the checkerboard; chosen by eye."""
@@ -38,12 +42,14 @@ def display_filter(grid: Grid) -> str:
 
 def brightest_in_heart(spect: Volume, heart: HeartLocation) -> float:
     """The brightest value near the left ventricle, liver and gut below it left out; 1 where all is dark."""
-    indices = np.indices(spect.grid.shape).transpose(1, 2, 3, 0)
+    middle, reach = spect.grid.indices(heart.centre_mm), _BALL_MM / np.asarray(spect.grid.spacing_mm)
+    first = np.clip(np.floor(middle - reach), 0, spect.grid.shape).astype(int)
+    end = np.clip(np.ceil(middle + reach) + 1, 0, spect.grid.shape).astype(int)
+    indices = np.moveaxis(np.indices(end - first), 0, -1) + first
     offsets = spect.grid.points(indices) - np.asarray(heart.centre_mm)
-    # the ball of a large ventricle, without what lies lower than its lower wall; chosen by eye
-    near = (np.linalg.norm(offsets, axis=-1) < 42.0) & (offsets[..., 2] > -28.0)
-    values = spect.values
-    brightest = float(values[near].max(initial=0.0)) or float(values.max())
+    near = (np.linalg.norm(offsets, axis=-1) < _BALL_MM) & (offsets[..., 2] > -28.0)
+    values = spect.values[tuple(map(slice, first, end))]
+    brightest = float(values[near].max(initial=0.0)) or float(spect.values.max())
     return brightest if brightest > 0.0 else 1.0
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from matplotlib.patheffects import withStroke
-
 from mureg.assessment.result import Assessment
 from mureg.geometry import Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation
-from mureg.report.pictures.canvas import AFTER, BEFORE, Canvas, draw_outline
+from mureg.report.pictures.canvas import Canvas, draw_outline
 from mureg.report.pictures.chest import (
     LUNG_EDGE_PER_CM,
     brightest_in_heart,
@@ -17,6 +15,7 @@ from mureg.report.pictures.chest import (
     draw_fused,
     smoothed,
 )
+from mureg.report.pictures.colours import AFTER, BEFORE
 from mureg.report.pictures.panel import Panel
 from mureg.report.pictures.planes import CORONAL, TRANSAXIAL, VIEWS, PlaneView, plane
 
@@ -42,7 +41,7 @@ def name(canvas: Canvas, left: float, bottom: float, words: str) -> None:
         va="bottom",
         color="white",
         zorder=20,
-        path_effects=[withStroke(linewidth=2, foreground="black")],
+        halo=2.0,
     )
 
 

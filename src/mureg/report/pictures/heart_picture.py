@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from mureg.errors import MuregError
 from mureg.geometry import Volume
 from mureg.heart.polar import polar_map, short_axis
 from mureg.heart.ventricle import LeftVentricle
-from mureg.report.pictures.canvas import HEAT, Canvas
+from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.chest import smoothed
 from mureg.report.pictures.chest_picture import WIDTH
+from mureg.report.pictures.colours import HEAT
 
 Array = npt.NDArray[np.float32]
 
@@ -112,15 +113,22 @@ def _montage(canvas: Canvas, left: float, top: float, slices: list[list[Array]],
     rows, columns = len(slices), len(slices[0])
     # in bytes: as floating-point numbers it would take 130 MB
     picture = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap, 4), 255, dtype=np.uint8)
-    steps = ((np.arange(side) + 0.5) / side * 2.0 - 1.0) * reach
+    weights = cache(partial(_weights, ((np.arange(side) + 0.5) / side * 2.0 - 1.0) * reach))
     for row, line in enumerate(slices):
         for column, values in enumerate(line):
-            down, across = (steps + (n - 1) / 2 for n in values.shape)
-            shown = ndimage.map_coordinates(values, np.meshgrid(down, across, indexing="ij"), order=1, mode="constant")
+            shown = weights(values.shape[0]) @ values @ weights(values.shape[1]).T
             y, x = row * (side + gap), column * (side + gap)
             picture[y : y + side, x : x + side] = HEAT(np.clip(shown / 100.0, 0.0, 1.0), bytes=True)
     box = left, top, picture.shape[1] / _FINE, picture.shape[0] / _FINE
     canvas.panel(box, (0.0, 1.0), (0.0, 1.0)).paint(picture)
+
+
+def _weights(from_middle: npt.NDArray[np.float64], n: int) -> Array:
+    """Linear interpolation among `n` values at places from their middle, as a matrix; 0 beyond the first and last."""
+    places = from_middle + (n - 1) / 2
+    weights = np.maximum(1.0 - np.abs(places[:, None] - np.arange(n)), 0.0)
+    weights[(places < 0.0) | (places > n - 1)] = 0.0
+    return weights.astype(np.float32)
 
 
 def _walls(canvas: Canvas, x: float, y: float, names: tuple[str, str, str, str]) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import colormaps
-from matplotlib.patches import Wedge
 
 from mureg.assessment.result import Perfusion
-from mureg.report.pictures.bullseye import wedges
-from mureg.report.pictures.canvas import HEAT, Canvas
+from mureg.report.pictures.bullseye import sector, wedges
+from mureg.report.pictures.canvas import Canvas
 from mureg.report.pictures.chest_picture import WIDTH
+from mureg.report.pictures.colours import COLD_HOT, HEAT
 from mureg.report.pictures.panel import Panel
 
 HEIGHT = 218
@@ -19,7 +18,6 @@ HEIGHT = 218
 _GAP, _TITLE = 8, 34  # pixels between the maps, and for the two lines above
 _LIMIT = 1.13  # of the axes: the names of the walls stand at 1.07
 _MOST = 20.0  # points of change at the ends of the colours, four times what counts as changed; chosen by eye
-_COLD_HOT = colormaps["PuOr_r"]
 # places in radii of the map, name, angle of the letters
 _WALLS = (
     (0.0, 1.07, "anterior", 0),
@@ -61,7 +59,7 @@ def draw_polar_maps(canvas: Canvas, left: float, top: float, perfusion: Perfusio
             _draw(panel, maps[column], [HEAT(0.05 + 0.9 * value / 100.0) for value in np.clip(maps[column], 0, 100)])
         else:
             change = maps[2] - maps[1]
-            colours = [_COLD_HOT(0.5 + 0.5 * value / _MOST) for value in np.clip(change, -_MOST, _MOST)]
+            colours = [COLD_HOT(0.5 + 0.5 * value / _MOST) for value in np.clip(change, -_MOST, _MOST)]
             _draw(panel, change, colours, "+.0f", perfusion.changed)
         for across, up, wall, turn in _WALLS:
             panel.text(across, up, wall, fontsize=6, rotation=turn, color=canvas.ink)
@@ -78,18 +76,7 @@ def _draw(
         edge, width = ("black", 1.5) if thick else ("white" if style == ".0f" else "#666666", 0.8)
         radius, angle = (inner + outer) / 2 if inner else 0.0, np.radians((first + last) / 2)
         shrunk = 0.010 if thick else 0.0
-        panel.patch(
-            Wedge(
-                (0, 0),
-                outer - shrunk,
-                first,
-                last,
-                width=outer - inner - 2 * shrunk if inner else None,
-                facecolor=colours[number],
-                edgecolor=edge,
-                linewidth=width,
-            )
-        )
+        panel.area(sector(inner + shrunk if inner else 0.0, outer - shrunk, first, last), colours[number], edge, width)
         words = f"{values[number]:{style}}".replace("-", "−").replace("+0", "0").replace("−0", "0")
         lightness = float(np.dot(colours[number][:3], (0.299, 0.587, 0.114)))
         panel.text(

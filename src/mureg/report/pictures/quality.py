@@ -13,8 +13,9 @@ from mureg.geometry import Quantity, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation, find_left_ventricle
 from mureg.report.conclusion import pixels
-from mureg.report.pictures.canvas import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT, Canvas, draw_values
+from mureg.report.pictures.canvas import Canvas, draw_values
 from mureg.report.pictures.chest import brightest_in_heart, chest_centre, display_filter, draw_fused, smoothed
+from mureg.report.pictures.colours import AFTER, BEFORE, CAUTION, FAINT, GREY, HEAT
 from mureg.report.pictures.planes import VIEWS, plane
 from mureg.report.wording import corrected_for, shortened
 

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from mureg.assessment.move import Move
 from mureg.assessment.review import Review
-from mureg.errors import MuregError, UsageError
+from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
 from mureg.io import dicom_inputs
 from mureg.io.acquired import ct_acquired_at, spect_acquired_at
@@ -26,7 +26,7 @@ from mureg.service.review.bench import Bench
 from mureg.service.review.settings import settings_of
 from mureg.service.review.studies import RESULT, REVIEWED, ReviewStudy
 from mureg.service.trail import Trail
-from mureg.service.trail_entry import TrailEntry, TrailRow
+from mureg.service.trail_entry import TrailEntry, TrailRow, utc_now
 
 REASONS = (
     "the map does not fit the heart",
@@ -148,7 +148,7 @@ def write_result(bench: Bench, row: TrailRow, trail: Trail) -> TrailRow:
         assessment.with_review(review), folder, dicom, AsReport(read, occasion=occasion), overwrite=folder.exists()
     )
     sha256 = hashlib.sha256((folder / RESULT).read_bytes()).hexdigest()
-    return trail.append(replace(entry, action="write", result=sha256, utc=_now()))
+    return trail.append(replace(entry, action="write", result=sha256, utc=utc_now()))
 
 
 def change_words(study: ReviewStudy, pose: RigidTransform) -> str:
@@ -177,12 +177,3 @@ def _accepted(study: ReviewStudy, request: DecisionRequest) -> RigidTransform:
 
 def _flat(pose: RigidTransform) -> tuple[float, ...]:
     return tuple(float(value) for value in pose.matrix.ravel())
-
-
-def _now() -> str:
-    from datetime import UTC
-
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-__all__ = ["REASONS", "DecisionRequest", "MuregError", "change_words", "is_written", "record", "write_result"]
