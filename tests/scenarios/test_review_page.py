@@ -26,6 +26,7 @@ pytest.importorskip("starlette", reason="the review page needs starlette")
 pytest.importorskip("uvicorn", reason="the review page needs uvicorn")
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
 
+from mureg.service.review.decide import DecisionRequest, record  # noqa: E402
 from mureg.service.review.desk import Desk  # noqa: E402
 from mureg.service.review.server import serve  # noqa: E402
 from mureg.service.review.studies import results_at  # noqa: E402
@@ -200,19 +201,22 @@ def test_a_drag_moves_the_map_as_far_as_the_pointer_and_undo_takes_it_back(tmp_p
 def test_the_answer_of_the_program_is_hidden_from_a_blinded_reader(tmp_path, opened) -> None:
     study = write_result(tmp_path / "one")
     trail = Trail(tmp_path / "t.sqlite")
+    record(results_at([study])[0], trail, DecisionRequest("found", "CD", 0), blinded=True)  # by another reader
     page = opened(Desk(results_at([study]), trail, "AB", blinded=True))
+    assert "CD" not in page.inner_text("#studies tbody")
     assert "REVIEW" not in page.inner_text("#studies tbody")
     page.click("#studies a")
     page.wait_for_selector("#app[data-ready=yes]")
     np.testing.assert_array_equal(pose_of(page), np.eye(4))
     answer = page.evaluate("fetch('/api/studies/0').then(answer => answer.text())")
-    hidden = [f"{POSE.matrix[0, 3]:.4f}", "a reason", "a warning", '"found"', "interval", '"review"']
+    hidden = [f"{POSE.matrix[0, 3]:.4f}", "a reason", "a warning", '"found"', "interval", '"review"', "CD"]
     assert [part for part in hidden if part in answer] == []
     press(page, "ArrowRight", 2)
     page.click("#accept-own")
     page.wait_for_selector("#decision:has-text('REVIEW')")
-    (row,) = trail.rows()
+    _, row = trail.rows()
     assert row.entry.blinded
+    assert row.entry.reader == "AB"
     np.testing.assert_allclose(np.array(row.entry.pose_after).reshape(4, 4)[:3, 3], (-2.0, 0.0, 0.0), atol=1e-9)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from mureg import RESEARCH_USE_ONLY
 from mureg.cli.common import parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
-from mureg.errors import RefusedError, UsageError, printable
+from mureg.errors import RefusedError, UsageError
 from mureg.io.worklist.find import find_pairs
 from mureg.service.review.studies import ReviewStudy, StudyInputs, results_at
 from mureg.service.review.verify import problems_of
@@ -103,25 +104,18 @@ def _serve(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Trai
         raise UsageError(
             f"an installation without {problem.name}", "starlette and uvicorn", "install mureg again, with its packages"
         ) from problem
-    desk = Desk(studies, trail, options.reader, options.blinded, options.names)
+    desk = Desk(studies, trail, options.reader.strip(), options.blinded, options.names)
 
     def begun(url: str) -> None:
-        if options.messages.for_people:
-            print(f"{len(studies)} studies at {printable(url)}\nCtrl-C stops the page.", flush=True)
+        options.messages.emit(
+            {"url": url, "studies": len(studies), "use": RESEARCH_USE_ONLY},
+            [f"{len(studies)} studies at {url}", "Ctrl-C stops the page.", RESEARCH_USE_ONLY],
+        )
+        sys.stdout.flush()
         if not options.no_browser:
             webbrowser.open(url)
 
-    if options.messages.json:
-        import json
-
-        def begun_json(url: str) -> None:
-            print(json.dumps({"url": url, "studies": len(studies)}), flush=True)
-            if not options.no_browser:
-                webbrowser.open(url)
-
-        serve(desk, options.port, begun_json, idle_s=60.0 * options.idle_minutes)
-    else:
-        serve(desk, options.port, begun, idle_s=60.0 * options.idle_minutes)
+    serve(desk, options.port, begun, idle_s=60.0 * options.idle_minutes)
     return 0
 
 
@@ -130,8 +124,7 @@ def _verify(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Tra
     rows = trail.rows() if not problems else ()
     last = rows[-1].sha256 if rows else ""
     if problems:
-        for problem in problems:
-            options.messages.emit({"problem": problem}, [f"problem    {problem}"])
+        options.messages.emit({"problems": list(problems)}, [f"problem    {problem}" for problem in problems])
         raise RefusedError(f"{len(problems)} problems in the trail", "a whole chain", "ask who changed the file")
     count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
     options.messages.emit({"rows": len(rows), "last": last}, [f"whole      {count}", f"last hash  {last or 'none'}"])
@@ -141,6 +134,8 @@ def _verify(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Tra
 def _refuse_contradictions(options: ReviewOptions) -> None:
     if not options.results:
         raise UsageError("no result", "a result of mureg register, or the folder of a batch", "name it")
+    if options.blinded and not options.reader.strip():
+        raise UsageError("--blinded without --reader", "whose answers hide the program's", "give --reader")
     single = any(path is not None for path in (options.spect, options.ct, options.mu))
     if single and options.studies is not None:
         raise UsageError("--studies with --spect, --ct or --mu", "one of the two", "leave one out")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mureg.assessment.move import HEART_RADIUS_MM, heart_points_mm
-from mureg.errors import MuregError
+from mureg.errors import MuregError, UsageError
 from mureg.geometry import RigidTransform
 from mureg.service.review.bench import Bench
 from mureg.service.review.decide import (
@@ -25,7 +25,7 @@ from mureg.service.review.decide import (
 )
 from mureg.service.review.studies import ReviewStudy
 from mureg.service.trail import Trail
-from mureg.service.trail_entry import TrailRow
+from mureg.service.trail_entry import StudyKey, TrailRow
 
 LOG = logging.getLogger("mureg.review")
 
@@ -38,7 +38,7 @@ class Desk:
         studies: worst first; the page names them by their place here.
         trail: of all decisions.
         reader: name that the page begins with.
-        blinded: hide pose and decision of the program until the reader's own are stored.
+        blinded: hide pose and decision of the program, and those of other readers, until this reader's are stored.
         names: show the names of the studies.
     """
 
@@ -67,11 +67,11 @@ class Desk:
 
     def is_open(self, index: int) -> bool:
         """Whether what the program found may be shown."""
-        return not self.blinded or self.studies[index].key in self.trail.decisions()
+        return not self.blinded or self.studies[index].key in self._shown()
 
     def worklist(self) -> list[dict[str, Any]]:
         """One entry for each study, worst first."""
-        decisions = self.trail.decisions()
+        decisions = self._shown()
         entries = []
         for index, study in enumerate(self.studies):
             row = decisions.get(study.key)
@@ -127,14 +127,14 @@ class Desk:
     def state(self, index: int) -> dict[str, Any]:
         """How far the review of a study is."""
         study = self.studies[index]
-        row = self.trail.decisions().get(study.key)
+        row, last = self._shown().get(study.key), self.trail.decisions().get(study.key)
         future = self._writing.get(index)
         problem = None
         if future is not None and future.done() and future.exception() is not None:
             error = future.exception()
             problem = str(error) if isinstance(error, MuregError) else f"a fault in mureg ({type(error).__name__})"
         return {
-            "seen": 0 if row is None else row.number,
+            "seen": 0 if last is None else last.number,
             "reviewed": None if row is None else _row(row),
             "writing": future is not None and not future.done(),
             "written": row is not None and is_written(study, self.trail),
@@ -158,6 +158,12 @@ class Desk:
     def decide(self, index: int, request: DecisionRequest) -> dict[str, Any]:
         """Store a decision, and begin to write its result."""
         study = self.studies[index]
+        if self.blinded and request.reader.strip() != self.reader:
+            raise UsageError(
+                f"a decision by {request.reader}, on a page that is blinded for {self.reader}",
+                "one reader for each blinded page",
+                "start mureg review again with --reader",
+            )
         row = record(study, self.trail, request, blinded=not self.is_open(index))
         LOG.info("study %d: %s, row %d of the trail", index + 1, request.decision, row.number)
         if request.decision != "rejected" and study.inputs is not None:
@@ -180,6 +186,13 @@ class Desk:
     def close(self) -> None:
         """Wait until every result is written."""
         self._writer.shutdown(wait=True)
+
+    def _shown(self) -> dict[StudyKey, TrailRow]:
+        """The last decision on each study; on a blinded page of this reader alone."""
+        if not self.blinded:
+            return self.trail.decisions()
+        rows = (row for row in self.trail.rows() if row.entry.action == "decide" and row.entry.reader == self.reader)
+        return {row.entry.key: row for row in rows}
 
     def _write(self, index: int, row: TrailRow) -> None:
         self._writing[index] = self._writer.submit(write_result, self.bench(index), row, self.trail)
