@@ -42,7 +42,7 @@ from mureg.pipeline import StudySettings, recorded_settings
 from mureg.registration.card import read_card
 from mureg.registration.combination.parts import Parts
 from mureg.registration.combination.registrar import Combination
-from mureg.registration.combination.rule import Estimate, Rule, combined
+from mureg.registration.combination.rule import PoseEstimate, Rule, combined
 from mureg.registration.confidence import LEVEL, chi_square_quantile, settings_sha256
 from mureg.registration.mutual_information import MutualInformation
 from mureg.registration.near_heart import weights_file
@@ -175,7 +175,7 @@ class Known:
         reference = RigidTransform.from_six(row["reference"][:3], row["reference"][3:], heart_mm)
         own = np.array(row["covariance"]).reshape(6, 6) if row["covariance"] else None
         estimates = tuple(
-            Estimate(
+            PoseEstimate(
                 kind,
                 reference @ RigidTransform.from_six(row["poses"][kind][:3], row["poses"][kind][3:], heart_mm),
                 own if kind == "projection" else None,

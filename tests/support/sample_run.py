@@ -16,7 +16,7 @@ QUICK = [
     *("--registrar", "near-heart", "--set", "registrar.coarse.starts=1", "--set", "reconstructor.iterations=2"),
     *("--set", "decision.action_limit_mm=20"),
 ]
-"""Little work. The limit lets the pose of the networks alone be given out, known to 13 mm: tests look at a moved map."""
+"""Little work. The limit lets the pose of the networks alone, known to 13 mm, be given out: tests look at it."""
 _LIMIT_S = 600.0
 
 

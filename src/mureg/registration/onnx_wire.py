@@ -17,9 +17,12 @@ import numpy.typing as npt
 _DTYPES = {1: "<f4", 6: "<i4", 7: "<i8", 10: "<f2", 11: "<f8"}
 """Types of tensors that are read (TensorProto.DataType)."""
 _NUMBERS = {np.dtype(name): number for number, name in _DTYPES.items()}
-_VARINT, _TEXT = 0, 2  # numbers of a fixed width occur in attributes and values alone
+_VARINT, _TEXT = 0, 2
+"""Wire types (Protocol Buffers encoding); numbers of a fixed width occur in attributes and values alone."""
 _GRAPH_OF_MODEL, _FUNCTIONS_OF_MODEL = 7, 25
+"""Field numbers of ModelProto (onnx.proto)."""
 _NODE, _INITIALIZER, _INPUT, _OUTPUT, _SHAPES, _SPARSE = 1, 5, 11, 12, 13, 15
+"""Field numbers of GraphProto (onnx.proto)."""
 _WITH_SUBGRAPHS = ("If", "Loop", "Scan", "SequenceMap")
 
 Field = tuple[int, int, Any]

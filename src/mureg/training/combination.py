@@ -15,8 +15,8 @@ from mureg.registration.combination.parts import FIELDS, LIKELIHOOD, NETWORKS
 from mureg.registration.combination.rule import (
     LARGEST_LOG_VARIANCE,
     SMALLEST_LOG_VARIANCE,
-    Estimate,
     MethodErrors,
+    PoseEstimate,
     Rule,
     covariance_of,
     weighted_mean,
@@ -34,6 +34,7 @@ INDICATORS = {
 _UNITS = {"log_dispersion": 1.0, "cut": 0.2, "uncovered": 0.3, "in_lung": 0.1}
 """Of the indicators in the fit, so that one penalty fits all: about a standard deviation over the population."""
 _BEGIN = {NETWORKS: (2.0, 4.0, 1.0), FIELDS: (2.0, 5.0, 1.5), LIKELIHOOD: (2.0, 3.0, 1.0)}
+"""Where the search begins, see below: standard deviations across and along the body (mm) and of angles (degrees)."""
 _NOISE_FACTOR, _DEGREES, _FACTOR = 1.5, 6.0, 1.5
 """Where the search begins, and towards which a small penalty pulls: mm, mm and degrees; chosen before any fit."""
 _TAIL = 6.0
@@ -58,7 +59,7 @@ class KnownStudy:
     patient: str
     offsets: dict[str, Float[np.ndarray, " 6"]]
     truth: Float[np.ndarray, " 6"]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[PoseEstimate, ...]
 
 
 def fit_rule(studies: Sequence[KnownStudy]) -> Rule:

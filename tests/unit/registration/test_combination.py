@@ -8,8 +8,8 @@ import pytest
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration.combination.indicators import bright_wall, cut_share, lung_share
 from mureg.registration.combination.rule import (
-    Estimate,
     MethodErrors,
+    PoseEstimate,
     Rule,
     combined,
     covariance_of,
@@ -29,9 +29,9 @@ def rule(degrees: float = NEARLY_NORMAL, factor: float = 1.0, **changes: MethodE
     return Rule({**methods, **{name.replace("_", "-"): errors for name, errors in changes.items()}}, degrees, factor)
 
 
-def estimate(kind: str, six: tuple[float, ...], own: np.ndarray | None = None, **indicators: float) -> Estimate:
+def estimate(kind: str, six: tuple[float, ...], own: np.ndarray | None = None, **indicators: float) -> PoseEstimate:
     """The pose that is SOME after a small motion about the heart."""
-    return Estimate(kind, SOME @ RigidTransform.from_six(six[:3], six[3:], HEART), own, indicators)
+    return PoseEstimate(kind, SOME @ RigidTransform.from_six(six[:3], six[3:], HEART), own, indicators)
 
 
 def motion(pose: RigidTransform) -> np.ndarray:
@@ -117,7 +117,7 @@ def drawn_studies(n: int, seed: int) -> list[KnownStudy]:
         first = errors[NETWORKS]
         offsets = {kind: error - first for kind, error in errors.items()}
         estimates = tuple(
-            Estimate(kind, RigidTransform.identity(), None, {"log_dispersion": dispersion}) for kind in errors
+            PoseEstimate(kind, RigidTransform.identity(), None, {"log_dispersion": dispersion}) for kind in errors
         )
         studies.append(KnownStudy(f"patient {index // 4}", offsets, -first, estimates))
     return studies

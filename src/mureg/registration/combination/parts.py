@@ -11,7 +11,7 @@ from mureg.geometry.rigid import Triple
 from mureg.heart.find import HEART_MM
 from mureg.registration.base import Registration
 from mureg.registration.combination.indicators import indicators_of
-from mureg.registration.combination.rule import CombinedPose, Estimate
+from mureg.registration.combination.rule import CombinedPose, PoseEstimate
 from mureg.registration.likelihood.climb import Maximum
 from mureg.study import PreparedStudy
 
@@ -60,11 +60,11 @@ class Parts:
         shifts = (RigidTransform.from_six((0.0, 0.0, z), (0.0, 0.0, 0.0), self.heart_mm) for z in _AXIAL_STARTS_MM)
         return [*poses, *(poses[0] @ shift for shift in shifts)]
 
-    def estimates(self, study: PreparedStudy) -> list[Estimate]:
+    def estimates(self, study: PreparedStudy) -> list[PoseEstimate]:
         """What the rule takes: poses, the likelihood's own covariance, and indicators."""
         indicators = indicators_of(study, self.networks.evidence, self.poses, self.heart_mm)
         own = {LIKELIHOOD: None if self.likelihood is None else self.likelihood.covariance}
-        return [Estimate(kind, pose, own.get(kind), indicators[kind]) for kind, pose in self.poses.items()]
+        return [PoseEstimate(kind, pose, own.get(kind), indicators[kind]) for kind, pose in self.poses.items()]
 
     def evidence(self, answer: CombinedPose) -> dict[str, float]:
         """Figures of the networks, how far each pose lies from the combined one at the heart (mm), and its weight."""

@@ -75,7 +75,7 @@ class Rule:
 
 
 @plain_dataclass(frozen=True, eq=False)
-class Estimate:
+class PoseEstimate:
     """What one registrar says of a study.
 
     Attributes:
@@ -116,7 +116,7 @@ def _rule_in(content: bytes) -> Rule:
     return TypeAdapter(Rule).validate_json(content)
 
 
-def combined(rule: Rule, estimates: Sequence[Estimate], heart_mm: Triple) -> CombinedPose:
+def combined(rule: Rule, estimates: Sequence[PoseEstimate], heart_mm: Triple) -> CombinedPose:
     """The pose that a rule makes of estimates; the first one is where differences are taken.
 
     Args:
