@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Install the programs that judge the written DICOM objects: an archive and its clients. Tests skip what is missing.
+# Install the programs that judge the written DICOM objects (an archive and its clients), and a browser for the review
+# page. Tests skip what is missing.
 # Does nothing where they are there, or where this is no Debian with root rights and a reachable package index.
 set -uo pipefail
-PROGRAMS=(Orthanc storescu dcmj2pnm dcm2niix gdcmconv)
-PACKAGES=(orthanc dcmtk dcm2niix libgdcm-tools)
+PROGRAMS=(Orthanc storescu dcmj2pnm dcm2niix gdcmconv chromium)
+PACKAGES=(orthanc dcmtk dcm2niix libgdcm-tools chromium)
 PATH="$PATH:/usr/sbin"
 
 missing=0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time each name is loa
     from mureg.registration import Combination as Combination
     from mureg.registration import MutualInformation as MutualInformation
     from mureg.registration import NearHeart as NearHeart
+    from mureg.registration import PoseByHand as PoseByHand
     from mureg.registration import Registration as Registration
     from mureg.registration.network import NetworkRegistrar as NetworkRegistrar
     from mureg.spect import Acquisition as Acquisition
@@ -55,6 +56,7 @@ _PUBLIC = {
     "NetworkRegistrar": "mureg.registration.network",
     "Osem": "mureg.recon",
     "Physics": "mureg.spect",
+    "PoseByHand": "mureg.registration",
     "PreparedStudy": "mureg.study",
     "Quantity": "mureg.geometry",
     "Registration": "mureg.registration",

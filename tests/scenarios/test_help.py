@@ -204,7 +204,7 @@ def completed(capsys, words: list[str]) -> list[str]:
 
 
 def test_bash_completes_verbs_options_and_values(capsys) -> None:
-    assert completed(capsys, ["mureg", "re"]) == ["register", "reconstruct"]
+    assert completed(capsys, ["mureg", "re"]) == ["register", "review", "reconstruct"]
     assert completed(capsys, ["mureg", "register", "--allow"]) == [
         "--allow-different-patients", "--allow-corrected-spect", "--allow-derived",
     ]  # fmt: skip

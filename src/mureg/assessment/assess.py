@@ -20,6 +20,7 @@ from mureg.geometry.rigid import Triple
 from mureg.heart.axis import FoundAxis
 from mureg.heart.find import HEART_MM, find_left_ventricle
 from mureg.notes import by_rank
+from mureg.registration.by_hand import BY_HAND
 
 _FEWEST_STARTS = 2.0
 """Two starts are the fewest that can agree."""
@@ -74,6 +75,7 @@ def assess(
             *_faint_heart(evidence, limits.least_heart_confidence),
             *([objection] if objection else []),
         ),
+        examination.registration.registrar == BY_HAND,
     )
     decision, reasons = decide(grounds, limits)
     if decision == "aligned":  # the registered map is the one at the scanner position

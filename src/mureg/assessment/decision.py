@@ -26,6 +26,7 @@ class Grounds:
         mismatch: index in percent by "header" and "registered"; empty where unknown.
         warnings: notes on the study with their rank.
         objections: whatever else speaks against the pose found, one sentence each.
+        by_hand: whether a reader set the pose; it is given out whatever speaks against it.
     """
 
     move: Move
@@ -37,6 +38,7 @@ class Grounds:
     mismatch: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Note, ...] = ()
     objections: tuple[str, ...] = ()
+    by_hand: bool = False
 
     @property
     def first_rank(self) -> tuple[str, ...]:
@@ -45,13 +47,15 @@ class Grounds:
 
 
 def decide(grounds: Grounds, limits: Thresholds) -> tuple[Decision, tuple[str, ...]]:
-    """The decision ("aligned", "moved" or "review") and its reasons, the weightiest first.
+    """The decision ("aligned", "moved", "review" or "by-hand") and its reasons, the weightiest first.
 
     A warning of the first rank means review, however small the move. A move too small to matter is "aligned", unless it
     changes segments or turns the heart implausibly; doubts about the pose found are among its reasons. A move that
     matters is reviewed where it is implausible, not known to a pixel, contradicted, or worsens the fit of heart and
     map.
     """
+    if grounds.by_hand:
+        return "by-hand", _reasons_by_hand(grounds, limits)
     none_needed = _reason_against_moving(grounds, limits)
     objections = _objections(grounds, limits)
     moved = (
@@ -79,10 +83,24 @@ def is_released(decision: Decision, grounds: Grounds, limits: Thresholds) -> boo
     run, and no warning is of the first rank.
     """
     if decision != "review":
-        return decision == "moved"
+        return decision in ("moved", "by-hand")
     bound = grounds.confidence
     is_bounded = bound is not None and bound.calibrated and bound.heart_mm < limits.release_limit_mm
     return is_bounded and not grounds.first_rank
+
+
+def _reasons_by_hand(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
+    """That a reader set the pose and what it does, then whatever speaks against it."""
+    moved = grounds.move.rms_mm
+    what = f"it moves the map by {moved:.1f} mm at the heart" if moved else "the map stays at its scanner position"
+    bound = () if grounds.confidence is not None else _doubts(grounds, limits)
+    against = [sentence for sentence in _objections(grounds, limits) if sentence not in bound]
+    return (
+        f"A reader set the pose: {what}{_effect(grounds, limits)}.",
+        *_sentences(grounds.first_rank),
+        *against,
+        *_facts(grounds, limits, aligned=False),
+    )
 
 
 def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:

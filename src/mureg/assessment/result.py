@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.move import Move
+from mureg.assessment.review import Review
 from mureg.assessment.thresholds import Thresholds
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
@@ -152,6 +153,7 @@ class Assessment:
             found; of an aligned study the scanner position); empty where it is not available.
         warnings: one sentence each, by rank.
         figures: further numbers that the decision rests on, by name.
+        review: decision of a reader that this result was written for; None for one of the program alone.
     """
 
     examination: Examination
@@ -166,18 +168,18 @@ class Assessment:
     mismatch_percent: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Note, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    review: Review | None = None
 
     def __repr__(self) -> str:
-        moved = f"the pose found moves the map by {self.move_found.rms_mm:.1f} mm at the heart"
+        pose = "pose of the reader" if self.decision == "by-hand" else "pose found"
+        moved = f"the {pose} moves the map by {self.move_found.rms_mm:.1f} mm at the heart"
         suffix = "" if self.released or self.decision == "aligned" else ", not given out"
-        return (
-            f"Assessment({self.decision.upper()}: {moved}{suffix}, {self.bound_in_words()}, {len(self.warnings)} notes)"
-        )
+        return f"Assessment({self.headline}: {moved}{suffix}, {self.bound_in_words()}, {len(self.warnings)} notes)"
 
     def _repr_html_(self) -> str:
         """Decision, reasons, moves and warnings, for notebooks."""
         cells = [
-            ("decision", [self.decision.upper()]),
+            ("decision", [self.headline]),
             ("reasons", self.reasons),
             ("move given out", [f"{self.move.rms_mm:.1f} mm at the heart: {self.move.components()}"]),
             ("pose found", [f"{self.move_found.rms_mm:.1f} mm at the heart", self.bound_in_words()]),
@@ -190,8 +192,15 @@ class Assessment:
         )
         return f"<table>{''.join(rows)}</table>"
 
+    @property
+    def headline(self) -> str:
+        """The decision as people read it: "BY HAND"."""
+        return self.decision.upper().replace("-", " ")
+
     def bound_in_words(self) -> str:
         """How far the error of the pose found can go at the heart, at 90 %."""
+        if self.decision == "by-hand":
+            return "error unknown (the pose was set by a reader)"
         if self.confidence is None:
             return "error unknown (the registrar states no covariance)"
         calibrated = "" if self.confidence.calibrated else ", not calibrated for these settings"
@@ -201,6 +210,11 @@ class Assessment:
     def reason(self) -> str:
         """The first of `reasons`, which are ordered by weight."""
         return self.reasons[0]
+
+    def with_review(self, review: Review) -> Assessment:
+        """The same, with who decided and what among its reasons, so that every page states it."""
+        first, *more = self.reasons
+        return replace(self, review=review, reasons=(first, *review.sentences(), *more))
 
     @property
     def registration(self) -> Registration:

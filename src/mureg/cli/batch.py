@@ -20,10 +20,11 @@ from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
 from mureg.cli.register import Manner, Register, register_study
-from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, printable
+from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, UsageError, printable
 from mureg.files.places import refuse_overlap
 from mureg.io.worklist.entry import WorklistEntry
 from mureg.io.worklist.find import find_pairs
+from mureg.registration import PoseByHand
 
 _MOST_LINES = 20
 """Failed studies that are listed: a round value that fits a terminal of 24 lines."""
@@ -95,6 +96,12 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, find, show, register what is missing, sum up. Exit code 5 where some studies failed."""
     options = parse("batch", arguments, BatchOptions)
     messages, algorithms = options.messages, options.manner.algorithms()
+    if isinstance(algorithms.registrar, PoseByHand):
+        raise UsageError(
+            "the settings of one study, whose pose a reader set",
+            "settings that hold for every study",
+            "leave the table [registrar] out of the file",
+        )
     weights, _ = options.manner.weights_used(algorithms)
     inputs = [
         options.studies,

@@ -19,13 +19,25 @@ Flat = tyro.conf.arg(name="")
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Input": (
-        *("spect", "ct", "mu", "projections", "path", "case-folder", "studies", "spect-series", "ct-series", "series"),
+        *(
+            "results",
+            "spect",
+            "ct",
+            "mu",
+            "projections",
+            "path",
+            "case-folder",
+            "studies",
+            "spect-series",
+            "ct-series",
+            "series",
+        ),
         *("gate", "transform", "recipe", "cohort", "n", "first", "shares", "ct-folder", "pairs", "train", "validation"),
         *("emissions", "crops-of", "verb", "files"),
     ),
     "Output": (
         *("output", "overwrite", "label", "dicom", "moved-ct", "pdf", "names", "no-reconstruction", "cache"),
-        *("figures", "dry-run"),
+        *("figures", "dry-run", "trail", "export", "table", "verify"),
     ),
     "Method": (
         *(
@@ -35,6 +47,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "reconstructor",
             "fast",
             "axis",
+            "pose",
+            "nudge",
             "settings",
             "set",
             "epochs",
@@ -45,7 +59,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Cases": ("split", "skip", "limit", "images", "classical"),
     "Safety checks": ("allow-different-patients", "allow-corrected-spect", "allow-derived", "phantom"),
-    "Computer": ("device", "threads", "jobs", "scheduler", "retry"),
+    "Review": ("reader", "blinded"),
+    "Computer": ("port", "no-browser", "idle-minutes", "device", "threads", "jobs", "scheduler", "retry"),
     "Messages": ("json", "quiet", "verbose", "log", "help"),
 }
 """Every option of every verb, by the group in which the help shows it, in this order."""

@@ -21,14 +21,18 @@ from mureg.cli.progress import progress
 from mureg.cli.report import ReportOut, StudyPlace
 from mureg.errors import RefusedError, UsageError
 from mureg.files.output import claimed
-from mureg.io import read_study
+from mureg.io import read_study, read_transform
 from mureg.io.dicom.archives import kept_unpacked
 from mureg.jobs.threads import beside
+from mureg.notes import Note, Rank
 from mureg.pipeline import Progress, StudySettings, examine
-from mureg.registration import Combination, NearHeart, NetworkRegistrar
+from mureg.registration import Combination, NearHeart, NetworkRegistrar, PoseByHand
+from mureg.registration.nudge import Nudge
 from mureg.registration.onnx_networks import kept_network
 from mureg.registration.weights import is_name, weights_path
 from mureg.results import as_json, check_folder, describe, load_what_writes, write_folder
+from mureg.spect import Acquisition
+from mureg.study import Study
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,10 @@ class Register:
         label: pseudonymous study label in the report (default: made from the SPECT data).
         axis: left-ventricular long axis by hand: point near its middle (mm), direction from base to apex (LPS+).
         fast: quick mode: coarse registration, decision and maps; no corrected image or figures.
+        pose: pose set by a reader, in place of a registration: registration.json, .tfm, DICOM Spatial Registration,
+            elastix text or 4x4 matrix, from SPECT to CT; the decision is then by-hand.
+        nudge: move the map from --pose, or from its scanner position, in the reader's directions at the heart:
+            "3 mm head, 2 mm left, 1 degree front to left" (left, right, front, back, head, feet of the patient).
 
     Example:
         mureg register --spect study/spect.dcm --ct study/ct -o results --dicom
@@ -103,8 +111,15 @@ class Register:
         None
     )
     fast: bool = False
+    pose: Path | None = None
+    nudge: str = ""
     common: Annotated[Common, Flat] = field(default_factory=Common)
     manner: Annotated[Manner, Flat] = field(default_factory=Manner)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a reader sets the pose."""
+        return self.pose is not None or bool(self.nudge)
 
 
 OPTIONS = Register
@@ -118,7 +133,9 @@ def main(arguments: Sequence[str]) -> int:
             "both --ct and --mu" if options.ct else "neither --ct nor --mu", "one of them", "give the CT or a ready map"
         )
     algorithms = options.manner.algorithms()
-    if options.fast:
+    if options.by_hand:
+        _refuse_beside_a_pose(options)
+    elif options.fast:
         algorithms = _quick(options, algorithms)
     try:
         return _register(options, algorithms)
@@ -141,7 +158,7 @@ def _register(options: Register, algorithms: Algorithms) -> int:
 
 def register_study(options: Register, algorithms: Algorithms, report: Progress) -> tuple[Assessment, list[Path]]:
     """Read one study, run, decide, and write; return the assessment and the files. A batch calls it for each study."""
-    inputs = (options.spect, options.ct, options.mu)
+    inputs = (options.spect, options.ct, options.mu, options.pose)
     weights, _ = options.manner.weights_used(algorithms)
     with claimed(options.output, (*inputs, weights)), kept_unpacked(*inputs):
         return _register_claimed(options, algorithms, report)
@@ -162,18 +179,21 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
         ct_series=options.ct_series,
         **manner.allowed.as_arguments(),
     )
+    registrar = algorithms.registrar
+    if options.by_hand:
+        study, registrar = _pose_by_hand(options, study)
     loaded = beside(lambda: load_what_writes(pictures=not options.fast))
     assessment = examine(
         study,
         StudySettings(
-            algorithms.registrar,
+            registrar,
             algorithms.reconstructor,
             algorithms.physics,
             algorithms.attenuation,
             algorithms.decision,
         ),
         correct=not (manner.no_reconstruction or options.fast),
-        axis=_by_hand(options),
+        axis=_axis_by_hand(options),
         seek_axis=not options.fast,
         allow_different_patients=manner.allow_different_patients,
         progress=report,
@@ -202,7 +222,34 @@ def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
     return replace(algorithms, registrar=algorithms.registrar.quick_mode())
 
 
-def _by_hand(options: Register) -> HandAxis | None:
+def _refuse_beside_a_pose(options: Register) -> None:
+    """Refuse options that say how a pose is searched, and a nudge in other words, before anything is read."""
+    manner, name = options.manner, "--nudge" if options.pose is None else "--pose"
+    is_given_by_option = {
+        "--fast": options.fast,
+        "--registrar": manner.registrar is not None,
+        "--set registrar": any(change.startswith("registrar.") for change in manner.tuning.changes),
+    }
+    for what in (option for option, is_given in is_given_by_option.items() if is_given):
+        raise UsageError(f"{what} with {name}", "a pose that is given, or one that is searched", "leave one out")
+    if options.nudge:
+        Nudge.from_words(options.nudge)
+
+
+def _pose_by_hand(options: Register, study: Study) -> tuple[Study, PoseByHand]:
+    """The study with the file of the pose among its sources, and what gives the pose out."""
+    heart_mm = None if options.axis is None else options.axis[:3]
+    if options.pose is None:
+        return study, PoseByHand(nudge=options.nudge, heart_mm=heart_mm)
+    spect = study.spect.grid() if isinstance(study.spect, Acquisition) else study.spect.grid
+    frames = spect.frame_of_reference, study.attenuation_volume.grid.frame_of_reference
+    transform = read_transform(options.pose, frames)
+    notes = (*study.notes, Note(transform.note, Rank.RECORD))
+    read = replace(study, sources=(*study.sources, transform.source), notes=notes)
+    return read, PoseByHand.at(transform.ct_from_spect, options.nudge, heart_mm)
+
+
+def _axis_by_hand(options: Register) -> HandAxis | None:
     if options.axis is None:
         return None
     return options.axis[:3], options.axis[3:]

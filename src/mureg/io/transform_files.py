@@ -87,7 +87,7 @@ def _read(path: Path, frames: tuple[str, str] | None) -> tuple[Matrix, str]:
     except UnicodeDecodeError:
         text = ""  # ITK has binary forms too
     if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
-        return _from_json(path, text), f"{path.name} is a registration.json: ct_from_spect as it stands there"
+        return _from_json(path, text)
     if is_elastix(text):
         return (
             matrix_from_elastix(text, path.name),
@@ -111,10 +111,15 @@ def _rigid(matrix: Matrix) -> RigidTransform:
     return RigidTransform(matrix)
 
 
-def _from_json(path: Path, text: str) -> Matrix:
+def _from_json(path: Path, text: str) -> tuple[Matrix, str]:
+    """The pose given out, and a note, also where another one was found."""
+    note = f"{path.name} is a registration.json: ct_from_spect as it stands there"
     try:
-        return np.array(json.loads(text)["ct_from_spect"], dtype=np.float64)
-    except (ValueError, KeyError, TypeError) as problem:
+        table = json.loads(text)
+        if table.get("decision") == "review" and table.get("pose_found_given_out") is False:
+            note = f"{note}, the scanner position; the pose found, which was not given out, is not used"
+        return np.array(table["ct_from_spect"], dtype=np.float64), note
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UnreadableInputError(
             f"{path.name} has no usable ct_from_spect ({type(problem).__name__})",
             "a registration.json with a 4x4 ct_from_spect",

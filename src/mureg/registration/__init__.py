@@ -1,6 +1,7 @@
 """From two images to a pose. A registrar is one file here and one line in the catalogue."""
 
 from mureg.registration.base import Registrar, Registration
+from mureg.registration.by_hand import PoseByHand
 from mureg.registration.catalogue import REGISTRARS, registrar_from, registrar_named
 from mureg.registration.combination.registrar import Combination
 from mureg.registration.gradient_fields import GradientFields
@@ -16,6 +17,7 @@ __all__ = [
     "MutualInformation",
     "NearHeart",
     "NetworkRegistrar",
+    "PoseByHand",
     "ProfileLikelihood",
     "Registrar",
     "Registration",

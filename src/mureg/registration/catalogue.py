@@ -6,6 +6,7 @@ from typing import Any
 
 from mureg.catalogue import Catalogue
 from mureg.registration.base import Registrar
+from mureg.registration.by_hand import PoseByHand
 from mureg.registration.combination.registrar import Combination
 from mureg.registration.gradient_fields import GradientFields
 from mureg.registration.likelihood.projection import ProfileLikelihood
@@ -22,7 +23,7 @@ REGISTRAR_CATALOGUE = Catalogue(
     "registrar",
     "mureg.registrars",
     "register",
-    REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar},
+    REGISTRARS | {NetworkRegistrar.kind: NetworkRegistrar, PoseByHand.kind: PoseByHand},
     {"learned": NetworkRegistrar.kind},
 )
 

@@ -12,7 +12,7 @@ def conclusion_lines(assessment: Assessment) -> list[str]:
     first, *more = assessment.reasons
     grid = assessment.spect_uncorrected.grid
     lines = [
-        f"decision   {assessment.decision.upper()}: {first}",
+        f"decision   {assessment.headline}: {first}",
         *(f"           {reason}" for reason in more),
         f"move       {move_words(assessment.move, grid)}",
     ]

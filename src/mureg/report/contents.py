@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from mureg import RESEARCH_USE_ONLY
 from mureg.assessment.result import Assessment, Perfusion
-from mureg.assessment.thresholds import Thresholds
 from mureg.heart.ventricle import SEGMENTS
 from mureg.report.conclusion import pixels
 from mureg.report.facts import Facts, acquisition_facts
 from mureg.report.occasion import Occasion
 from mureg.report.pictures.chest import display_filter
-from mureg.report.wording import reconstruction_in_words, rigid_parameters
+from mureg.report.wording import limits_in_words, reconstruction_in_words, rigid_parameters
 from mureg.study import Study
 
 TERRITORY_NAMES = {"LAD": "left anterior descending", "LCX": "left circumflex", "RCA": "right coronary"}
@@ -171,17 +170,23 @@ class Contents:
     @property
     def map_shown(self) -> str:
         """The map of the second row and the third polar map, for a sentence."""
-        return "map at the pose found (not given out)" if self.withheld else "registered map"
+        if self.withheld:
+            return "map at the pose found (not given out)"
+        return "map at the pose of the reader" if self.decision == "by-hand" else "registered map"
 
     @property
     def line_shown(self) -> str:
         """What the full line of the pictures shows, for a caption."""
-        return "at the pose found, not given out" if self.withheld else "after registration"
+        if self.withheld:
+            return "at the pose found, not given out"
+        return "at the pose of the reader" if self.decision == "by-hand" else "after registration"
 
     @property
     def pose_shown(self) -> str:
         """The pose of the third image, for the head of a column."""
-        return "pose found" if self.withheld else "registered"
+        if self.withheld:
+            return "pose found"
+        return "by hand" if self.decision == "by-hand" else "registered"
 
     @property
     def move_title(self) -> str:
@@ -214,7 +219,10 @@ def _shifts(assessment: Assessment) -> tuple[tuple[Shift, ...], str, tuple[str, 
     if assessment.withheld:
         notes.append("This pose is not given out: all files hold the map at its scanner position.")
     if confidence is None:
-        notes.append("This registrar states no uncertainty.")
+        by_hand = assessment.decision == "by-hand"
+        notes.append(
+            "A reader set the pose: no uncertainty is stated." if by_hand else "This registrar states no uncertainty."
+        )
     else:
         angle = max(confidence.angles_deg)
         notes.append(f"Over the heart the error of the pose found stays below {confidence.heart_mm:.1f} mm (90 %).")
@@ -279,18 +287,8 @@ def _provenance(assessment: Assessment, archived: bool) -> Facts:
         *((("Weights", f"SHA-256 {provenance.weights_sha256[:_HASH]}…"),) if provenance.weights_sha256 else ()),
         ("Seconds", seconds or "not measured"),
         ("Reconstruction", reconstruction_in_words(provenance.settings.get("reconstructor", {}))),
-        ("Limits", _limits(assessment.limits)),
+        ("Limits", limits_in_words(assessment.limits)),
         *(() if archived else (("Settings", "in settings.toml beside this report"),)),
-    )
-
-
-def _limits(limits: Thresholds) -> str:
-    """The limits that were used, and whether they are the shipped ones."""
-    changed = limits.changed_from_shipped()
-    return (
-        f"aligned up to {limits.aligned_mm:g} mm, pose known to {limits.action_limit_mm:g} mm, segments "
-        f"{limits.changed_percent:g} points, mismatch {limits.mismatch_percent:g} %; "
-        + (f"NOT the shipped ones: {', '.join(changed)}" if changed else "all as shipped")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mureg.assessment.result import Assessment
+from mureg.assessment.thresholds import Thresholds
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
 
@@ -58,3 +59,13 @@ def reconstruction_in_words(settings: Mapping[str, object]) -> str:
     named = ", ".join(f"{name} {value}" for name, value in used.items())
     kind = settings.get("kind", "reconstruction")
     return f"{kind} ({named})" if named else str(kind)
+
+
+def limits_in_words(limits: Thresholds) -> str:
+    """The limits that were used, and whether they are the shipped ones."""
+    changed = limits.changed_from_shipped()
+    return (
+        f"aligned up to {limits.aligned_mm:g} mm, pose known to {limits.action_limit_mm:g} mm, segments "
+        f"{limits.changed_percent:g} points, mismatch {limits.mismatch_percent:g} %; "
+        + (f"NOT the shipped ones: {', '.join(changed)}" if changed else "all as shipped")
+    )

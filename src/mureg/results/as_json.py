@@ -61,6 +61,7 @@ def conclusion(assessment: Assessment) -> dict[str, Any]:
         "warnings": [{"rank": note.rank.words, "text": str(note)} for note in assessment.warnings],
         "limits": asdict(assessment.limits),
         "limits_changed": list(assessment.limits.changed_from_shipped()),
+        **({} if assessment.review is None else {"review": asdict(assessment.review)}),
     }
 
 

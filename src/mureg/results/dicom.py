@@ -66,7 +66,7 @@ class AsDicom:
             ),
             document.pages(assessment),
             decision=assessment.decision,
-            how=registration.registrar,
+            how=registration.registrar if assessment.review is None else assessment.review.short,
             made_at=self.made_at,
             moved_ct=self.moved_ct,
         )

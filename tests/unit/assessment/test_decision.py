@@ -202,3 +202,27 @@ class TestLimits:
     def test_limits_that_differ_from_the_shipped_ones_are_named(self) -> None:
         assert Thresholds().changed_from_shipped() == ()
         assert Thresholds(aligned_mm=6.0).changed_from_shipped() == ("aligned_mm = 6 (shipped: 4.5)",)
+
+
+def test_a_pose_by_hand_is_given_out_and_every_objection_is_stated() -> None:
+    grounds = replace(
+        MOVED,
+        move=move(70.0),
+        gain=-3.0,
+        confidence=None,
+        warnings=(WARNING,),
+        mismatch={"header": 1.0, "registered": 9.0},
+        by_hand=True,
+    )
+    decision, reasons = decide(grounds, LIMITS)
+    assert decision == "by-hand"
+    assert is_released(decision, grounds, LIMITS)
+    assert reasons[0] == (
+        "A reader set the pose: it moves the map by 70.0 mm at the heart and changes 4 segments by up to 9 points."
+    )
+    stated = " ".join(reasons[1:])
+    for objection in ("The patient seems to have moved", "log-likelihood -3", "9.0 %", "70"):
+        assert objection in stated
+    assert "covariance" not in stated, "a reader states none"
+    stays = decide(replace(grounds, move=move(0.0), largest_change=None), LIMITS)[1][0]
+    assert stays == "A reader set the pose: the map stays at its scanner position."
