@@ -129,11 +129,19 @@ def _choose(tables: dict[str, Table], name: str, kind: str | None) -> None:
     table, catalogue = tables.get(name, {}), _CATALOGUES[name].catalogue
     if kind is not None:
         catalogue.class_of(kind)
-    chosen_kind = catalogue.current(kind or str(table.get("kind", _CATALOGUES[name].default)))
+    chosen_kind = catalogue.current(kind or str(table.get("kind", _kind_without_name(table, name))))
     if catalogue.current(str(table.get("kind", chosen_kind))) != chosen_kind:
         LOG.warning("--%s %s: the settings of another %s in the file are not used", name, chosen_kind, name)
         table = {}
     tables[name] = {**with_current_names(table, chosen_kind), "kind": chosen_kind}
+
+
+def _kind_without_name(table: Table, name: str) -> str:
+    """The kind of a table that names none: the default; near-heart, the former default, where its settings tell so."""
+    former = {field.name for field in fields(NearHeart)}
+    if name == "registrar" and not set(table) <= {field.name for field in fields(Combination)}:
+        return NearHeart.kind if set(with_current_names(table, NearHeart.kind)) <= former else _CATALOGUES[name].default
+    return _CATALOGUES[name].default
 
 
 def _with_weights(table: Table, weights: str) -> Table:
