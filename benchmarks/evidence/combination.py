@@ -3,16 +3,15 @@
     python benchmarks/evidence/combination.py measure --part 0 2 --minutes 95
     python benchmarks/evidence/combination.py measure --second-camera --cohorts real-same-breath
     python benchmarks/evidence/combination.py measure --part 2 3 --cohorts easy clinical hard
-    python benchmarks/evidence/combination.py table
-    python benchmarks/evidence/combination.py fit -o src/mureg/data/weights/combination.json
+    python benchmarks/evidence/combination.py fit
 
 `measure` simulates cases of `real-same-breath`, `real-other-breath` and `population` in turns, asks every registrar and
-writes one line a case to evidence/combination/PART.jsonl; what is there is not done again. `table` leaves one of the
-folds of anatomies out at a time (`mureg.cohort.folds`; drawn patients are divided by their name), finds the rule on the
-others and applies it to the fold. The shipped networks were trained on drawn torsos alone: every real anatomy is new to
-them. `fit` finds the rule on all cases. With `--second-camera` the projections come from the second simulator of the
-tests (second-PART.jsonl): no rule is ever found on them, they stand in the table alone. Intervals: anatomies resampled
-(bootstrap, seed 22).
+writes one line a case to evidence/combination/PART.jsonl; what is there is not done again. `fit` finds the rule on all
+cases and writes it into the package, and writes evidence/combination/table.md: there one of the folds of anatomies is
+left out at a time (`mureg.cohort.folds`; drawn patients are divided by their name), the rule is found on the others and
+applied to the fold. The shipped networks were trained on drawn torsos alone: every real anatomy is new to them. With
+`--second-camera` the projections come from the second simulator of the tests (second-PART.jsonl): no rule is ever found
+on them, they stand in the table alone. Intervals: anatomies resampled (bootstrap, seed 22).
 """
 
 from __future__ import annotations
@@ -232,11 +231,10 @@ def calibrated(known: list[Known]) -> Rule:
     return replace(fit_rule([one.study for one in known]), variance_factor=round(float(np.quantile(ratios, rank)), 4))
 
 
-def table() -> str:
-    """Errors, bounds and coverage by cohort, and errors by anatomy."""
-    known = [Known.of(row) for row in rows()]
+def table(known: list[Known], rules: list[Rule]) -> str:
+    """Errors, bounds and coverage by cohort, and errors by anatomy; each row by the rule that left its fold out."""
     second = [Known.of({**row, "cohort": f"{row['cohort']}, second camera"}) for row in rows(SECOND)]
-    every, rules = (*known, *second), rules_of(known)
+    every = (*known, *second)
     cohorts = list(dict.fromkeys(one.row["cohort"] for one in every))
     lines = [
         "| cohort | method | cases | anatomies | heart error, mm: mean [95 %] | 95th percentile | above 6.8 mm | "
@@ -328,11 +326,15 @@ def fit(options: argparse.Namespace) -> None:
     with writing(options.output) as scratch:
         scratch.write_text(json.dumps(asdict(finished), indent=2) + "\n", "utf-8")
     print(json.dumps(asdict(finished), indent=2))
+    text = table(known, rules)
+    with writing(OUTPUT / "table.md") as scratch:
+        scratch.write_text(text + "\n", "utf-8")
+    print(text)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("measure", "table", "fit"))
+    parser.add_argument("step", choices=("measure", "fit"))
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="number of this part, and of all parts")
     parser.add_argument("--second-camera", action="store_true", help="projections by the second simulator of the tests")
     parser.add_argument("--cohorts", nargs="+", choices=PLAN, default=USUAL)
@@ -343,8 +345,6 @@ def main() -> int:
     options = parser.parse_args()
     if options.step == "measure":
         measure(options)
-    elif options.step == "table":
-        print(table())
     else:
         fit(options)
     return 0
