@@ -13,6 +13,7 @@ from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.training_options import Sitting, chosen_device
 from mureg.errors import STOPPED_BY_HAND, UsageError
+from mureg.files.places import refuse_overlap
 from mureg.registration.weights import NEAR_HEART, is_name, weights_path
 
 if TYPE_CHECKING:  # they need PyTorch
@@ -142,6 +143,7 @@ def _around_heart(options: Finetune, weights: Path, table: dict[str, Any]) -> in
     common.prepare()
     sources, place = open_sources(cases), Path(cases)
     inputs = [place, *(files_of_list(place) if place.is_file() else ())]
+    refuse_overlap(options.output, inputs)  # before what the cases hold is looked at
     run = HeartFinetuning(
         weights,
         table,

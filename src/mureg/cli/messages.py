@@ -21,7 +21,7 @@ class Messages:
         json: print one JSON object on standard output, and nothing else there.
         quiet: print errors only.
         verbose: print each step and its time on standard error.
-        log: append steps, times and decision to this log file; it holds no patient names (default: no log).
+        log: append steps, times and decision to this file, without patient names.
     """
 
     json: bool = False

@@ -42,9 +42,9 @@ class Manner:
     Attributes:
         registrar: registration method (default: combination, or that of --settings); also the name of one of another
             installed package, or package.module:Class.
-        weights: networks of the registrar network, near-heart or combination: a name that mureg weights lists, or an
-            .onnx file; alone it chooses the registrar network.
-        no_reconstruction: skip the attenuation-corrected reconstruction; write pose, decision and maps.
+        weights: networks of network, near-heart or combination: a name of mureg weights, or an .onnx file; alone it
+            chooses network.
+        no_reconstruction: skip the corrected image; write pose, decision and maps.
         allow_different_patients: accept headers that name different patients (phantoms); decision at best review.
     """
 
@@ -88,13 +88,13 @@ class Register:
         mu: attenuation map (1/cm) instead of a CT: DICOM or NIfTI.
         spect_series: SPECT series in the folder: UID or its end, number, description.
         ct_series: CT or map series in the folder, named the same way.
-        label: pseudonymous study label in the report (default: made from the SPECT data).
+        label: pseudonymous label in the report (default: made from the SPECT data).
         axis: left-ventricular long axis by hand: point near its middle (mm), direction from base to apex (LPS+).
         fast: quick mode: coarse registration, decision and maps; no corrected image or figures.
         pose: pose set by a reader, in place of a registration: registration.json, .tfm, DICOM Spatial Registration,
             elastix text or 4x4 matrix, from SPECT to CT; the decision is then by-hand.
-        nudge: move the map from --pose, or from its scanner position, in the reader's directions at the heart:
-            "3 mm head, 2 mm left, 1 degree front to left" (left, right, front, back, head, feet of the patient).
+        nudge: move the map from --pose, or from its scanner position, at the heart, in directions of the patient:
+            "3 mm head, 2 mm left, 1 degree front to left".
 
     Example:
         mureg register --spect study/spect.dcm --ct study/ct -o results --dicom

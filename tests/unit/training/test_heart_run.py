@@ -66,8 +66,9 @@ def heart_run(cohort: Path, folder: Path, report: Silent | None = None, **change
 
 
 def card_of(folder: Path) -> dict:
-    """Without the seconds that training took."""
+    """Without the seconds that training took, and without the checksum of a card that holds them."""
     card = json.loads((folder / "near-heart.json").read_text("utf-8"))
+    del card["card_sha256"]
     for network in card["trained_on"]["networks"]:
         del network["seconds"]
     return card
