@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +9,10 @@ from mureg.assessment.move import Move
 from mureg.assessment.result import Confidence, Decision
 from mureg.assessment.thresholds import Thresholds
 from mureg.notes import Note, Rank
+
+_ALONG = 0.66
+"""Part of a bound along one direction: 95 % of normal errors lie below 1.64 standard deviations along it, and 90 % of
+their lengths below 2.5 in three equal directions."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def _reasons_by_hand(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
 def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
     """Why the map need not move; "" where it has to.
 
-    A bound is the error of the pose found. Move and bound are independent, so the root of the sum of their squares is
-    what the scanner position may be off by; a move below a pixel is "too small" only where that is below a pixel too.
+    A bound is the error of the pose found. What the scanner position may be off by is the move and the part of that
+    error along it; a move below a pixel is "too small" only where their sum is below a pixel too.
     """
     moved = grounds.move.rms_mm
     if moved == 0.0:
@@ -120,7 +123,7 @@ def _reason_against_moving(grounds: Grounds, limits: Thresholds) -> str:
     if moved > limits.action_limit_mm:
         return ""
     bound = grounds.confidence
-    may_be_more = bound is not None and math.hypot(moved, bound.heart_mm) > limits.action_limit_mm
+    may_be_more = bound is not None and moved + _ALONG * bound.heart_mm > limits.action_limit_mm
     if grounds.largest_change is not None and grounds.changed == 0 and not may_be_more:
         return (
             f"The best pose, {moved:.1f} mm away at the heart, less than a pixel, changes no segment by more than "

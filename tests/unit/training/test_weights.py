@@ -154,7 +154,7 @@ class TestRefusedByResearch:
         for network, words in (
             ({"kind": "of-tomorrow"}, "of-tomorrow"),
             ({"kind": "tiny", "colour": 3}, "there is no setting colour; expected one of shape, norm, dropout"),
-            ({"kind": "tiny", "shape": [8, 8, 8]}, "does not fit a tiny network"),
+            ({"kind": "tiny", "shape": [8, 8, 8]}, "a network of 8 x 8 x 8 voxels on a grid of 12 x 12 x 12"),
         ):
             card_path(tmp_path / "w.onnx").write_text(json.dumps({**table, "network": network}))
             with pytest.raises(UnreadableInputError, match=words):
