@@ -83,13 +83,21 @@ def is_released(decision: Decision, grounds: Grounds, limits: Thresholds) -> boo
     """Whether the pose found is given out.
 
     Under review it is only where it is known to two pixels, by an interval that was calibrated for the settings of the
-    run, and no warning is of the first rank.
+    run, and no warning is of the first rank, two ways to find the pose do not contradict each other, and the heart
+    does not fit the map worse than before.
     """
     if decision != "review":
         return decision in ("moved", "by-hand")
     bound = grounds.confidence
     is_bounded = bound is not None and bound.calibrated and bound.heart_mm < limits.release_limit_mm
-    return is_bounded and not grounds.first_rank
+    contradicted = (grounds.disagreement_mm or 0.0) > limits.disagreement_mm or _fits_worse(grounds, limits)
+    return is_bounded and not grounds.first_rank and not contradicted
+
+
+def _fits_worse(grounds: Grounds, limits: Thresholds) -> bool:
+    """Whether more of the myocardium than before, and than is acceptable, lies outside the mediastinum of the map."""
+    before, after = (grounds.mismatch.get(name) for name in ("header", "registered"))
+    return before is not None and after is not None and after > max(limits.mismatch_percent, before)
 
 
 def _reasons_by_hand(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
@@ -175,11 +183,11 @@ def _objections(grounds: Grounds, limits: Thresholds) -> tuple[str, ...]:
             f"{grounds.gain:+.0f}, at least {limits.least_gain:g} asked for)."
         )
     objections += _doubts(grounds, limits)
-    before, after = (grounds.mismatch.get(name) for name in ("header", "registered"))
-    if before is not None and after is not None and after > limits.mismatch_percent and after > before:
+    if _fits_worse(grounds, limits):
         objections.append(
-            f"More of the myocardium lies outside the mediastinum of the map at the pose found ({after:.1f} %) than at "
-            f"the scanner position ({before:.1f} %)."
+            "More of the myocardium lies outside the mediastinum of the map at the pose found "
+            f"({grounds.mismatch['registered']:.1f} %) than at the scanner position "
+            f"({grounds.mismatch['header']:.1f} %)."
         )
     return (*objections, *grounds.objections)
 

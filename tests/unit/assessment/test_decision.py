@@ -190,6 +190,16 @@ class TestWhatIsGivenOut:
     def test_a_review_without_any_bound_keeps_the_scanner_position(self) -> None:
         assert not is_released("review", replace(MOVED, confidence=None), LIMITS)
 
+    def test_a_pose_that_a_second_way_contradicts(self) -> None:
+        """The CT of another patient: 48 mm between networks and likelihood, a bound of 5 mm, 18 mm off."""
+        assert is_released("review", replace(MOVED, disagreement_mm=5.0), LIMITS)
+        assert not is_released("review", replace(MOVED, disagreement_mm=48.0), LIMITS)
+
+    def test_a_pose_at_which_the_heart_fits_the_map_worse(self) -> None:
+        """A CT with left and right exchanged: 42 % outside the mediastinum before, 57 % after."""
+        assert is_released("review", replace(MOVED, mismatch={"header": 57.3, "registered": 42.0}), LIMITS)
+        assert not is_released("review", replace(MOVED, mismatch={"header": 42.0, "registered": 57.3}), LIMITS)
+
     def test_other_decisions(self) -> None:
         assert is_released("moved", replace(MOVED, confidence=None), LIMITS)
         assert not is_released("aligned", SMALL, LIMITS)
