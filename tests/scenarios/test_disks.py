@@ -33,7 +33,8 @@ def ended(arguments: list[str], largest_file: int | None = None, **options) -> s
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
-    command = [sys.executable, "-m", "mureg.cli", *arguments]
+    # Python 3.11 would keep compiled modules that it could only write in part
+    command = [sys.executable, "-B", "-m", "mureg.cli", *arguments]
     return subprocess.run(command, text=True, stderr=subprocess.PIPE, preexec_fn=limit, **options)
 
 
