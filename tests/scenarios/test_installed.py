@@ -152,7 +152,7 @@ def test_train_use_finetune_use_again_and_compare(installed, tmp_path) -> None:
         "evaluate", "--cohort", "cohort", "--registrars", "unregistered,near-heart,network", *weights, *few, "-o", "c"
     )
     rows = (tmp_path / "c" / "tables.md").read_text("utf-8")
-    assert all(f"| {name} " in rows for name in ("unregistered", "near-heart", "first", "ours"))
+    assert all(f"| {name} " in rows for name in ("Baseline (no correction)", "near-heart", "first", "ours"))
 
     listed = json.loads(mureg("weights", "near-heart", "first/best.onnx", tuned["weights"], "--json"))["weights"]
     assert [one["weights_sha256"] for one in listed[1:]] == [card["weights_sha256"], own["weights_sha256"]]
