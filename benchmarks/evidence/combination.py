@@ -29,7 +29,6 @@ from pathlib import Path
 import numpy as np
 
 from mureg.cohort.folds import fold_of
-from mureg.cohort.settings import CohortSettings, load_settings
 from mureg.cohort.simulation import case_name, simulate_case
 from mureg.comparison.statistics import bootstrap, mean
 from mureg.errors import MuregError
@@ -38,11 +37,12 @@ from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.pipeline import StudySettings, recorded_settings
+from mureg.registration.base import Registration, covariance_about
 from mureg.registration.card import read_card
 from mureg.registration.combination.parts import Parts
 from mureg.registration.combination.registrar import Combination
-from mureg.registration.combination.rule import PoseEstimate, Rule, combined
-from mureg.registration.confidence import LEVEL, chi_square_quantile, settings_sha256
+from mureg.registration.combination.rule import CombinedPose, PoseEstimate, Rule, combined
+from mureg.registration.confidence import LEVEL, heart_bound_mm, settings_sha256
 from mureg.registration.mutual_information import MutualInformation
 from mureg.registration.weights import weights_path
 from mureg.spect import Acquisition
@@ -51,10 +51,11 @@ from mureg.training.combination import KnownStudy, fit_rule
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
+from left_out import settings_of
+
 from support.second_study import second_case
 
 ROOT = Path(__file__).resolve().parents[2]
-COHORTS = ROOT / "benchmarks" / "evidence" / "cohorts"
 OUTPUT = ROOT / "evidence" / "combination"
 PLAN = {"real-same-breath": 0, "real-other-breath": 0, "population": 1500, "easy": 400, "clinical": 400, "hard": 400}
 """Cohorts and the first case of each, which no network was trained or calibrated on."""
@@ -66,12 +67,6 @@ BLOCK = 13
 POINTS = 12
 """Of the heart, in each row."""
 FACTS = ("ct_depth_mm", "ct_coverage_mm", "counts_photopeak", "breathing_heart_share", "anatomy_arms_down")
-
-
-def settings_of(name: str) -> CohortSettings:
-    """Of an evidence cohort or of a shipped population."""
-    path = COHORTS / f"{name}.toml"
-    return load_settings(str(path) if path.exists() else name)
 
 
 def cases(cohorts: Iterable[str], blocks: int) -> Iterator[tuple[str, int]]:
@@ -193,19 +188,14 @@ class Known:
         points = np.array(self.row["points"])
         error = target_registration_error_mm(answer.ct_from_spect, truth, points)
         residual = np.concatenate((answer.ct_from_spect.inverse() @ truth).six(self.heart_mm))
-        return error, bound_mm(answer.covariance, points - self.heart_mm), residual
+        return error, bound_mm(answer, self.heart_mm, points), residual
 
 
-def bound_mm(covariance: np.ndarray, points_mm: np.ndarray) -> float:
-    """Root mean square error over points that is not exceeded with 90 % probability, for a small motion about 0."""
-    slopes = np.zeros((len(points_mm), 3, 6))
-    slopes[:, :, :3] = np.eye(3)
-    for k, axis in enumerate(np.eye(3)):
-        slopes[:, :, 3 + k] = np.cross(axis, points_mm) * np.pi / 180
-    form = np.einsum("pki,pkj->ij", slopes, slopes) / len(points_mm)
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    return float(np.sqrt(chi_square_quantile(np.linalg.eigvalsh(root @ form @ root), LEVEL)))
+def bound_mm(answer: CombinedPose, heart_mm: tuple[float, float, float], points_mm: np.ndarray) -> float:
+    """The bound that the program states for the pose over these points, without its floor."""
+    pose = answer.ct_from_spect
+    covariance = covariance_about(pose, answer.covariance, heart_mm, heart_mm)
+    return heart_bound_mm(Registration(pose, heart_mm, "combination", "moved", covariance=covariance), points_mm)
 
 
 def fold(row: dict, level: int = 0) -> int:

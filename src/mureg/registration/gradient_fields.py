@@ -22,17 +22,13 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, nothing_found, refuse_result, refuse_unusable
 from mureg.registration.levels import Level, noise_of_differences
-from mureg.registration.mutual_information import MutualInformation, started_by, without_hot_spots
+from mureg.registration.mutual_information import COARSE, MutualInformation, started_by, without_hot_spots
 from mureg.registration.rigid_search import Motions, Six, minimise, to_pose, to_six
 from mureg.registration.sampling import Sampler, spread_points
 from mureg.study import PreparedStudy
 
 Array = npt.NDArray[np.float64]
 
-_COARSE_MI = MutualInformation(
-    starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
-)
-"""As `mureg.registration.near_heart`, whose first step it is: three starts on 13.6 mm (docs/decisions, 10)."""
 _AGREE_MM = 3.4
 """Starts agree up to half a pixel of a usual cardiac SPECT."""
 _APART_MM = 3.0
@@ -72,7 +68,7 @@ class GradientFields:
 
     axial_starts_mm: tuple[float, ...] = (0.0, 20.0, -20.0)
     with_mutual_information: bool = True
-    mutual_information: MutualInformation = _COARSE_MI
+    mutual_information: MutualInformation = COARSE
     voxel_mm: tuple[Annotated[float, Field(gt=0)], ...] = (13.6, 6.8)
     smoothing_mm: tuple[Annotated[float, Field(ge=0)], ...] = (12.0, 8.0)
     points: tuple[Annotated[int, Field(ge=100)], ...] = (3000, 8000)

@@ -168,6 +168,11 @@ class MutualInformation:
         return spots, n_failed
 
 
+COARSE = MutualInformation(starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,))
+"""First step of `near-heart` and `gradient-fields`, on 13.6 mm: docs/decisions, 10; points:
+docs/concepts/classical-registration.md, last table."""
+
+
 def without_hot_spots(spect: Volume, brightest: float) -> Volume:
     """The SPECT with everything above a quantile of its values set to it; as it is where that would leave nothing."""
     limit = float(np.quantile(spect.values, brightest))

@@ -19,14 +19,14 @@ from pydantic.dataclasses import dataclass
 
 from mureg.files.former_names import with_former_names
 from mureg.geometry import RigidTransform
-from mureg.geometry.rigid import Triple
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.heart.find import HEART_MM, find_left_ventricles
 from mureg.jobs.threads import in_threads
 from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.card import Card, refuse_around
 from mureg.registration.confidence import settings_sha256
-from mureg.registration.mutual_information import MutualInformation, starts_by
+from mureg.registration.mutual_information import COARSE, MutualInformation, starts_by
 from mureg.registration.onnx_networks import Networks, kept_network
 from mureg.registration.refined_pose import RefinedPose, refined_pose
 from mureg.registration.weights import SHIPPED, card_notes, weights_path
@@ -45,12 +45,8 @@ _TURN_MM_PER_DEG = 0.4
 _IDENTICAL_MM = 0.001
 """Answers of several networks and crops that differ by less are copies of one another."""
 
-_COARSE = MutualInformation(
-    starts=3, finish=1, sampling=0.125, voxel_mm=13.6, shrink_factors=(1,), smoothing_mm=(10.0,)
-)
-"""On 13.6 mm: docs/decisions, 10; points: docs/concepts/classical-registration.md, last table."""
 _FINE = MutualInformation(starts=1, finish=1, sampling=0.25, shrink_factors=(1,), smoothing_mm=(8.0,))
-"""The same table. The card was calibrated with both."""
+"""docs/concepts/classical-registration.md, last table. The card was calibrated with these and `COARSE`."""
 
 
 def _as_text(weights: object) -> object:
@@ -81,7 +77,7 @@ class NearHeart:
     """
 
     weights: Annotated[str, BeforeValidator(_as_text)] = SHIPPED
-    coarse: MutualInformation = _COARSE
+    coarse: MutualInformation = COARSE
     fine: MutualInformation = _FINE
     finish: bool = True
     passes: Annotated[int, Field(ge=1, le=10)] = 2
@@ -181,17 +177,17 @@ class NearHeart:
         ends = in_threads(
             lambda begin: way(begin[0], heart=begin[1], axial_alone=True), list(zip(starts, hearts, strict=True))
         )
-        moves = [_distance_mm(end.ct_from_spect, RigidTransform.identity(), end.heart.centre_mm) for end in ends]
+        scanner = RigidTransform.identity()
+        moves = [target_registration_error_mm(end.ct_from_spect, scanner, end.heart.centre_mm) for end in ends]
         nearest = ends[int(np.argmin(moves))]
-        apart_mm = max(_distance_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm) for end in ends)
+        apart_mm = max(
+            target_registration_error_mm(end.ct_from_spect, nearest.ct_from_spect, nearest.heart.centre_mm)
+            for end in ends
+        )
         # where both results agree, the free one has the better transverse pose
         trusted_end = ends[0] if apart_mm <= _MET_MM else nearest
         pose = trusted_end.ct_from_spect
         return self.fine.across(fixed, moving, pose) if self.finish else pose, trusted_end, apart_mm, warnings
-
-
-def _distance_mm(first: RigidTransform, second: RigidTransform, place_mm: Triple) -> float:
-    return float(np.linalg.norm(first.apply(place_mm) - second.apply(place_mm)))
 
 
 def _notes_on(card: Card, *corrections: RefinedPose) -> tuple[Note, ...]:

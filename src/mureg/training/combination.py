@@ -13,12 +13,11 @@ from scipy.stats import chi2
 
 from mureg.registration.combination.parts import FIELDS, LIKELIHOOD, NETWORKS
 from mureg.registration.combination.rule import (
-    LARGEST_LOG_VARIANCE,
-    SMALLEST_LOG_VARIANCE,
     MethodErrors,
     PoseEstimate,
     Rule,
     covariance_of,
+    variance_change,
     weighted_mean,
 )
 from mureg.registration.confidence import LEVEL
@@ -162,8 +161,9 @@ class _Table:
                 for s, (owner, _) in enumerate(self._slots)
                 if owner == kind
             )
-            factor = np.exp(np.clip(change, SMALLEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE))
-            covariances = factor[:, None, None] * base + rule.methods[kind].noise_factor * self._own[:, k]
+            covariances = (
+                variance_change(change)[:, None, None] * base + rule.methods[kind].noise_factor * self._own[:, k]
+            )
             precisions[:, k] = np.linalg.inv(covariances) * self._given[:, k, None, None]
         middle, total, _ = weighted_mean(self._offsets, precisions, rule.degrees_of_freedom)
         error = self._truth - middle

@@ -16,19 +16,18 @@ from mureg.cli import main
 from mureg.cli.held_out import table_of, warnings
 from mureg.errors import UsageError
 from mureg.geometry import RigidTransform
-from mureg.heart.find import HeartLocation
 from mureg.io import write_transform
-from mureg.registration import NearHeart, NetworkRegistrar, refined_pose
+from mureg.registration import NearHeart, NetworkRegistrar
 from mureg.registration.card import Card, read_card
 from mureg.registration.card_parts import MotionSize
 from mureg.registration.inputs import InputGrid
-from mureg.registration.networks import NETWORKS, initialised
+from mureg.registration.networks import initialised
 from mureg.registration.networks.together import Together
 from mureg.sample import sample_folder
 from mureg.study import PreparedStudy, attenuation_maps
 from mureg.training import sources as sources_module
 from mureg.training.before_after import LEAST_PATIENTS, HeldOutError
-from mureg.training.heart import crops, own_errors
+from mureg.training.heart import own_errors
 from mureg.training.heart.calibration import Residuals
 from mureg.training.heart.errors import COLUMNS, RESIDUALS, settings_fingerprints, write_rows
 from mureg.training.heart.own_errors import with_interval
@@ -36,22 +35,17 @@ from mureg.training.sources import hold_out, open_sources
 from mureg.training.weights import read_network, save_network
 from support.chest_cases import write_pairs
 from support.dicom import change
+from support.small_parts import HEART, small_parts
 from support.tiny_cohort import tiny_case, tiny_cohort
-from support.tiny_network import ALL, Tiny
+from support.tiny_network import Tiny
 
-HEART = HeartLocation((38.0, -32.0, 12.0), 1.0)
 ERRORS = tuple(map(tuple, np.diag([1.0, 1.0, 1.0, 0.1, 0.1, 0.1]).tolist()))
 GRID = InputGrid((12, 12, 12), 20.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_parts():
-    """Small networks, and a known heart: its finder is tested elsewhere, and takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        for kind, settings in ALL.items():
-            patch.setitem(NETWORKS, kind, settings)
-        for module in (crops, refined_pose):
-            patch.setattr(module, "find_left_ventricle", lambda *_: HEART)
+    with small_parts():
         yield
 
 

@@ -17,14 +17,12 @@ from mureg.cli import main, train_heart
 from mureg.cli.help import GROUPS, options_of
 from mureg.cohort.folds import Fold
 from mureg.errors import RegistrationError, UsageError
-from mureg.heart.find import HeartLocation
-from mureg.registration import NearHeart, refined_pose
+from mureg.registration import NearHeart
 from mureg.registration.card import read_card
-from mureg.registration.networks import NETWORKS
 from mureg.registration.networks.together import Together
 from mureg.registration.weights import SHIPPED, weights_path
 from mureg.study import PreparedStudy, attenuation_maps
-from mureg.training.heart import crops, errors, fit
+from mureg.training.heart import errors, fit
 from mureg.training.heart import recipe as recipe_module
 from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.errors import settings_fingerprints
@@ -32,22 +30,16 @@ from mureg.training.heart.recipe import as_toml
 from mureg.training.heart.run import HeartResult, HeartRun
 from mureg.training.progress import Silent
 from mureg.training.weights import read_network, settings_on
+from support.small_parts import small_parts
 from support.tiny_cohort import tiny_case, tiny_cohort
-from support.tiny_network import ALL
 from support.tiny_recipe import TABLE, tiny_recipe
 
-HEART = HeartLocation((38.0, -32.0, 12.0), 1.0)
 NO_TIME = 1e-9
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_parts():
-    """Small networks, and a known heart: its finder is tested elsewhere, and takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        for kind, settings in ALL.items():
-            patch.setitem(NETWORKS, kind, settings)
-        for module in (crops, refined_pose):
-            patch.setattr(module, "find_left_ventricle", lambda *_: HEART)
+    with small_parts():
         yield
 
 

@@ -31,9 +31,9 @@ def cut_share(body: Volume) -> float:
 def uncovered_share(study: PreparedStudy, pose: RigidTransform) -> float:
     """Share of the counts of the emission's outline that lie outside the map at a pose."""
     values, outline = study.uncorrected.values, study.outline.values > 0.5
-    outside = study.body.resampled(study.uncorrected.grid, pose).outside
+    outside = study.body.unknown_on(study.uncorrected.grid, pose)
     total = float(values[outline].sum())
-    return 0.0 if outside is None or total <= 0 else float(values[outline & np.asarray(outside, bool)].sum()) / total
+    return 0.0 if total <= 0 else float(values[outline & outside].sum()) / total
 
 
 def bright_wall(uncorrected: Volume, heart_mm: Triple) -> Bool[np.ndarray, "x y z"]:

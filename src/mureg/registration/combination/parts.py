@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from mureg.geometry import RigidTransform
 from mureg.geometry.rigid import Triple
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.heart.find import HEART_MM
 from mureg.registration.base import Registration
 from mureg.registration.combination.indicators import indicators_of
@@ -75,7 +74,7 @@ class Parts:
         if self.likelihood is not None:
             # the second way to find the pose is then the likelihood, whatever the starts of the networks did
             between = self.networks.ct_from_spect, self.likelihood.candidate.ct_from_spect
-            evidence["disagreement_mm"] = self._between_mm(*between)
+            evidence["disagreement_mm"] = target_registration_error_mm(*between, self.heart_mm)
             evidence["lung_per_cm"] = self.likelihood.candidate.lung_per_cm
             evidence["table_share"] = self.likelihood.candidate.table_share
         return evidence
@@ -90,7 +89,7 @@ class Parts:
         return f"one pose of {len(parts)} registrars (distance at the heart, weight along the body): {', '.join(parts)}"
 
     def _distances_mm(self, answer: CombinedPose) -> dict[str, float]:
-        return {kind: self._between_mm(pose, answer.ct_from_spect) for kind, pose in self.poses.items()}
-
-    def _between_mm(self, first: RigidTransform, second: RigidTransform) -> float:
-        return float(np.linalg.norm(first.apply(self.heart_mm) - second.apply(self.heart_mm)))
+        return {
+            kind: target_registration_error_mm(pose, answer.ct_from_spect, self.heart_mm)
+            for kind, pose in self.poses.items()
+        }

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from mureg.errors import RegistrationError
 from mureg.jobs.threads import beside
-from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
+from mureg.registration.base import Registration, covariance_about, refuse_result
 from mureg.registration.combination.parts import Parts
 from mureg.registration.combination.rule import Rule, combined, shipped_rule
 from mureg.registration.confidence import settings_sha256
@@ -67,7 +67,6 @@ class Combination:
         """
         started = time.perf_counter()
         fixed, body = study.uncorrected, study.body
-        refuse_unusable(fixed, body)
         parts = self.parts(study)
         rule = shipped_rule()
         answer = combined(rule, parts.estimates(study), parts.heart_mm)

@@ -29,7 +29,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 ITERATIONS = 25
 """Of the weights: the pose changes by less than 0.01 mm afterwards, wherever the mean begins."""
-LARGEST_LOG_VARIANCE, SMALLEST_LOG_VARIANCE = 5.0, -3.0
+_LARGEST_LOG_VARIANCE, _SMALLEST_LOG_VARIANCE = 5.0, -3.0
 """Limits of what indicators change: standard deviations from a fifth to twelve times; chosen."""
 _AXES = np.array([0, 0, 1, 2, 2, 2])
 """Which standard deviation each rigid parameter has: across the body, along it, angles."""
@@ -143,10 +143,14 @@ def covariance_of(
 ) -> Float[np.ndarray, "6 6"]:
     """Covariance of the error of one registrar in one study."""
     log_variance = sum(slope * indicators.get(name, 0.0) for name, slope in errors.log_variance.items())
-    factor = np.exp(np.clip(log_variance, SMALLEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE))
     deviations = np.array([errors.across_mm, errors.axial_mm, errors.angle_deg])[_AXES]
-    covariance = np.diag(factor * deviations**2)
+    covariance = np.diag(variance_change(log_variance) * deviations**2)
     return covariance if own is None else covariance + errors.noise_factor * np.asarray(own)
+
+
+def variance_change(log_variance: npt.ArrayLike) -> Array:
+    """Factor of the variance, within its limits, for what indicators add to its logarithm."""
+    return np.asarray(np.exp(np.clip(log_variance, _SMALLEST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)))
 
 
 def weighted_mean(

@@ -13,6 +13,7 @@ from mureg.attenuation.maps import AttenuationMaps
 from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
+from mureg.geometry.target_error import target_registration_error_mm
 from mureg.heart.find import HEART_MM
 from mureg.registration.likelihood.newton import Step, Vector, newton_step
 from mureg.registration.likelihood.profile import (
@@ -136,7 +137,7 @@ class Climb:
             curvature = step.curvature
             before, candidate = candidate, self._at(candidate, step.point)
             evaluations, n_steps = evaluations + step.evaluations, n_steps + 1
-            moved_mm = self._heart_moved_mm(before, candidate)
+            moved_mm = target_registration_error_mm(before.ct_from_spect, candidate.ct_from_spect, self.heart_mm)
             # wide differences near the optimum are inaccurate in the last millimetre
             if moved_mm < _SETTLED_MM and differences == min(self.settings.steps):
                 break
@@ -235,7 +236,3 @@ class Climb:
 
     def _subsets(self) -> int:
         return min(self.settings.subsets, self.acquisition.n_views)
-
-    def _heart_moved_mm(self, before: Candidate, after: Candidate) -> float:
-        places = (candidate.ct_from_spect.apply(self.heart_mm) for candidate in (before, after))
-        return float(np.linalg.norm(np.subtract(*places)))
