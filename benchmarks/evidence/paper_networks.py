@@ -40,7 +40,7 @@ NETWORKS = ("densenet-dusfe", "densenet", "densenet-nonlocal")
 LEFT_OUT_FOLD = 0
 CTS = 3
 """Of each emission of the population."""
-SECOND = {"epochs": 6, "validate_every": 2, "optimiser": {"learning_rate": 4e-4, "decay": 0.58}}
+SECOND = {"epochs": 3, "batch": 8, "validate_every": 1, "optimiser": {"learning_rate": 4e-4, "decay": 0.35}}
 """What is different in the second stage, which begins with the weights that the first ended with."""
 VALIDATION_SHARE, VALIDATION_SEED = 0.08, 22
 """Patients that choose the epoch: of the other folds, one real anatomy among them."""
@@ -101,8 +101,8 @@ def left(until: float) -> float:
 
 
 def trained(runs: Path, kind: str) -> Path:
-    """Folder of the run of the second stage, which ends with the network."""
-    return runs / f"{kind}-second"
+    """Folder of the run of the second stage after the first as long as the settings say; it ends with the network."""
+    return runs / f"{kind}-{settings_of(kind).epochs}-second"
 
 
 def ship(options: argparse.Namespace) -> None:
@@ -120,8 +120,10 @@ def ship(options: argparse.Namespace) -> None:
         passes=PASSES,
         trained_on={
             **card.trained_on,
+            **{name: round(first[name] + card.trained_on[name], 1) for name in ("epochs", "samples", "seconds")},
+            "begin_from": "",
             "population": "population",
-            "first_stage": {name: first[name] for name in ("settings_sha256", "epochs", "samples")},
+            "stages": [{name: one[name] for name in ("settings_sha256", "epochs")} for one in (first, card.trained_on)],
             "left_out": [*fold.anatomies, *(f"torsos of seed {seed}" for seed in fold.torso_seeds)],
             "command": "benchmarks/evidence/paper_networks.py",
         },
