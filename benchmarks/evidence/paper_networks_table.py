@@ -18,7 +18,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ import torch
 from combination import FIRST, read
 from combination import rows as combination_rows
 from left_out import settings_of
-from paper_networks import LEFT_OUT_FOLD, NETWORKS, ROOT, ROWS, trained
+from paper_networks import LEFT_OUT_FOLD, NETWORKS, ROOT, ROWS, SHIPPED, passes_in_words, second_stage
 
 from mureg.cohort.folds import fold_of
 from mureg.cohort.simulation import simulate_case
@@ -34,8 +36,10 @@ from mureg.cohort.store.case import is_case, read_case, write_case
 from mureg.comparison.statistics import bootstrap, mean
 from mureg.files.atomic import writing
 from mureg.geometry import RigidTransform
+from mureg.geometry.rigid import Triple
 from mureg.geometry.target_error import target_registration_error_mm
 from mureg.registration import NetworkRegistrar
+from mureg.registration.card import read_card
 from mureg.study import PreparedStudy, attenuation_maps
 from mureg.training.folder import BEST
 from mureg.training.heart.crops import crop_files
@@ -75,18 +79,62 @@ def simulate(options: argparse.Namespace) -> None:
         print(row["case"], flush=True)
 
 
-def methods(runs: Path) -> dict[str, NetworkRegistrar]:
-    """Every network with every number of passes."""
-    return {
-        f"{kind}, {passes} pass{'es' if passes > 1 else ''}": NetworkRegistrar(
-            trained(runs, kind) / BEST, passes=passes
-        )
-        for kind in NETWORKS
-        for passes in PASSES
-    }
+@dataclass(frozen=True)
+class Networks:
+    """Every network with every number of passes, by the name of its rows.
+
+    Attributes:
+        registrars: by name.
+        sha256: of the weights of each, the first digits.
+    """
+
+    registrars: dict[str, NetworkRegistrar]
+    sha256: dict[str, str]
+
+    @classmethod
+    def of(cls, runs: Path) -> Networks:
+        """Those that paper_networks.py has trained."""
+        files = {kind: runs / kind / BEST for kind in NETWORKS}
+        files[f"{SHIPPED} as shipped"] = second_stage(runs, SHIPPED) / BEST
+        registrars, sha256 = {}, {}
+        for name, weights in files.items():
+            for passes in PASSES:
+                method = f"{name}, {passes_in_words(passes)}"
+                registrars[method] = NetworkRegistrar(weights, passes=passes)
+                sha256[method] = read_card(weights).weights_sha256[:12]
+        return cls(registrars, sha256)
+
+    def known(self, row: dict) -> bool:
+        """Whether a row is of these networks, or of none."""
+        return row.get("weights") == self.sha256.get(row["method"])
+
+    def rows(
+        self, study: PreparedStudy, name: str, true: tuple, facts: dict, others: dict, *, done: set[str]
+    ) -> Iterator[dict]:
+        """A row for each method on a case.
+
+        Args:
+            study: what the networks are shown.
+            name: of the case.
+            true: true pose and points of the heart.
+            facts: cohort, patient, fold.
+            others: poses of other methods.
+            done: methods that have a row.
+        """
+        poses = {
+            method: network.register(study).ct_from_spect
+            for method, network in self.registrars.items()
+            if method not in done
+        }
+        for method, pose in {**others, **poses}.items():
+            if method in done:
+                continue
+            weights = {"weights": self.sha256[method]} if method in self.sha256 else {}
+            result = figures(pose, *true, study.uncorrected.grid.centre_mm)
+            yield {"case": name, **facts, "method": method, **weights, **result}
 
 
-def figures(pose: RigidTransform, truth: RigidTransform, centre_mm, points: np.ndarray) -> dict[str, float]:
+def figures(pose: RigidTransform, truth: RigidTransform, points: np.ndarray, centre_mm: Triple) -> dict[str, float]:
     """Heart target error (mm), and the paper's ΔT (mm) and ΔR (degrees) about the middle of the SPECT."""
     both = zip(pose.six(centre_mm), truth.six(centre_mm), strict=True)
     shifts, angles = (np.abs(np.subtract(ours, true)).mean() for ours, true in both)
@@ -95,34 +143,72 @@ def figures(pose: RigidTransform, truth: RigidTransform, centre_mm, points: np.n
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Rows of all networks on all kept cases and stored emissions, in place of the former ones."""
-    rows = [*simulated_rows(options), *stored_rows(options)]
+    """Rows of every kept case and stored emission that has none by the present networks; the others are left out."""
+    torch.set_num_threads(1)
+    networks, began = Networks.of(options.runs), time.monotonic()
+    rows = [row for row in read(ROWS) if networks.known(row)]
+    for new in (*simulated(options), *stored(options)):
+        done = {row["method"] for row in rows if row["case"] == new.name}
+        if done >= set(networks.registrars):
+            continue
+        if time.monotonic() - began > 60.0 * options.minutes:
+            break
+        rows += networks.rows(*new.read(), done=done)
+        write(rows)
+        print(new.name, flush=True)
+
+
+def write(rows: list[dict]) -> None:
+    """All rows, the file whole or not at all."""
     ROWS.parent.mkdir(parents=True, exist_ok=True)
     with writing(ROWS) as scratch:
         scratch.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
-def simulated_rows(options: argparse.Namespace) -> Iterator[dict]:
-    """The networks and the classical registrars on the kept cases."""
-    for known in left_out_rows():
-        folder = options.runs / "left-out" / known["case"]
-        if not is_case(folder):
-            print(f"{known['case']} is not there yet", file=sys.stderr)
-            continue
-        case = read_case(folder)
-        truth, points, centre_mm = case.truth.ct_from_spect, case.truth.heart_points_mm, case.uncorrected.grid.centre_mm
-        names = {"case": known["case"], "cohort": known["cohort"], "patient": known["patient"], "fold": known["fold"]}
-        poses = {UNREGISTERED: RigidTransform.identity(), **classical_poses(known)}
-        before = figures(poses[UNREGISTERED], truth, centre_mm, points)["heart_mm"]
-        if abs(before - known["heart_mm"][UNREGISTERED]) > 0.01:
-            sys.exit(f"{known['case']}: {before} mm unregistered, {known['heart_mm'][UNREGISTERED]} in its row")
-        study = PreparedStudy.from_images(
-            case.uncorrected, attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
-        )
-        poses |= {name: one.register(study).ct_from_spect for name, one in methods(options.runs).items()}
-        print(known["case"], flush=True)
-        for name, pose in poses.items():
-            yield {**names, "method": name, **figures(pose, truth, centre_mm, points)}
+@dataclass(frozen=True)
+class NewCase:
+    """A case to be measured, and the function that reads the arguments of `Networks.rows`."""
+
+    name: str
+    read: Callable[[], tuple]
+
+
+def simulated(options: argparse.Namespace) -> list[NewCase]:
+    """The kept cases, those of real anatomies first."""
+    known = sorted(left_out_rows(), key=lambda row: row["fold"] < 0)
+    there = [row for row in known if is_case(options.runs / "left-out" / row["case"])]
+    if len(there) < len(known):
+        print(f"{len(known) - len(there)} cases are not there yet: step cases", file=sys.stderr)
+    return [NewCase(row["case"], partial(simulated_case, options.runs / "left-out", row)) for row in there]
+
+
+def simulated_case(folder: Path, known: dict) -> tuple:
+    """A kept case, with the poses of the classical registrars."""
+    case = read_case(folder / known["case"])
+    truth, points = case.truth.ct_from_spect, case.truth.heart_points_mm
+    before = target_registration_error_mm(RigidTransform.identity(), truth, points)
+    if abs(before - known["heart_mm"][UNREGISTERED]) > 0.01:
+        sys.exit(f"{known['case']}: {before} mm unregistered, {known['heart_mm'][UNREGISTERED]} in its row")
+    body = attenuation_maps(case.study.attenuation, case.uncorrected.grid)[0].body
+    facts = {name: known[name] for name in ("cohort", "patient", "fold")}
+    poses = {UNREGISTERED: RigidTransform.identity(), **classical_poses(known)}
+    return PreparedStudy.from_images(case.uncorrected, body), case.name, (truth, points), facts, poses
+
+
+def stored(options: argparse.Namespace) -> list[NewCase]:
+    """Stored emissions of the fold."""
+    files = [path for path in crop_files(options.cases) if fold_of(read_patient(path)) == LEFT_OUT_FOLD]
+    return [NewCase(path.stem, partial(stored_case, path)) for path in files]
+
+
+def stored_case(path: Path) -> tuple:
+    """A stored emission with its first CT."""
+    emission = read_emission(path)
+    ct = emission.cts[0]
+    facts = {"cohort": STORED, "patient": emission.patient, "fold": LEFT_OUT_FOLD}
+    true = ct.ct_from_spect, emission.heart_points_mm
+    study = PreparedStudy.from_images(emission.uncorrected, ct.body)
+    return study, emission.name, true, facts, {UNREGISTERED: RigidTransform.identity()}
 
 
 def classical_poses(known: dict) -> dict[str, RigidTransform]:
@@ -133,24 +219,6 @@ def classical_poses(known: dict) -> dict[str, RigidTransform]:
         for name in CLASSICAL
         if name in known["poses"]
     }
-
-
-def stored_rows(options: argparse.Namespace) -> Iterator[dict]:
-    """The networks on the first CT of each stored emission of the fold."""
-    for path in crop_files(options.cases):
-        if fold_of(patient := read_patient(path)) != LEFT_OUT_FOLD:
-            continue
-        emission = read_emission(path)
-        ct, centre_mm = emission.cts[0], emission.uncorrected.grid.centre_mm
-        study = PreparedStudy.from_images(emission.uncorrected, ct.body)
-        poses = {name: one.register(study).ct_from_spect for name, one in methods(options.runs).items()}
-        names = {"case": emission.name, "cohort": STORED, "patient": patient, "fold": LEFT_OUT_FOLD}
-        for name, pose in {UNREGISTERED: RigidTransform.identity(), **poses}.items():
-            yield {
-                **names,
-                "method": name,
-                **figures(pose, ct.ct_from_spect, centre_mm, emission.heart_points_mm),
-            }
 
 
 GROUPS = {
@@ -184,7 +252,7 @@ def line_of(group: str, method: str, rows: list[dict]) -> str:
     patients = [row["patient"] for row in rows]
     estimates = [estimate([row[name] for row in rows], patients) for name in ("heart_mm", "shift_mm", "angle_deg")]
     above = sum(row["heart_mm"] > 6.8 for row in rows)
-    figures_of_paper = PAPER.get(method.split(",")[0])
+    figures_of_paper = PAPER.get(method.split(",")[0].split()[0])
     paper = "" if figures_of_paper is None else "{:.2f}, {:.2f}".format(*figures_of_paper)
     cells = (group, method, f"{len(rows)}, {len(set(patients))}", estimates[0], f"{100 * above / len(rows):.0f} %")
     return f"| {' | '.join((*cells, *estimates[1:], paper))} |"
