@@ -20,6 +20,7 @@ from mureg.registration import PoseByHand
 from mureg.report.conclusion import move_words
 from mureg.report.pictures.chest import brightest_in_heart, smoothed
 from mureg.service.review.corrected import CorrectedImages, few_iterations
+from mureg.service.review.drawing import MoveQuery, planes_png
 from mureg.service.review.settings import settings_of
 from mureg.service.review.studies import ReviewStudy
 from mureg.study import PreparedStudy, Study
@@ -147,6 +148,14 @@ class Bench:
             while len(self._newest) > _WINDOWS:
                 del self._newest[next(iter(self._newest))]
         return tab, number
+
+    def planes(self, move: MoveQuery) -> bytes:
+        """Three planes with the map moved, as a PNG."""
+        heart, folder = self.study.heart_mm, self.study.folder
+        spect, mu = read_nifti(folder / "spect_nac.nii.gz", "spect"), read_nifti(folder / "mu_header.nii.gz", "mu")
+        pose = move.pose(heart)
+        words = f"Map moved {move_words(Move.of(pose, heart), spect.grid)}"
+        return planes_png(spect, mu.resampled(spect.grid, pose), heart, move.place(heart), words)
 
     def words(self, pose: RigidTransform) -> dict[str, Any]:
         """The move of a pose at the heart, in words and numbers."""
