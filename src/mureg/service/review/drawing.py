@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from starlette.exceptions import HTTPException
 
+from mureg.errors import UsageError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.heart.find import HeartLocation
@@ -49,14 +49,14 @@ class MoveQuery:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> MoveQuery:
-        """From the query of an address; `HTTPException` for anything but numbers."""
-        unknown = query.keys() - {field.name for field in fields(cls)}
+        """From the query of an address; `UsageError` for anything but numbers."""
+        known = {field.name for field in fields(cls)}
         try:
-            values = {name: float(text or "0") for name, text in query.items() if name not in unknown}
+            values = {name: float(text or "0") for name, text in query.items()}
         except ValueError:
-            raise HTTPException(400, "no number") from None
-        if unknown or not all(abs(value) <= _LARGEST for value in values.values()):
-            raise HTTPException(400, f"expected numbers up to {_LARGEST:g} for left, back, head, tx, ty, tz, x, y, z")
+            values = {"": 0.0}
+        if not (values.keys() <= known and all(abs(value) <= _LARGEST for value in values.values())):
+            raise UsageError("a move that cannot be shown", f"{', '.join(sorted(known))} up to {_LARGEST:g}", "go back")
         return cls(**values)
 
     def as_query(self) -> str:

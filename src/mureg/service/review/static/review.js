@@ -258,7 +258,7 @@
       last = null;
     });
     canvas.addEventListener("pointercancel", () => { last = null; });
-    canvas.addEventListener("wheel", event => { scroll(pane, Math.sign(event.deltaY)); event.preventDefault(); }, { passive: false });
+    canvas.addEventListener("wheel", event => { scroll(pane, -Math.sign(event.deltaY)); event.preventDefault(); }, { passive: false });
   }
   function scroll(pane, steps) { // towards the viewer's back: feet to head, front to back, right to left
     const n = Planes.cross(pane.right, pane.down), way = Planes.dot(n, [1, 1, 1]) >= 0 ? 1 : -1;
