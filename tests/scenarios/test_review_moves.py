@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from mureg.geometry import RigidTransform
-from support.browser import needs_browser, nudged, pose_of, press
+from support.browser import needs_browser, nudged, pose_of, press, until
 from support.reviewed import BALL_MM, CENTRE_MM, POSE, write_result
 
 from mureg.service.review.desk import Desk  # isort: skip  # after the check for web libraries
@@ -46,15 +46,15 @@ def middle_of(page, pane: str) -> tuple[float, float]:
     return box["x"] + x, box["y"] + y
 
 
-def ball_shows(page, pane: str) -> bool:
-    """Whether a pane shows anything brighter than soft tissue where the ball lies, letters and lines apart."""
+def brightness_at_ball(page, pane: str) -> float:
+    """Mean blue of a few pixels of a pane where the ball lies, beside the lines of the crosshair."""
     script = """([name, x, y]) => {
         const canvas = review.panes.find(one => one.name === name).canvas;
         const data = canvas.getContext('2d').getImageData(Math.round(x) + 3, Math.round(y) + 3, 4, 4).data;
         return data.filter((_, k) => k % 4 === 2).reduce((a, b) => a + b) / 16;
     }"""
     place = page.evaluate("([name, p]) => review.onScreen(name, p)", [pane, BALL_PLACE.tolist()])
-    return page.evaluate(script, [pane, *place]) > 215
+    return page.evaluate(script, [pane, *place])
 
 
 def test_the_wheel_scrolls_to_the_head_and_the_crosshair_follows(page) -> None:
@@ -62,24 +62,27 @@ def test_the_wheel_scrolls_to_the_head_and_the_crosshair_follows(page) -> None:
     page.evaluate("document.getElementById('white').value = 0.25")
     up_mm = BALL_PLACE[2] - CENTRE_MM[2]
     step_mm = 3.4 / 2  # half a voxel of the SPECT
-    assert not ball_shows(page, "transaxial"), "the ball lies nearer to the head"
+    press(page, "ArrowRight")  # draws with these looks
+    press(page, "z")
+    page.wait_for_timeout(700)
+    tissue = brightness_at_ball(page, "transaxial")
     before = page.evaluate("review.panes.map(pane => pane.canvas.toDataURL())")
     crosshair = page.evaluate("review.onScreen('coronal', review.cross)")
     page.mouse.move(*middle_of(page, "transaxial"))
     notches = round(up_mm / step_mm)
     for _ in range(notches):
         page.mouse.wheel(0, -100)
-    page.wait_for_function(f"Math.abs(review.cross[2] - {CENTRE_MM[2] + notches * step_mm}) < 1e-6")
+    until(page, f"Math.abs(review.cross[2] - {CENTRE_MM[2] + notches * step_mm}) < 1e-6")
     page.wait_for_timeout(500)
     np.testing.assert_allclose(page.evaluate("review.cross")[:2], CENTRE_MM[:2], atol=1e-9)
-    assert ball_shows(page, "transaxial")
+    assert brightness_at_ball(page, "transaxial") > tissue + 25, "the ball lies nearer to the head"
     after = page.evaluate("review.panes.map(pane => pane.canvas.toDataURL())")
     assert after[0] != before[0]
     assert page.evaluate("review.onScreen('coronal', review.cross)")[1] < crosshair[1], "the head is up"
     np.testing.assert_array_equal(pose_of(page), POSE.matrix, "scrolling moves no map")
     for _ in range(notches):
         page.mouse.wheel(0, 100)
-    page.wait_for_function(f"Math.abs(review.cross[2] - {CENTRE_MM[2]}) < 1e-6")
+    until(page, f"Math.abs(review.cross[2] - {CENTRE_MM[2]}) < 1e-6")
 
 
 def turned(pose: RigidTransform, axis, degrees: float) -> np.ndarray:
@@ -117,8 +120,10 @@ def test_a_drag_with_shift_turns_as_far_as_the_pointer_goes_around_the_heart(pag
     page.mouse.move(x + end[0], y + end[1], steps=5)
     page.mouse.up()
     page.keyboard.up("Shift")
-    degrees = np.degrees(np.arctan2(end[1], end[0]))
-    np.testing.assert_allclose(pose_of(page), turned(POSE, (0, 1, 0), degrees), atol=1e-6)
+    vector = Rotation.from_matrix((np.linalg.inv(pose_of(page)) @ POSE.matrix)[:3, :3]).as_rotvec(degrees=True)
+    asked = np.degrees(np.arctan2(end[1], end[0]))
+    np.testing.assert_allclose(vector, (0, asked, 0), atol=0.3)  # pointers move in whole pixels
+    np.testing.assert_allclose(pose_of(page), turned(POSE, (0, 1, 0), vector[1]), atol=1e-6)
     assert page.inner_text("#undo") == "Undo (z)"
     press(page, "z")
     np.testing.assert_allclose(pose_of(page), POSE.matrix, atol=1e-12)
@@ -182,10 +187,10 @@ def ball_in(png: bytes, view: int) -> np.ndarray:
     left = (0.0, 380 * per_mm + 6, 760 * per_mm + 12)[view]
     width, height = (380.0, 380.0, 280.0)[view] * per_mm, 280 * per_mm
     x, y = np.arange(image.shape[1]) + 0.5 - left - width / 2, np.arange(image.shape[0]) + 0.5 - 24 - height / 2
-    white = np.maximum(image.min(-1) - 200.0, 0.0)
+    white = np.maximum(image.min(-1) - 165.0, 0.0)
     inside = (np.abs(y)[:, None] < height / 2 - 30) & (np.abs(x)[None, :] < width / 2 - 30)
     white *= inside
-    assert white.sum() > 2000, "the ball is in the plane"
+    assert white.sum() > 1000, "the ball is in the plane"
     return np.array([(white * x).sum(), (white * y[:, None]).sum()]) / white.sum() / per_mm
 
 
@@ -210,7 +215,7 @@ def test_where_the_browser_cannot_draw_the_program_does_and_follows_nudges(desk,
         press(page, "ArrowRight" if keys else "z", keys or 1)
         press(page, "PageUp")
         press(page, "PageDown")
-        page.wait_for_function(f"document.getElementById('app').dataset.drawn !== '{drawn}'")
+        until(page, f"document.getElementById('app').dataset.drawn !== '{drawn}'")
         page.wait_for_timeout(700)
         expected = nudged(POSE, shift, 0.0, CENTRE_MM)
         np.testing.assert_allclose(pose_of(page), expected, atol=1e-9)
@@ -230,7 +235,8 @@ def test_without_scripts_a_form_moves_the_map_on_a_picture(desk, opened, browser
     context = browser.new_context(java_script_enabled=False)
     page = opened(desk, context=context)
     page.click("#studies a")
-    page.click("noscript a, text=without it")
+    assert 'href="/studies/0/plain"' in page.content()  # in a noscript element, which the driver leaves closed
+    page.goto(page.url + "/plain")
     places = []
     for left in ("0", "15"):
         page.fill("[name=left]", left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,14 @@ def nudge_by_keys(page) -> None:
     press(page, "ArrowUp", 3)
     press(page, "1")
     press(page, "]", 10)
+
+
+def until(page, expression: str, seconds: float = 60.0) -> None:
+    """Wait for something in the page; `Page.wait_for_function` would need scripts that its policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
 
 
 def pose_of(page) -> np.ndarray:

@@ -155,7 +155,7 @@ class Bench:
         spect, mu = read_nifti(folder / "spect_nac.nii.gz", "spect"), read_nifti(folder / "mu_header.nii.gz", "mu")
         pose = move.pose(heart)
         words = f"Map moved {move_words(Move.of(pose, heart), spect.grid)}"
-        return planes_png(spect, mu.resampled(spect.grid, pose), heart, move.place(heart), words)
+        return planes_png(spect, mu.resampled(mu.grid, pose), heart, move.place(heart), words)
 
     def words(self, pose: RigidTransform) -> dict[str, Any]:
         """The move of a pose at the heart, in words and numbers."""
