@@ -25,7 +25,7 @@ from mureg.training.heart.calibration import stated_covariance
 from mureg.training.heart.cases import CaseStore, NumberedCase
 from mureg.training.heart.error_book import ErrorBook
 from mureg.training.heart.errors import DEFAULT, MODES, QUICK, ErrorTask, measure_error, settings_fingerprints
-from mureg.training.heart.recipe import Calibration, load_recipe
+from mureg.training.heart.recipe import load_recipe
 from mureg.training.heart.run import UNCALIBRATED, WEIGHTS_FILE
 from mureg.training.weights import read_network, save_network
 
