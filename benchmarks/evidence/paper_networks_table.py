@@ -6,10 +6,11 @@
 
 Cases: those of evidence/combination/part-*.jsonl whose anatomy is in the fold that paper_networks.py leaves out, or
 whose patient is drawn; there stands what the classical registrars left of them. `cases` simulates them again and keeps
-them in runs/. `measure` asks each network, with one pass and with three, and writes evidence/paper-networks/rows.jsonl;
-a case whose error at the scanner position is not that of its classical row is refused. The networks alone are measured
-on the stored emissions of the fold, too: all drawn patients of its population are among them. `table` prints the
-tables; intervals by anatomies (bootstrap, seed 22). ΔT and ΔR are those of the paper, equations (12) and (13).
+them in runs/. `measure` asks each network, that of the package with one pass and with three, and writes
+evidence/paper-networks/rows.jsonl; a case whose error at the scanner position is not that of its classical row is
+refused. The networks alone are measured on the stored emissions of the fold, too: all drawn patients of its population
+are among them. `table` prints the table; intervals by anatomies (bootstrap, seed 22). ΔT and ΔR are those of the paper,
+equations (12) and (13).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import torch
 from combination import FIRST, read
 from combination import rows as combination_rows
 from left_out import settings_of
-from paper_networks import LEFT_OUT_FOLD, NETWORKS, ROOT, ROWS, SHIPPED, passes_in_words, second_stage
+from paper_networks import LEFT_OUT_FOLD, NETWORKS, ROOT, ROWS, SHIPPED, second_stage
 
 from mureg.cohort.folds import fold_of
 from mureg.cohort.simulation import simulate_case
@@ -41,11 +42,12 @@ from mureg.geometry.target_error import target_registration_error_mm
 from mureg.registration import NetworkRegistrar
 from mureg.registration.card import read_card
 from mureg.study import PreparedStudy, attenuation_maps
-from mureg.training.folder import BEST
+from mureg.training.folder import BEST, LAST
 from mureg.training.heart.crops import crop_files
 from mureg.training.heart.emissions import read_emission, read_patient
 
 PASSES = (1, 3)
+"""Predictions for a study: one, and one and two of the residual."""
 UNREGISTERED, CLASSICAL = "unregistered", ("mutual-information", "gradient-fields")
 STORED = "stored"
 """Cohort of the rows on stored emissions of the population."""
@@ -81,7 +83,7 @@ def simulate(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Networks:
-    """Every network with every number of passes, by the name of its rows.
+    """Networks that are trained to the end, by the name of their rows; that of the package with each number of passes.
 
     Attributes:
         registrars: by name.
@@ -94,14 +96,16 @@ class Networks:
     @classmethod
     def of(cls, runs: Path) -> Networks:
         """Those that paper_networks.py has trained."""
-        files = {kind: runs / kind / BEST for kind in NETWORKS}
-        files[f"{SHIPPED} as shipped"] = second_stage(runs, SHIPPED) / BEST
         registrars, sha256 = {}, {}
-        for name, weights in files.items():
-            for passes in PASSES:
-                method = f"{name}, {passes_in_words(passes)}"
-                registrars[method] = NetworkRegistrar(weights, passes=passes)
-                sha256[method] = read_card(weights).weights_sha256[:12]
+        for kind in NETWORKS:
+            weights = second_stage(runs, kind) / LAST
+            if not weights.exists():
+                print(f"{kind} is not trained to the end: paper_networks.py train", file=sys.stderr)
+                continue
+            for passes in PASSES if kind == SHIPPED else PASSES[:1]:
+                method = f"{kind}, {passes} pass{'es' if passes > 1 else ''}"
+                registrars[method] = NetworkRegistrar(weights.with_name(BEST), passes=passes)
+                sha256[method] = read_card(weights.with_name(BEST)).weights_sha256[:12]
         return cls(registrars, sha256)
 
     def known(self, row: dict) -> bool:
@@ -175,7 +179,7 @@ class NewCase:
 
 def simulated(options: argparse.Namespace) -> list[NewCase]:
     """The kept cases, those of real anatomies first."""
-    known = sorted(left_out_rows(), key=lambda row: row["fold"] < 0)
+    known = sorted(left_out_rows(), key=lambda row: (row["fold"] < 0, row["cohort"]))
     there = [row for row in known if is_case(options.runs / "left-out" / row["case"])]
     if len(there) < len(known):
         print(f"{len(known) - len(there)} cases are not there yet: step cases", file=sys.stderr)
@@ -252,7 +256,7 @@ def line_of(group: str, method: str, rows: list[dict]) -> str:
     patients = [row["patient"] for row in rows]
     estimates = [estimate([row[name] for row in rows], patients) for name in ("heart_mm", "shift_mm", "angle_deg")]
     above = sum(row["heart_mm"] > 6.8 for row in rows)
-    figures_of_paper = PAPER.get(method.split(",")[0].split()[0])
+    figures_of_paper = PAPER.get(method.split(",")[0])
     paper = "" if figures_of_paper is None else "{:.2f}, {:.2f}".format(*figures_of_paper)
     cells = (group, method, f"{len(rows)}, {len(set(patients))}", estimates[0], f"{100 * above / len(rows):.0f} %")
     return f"| {' | '.join((*cells, *estimates[1:], paper))} |"

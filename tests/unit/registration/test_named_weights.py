@@ -250,7 +250,7 @@ class TestDusfe:
 
     def test_the_card_says_what_it_is_and_of_which_anatomies_it_has_seen_none(self) -> None:
         card = read_card(shipped("dusfe"))
-        assert (card.kind, card.around, card.passes, card.licence) == ("densenet-dusfe", "field", 3, "Apache-2.0")
+        assert (card.kind, card.around, card.licence) == ("densenet-dusfe", "field", "Apache-2.0")
         assert (card.grid.shape, card.grid.spacing_mm) == ((32, 32, 32), 13.6)
         fold = load_folds()[0]
         assert card.trained_on["left_out"] == [*fold.anatomies, *(f"torsos of seed {one}" for one in fold.torso_seeds)]
