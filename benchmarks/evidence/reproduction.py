@@ -203,11 +203,13 @@ def train_one(work: Work, clock: Clock, run: Trained) -> None:
     sets = ("--train", work.cohort("train"), "--validation", work.cohort("validation"))
     how = ["--cache", work.output / "prepared", "--jobs", work.options.jobs, "--threads", threads]
     how += [] if math.isinf(clock.until) else ["--minutes", f"{max(clock.minutes_left - 0.25, 0.01):.2f}"]
-    clock.mureg("train", settings, *sets, "-o", run.folder, *how)
-    if not clock.dry:
-        note_machine(run.folder, threads)
-        if seen(run) < run.settings.samples:
-            raise StoppedError
+    try:
+        clock.mureg("train", settings, *sets, "-o", run.folder, *how)
+    finally:
+        if not clock.dry and seen(run):  # a run that was interrupted has used the machine, too
+            note_machine(run.folder, threads)
+    if not clock.dry and seen(run) < run.settings.samples:
+        raise StoppedError
 
 
 def evaluate(work: Work, clock: Clock) -> None:

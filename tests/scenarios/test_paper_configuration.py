@@ -163,6 +163,7 @@ def test_sittings_on_two_machines_end_where_one_long_one_ends(tmp_path, capsys) 
             break
     told = json.loads((checkpoints / "dvnet-80.json").read_text("utf-8"))
     assert 0 < told["samples"] < 40000
+    assert "machines.txt" in told["files"], "also of a sitting that was interrupted"
     assert all(path.stat().st_size <= 16e6 for path in checkpoints.iterdir())
     assert "the same command goes on" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="not trained to the end"):

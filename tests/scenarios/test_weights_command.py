@@ -137,7 +137,7 @@ def test_the_demo_by_the_papers_network_prints_its_error(tmp_path, capsys) -> No
     answer = json.loads(capsys.readouterr().out)
     assert answer["registrar"] == "network"
     assert answer["provenance"]["weights_sha256"] == read_card(shipped("dusfe")).weights_sha256
-    assert 0.0 < answer["heart_error_found_mm"] < 0.6 * answer["heart_error_unregistered_mm"]
+    assert 0.0 < answer["heart_error_found_mm"] < 0.8 * answer["heart_error_unregistered_mm"]
 
 
 class TestList:
