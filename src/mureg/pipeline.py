@@ -160,6 +160,7 @@ def examine(
         study.sources,
         clock.seconds,
         registration.weights_sha256,
+        study.is_phantom,
     )
     examination = Examination(
         study, prepared, registration, header, registered, tuple(dict.fromkeys(notes)), provenance
@@ -268,7 +269,7 @@ def _uncorrected(spect: Acquisition | Volume, reconstructor: Reconstructor) -> C
 
 def _least_lung_ml(study: Study, limits: Thresholds) -> float:
     """Smallest lung volume of a chest, ml; none is required of a test object."""
-    return 0.0 if isinstance(study.attenuation, Ct) and study.attenuation.phantom else limits.least_lung_ml
+    return 0.0 if study.is_phantom else limits.least_lung_ml
 
 
 def _ignore_step(_step: str) -> None:

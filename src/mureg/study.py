@@ -112,6 +112,11 @@ class Study:
         return f"Study(spect={self.spect}, attenuation={self.attenuation})"
 
     @property
+    def is_phantom(self) -> bool:
+        """Whether the CT was given as one of a test object."""
+        return isinstance(self.attenuation, Ct) and self.attenuation.phantom
+
+    @property
     def attenuation_name(self) -> str:
         """What the attenuation side is called in sentences."""
         return "CT" if isinstance(self.attenuation, Ct) else "attenuation map"

@@ -4,113 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
-from scipy.spatial.transform import Rotation
 
 from mureg.cli import main as command_line
 from mureg.geometry import RigidTransform
 from mureg.io.worklist.find import find_pairs
-from mureg.jobs.cores import set_thread_count
-from mureg.sample import sample_folder
+from support.browser import needs_browser, nudge_by_keys, nudged, pose_of, press
+from support.reviewed import BALL_MM, CENTRE_MM, POSE, write_result
 
-pytest.importorskip("starlette", reason="the review page needs starlette")
-pytest.importorskip("uvicorn", reason="the review page needs uvicorn")
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
+from mureg.service.review.decide import DecisionRequest, record  # isort: skip  # after the check for web libraries
+from mureg.service.review.desk import Desk  # isort: skip
+from mureg.service.review.studies import results_at  # isort: skip
+from mureg.service.trail import Trail  # isort: skip
 
-from mureg.service.review.decide import DecisionRequest, record  # noqa: E402
-from mureg.service.review.desk import Desk  # noqa: E402
-from mureg.service.review.server import serve  # noqa: E402
-from mureg.service.review.studies import results_at  # noqa: E402
-from mureg.service.trail import Trail  # noqa: E402
-from support.reviewed import BALL_MM, CENTRE_MM, POSE, write_result  # noqa: E402
+pytestmark = needs_browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
-
-SPECT, CT = sample_folder() / "spect.dcm", sample_folder() / "ct"
-QUICK = ["--threads", "1", "--set", "reconstructor.iterations=2", "--set", "physics.scatter=none"]
 NUDGE = ((6.0, -4.0, 3.0), 5.0)
 """To the left, back and head, mm; then clockwise on the transaxial picture, degrees."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with playwright.sync_playwright() as driver:
-        # no WebGL, and nothing but this computer can be reached
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-webgl", "--disable-webgl2", "--proxy-server=127.0.0.1:9"]
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--proxy-bypass-list=127.0.0.1"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def opened(browser) -> Iterator:
-    """Open a review in a page of its own; nothing that the browser complains of is let pass."""
-    complaints: list[str] = []
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-
-    def open_at(desk: Desk):
-        ready, told = threading.Event(), []
-        threading.Thread(
-            target=serve,
-            args=(desk, 0, lambda url: (told.append(url), ready.set())),
-            kwargs={"idle_s": 20},
-            daemon=True,
-        ).start()
-        assert ready.wait(20)
-        page.goto(told[0])
-        return page
-
-    yield open_at
-    context.close()
-    assert [line for line in complaints if "409" not in line] == []
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before():
-    yield
-    set_thread_count(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-
-
-def nudged(pose: RigidTransform, shift, degrees: float, heart) -> np.ndarray:
-    """By plain matrices: first the shift, then a turn about z at the heart, which points of the map follow."""
-    shifted = np.eye(4)
-    shifted[:3, 3] = shift
-    turned, turn = np.eye(4), Rotation.from_euler("z", degrees, degrees=True).as_matrix()
-    turned[:3, :3], turned[:3, 3] = turn, np.asarray(heart) - turn @ heart
-    return pose.matrix @ np.linalg.inv(turned @ shifted)
-
-
-def press(page, key: str, times: int = 1) -> None:
-    for _ in range(times):
-        page.keyboard.press(key)
-
-
-def nudge_by_keys(page) -> None:
-    press(page, "1")
-    press(page, "ArrowRight", 6)
-    press(page, "ArrowUp", 4)
-    press(page, "2")
-    press(page, "ArrowUp", 3)
-    press(page, "1")
-    press(page, "]", 10)
-
-
-def pose_of(page) -> np.ndarray:
-    return np.array(page.evaluate("review.pose"), dtype=float).reshape(4, 4)
 
 
 def bright_spot(page, pane: str) -> tuple[np.ndarray, dict]:
@@ -220,25 +135,13 @@ def test_the_answer_of_the_program_is_hidden_from_a_blinded_reader(tmp_path, ope
     np.testing.assert_allclose(np.array(row.entry.pose_after).reshape(4, 4)[:3, 3], (-2.0, 0.0, 0.0), atol=1e-9)
 
 
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory) -> Path:
-    """Three results of the sample study, quickly made, in one folder, and the list that says where the study lies."""
-    folder = tmp_path_factory.mktemp("review")
-    arguments = ["--spect", str(SPECT), "--ct", str(CT), "-o", str(folder / "all" / "p1"), "--dicom", *QUICK]
-    assert command_line(["register", *arguments, "--nudge", "15 mm left, 20 mm front, 15 mm feet"]) == 0
-    for name in ("p2", "p3"):
-        shutil.copytree(folder / "all" / "p1", folder / "all" / name)
-    lines = [f"p{number},{SPECT},{CT}" for number in (1, 2, 3)]
-    (folder / "list.csv").write_text("\n".join(["name,spect,ct", *lines]) + "\n")
-    return folder
-
-
 def hashes(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file() and "reviewed" not in path.parts)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_from_opening_to_accept_by_keyboard_alone(batch, opened, capsys) -> None:
+def test_from_opening_to_accept_by_keyboard_alone(review_batch, opened, capsys) -> None:
+    batch = review_batch
     studies = results_at([batch / "all"], find_pairs(batch / "list.csv"))
     before, trail = hashes(batch / "all"), Trail(batch / "review.sqlite")
     page = opened(Desk(studies, trail, "AB"))

@@ -27,13 +27,14 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a result: enough to make it again."""
+    """What made a result: enough to make it again; `phantom`: the CT was given as one of a test object."""
 
     versions: dict[str, str]
     settings: dict[str, Settings]
     sources: tuple[Source, ...]
     seconds: dict[str, float]
     weights_sha256: str = ""
+    phantom: bool = False
 
 
 @dataclass(frozen=True, eq=False)

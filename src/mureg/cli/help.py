@@ -60,6 +60,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Cases": ("split", "skip", "limit", "images", "classical"),
     "Safety checks": ("allow-different-patients", "allow-corrected-spect", "allow-derived", "phantom"),
     "Review": ("reader", "blinded"),
+    "Network": ("host", "certificate", "key", "users", "add-user"),
     "Computer": ("port", "no-browser", "idle-minutes", "device", "threads", "jobs", "scheduler", "retry"),
     "Messages": ("json", "quiet", "verbose", "log", "help"),
 }

@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.errors import RefusedError, UsageError
 from mureg.io.worklist.find import find_pairs
+from mureg.service.review.network import Network
 from mureg.service.review.studies import ReviewStudy, StudyInputs, results_at
+from mureg.service.review.users import add_user
 from mureg.service.review.verify import problems_of
 from mureg.service.trail import Trail
 
@@ -43,7 +46,14 @@ class ReviewOptions:
         verify: check the trail and the results that it speaks of, then stop.
         export: write the trail as CSV into this new file, then stop.
         table: print how readers and program differ, then stop.
-        port: port of the page on 127.0.0.1; 0 for any that is free.
+        port: port of the page; 0 for any that is free.
+        host: address or name of this computer to serve on (default: 127.0.0.1, this computer alone); another one
+            needs the certificate, the key and users.
+        certificate: TLS certificate with its chain (PEM), for other computers.
+        key: private key of the certificate (PEM, without a password).
+        users: file of users who may sign in.
+        add_user: add this user to --users, or set another password, which is asked for (or read from standard
+            input), then stop.
         no_browser: skip opening the browser; the address is printed.
         idle_minutes: stop after so long without a request.
 
@@ -51,7 +61,7 @@ class ReviewOptions:
         mureg review results --studies studies.csv --reader AB
     """
 
-    results: tyro.conf.Positional[tuple[Path, ...]]
+    results: tyro.conf.Positional[tuple[Path, ...]] = ()
     studies: Path | None = None
     spect: Path | None = None
     ct: Path | None = None
@@ -66,6 +76,11 @@ class ReviewOptions:
     export: Path | None = None
     table: bool = False
     port: int = 0
+    host: str = "127.0.0.1"
+    certificate: Path | None = None
+    key: Path | None = None
+    users: Path | None = None
+    add_user: str = ""
     no_browser: bool = False
     idle_minutes: float = 60.0
     messages: Annotated[Messages, Flat] = field(default_factory=Messages)
@@ -77,6 +92,8 @@ OPTIONS = ReviewOptions
 def main(arguments: Sequence[str]) -> int:
     """Parse, find the results, serve until stopped; or check, export or sum up the trail."""
     options = parse("review", arguments, ReviewOptions)
+    if options.add_user:
+        return _add_user(options)
     _refuse_contradictions(options)
     studies = _studies(options)
     trail = Trail(options.trail or _folder_of(options.results[0]) / TRAIL)
@@ -104,18 +121,41 @@ def _serve(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Trai
         raise UsageError(
             f"an installation without {problem.name}", "starlette and uvicorn", "install mureg again, with its packages"
         ) from problem
+    network = Network.of(options.host, options.certificate, options.key, options.users)
     desk = Desk(studies, trail, options.reader.strip(), options.blinded, options.names)
 
     def begun(url: str) -> None:
+        count = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}"
         options.messages.emit(
             {"url": url, "studies": len(studies), "use": RESEARCH_USE_ONLY},
-            [f"{len(studies)} studies at {url}", "Ctrl-C stops the page.", RESEARCH_USE_ONLY],
+            [f"{count} at {url}", "Ctrl-C stops the page.", RESEARCH_USE_ONLY],
         )
         sys.stdout.flush()
-        if not options.no_browser:
+
+    def opened(url: str) -> None:
+        if not options.no_browser and network is None:
             webbrowser.open(url)
 
-    serve(desk, options.port, begun, idle_s=60.0 * options.idle_minutes)
+    serve(desk, options.port, begun, idle_s=60.0 * options.idle_minutes, network=network, opened=opened)
+    return 0
+
+
+def _add_user(options: ReviewOptions) -> int:
+    if options.users is None or options.results:
+        raise UsageError(
+            "--add-user with results" if options.results else "--add-user without --users",
+            "mureg review --add-user NAME --users FILE",
+            "correct the command",
+        )
+    if sys.stdin.isatty():
+        password = getpass(f"Password of {options.add_user}: ")
+        if getpass("Again: ") != password:
+            raise UsageError("two passwords", "the same one twice", "try again")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    is_new = add_user(options.users, options.add_user, password)
+    words = f"{'added' if is_new else 'new password for'} {options.add_user} in {options.users.name}"
+    options.messages.emit({"user": options.add_user, "new": is_new}, [words])
     return 0
 
 
@@ -134,7 +174,9 @@ def _verify(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Tra
 def _refuse_contradictions(options: ReviewOptions) -> None:
     if not options.results:
         raise UsageError("no result", "a result of mureg register, or the folder of a batch", "name it")
-    if options.blinded and not options.reader.strip():
+    if options.users is not None and options.reader.strip():
+        raise UsageError("--reader with --users", "readers who sign in under their own names", "leave --reader out")
+    if options.blinded and not options.reader.strip() and options.users is None:
         raise UsageError("--blinded without --reader", "whose answers hide the program's", "give --reader")
     single = any(path is not None for path in (options.spect, options.ct, options.mu))
     if single and options.studies is not None:

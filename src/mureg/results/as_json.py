@@ -40,6 +40,7 @@ def as_json(assessment: Assessment) -> dict[str, Any]:
             "sources": [vars(source) for source in provenance.sources],
             "seconds": provenance.seconds,
             "weights_sha256": provenance.weights_sha256,
+            "phantom": provenance.phantom,
         },
         "use": RESEARCH_USE_ONLY,
     }

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy import optimize
 from scipy.stats import chi2
 
-from mureg.registration.combination.parts import FIELDS, LIKELIHOOD, NETWORKS
+from mureg.registration.combination.parts import FIELDS, LIKELIHOOD, NETWORKS, TRANSVERSE
 from mureg.registration.combination.rule import (
     MethodErrors,
     PoseEstimate,
@@ -28,11 +28,18 @@ INDICATORS = {
     NETWORKS: ("log_dispersion", "cut", "uncovered"),
     FIELDS: ("cut", "uncovered"),
     LIKELIHOOD: ("cut", "uncovered", "in_lung"),
+    TRANSVERSE: ("cut", "uncovered"),
 }
 """Indicators that may change the variance of each registrar."""
 _UNITS = {"log_dispersion": 1.0, "cut": 0.2, "uncovered": 0.3, "in_lung": 0.1}
 """Of the indicators in the fit, so that one penalty fits all: about a standard deviation over the population."""
-_BEGIN = {NETWORKS: (2.0, 4.0, 1.0), FIELDS: (2.0, 5.0, 1.5), LIKELIHOOD: (2.0, 3.0, 1.0)}
+_NO_AXIAL_MM = 1000.0
+_BEGIN = {
+    NETWORKS: (2.0, 4.0, 1.0),
+    FIELDS: (2.0, 5.0, 1.5),
+    LIKELIHOOD: (2.0, 3.0, 1.0),
+    TRANSVERSE: (1.5, _NO_AXIAL_MM, 1.0),
+}
 """Where the search begins, see below: standard deviations across and along the body (mm) and of angles (degrees)."""
 _NOISE_FACTOR, _DEGREES, _FACTOR = 1.5, 6.0, 1.5
 """Where the search begins, and towards which a small penalty pulls: mm, mm and degrees; chosen before any fit."""
@@ -53,16 +60,21 @@ class KnownStudy:
         offsets: small motion about the heart (mm, degrees) from the first pose to each pose, by kind.
         truth: the same to the true pose.
         estimates: of each registrar.
+        weight: of the study beside the others.
     """
 
     patient: str
     offsets: dict[str, Float[np.ndarray, " 6"]]
     truth: Float[np.ndarray, " 6"]
     estimates: tuple[PoseEstimate, ...]
+    weight: float = 1.0
 
 
 def fit_rule(studies: Sequence[KnownStudy]) -> Rule:
-    """The rule whose combined poses make the true ones likeliest; every patient counts by the root of its studies."""
+    """The rule whose combined poses make the true ones likeliest; every patient counts by the root of its studies.
+
+    The weight of a study multiplies that of its patient.
+    """
     table = _Table(studies)
     begin = table.begin()
 
@@ -118,7 +130,7 @@ class _Table:
                         self._indicators[i, s] = estimate.indicators.get(name, 0.0) / _UNITS[name]
         names = [study.patient for study in studies]
         _, index, counts = np.unique(names, return_inverse=True, return_counts=True)
-        weights = 1.0 / np.sqrt(counts[index])
+        weights = np.array([study.weight for study in studies]) / np.sqrt(counts[index])
         self._weights = weights * n / weights.sum()
 
     def begin(self) -> Array:
@@ -132,6 +144,8 @@ class _Table:
         methods = {}
         for k, kind in enumerate(self._kinds):
             across, axial, angle = (float(value) for value in plain[3 * k : 3 * k + 3])
+            if kind == TRANSVERSE:
+                axial = _NO_AXIAL_MM
             log_variance = {
                 name: float(slope) / _UNITS[name]
                 for (owner, name), slope in zip(self._slots, slopes, strict=True)

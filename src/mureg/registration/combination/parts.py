@@ -16,9 +16,17 @@ from mureg.study import PreparedStudy
 
 NETWORKS, FIELDS, LIKELIHOOD = "near-heart", "gradient-fields", "projection"
 """Kinds of the registrars that are combined, as in `mureg.registration.catalogue`."""
+TRANSVERSE = "mutual-information-across"
+"""Mutual information across the body, at the axial position of the likelihood or else of the networks: it says nothing
+of the axial position."""
 _AXIAL_STARTS_MM = (-20.0, -10.0, 10.0, 20.0)
 """Further starts of the likelihood: the networks err most along the body, by up to 18 mm in a patient."""
-_WORDS = {NETWORKS: "networks at the heart", FIELDS: "gradient fields", LIKELIHOOD: "the likelihood of the projections"}
+_WORDS = {
+    NETWORKS: "networks at the heart",
+    FIELDS: "gradient fields",
+    LIKELIHOOD: "the likelihood of the projections",
+    TRANSVERSE: "mutual information across the body",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +37,14 @@ class Parts:
         networks: registration by networks at the heart.
         gradient_fields: pose by gradient fields; None where they gave none.
         likelihood: maximum of the likelihood of the projections; None where there is none.
+        transverse: pose by mutual information across the body; None where there is none.
         notes: why a registrar gave no pose, one sentence each.
     """
 
     networks: Registration
     gradient_fields: RigidTransform | None
     likelihood: Maximum | None
+    transverse: RigidTransform | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -51,7 +61,14 @@ class Parts:
             poses[FIELDS] = self.gradient_fields
         if self.likelihood is not None:
             poses[LIKELIHOOD] = self.likelihood.candidate.ct_from_spect
+        if self.transverse is not None:
+            poses[TRANSVERSE] = self.transverse
         return poses
+
+    @property
+    def axial(self) -> RigidTransform:
+        """The pose whose axial position is the best of a single registrar."""
+        return self.networks.ct_from_spect if self.likelihood is None else self.likelihood.candidate.ct_from_spect
 
     def starts(self) -> list[RigidTransform]:
         """Poses from which the likelihood may climb: those of the others, and the first one shifted along the body."""

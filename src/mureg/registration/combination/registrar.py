@@ -2,7 +2,8 @@
 
 Networks follow the heart through any breath, but may lay the map wrong by a constant of the patient. The likelihood has
 no such error, but follows chest and liver where the CT was taken at another depth of breath, and fails where the CT
-cuts the body. A learned rule weighs them in each study (docs/concepts/combination.md).
+cuts the body. Mutual information, misleading along the body, is precise across it. A learned rule weighs them in each
+study (docs/concepts/combination.md).
 """
 
 from __future__ import annotations
@@ -96,13 +97,19 @@ class Combination:
                 gradient_fields = fields().ct_from_spect
             except RegistrationError as refusal:
                 notes.append(f"gradient fields gave no pose: {refusal}")
-        parts = Parts(networks, gradient_fields, None, tuple(notes))
+        parts = Parts(networks, gradient_fields, None)
         if self.with_likelihood and study.acquisition is not None:
             try:
                 likelihood = self.likelihood.maximise(study, parts.heart_mm, parts.starts())
             except RegistrationError as refusal:
                 notes.append(f"the likelihood of the projections gave no pose: {refusal}")
-        return replace(parts, likelihood=likelihood, notes=tuple(notes))
+        parts = replace(parts, likelihood=likelihood)
+        try:
+            transverse = self.near_heart.fine.across(study.uncorrected, study.body, parts.axial)
+        except RegistrationError as refusal:
+            transverse = None
+            notes.append(f"mutual information across the body gave no pose: {refusal}")
+        return replace(parts, transverse=transverse, notes=tuple(notes))
 
     def settings_sha256(self) -> str:
         """Fingerprint of these settings without the weights, which have their own."""

@@ -40,7 +40,8 @@ class MethodErrors:
     """The errors of one registrar at the heart.
 
     Attributes:
-        across_mm, axial_mm, angle_deg: standard deviations along x and y, along z, and of the angles.
+        across_mm, axial_mm, angle_deg: standard deviations along x and y, along z, and of the angles; 1000 mm for one
+            that says nothing of the axial position.
         noise_factor: multiple of the registrar's own covariance that is added; 0 where it states none.
         log_variance: change of the logarithm of the variance for each unit of an indicator, by its name.
     """

@@ -181,4 +181,15 @@ class DenseRegistration(nn.Module):
     ) -> Float[Tensor, "batch 6"]:
         """Rigid parameters of each pair; see `NetworkSettings`."""
         require_shape(spect, mu, self.shape)
-        return self.six(self.deep(self.streams(spect, mu)).flatten(1))  # type: ignore[no-any-return]
+        return self._rigid_parameters(self.streams(spect, mu))
+
+    def _rigid_parameters(self, features: Features) -> Float[Tensor, "batch 6"]:
+        """Rigid parameters of joint features, in float32 under autocast.
+
+        On CPUs, gradients of bfloat16 convolutions over 2 x 2 x 2 voxels are not numbers (PyTorch 2.13, oneDNN).
+        """
+        device = features.device.type
+        if torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self._rigid_parameters(features.float())
+        return self.six(self.deep(features).flatten(1))  # type: ignore[no-any-return]

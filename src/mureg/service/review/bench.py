@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mureg.assessment.mismatch import mismatch_percent, myocardium
 from mureg.assessment.move import Move
-from mureg.errors import MuregError, UsageError
+from mureg.errors import UsageError
 from mureg.geometry import Grid, RigidTransform, Volume
 from mureg.heart.find import HeartLocation
-from mureg.heart.polar import polar_map
 from mureg.io import read_study
 from mureg.io.nifti import read_nifti
-from mureg.pipeline import StudySettings, prepare
-from mureg.recon import Osem
-from mureg.recon.images import corrected_at
+from mureg.pipeline import prepare
 from mureg.registration import PoseByHand
 from mureg.report.conclusion import move_words
 from mureg.report.pictures.chest import brightest_in_heart, smoothed
+from mureg.service.review.corrected import CorrectedImages, few_iterations
+from mureg.service.review.drawing import MoveQuery, planes_png
 from mureg.service.review.settings import settings_of
 from mureg.service.review.studies import ReviewStudy
 from mureg.study import PreparedStudy, Study
@@ -31,10 +29,11 @@ WHITE_PER_CM = 0.25
 """Attenuation that is sent as the largest number, 1/cm: above soft tissue (0.15) and ribs; chosen."""
 UNKNOWN = 255
 """Stands for voxels that the CT does not reach."""
-_QUICK_ITERATIONS = 2
-"""Of the picture while the map is being moved; the result that is written uses all of them. Chosen for its time."""
-_KEPT = 6
-"""Poses whose images are kept, for undo and redo: 1 MB each."""
+_WINDOWS = 64
+"""Browser windows whose newest pose is remembered; a round value."""
+
+Ticket = tuple[int, int]
+"""A browser window and the number of its pose; see `Bench.newest`."""
 
 
 class StaleRequestError(UsageError):
@@ -65,9 +64,10 @@ class Bench:
 
     def __init__(self, study: ReviewStudy) -> None:
         self.study = study
-        self._lock, self._newest = Lock(), 0
+        self._lock, self._preparing, self._counting = Lock(), Lock(), Lock()
+        self._newest: dict[int, int] = {}
         self._prepared: tuple[PreparedStudy, Study] | None = None
-        self._known: dict[bytes, tuple[Volume, float | None]] = {}
+        self._corrected: CorrectedImages | None = None
 
     def spect(self) -> SentVolume:
         """The uncorrected SPECT after the display filter, up to the brightest place of the heart."""
@@ -83,8 +83,7 @@ class Bench:
         if self.study.inputs is None or (at_once and self._prepared is None):
             mu = read_nifti(self.study.folder / "mu_header.nii.gz", "mu")
         else:
-            with self._lock:
-                mu = self.prepared()[0].body
+            mu = self.prepared()[0].body
         share = np.clip(np.asarray(mu) / WHITE_PER_CM, 0.0, 1.0)
         values = np.rint((UNKNOWN - 1) * share).astype(np.uint8)
         if mu.outside is not None:
@@ -97,7 +96,9 @@ class Bench:
         Raises:
             UsageError: its files are not known, or are not those of the result.
         """
-        if self._prepared is None:
+        with self._preparing:
+            if self._prepared is not None:
+                return self._prepared
             inputs = self.study.inputs
             if inputs is None:
                 raise UsageError(
@@ -109,16 +110,16 @@ class Bench:
                 mu=inputs.mu,
                 spect_series=inputs.spect_series,
                 ct_series=inputs.ct_series,
+                phantom=self.study.is_phantom,
                 allow_corrected_spect=True,  # what was accepted for the result; its warnings stay
                 allow_derived=True,
             )
             self._refuse_other(study)
-            quick = self._quick()
-            prepared = prepare(study, quick, allow_different_patients=True)
-            self._prepared = prepared, study
-        return self._prepared
+            settings = few_iterations(settings_of(self.study.table, PoseByHand()))
+            self._prepared = prepare(study, settings, allow_different_patients=True), study
+            return self._prepared
 
-    def at_pose(self, pose: RigidTransform, ticket: int | None = None) -> dict[str, Any]:
+    def at_pose(self, pose: RigidTransform, ticket: Ticket | None = None) -> dict[str, Any]:
         """What a pose does to the heart: segments, mismatch index, the corrected image; in few iterations.
 
         Args:
@@ -130,18 +131,31 @@ class Bench:
         """
         with self._lock:
             self._refuse_stale(ticket)
-            scanner, found = (self._corrected(each) for each in (RigidTransform.identity(), self.study.found))
-            self._refuse_stale(ticket)
-            own = self._corrected(pose)
-        answer: dict[str, Any] = {"mismatch": {"scanner": scanner[1], "found": found[1], "own": own[1]}}
-        image = _sent_spect(own[0], self.study.heart_mm)
-        answer["segments"] = self._segments({"scanner": scanner[0], "found": found[0], "own": own[0]})
-        return answer | {"image": image}
+            corrected = self._images()
+            images = corrected.at(pose, lambda: self._refuse_stale(ticket))
+        segments = {"uncorrected": corrected.uncorrected} | {name: made.segments for name, made in images.items()}
+        return {
+            "mismatch": {name: made.mismatch for name, made in images.items()},
+            "segments": None if None in segments.values() else segments,
+            "image": _sent_spect(images["own"].image, self.study.heart_mm),
+        }
 
-    def newest(self) -> int:
-        """Announce a pose: earlier ones that still wait are given up."""
-        self._newest += 1
-        return self._newest
+    def newest(self, tab: int = 0) -> Ticket:
+        """Announce a pose: earlier ones of the same window that still wait, or are worked on, are given up."""
+        with self._counting:
+            number = self._newest.pop(tab, 0) + 1
+            self._newest[tab] = number
+            while len(self._newest) > _WINDOWS:
+                del self._newest[next(iter(self._newest))]
+        return tab, number
+
+    def planes(self, move: MoveQuery) -> bytes:
+        """Three planes with the map moved, as a PNG."""
+        heart, folder = self.study.heart_mm, self.study.folder
+        spect, mu = read_nifti(folder / "spect_nac.nii.gz", "spect"), read_nifti(folder / "mu_header.nii.gz", "mu")
+        pose = move.pose(heart)
+        words = f"Map moved {move_words(Move.of(pose, heart), spect.grid)}"
+        return planes_png(spect, mu.resampled(mu.grid, pose), heart, move.place(heart), words)
 
     def words(self, pose: RigidTransform) -> dict[str, Any]:
         """The move of a pose at the heart, in words and numbers."""
@@ -149,8 +163,8 @@ class Bench:
         grid = read_nifti(self.study.folder / "spect_nac.nii.gz", "spect").grid
         return {"words": move_words(move, grid), "rms_mm": move.rms_mm, "mean_mm": list(move.mean_mm)}
 
-    def _refuse_stale(self, ticket: int | None) -> None:
-        if ticket is not None and ticket != self._newest:
+    def _refuse_stale(self, ticket: Ticket | None) -> None:
+        if ticket is not None and self._newest.get(ticket[0]) != ticket[1]:
             raise StaleRequestError("a pose that is no longer the newest", "the newest", "ask again")
 
     def _refuse_other(self, study: Study) -> None:
@@ -165,42 +179,13 @@ class Bench:
                     "correct the list of studies",
                 )
 
-    def _quick(self) -> StudySettings:
-        settings = settings_of(self.study.table, PoseByHand())
-        reconstructor = settings.reconstructor
-        if isinstance(reconstructor, Osem):
-            fewer = min(_QUICK_ITERATIONS, reconstructor.iterations)
-            settings = replace(settings, reconstructor=replace(reconstructor, iterations=fewer))
-        return settings
-
-    def _corrected(self, pose: RigidTransform) -> tuple[Volume, float | None]:
-        """The image corrected with the map at a pose, and the mismatch index there."""
-        key = pose.matrix.tobytes()
-        if key not in self._known:
-            prepared, _ = self.prepared()
-            settings = self._quick()
-            if prepared.acquisition is None:
-                raise UsageError("a reconstructed SPECT", "projections", "only the map can be moved")
-            image, _ = corrected_at(
-                pose, prepared.acquisition, prepared.maps, prepared.outline, settings.reconstructor, settings.physics
-            )
-            mu = prepared.maps.on_spect(image.grid, pose, prepared.outline)
-            ventricle = self.study.ventricle
-            index = None if ventricle is None else mismatch_percent(myocardium(image, ventricle), mu)
-            kept = list(self._known.items())[-_KEPT:]
-            self._known = {**dict(kept), key: (image, index)}
-        return self._known[key]
-
-    def _segments(self, images: dict[str, Volume]) -> dict[str, list[float]] | None:
-        ventricle = self.study.ventricle
-        if ventricle is None:
-            return None
-        shown = {"uncorrected": self.prepared()[0].uncorrected} | images
-        try:
-            maps = {name: polar_map(image, ventricle) for name, image in shown.items()}
-        except MuregError:
-            return None
-        return {name: [round(float(value), 2) for value in polar.relative] for name, polar in maps.items()}
+    def _images(self) -> CorrectedImages:
+        """The images of this study, with what no pose changes made once."""
+        if self._corrected is None:
+            compared = {"scanner": RigidTransform.identity(), "found": self.study.found}
+            settings = settings_of(self.study.table, PoseByHand())
+            self._corrected = CorrectedImages(self.prepared()[0], settings, self.study.ventricle, compared)
+        return self._corrected
 
 
 def _sent_spect(image: Volume, heart_mm: tuple[float, float, float]) -> SentVolume:

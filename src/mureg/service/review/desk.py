@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -23,6 +23,7 @@ from mureg.service.review.decide import (
     record,
     write_result,
 )
+from mureg.service.review.drawing import MoveQuery
 from mureg.service.review.studies import ReviewStudy
 from mureg.service.trail import Trail
 from mureg.service.trail_entry import StudyKey, TrailRow
@@ -40,6 +41,7 @@ class Desk:
         reader: name that the page begins with.
         blinded: hide pose and decision of the program, and those of other readers, until this reader's are stored.
         names: show the names of the studies.
+        signed_in: the reader is a user who has signed in, and decides under no other name.
     """
 
     studies: Sequence[ReviewStudy]
@@ -47,10 +49,15 @@ class Desk:
     reader: str = ""
     blinded: bool = False
     names: bool = False
+    signed_in: bool = False
     _benches: dict[int, Bench] = field(default_factory=dict, repr=False)
     _writing: dict[int, Future[TrailRow]] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "writer"), repr=False)
+
+    def of_user(self, name: str) -> Desk:
+        """The same review as a user who has signed in sees it."""
+        return replace(self, reader=name, signed_in=True)
 
     def bench(self, index: int) -> Bench:
         """The bench of a study."""
@@ -80,6 +87,7 @@ class Desk:
                 {
                     "index": index,
                     "name": self.name(index),
+                    "phantom": study.is_phantom,
                     "decision": study.decision if is_open else "hidden",
                     "move": f"{study.move_found.rms_mm:.1f} mm" if is_open else "",
                     "reason": str(study.table.get("reason", "")) if is_open else "",
@@ -108,6 +116,8 @@ class Desk:
             "can_reconstruct": study.inputs is not None,
             "reasons": list(REASONS),
             "reader": self.reader,
+            "signed_in": self.signed_in,
+            "phantom": study.is_phantom,
             "blinded": self.blinded,
             "open": is_open,
             "start": _flat(study.found if is_open else RigidTransform.identity()),
@@ -141,14 +151,18 @@ class Desk:
             "problem": problem,
         }
 
-    def at_pose(self, index: int, pose: RigidTransform) -> dict[str, Any]:
+    def at_pose(self, index: int, pose: RigidTransform, tab: int = 0) -> dict[str, Any]:
         """See `Bench.at_pose`; of a blinded study without what the program found."""
         bench = self.bench(index)
-        answer = bench.at_pose(pose, bench.newest())
+        answer = bench.at_pose(pose, bench.newest(tab))
         if not self.is_open(index):
             for part in (answer["mismatch"], answer["segments"] or {}):
                 part.pop("found", None)
         return answer
+
+    def planes(self, index: int, move: MoveQuery) -> bytes:
+        """Three planes with the map moved, as a PNG."""
+        return self.bench(index).planes(move)
 
     def words(self, index: int, pose: RigidTransform) -> dict[str, Any]:
         """The move of a pose, and how it differs from the pose found."""
@@ -158,12 +172,7 @@ class Desk:
     def decide(self, index: int, request: DecisionRequest) -> dict[str, Any]:
         """Store a decision, and begin to write its result."""
         study = self.studies[index]
-        if self.blinded and request.reader.strip() != self.reader:
-            raise UsageError(
-                f"a decision by {request.reader}, on a page that is blinded for {self.reader}",
-                "one reader for each blinded page",
-                "start mureg review again with --reader",
-            )
+        self._refuse_other_reader(request.reader.strip())
         row = record(study, self.trail, request, blinded=not self.is_open(index))
         LOG.info("study %d: %s, row %d of the trail", index + 1, request.decision, row.number)
         if request.decision != "rejected" and study.inputs is not None:
@@ -186,6 +195,16 @@ class Desk:
     def close(self) -> None:
         """Wait until every result is written."""
         self._writer.shutdown(wait=True)
+
+    def _refuse_other_reader(self, reader: str) -> None:
+        if self.signed_in and reader != self.reader:
+            raise UsageError(f"a decision by {reader}", f"one by {self.reader}, who has signed in", "sign in again")
+        if self.blinded and reader != self.reader:
+            raise UsageError(
+                f"a decision by {reader}, on a page that is blinded for {self.reader}",
+                "one reader for each blinded page",
+                "start mureg review again with --reader",
+            )
 
     def _shown(self) -> dict[StudyKey, TrailRow]:
         """The last decision on each study; on a blinded page of this reader alone."""

@@ -69,6 +69,11 @@ class ReviewStudy:
         return RigidTransform(np.asarray(self.table["found"]["ct_from_spect"], dtype=np.float64))
 
     @property
+    def is_phantom(self) -> bool:
+        """Whether the CT was given as one of a test object."""
+        return (self.table.get("provenance") or {}).get("phantom") is True
+
+    @property
     def heart_mm(self) -> Triple:
         """About which moves are stated and the map is turned."""
         return triple(self.table["heart_mm"])

@@ -3,21 +3,27 @@
   const app = document.getElementById("app"), index = Number(app.dataset.index), count = Number(app.dataset.count);
   const by = id => document.getElementById(id), base = `/api/studies/${index}`;
   const EYE = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], QUIET_MS = 200, LONGEST_PX = 240;
-  const opened = performance.now(), timing = { drawMs: [], polarMs: [] };
-  const ask = async (path, body) => {
+  const opened = performance.now(), timing = { drawMs: [], nudgeMs: [], polarMs: [] };
+  const tab = Math.floor(Math.random() * 2 ** 48);
+  const ask = async (path, body, signal) => {
     const answer = await fetch(path, body === undefined ? {} : {
-      method: "POST", headers: { "content-type": "application/json", "x-mureg-review": "1" }, body: JSON.stringify(body) });
+      method: "POST", headers: { "content-type": "application/json", "x-mureg-review": "1" }, body: JSON.stringify(body), signal });
+    if (answer.status === 401 || answer.status === 403) return { status: answer.status, table: { problem: await ended(answer) } };
     return { status: answer.status, table: await answer.json() };
   };
+  async function ended(answer) { // the session, or this run of mureg review
+    return answer.status === 401 ? "You are signed out: sign in again in another tab, then go on here." : await answer.text();
+  }
   const bytes = async path => {
     const answer = await fetch(path);
     if (!answer.ok) throw new Error((await answer.json()).problem);
     return Planes.volume(JSON.parse(answer.headers.get("x-volume")), new Uint8Array(await answer.arrayBuffer()));
   };
 
-  const { table: study } = await ask(base);
+  const { status: answered, table: study } = await ask(base);
+  if (answered !== 200) { by("message").textContent = study.problem; return; }
   let seen = study.seen, spect, map, corrected = null, asked = 0, timer = 0, writing = false;
-  let pose = study.start, undo = [], redo = [], blink = false, frame = 0;
+  let pose = study.start, undo = [], redo = [], blink = false, frame = 0, nudgedAt = 0, asking = new AbortController();
   const heart = study.heart_mm, cross = [...heart];
 
   // ---- planes
@@ -53,11 +59,49 @@
 
   function draw() {
     frame = 0;
+    if (fallback) { fallback.show(); return; }
     if (!spect || !map) return;
     const begun = performance.now(), l = look(), image = by("image").value === "corrected" && corrected ? corrected : spect;
-    for (const pane of panes) drawPane(pane, image, l);
+    try {
+      for (const pane of panes) drawPane(pane, image, l);
+    } catch (problem) { begin(problem.message); return; }
     timing.drawMs.push(performance.now() - begun);
     app.dataset.drawMs = timing.drawMs.at(-1).toFixed(1);
+    shownNow();
+  }
+  function shownNow() { // the time from a nudge to its picture
+    if (!nudgedAt) return;
+    timing.nudgeMs.push(performance.now() - nudgedAt);
+    nudgedAt = 0;
+  }
+
+  // ---- where the browser cannot draw: the program draws the planes, one picture after another
+  let fallback = null;
+  function begin(why) {
+    const picture = document.createElement("img");
+    picture.id = "planes"; picture.alt = "transaxial, coronal and sagittal plane, SPECT over the map";
+    document.querySelector(".panes").replaceChildren(picture);
+    document.querySelector(".panes").classList.add("drawn");
+    by("message").textContent = `This browser cannot draw (${why}): mureg draws three planes. Keys and fields move the map.`;
+    let loading = false, waiting = false, asked = 0;
+    const show = () => {
+      if (loading) { waiting = true; return; }
+      loading = true; waiting = false;
+      const { mean, turn } = moveOf(shown()), names = ["left", "back", "head", "tx", "ty", "tz", "x", "y", "z"];
+      const begun = performance.now();
+      picture.onload = picture.onerror = event => {
+        loading = false;
+        if (event.type === "load") {
+          timing.drawMs.push(performance.now() - begun);
+          if (!waiting) { shownNow(); app.dataset.drawn = asked; }
+        }
+        if (waiting) show();
+      };
+      asked += 1;
+      picture.src = `${base}/planes.png?` + [...mean, ...turn, ...cross].map((value, k) => `${names[k]}=${value.toFixed(4)}`).join("&");
+    };
+    fallback = { show };
+    show();
   }
   const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
 
@@ -70,8 +114,9 @@
     pane.perPixel = pane.field / Math.min(width, height * (pane.chest ? 1.36 : 1));
     pane.centre = middleOf(pane);
     Planes.fill(pane.pixels, w, h, { centre: pane.centre, right: pane.right, down: pane.down, mmPerPixel: pane.perPixel * width / w }, image, map, shown(), l);
-    buffer.getContext("2d").putImageData(pane.pixels, 0, 0);
-    const pen = canvas.getContext("2d");
+    const pen = canvas.getContext("2d"), drawing = buffer.getContext("2d");
+    if (!pen || !drawing) throw new Error("no canvas");
+    drawing.putImageData(pane.pixels, 0, 0);
     pen.imageSmoothingEnabled = true;
     pen.drawImage(buffer, 0, 0, width, height);
     overlay(pen, pane, width, height);
@@ -110,7 +155,7 @@
   const moved = (from, shift, turnDeg) => Planes.multiply(from, Planes.inverse(Planes.motion(shift, turnDeg, heart)));
   function setPose(next, keep = true) {
     if (keep) { undo.push(pose); redo = []; }
-    pose = next;
+    pose = next; nudgedAt = performance.now();
     describe(); redraw(); later();
   }
   const nudge = (shift, turnDeg = [0, 0, 0]) => setPose(moved(pose, shift, turnDeg));
@@ -137,12 +182,13 @@
   }
   function fromFields() {
     const [left, back, head, ...turn] = FIELDS.map(field => Number(field.value) || 0);
-    setPose(Planes.inverse(Planes.motion([left, back, head], turn, heart)));
+    setPose(Planes.motion(minus([left, back, head]), minus(turn), heart)); // so that the fields show what was typed
   }
 
   // ---- what the pose does to the heart
   function later() {
     clearTimeout(timer);
+    asking.abort();
     asked += 1;
     if (!study.can_reconstruct) return;
     document.querySelector(".polars").classList.add("stale"); by("mismatch").classList.add("stale"); // of an earlier pose
@@ -150,14 +196,22 @@
   }
   async function request(number, begun) {
     by("status").textContent = "reconstructing …";
-    const { status, table } = await ask(`${base}/pose`, { pose, number });
+    asking = new AbortController();
+    let answer;
+    try {
+      answer = await ask(`${base}/pose`, { pose, number, tab }, asking.signal);
+    } catch (problem) {
+      if (number === asked && problem.name !== "AbortError") { by("status").textContent = ""; by("mismatch").textContent = "mureg review does not answer: was it stopped?"; }
+      return;
+    }
+    const { status, table } = answer;
     if (number !== asked) return; // stale
     by("status").textContent = "";
     if (status !== 200) { by("mismatch").textContent = table.problem; return; }
     corrected = Planes.volume(table.image, Uint8Array.from(atob(table.image.values), c => c.charCodeAt(0)));
     showPolar(table);
     for (const part of [document.querySelector(".polars"), by("mismatch")]) part.classList.remove("stale");
-    timing.polarMs.push(performance.now() - begun + QUIET_MS);
+    timing.polarMs.push(performance.now() - begun);
     app.dataset.polarMs = timing.polarMs.at(-1).toFixed(0); app.dataset.answered = number;
     redraw();
   }
@@ -168,11 +222,12 @@
     if (!segments) return;
     const other = segments.found || segments.scanner;
     by("change-caption").textContent = segments.found ? "mine minus found" : "mine minus scanner";
+    app.dataset.segments = JSON.stringify(segments.own);
+    if (fallback) { by("segments").textContent = `Segments 1 to 17, mine: ${segments.own.map(v => v.toFixed(0)).join(" ")} %`; return; }
     Polar.draw(by("polar-scanner"), segments.scanner, Polar.uptake);
     Polar.draw(by("polar-found"), segments.found, Polar.uptake);
     Polar.draw(by("polar-own"), segments.own, Polar.uptake);
     Polar.draw(by("polar-change"), segments.own.map((value, k) => value - other[k]), Polar.change);
-    app.dataset.segments = JSON.stringify(segments.own);
   }
 
   // ---- pointer
@@ -185,9 +240,14 @@
       if (!last) return;
       const dx = event.clientX - last[0], dy = event.clientY - last[1];
       if (!dragged && Math.hypot(dx, dy) < 3) return;
-      const first = !dragged;
+      const first = !dragged, from = last;
       dragged = true; last = [event.clientX, event.clientY];
-      setPose(moved(pose, Planes.add(Planes.scaled(pane.right, dx * pane.perPixel), pane.down, dy * pane.perPixel), [0, 0, 0]), first);
+      if (event.shiftKey) { // about the heart's centre, as far as the pointer goes around it
+        const area = canvas.getBoundingClientRect(), [hx, hy] = onScreen(pane, heart, area.width, area.height);
+        const angle = ([x, y]) => Math.atan2(y - area.top - hy, x - area.left - hx);
+        const turned = Math.atan2(Math.sin(angle(last) - angle(from)), Math.cos(angle(last) - angle(from))) * 180 / Math.PI;
+        setPose(moved(pose, [0, 0, 0], Planes.scaled(Planes.cross(pane.right, pane.down), turned)), first);
+      } else setPose(moved(pose, Planes.add(Planes.scaled(pane.right, dx * pane.perPixel), pane.down, dy * pane.perPixel), [0, 0, 0]), first);
     });
     canvas.addEventListener("pointerup", event => {
       if (last && !dragged) {
@@ -198,7 +258,7 @@
       last = null;
     });
     canvas.addEventListener("pointercancel", () => { last = null; });
-    canvas.addEventListener("wheel", event => { scroll(pane, Math.sign(event.deltaY)); event.preventDefault(); }, { passive: false });
+    canvas.addEventListener("wheel", event => { scroll(pane, -Math.sign(event.deltaY)); event.preventDefault(); }, { passive: false });
   }
   function scroll(pane, steps) { // towards the viewer's back: feet to head, front to back, right to left
     const n = Planes.cross(pane.right, pane.down), way = Planes.dot(n, [1, 1, 1]) >= 0 ? 1 : -1;
@@ -219,7 +279,7 @@
       nudge([0, 0, 0], Planes.scaled(Planes.cross(active.right, active.down), event.key === "]" ? 0.5 : -0.5));
     } else if (event.key === " " && !onButton) { if (!blink) { blink = true; redraw(); }
     } else if (event.key === "PageUp" || event.key === "PageDown") scroll(active, event.key === "PageUp" ? 1 : -1);
-    else if (event.key >= "1" && event.key <= String(panes.length)) panes[Number(event.key) - 1].canvas.focus();
+    else if (event.key >= "1" && event.key <= String(panes.length)) { active = panes[Number(event.key) - 1]; active.canvas.focus(); }
     else if (event.key === "z") back();
     else if (event.key === "y") forth();
     else if (event.key === "f" && study.found) setPose(study.found);
@@ -248,6 +308,7 @@
     label.append(tick, ` ${reason}`);
     by("reasons").append(label);
   }
+  by("reader").readOnly = study.signed_in;
   by("reader").value = study.reader || sessionStorage.getItem("reader") || "";
   async function decide(decision) {
     if (writing) return;
@@ -258,8 +319,12 @@
     const body = { decision, reader, seen, reasons, comment: by("comment").value, seconds: (performance.now() - opened) / 1000 };
     if (decision === "own") body.pose = pose;
     writing = true;
-    const { status, table } = await ask(`${base}/decision`, body);
+    let answer;
+    try {
+      answer = await ask(`${base}/decision`, body);
+    } catch { answer = { status: 0, table: { problem: "Nothing was stored: mureg review does not answer." } }; }
     writing = false;
+    const { status, table } = answer;
     if (status !== 200) {
       by("message").textContent = status === 409 ? `${table.problem} Press again to replace it.` : table.problem;
       if (table.seen !== undefined) seen = table.seen;
@@ -289,9 +354,10 @@
   for (const words of [...(study.reasons_found || []), ...(study.warnings || [])]) { const li = document.createElement("li"); li.textContent = words; by("reasons-found").append(li); }
   for (const id of ["reset-found", "accept-found"]) by(id).disabled = !study.found;
   if (!study.can_reconstruct) by("mismatch").textContent = "SPECT and CT are not at hand (--studies, or --spect and --ct): the map can be moved, but no image is corrected and no result written.";
+  if (study.phantom) by("phantom").hidden = false;
   describe();
   follow(study);
-  window.review = { get pose() { return pose; }, get cross() { return cross; }, timing, panes, moveOf, onScreen: (name, p) => { const pane = panes.find(one => one.name === name); return onScreen(pane, p, pane.canvas.clientWidth, pane.canvas.clientHeight); } };
+  window.review = { heart, get pose() { return pose; }, get cross() { return cross; }, timing, panes, moveOf, onScreen: (name, p) => { const pane = panes.find(one => one.name === name); return onScreen(pane, p, pane.canvas.clientWidth, pane.canvas.clientHeight); } };
   panes[0].canvas.focus({ preventScroll: true });
   try {
     [spect, map] = await Promise.all([bytes(`${base}/spect`), bytes(`${base}/map?now`)]);

@@ -20,9 +20,14 @@
   decision.addEventListener("change", filter);
   reviewed.addEventListener("change", filter);
   document.addEventListener("keydown", event => {
-    if (event.target.tagName === "SELECT") return;
+    if (["SELECT", "BUTTON"].includes(event.target.tagName)) return;
     if (event.key === "ArrowDown" || event.key === "n") { go(1); event.preventDefault(); }
     if (event.key === "ArrowUp" || event.key === "p") { go(-1); event.preventDefault(); }
+  });
+  const signOut = document.getElementById("sign-out");
+  if (signOut) signOut.addEventListener("click", async () => {
+    await fetch("/logout", { method: "POST", headers: { "content-type": "application/json", "x-mureg-review": "1" }, body: "{}" });
+    location.replace("/login");
   });
   filter();
 })();
