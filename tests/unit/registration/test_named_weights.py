@@ -225,13 +225,13 @@ def test_a_prediction_beyond_the_motions_of_training_is_warned_about(tmp_path, s
 
 
 def test_the_card_of_the_default_knows_its_training() -> None:
-    for name in ("near-heart", "densenet-small"):
+    # motions were drawn from ranges: three axes to 20 mm, and an axial one of -20 to 30 mm after mutual information
+    for name, most_mm in (("near-heart", 45.0), ("densenet-small", 35.0)):
         card = read_card(shipped(name))
         assert card.licence == "Apache-2.0"
         assert card.card_sha256
         assert card.motion is not None
-        # motions of both were drawn from ranges: three axes to 20 mm, and an axial one of -20 to 30 mm
-        assert 30.0 < card.motion.largest_shift_mm < 35.0
+        assert 30.0 < card.motion.largest_shift_mm < most_mm
 
 
 @pytest.mark.parametrize(("passes", "expected"), [(None, 3), (1, 1), (2, 2)])
