@@ -67,9 +67,6 @@ FIRST, SECOND = "part", "second"
 """Files of rows by the package's simulator and by the second one of the tests."""
 BLOCK = 13
 """Cases of a cohort in a row: as many as there are real anatomies."""
-REAL_WEIGHT = 3.0
-"""Of a study of a real anatomy in the fit: there are three times as many drawn patients, on whom networks do better
-than on patients. Chosen on the rows of the networks before, where the errors of 1, 3 and 8 differ by 0.2 mm."""
 POINTS = 12
 """Of the heart, in each row."""
 FACTS = ("ct_depth_mm", "ct_coverage_mm", "counts_photopeak", "breathing_heart_share", "anatomy_arms_down")
@@ -196,8 +193,7 @@ class Known:
             for kind in row["indicators"]
         )
         offsets = {kind: np.array(row["poses"][kind]) for kind in row["indicators"]}
-        weight = REAL_WEIGHT if row["fold"] >= 0 else 1.0
-        study = KnownStudy(row["patient"], offsets, np.array(row["truth"]), estimates, weight)
+        study = KnownStudy(row["patient"], offsets, np.array(row["truth"]), estimates)
         return cls(row, study, heart_mm, reference)
 
     def outcome(self, rule: Rule, kinds: tuple[str, ...] = ()) -> tuple[float, float, np.ndarray]:

@@ -60,21 +60,16 @@ class KnownStudy:
         offsets: small motion about the heart (mm, degrees) from the first pose to each pose, by kind.
         truth: the same to the true pose.
         estimates: of each registrar.
-        weight: of the study beside the others.
     """
 
     patient: str
     offsets: dict[str, Float[np.ndarray, " 6"]]
     truth: Float[np.ndarray, " 6"]
     estimates: tuple[PoseEstimate, ...]
-    weight: float = 1.0
 
 
 def fit_rule(studies: Sequence[KnownStudy]) -> Rule:
-    """The rule whose combined poses make the true ones likeliest; every patient counts by the root of its studies.
-
-    The weight of a study multiplies that of its patient.
-    """
+    """The rule whose combined poses make the true ones likeliest; every patient counts by the root of its studies."""
     table = _Table(studies)
     begin = table.begin()
 
@@ -130,7 +125,7 @@ class _Table:
                         self._indicators[i, s] = estimate.indicators.get(name, 0.0) / _UNITS[name]
         names = [study.patient for study in studies]
         _, index, counts = np.unique(names, return_inverse=True, return_counts=True)
-        weights = np.array([study.weight for study in studies]) / np.sqrt(counts[index])
+        weights = 1.0 / np.sqrt(counts[index])
         self._weights = weights * n / weights.sum()
 
     def begin(self) -> Array:
