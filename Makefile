@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-dev
 
 # the site, in build/site; warnings are errors, nothing is fetched
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 	@echo "open build/site/index.html"
 
 # the wheel, and the list of what it holds and needs, in dist

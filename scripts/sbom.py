@@ -1,10 +1,10 @@
 """Write the bill of materials of a wheel: CycloneDX 1.5 in JSON.
 
-
     python scripts/sbom.py dist/mureg-0.1.0-py3-none-any.whl
 
-It needs the standard library, `packaging`, and an environment that holds the packages of the wheel. The file lies beside the wheel. It lists the wheel with its hash, every package that an installation for the clinic needs, at the version
-of this environment, and the weights and the sample study with licence and hash. Nothing is fetched.
+The file lies beside the wheel. It lists the wheel with its hash, every package that an installation for the clinic needs,
+at the version of this environment, and the weights and the sample study with licence and hash. It needs `packaging` and an
+environment that holds the packages of the wheel. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def moment() -> str:
 
 
 def needed(requirements: list[str]) -> dict[str, metadata.Distribution]:
-    """Every package that the requirements lead to, extras left out, as it is installed here. A missing one ends the program."""
+    """Every package that the requirements lead to, without extras, as installed here. A missing one ends the program."""
     packages: dict[str, metadata.Distribution] = {}
     waiting = direct(requirements)
     while waiting:
