@@ -2,9 +2,9 @@
 
     python scripts/sbom.py dist/mureg-0.1.0-py3-none-any.whl
 
-The file lies beside the wheel. It lists the wheel with its hash, every package that an installation for the clinic needs,
-at the version of this environment, and the weights and the sample study with licence and hash. It needs `packaging` and an
-environment that holds the packages of the wheel. Nothing is fetched.
+The file lies beside the wheel. It lists the wheel with its hash, every package that an installation for the clinic
+needs, at the version of this environment, and the weights and the sample study with licence and hash. It needs
+`packaging` and an environment that holds the packages of the wheel. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def moment() -> str:
 
 
 def needed(requirements: list[str]) -> dict[str, metadata.Distribution]:
-    """Every package that the requirements lead to, without extras, as installed here. A missing one ends the program."""
+    """Every package that the requirements lead to, without extras, as installed here; a missing one is refused."""
     packages: dict[str, metadata.Distribution] = {}
     waiting = direct(requirements)
     while waiting:
