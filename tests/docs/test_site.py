@@ -1,4 +1,4 @@
-"""The site: every page is in the navigation, every link leads somewhere, versions agree, and it builds without a warning."""
+"""The site: pages in the navigation, links, versions; it builds without a warning."""
 
 from __future__ import annotations
 
