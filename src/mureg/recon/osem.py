@@ -103,7 +103,7 @@ class Osem:
             )
         subsets = ordered_subsets(n_views, self.subsets)
         counts = inner_order(acquisition.photopeak_counts)
-        blocks = [system.block(views, counts) for views in subsets]
+        blocks = [system.model(views, counts) for views in subsets]
         slice_mask = measured_slices(acquisition)
         measured = [counts[views] * slice_mask for views in subsets]
         activity = np.array(state.activity.values, dtype=counts.dtype, order="C")

@@ -28,12 +28,14 @@ value, so that a short CT of a small field is registered too."""
 class ParzenInformation:
     """Negative mutual information of a fixed image and a moved one over fixed points; smaller is better.
 
-    The fixed value of a point counts in one bin, the moving one in four, with a cubic B-spline. A point that falls
-    where the moving image is unknown has no weight.
+    The fixed value of a point counts in the two bins around it, by its distance from each, so that no rounding decides
+    where it counts; or in the nearest one alone. The moving value counts in four, with a cubic B-spline. A point that
+    falls where the moving image is unknown has no weight.
 
     Attributes:
         motions: of the points.
-        fixed_bins: bin of the fixed value of each point, as an index.
+        fixed_bins: the lower bin around the fixed value of each point, or the nearest one, as an index.
+        upper_shares: how much of each point counts in the bin above it (0 to 1); None with nearest bins.
         moving: sampler of two channels: the moving image in units of bins, and how far it is known (0 to 1).
         bins: number of bins of each image.
         least: share of the points that must lie where the moving image is known.
@@ -41,24 +43,36 @@ class ParzenInformation:
 
     motions: Motions
     fixed_bins: npt.NDArray[np.intp]
+    upper_shares: npt.NDArray[np.float32] | None
     moving: Sampler
     bins: int
     least: float = _LEAST_OVERLAP
 
     @classmethod
     def of(
-        cls, fixed: Level, moving: Level, points: int, bins: int, centre_mm: Triple, *, seed: int = 1
+        cls,
+        fixed: Level,
+        moving: Level,
+        points: int,
+        bins: int,
+        centre_mm: Triple,
+        *,
+        seed: int = 1,
+        nearest: bool = False,
     ) -> ParzenInformation:
         """Sort the values of both images into bins; the fixed one at points spread over its lattice."""
         places_mm = spread_points(fixed.grid, points, seed)
         values = fixed.sampled(fixed.values[None], places_mm)[0]
-        fixed_bins = np.rint(in_bins(values, bins, fixed.values.min(), fixed.values.max())).astype(np.intp)
+        fixed_units = in_bins(values, bins, fixed.values.min(), fixed.values.max())
+        fixed_bins = (np.rint if nearest else np.floor)(fixed_units).astype(np.intp)
+        upper_shares = None if nearest else (fixed_units - fixed_bins).astype(np.float32)
         inside = moving.values[moving.is_known] if moving.is_known.any() else moving.values
         in_units = in_bins(moving.values, bins, inside.min(), inside.max())
         sampler = Sampler.of(np.stack([in_units, moving.is_known]), moving.grid, (None, 0.0))
         motions = Motions(places_mm - np.asarray(centre_mm)[:, None], centre_mm)
         size = moving.is_known.sum() * moving.grid.voxel_volume_mm3 / (fixed.values.size * fixed.grid.voxel_volume_mm3)
-        return cls(motions, fixed_bins, sampler, bins, min(_LEAST_OVERLAP, _LEAST_OF_MAP * float(size)))
+        least = min(_LEAST_OVERLAP, _LEAST_OF_MAP * float(size))
+        return cls(motions, fixed_bins, upper_shares, sampler, bins, least)
 
     def overlaps(self, six: Six) -> npt.NDArray[np.bool_]:
         """Whether enough points lie where the moving image is known, for each row of parameters."""
@@ -76,9 +90,14 @@ class ParzenInformation:
         windows, slopes = _cubic(part)
         base = self.fixed_bins * self.bins + first
         base += (np.arange(n) * size)[:, None]
+        # where the index of the upper fixed bin stands from that of the lower one, and the share of a point in each
+        upper = self.upper_shares
+        rows = ((0, np.ones(1, np.float32)),) if upper is None else ((0, 1 - upper), (self.bins, upper))
         joint = np.zeros(n * size)
         for k in range(4):
-            joint += np.bincount((base + k).ravel(), (windows[k] * is_inside).ravel(), n * size)
+            weight = windows[k] * is_inside
+            for row, share_of_row in rows:
+                joint += np.bincount((base + (row + k)).ravel(), (weight * share_of_row).ravel(), n * size)
         table = joint.reshape(n, self.bins, self.bins)
         total = table.sum((1, 2))
         share = table / np.maximum(total, 1e-12)[:, None, None]
@@ -89,7 +108,7 @@ class ParzenInformation:
         by_place = np.zeros_like(part)
         by_weight = np.zeros_like(part)
         for k in range(4):
-            entry = slope_of_bin[base + k]
+            entry = sum(share_of_row * slope_of_bin.take(base + (row + k)) for row, share_of_row in rows)
             by_place += slopes[k] * entry
             by_weight += windows[k] * entry
         by_weight -= (information / np.maximum(total, 1e-12)).astype(np.float32)[:, None]

@@ -71,27 +71,39 @@ class Sampler:
         self, points_mm: Float[np.ndarray, "3 ..."]
     ) -> tuple[Float[np.ndarray, "c ..."], Float[np.ndarray, "c 3 ..."]]:
         """Values and their slopes along x, y, z of patient space (1/mm) at points."""
+        cell, (x, y, z) = self._cells(points_mm)
+        channels = self.coefficients.shape[1]
+        flat = self.coefficients.reshape(len(self.coefficients), -1).take(cell.ravel(), axis=0)
+        # each coefficient side by side for all points, so that the products below run through memory in order
+        by_point = np.ascontiguousarray(flat.T).reshape(channels, 8, *cell.shape)
+        c, cx, cy, cz, cxy, cxz, cyz, cxyz = (by_point[:, k] for k in range(8))
+        z_part, z_slope = cyz * y + cz, cxyz * y + cxz
+        dx = z_slope * z + cxy * y + cx
+        dy = (cxyz * z + cxy) * x + cyz * z + cy
+        dz = z_slope * x + z_part
+        value = dx * x + z_part * z + cy * y + c
         m = self.index_from_mm.astype(np.float32)
-        cell, parts = np.zeros(points_mm.shape[1:], np.intp), []
-        x_mm, y_mm, z_mm = points_mm.astype(np.float32)
+        slopes = np.empty((channels, 3, *cell.shape), np.float32)
+        for k in range(3):
+            slopes[:, k] = dx * m[0, k] + dy * m[1, k] + dz * m[2, k]
+        return value, slopes
+
+    def _cells(
+        self, points_mm: Float[np.ndarray, "3 ..."]
+    ) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[np.float32]]]:
+        """The cell of each point, and where the point lies in it along each axis (0 to 1)."""
+        m = self.index_from_mm.astype(np.float32)
+        x_mm, y_mm, z_mm = points_mm.astype(np.float32, copy=False)
+        cell, parts = np.zeros(points_mm.shape[1:], np.int32), []
         for row, n in zip(m[:3], self.shape, strict=True):
             index = row[0] * x_mm + row[1] * y_mm + row[2] * z_mm + row[3]
             # inside the last cell, with rounding in single precision
             np.clip(index, 0.0, n - 1.001, out=index)
-            whole = np.floor(index)
+            whole = index.astype(np.int32)
             cell *= n - 1
-            cell += whole.astype(np.intp)
-            parts.append(index - whole)
-        x, y, z = parts
-        c = np.moveaxis(self.coefficients[cell], (-2, -1), (0, 1))  # [channel, 8, *point]
-        yz, xz, xy = y * z, x * z, x * y
-        value = c[:, 0] + c[:, 1] * x + c[:, 2] * y + c[:, 3] * z + c[:, 4] * xy + c[:, 5] * xz + c[:, 6] * yz
-        value += c[:, 7] * (xy * z)
-        dx = c[:, 1] + c[:, 4] * y + c[:, 5] * z + c[:, 7] * yz
-        dy = c[:, 2] + c[:, 4] * x + c[:, 6] * z + c[:, 7] * xz
-        dz = c[:, 3] + c[:, 5] * x + c[:, 6] * y + c[:, 7] * xy
-        slopes = np.stack([dx * m[0, k] + dy * m[1, k] + dz * m[2, k] for k in range(3)], axis=1)
-        return value, slopes
+            cell += whole
+            parts.append(index - whole.astype(np.float32))
+        return cell, parts
 
 
 def spread_points(grid: Grid, n: int, seed: int = 1) -> Float[np.ndarray, "3 point"]:

@@ -17,7 +17,8 @@ from mureg.spect.acquisition import Acquisition
 from mureg.spect.blur import Blur, blur_of_view
 from mureg.spect.collimator import Collimator
 from mureg.spect.sparse import SparseMatrix, work_array
-from mureg.spect.views import Turn, View, ViewBlock
+from mureg.spect.summed import SummedViews
+from mureg.spect.views import Turn, View, ViewBlock, ViewModel
 
 _VIEWS_AT_ONCE = 6
 """Views of one block where none is asked for: those of one of ten subsets of 60 views, which bounds the memory."""
@@ -137,6 +138,11 @@ class SystemModel:
             own = (view_of(number, opposite=k > 0) for k, number in enumerate(numbers))
             turns.append(Turn(rotation, frame.n_columns, tuple(own)))
         return ViewBlock(tuple(turns), self.grid.shape[:2])
+
+    def model(self, views: Sequence[int], like: Array) -> ViewModel:
+        """As `block`, to be applied many times: in a form that takes less time where there is one."""
+        block = self.block(views, like)
+        return SummedViews.of(block) if self.mu is None and self.collimator is None else block
 
     def attenuation(self, views: Sequence[int], like: Array) -> list[Float[Array, "column depth z"]] | None:
         """Share of photons that gets out from every place of each view's frame; None without a map."""
