@@ -18,11 +18,11 @@ from mureg.cli import main as mureg
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="four patients, one epoch")
+    parser.add_argument("--quick", action="store_true", help="six patients, one epoch")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     out = options.output
-    patients, epochs, more = (4, 1, 1) if options.quick else (24, 30, 5)
+    patients, epochs, more = (6, 1, 1) if options.quick else (24, 30, 5)
     shares = ("--set", "data.shares=[0.5, 0.5, 0.0]")  # for training, validation, testing; by patient
     cohort, first, tuned, table = (str(out / name) for name in ("cohort", "first", "tuned", "comparison"))
 
