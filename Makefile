@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # processes that tests start would compile the package again
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo test test-slow test-all check bench clean sample sizes
+.PHONY: demo test test-slow test-all check bench clean sample sizes docs sbom
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -32,6 +32,16 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed/run.py
+
+# the site, in build/site; warnings are errors, nothing is fetched
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+	@echo "open build/site/index.html"
+
+# the wheel, and the list of what it holds and needs, in dist
+sbom: $(VENV)/.installed-dev
+	$(BIN)/python -m hatchling build -t wheel -d dist
+	$(BIN)/python scripts/sbom.py dist/mureg-*.whl
 
 # what an installation for the clinic takes on the disk, by package
 sizes:

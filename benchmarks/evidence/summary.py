@@ -5,6 +5,7 @@
 It reads evidence/decisions/*.csv (decisions.py) and evidence/difficulty-levels/*.csv (difficulty_levels.py), and
 compares on the same cases. `mean_mm` and what follows are of the pose that was found, `given_out` of the one that was
 taken: where the decision is "aligned", the scanner position. Intervals are 95 %, by resampling cases, seed 1.
+`combination` holds the first table of evidence/combination/table.md, which `combination.py fit` writes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -128,10 +130,39 @@ def made_worse(rows: Table) -> int:
     return sum(float(row["taken_mm"]) > float(row["unregistered_mm"]) + WORSE_MM for row in rows)
 
 
-def main() -> int:
+def combination(text: str) -> dict[str, dict[str, Any]]:
+    """The table of the registrars on left-out anatomies, by cohort and method."""
+    table: dict[str, dict[str, Any]] = {}
+    for line in text.split("\n\n")[0].splitlines()[2:]:
+        cohort, method, cases, anatomies, error, p95, above, bound, within = cells(line)
+        table.setdefault(cohort, {})[method] = {
+            "n": int(cases),
+            "anatomies": int(anatomies),
+            "mean_mm": [float(number) for number in re.findall(r"[\d.]+", error)],
+            "p95_mm": float(p95),
+            "above_a_pixel": int(above),
+            "bound_median_mm": float(bound) if bound else None,
+            "within_bound_percent": int(within.rstrip(" %")) if within else None,
+        }
+    return table
+
+
+def cells(line: str) -> list[str]:
+    """Of one line of a Markdown table, without bold."""
+    return [cell.strip().replace("**", "") for cell in line.strip().strip("|").split("|")]
+
+
+def whole() -> dict[str, Any]:
+    """Everything that evidence/summary.json holds, from the stored rows."""
     rows = {name: read(EVIDENCE / "decisions" / f"{name}.csv") for name in (*LEVELS, *STILL)}
     summary = {name: moved(name, rows[name]) for name in LEVELS if rows[name]}
     summary |= {name: still(rows[name]) for name in STILL if rows[name]}
+    table = (EVIDENCE / "combination" / "table.md").read_text("utf-8")
+    return {**summary, "combination": combination(table)}
+
+
+def main() -> int:
+    summary = whole()
     with writing(EVIDENCE / "summary.json") as scratch:
         scratch.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
     columns = (
