@@ -76,6 +76,7 @@ def main() -> int:
     module, card = read_network(options.weights / UNCALIBRATED / WEIGHTS_FILE)
     card = replace(
         card,
+        licence="Apache-2.0",
         gains=calibration.gains,
         errors=covariances[DEFAULT].matrix,
         errors_grow_mm=calibration.dispersion_mm,

@@ -41,7 +41,7 @@ from mureg.errors import UsageError
 from mureg.registration.networks import NETWORKS
 from mureg.training.folder import BEST
 from mureg.training.motion import AsInTheCase
-from mureg.training.settings import as_toml, load_settings, read_table
+from mureg.training.settings import as_toml, read_table, settings_from
 
 HERE = Path(__file__).resolve().parent
 SETTINGS, EVIDENCE = HERE / "reproduction", HERE.parents[1] / "evidence" / "reproduction"
@@ -51,6 +51,8 @@ FIRST_PATIENT = {"train": 0, "validation": 200, "test": 250}
 """The same at every scale: a smaller run uses some of the same patients, in the same sets."""
 STUDIES = 2
 PROPOSED = "densenet-dusfe"
+SMALL, PAPER_SIZES = "small", ("paper-80", "paper-64")
+"""Sizes of the networks, by their file of settings; the small ones have one for each level."""
 STOPPED, SOME_FAILED = 130, 5
 
 
@@ -158,18 +160,16 @@ class Work:
         The proposed one is trained once more with its SPECT ablated, on the cases' own motion: motion that is drawn
         anew has nothing to do with the map, and could not teach what a map tells of it.
         """
-        for file, ending in (
-            (f"small-{self.level}", ""),
-            *([("paper-80", "-80"), ("paper-64", "-64")] * self.options.paper),
-        ):
-            table = read_table(str(SETTINGS / f"{file}.toml"))
+        for size in self.options.sizes:
+            file, ending = (f"small-{self.level}", "") if size == SMALL else (size, size.removeprefix("paper"))
+            table = read_table(str(SETTINGS / f"{file}.toml")) | self.options.changes
             samples = self.options.samples or self.scale.samples or table["samples"]
             ablated = {"input": {"ablated": True}, "motion": {"kind": AsInTheCase.kind}}
             asked: list[tuple[str, str, dict[str, Any]]] = [(kind, "", {}) for kind in self.options.networks]
-            asked += [(kind, "-ablated", ablated) for kind in self.options.networks if kind == PROPOSED]
+            asked += [(kind, "-ablated", ablated) for kind in self.options.ablated if kind in self.options.networks]
             for kind, how, other in asked:
                 changes = {"network": {**table["network"], "kind": kind}, "samples": samples, **other}
-                settings = load_settings(str(SETTINGS / f"{file}.toml"), changes)
+                settings = settings_from(table, file, changes)
                 folder = self.output / f"{self.level}-runs" / f"{kind}{ending}{how}"
                 yield Trained(folder.name, settings, folder)
 
@@ -203,11 +203,13 @@ def train_one(work: Work, clock: Clock, run: Trained) -> None:
     sets = ("--train", work.cohort("train"), "--validation", work.cohort("validation"))
     how = ["--cache", work.output / "prepared", "--jobs", work.options.jobs, "--threads", threads]
     how += [] if math.isinf(clock.until) else ["--minutes", f"{max(clock.minutes_left - 0.25, 0.01):.2f}"]
-    clock.mureg("train", settings, *sets, "-o", run.folder, *how)
-    if not clock.dry:
-        note_machine(run.folder, threads)
-        if seen(run) < run.settings.samples:
-            raise StoppedError
+    try:
+        clock.mureg("train", settings, *sets, "-o", run.folder, *how)
+    finally:
+        if not clock.dry and seen(run):  # a run that was interrupted has used the machine, too
+            note_machine(run.folder, threads)
+    if not clock.dry and seen(run) < run.settings.samples:
+        raise StoppedError
 
 
 def evaluate(work: Work, clock: Clock) -> None:
@@ -290,6 +292,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         setattr(options, name, None if path is None else path.absolute())
     places = {"full": EVIDENCE, "short": EVIDENCE.with_name("reproduction-short"), "tiny": options.output / "evidence"}
     options.evidence = options.evidence or places[options.scale]
+    options.sizes = (SMALL, *PAPER_SIZES) if options.paper else (SMALL,)
+    options.ablated, options.changes = (PROPOSED,), {}
     return options
 
 

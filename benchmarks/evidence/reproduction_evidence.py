@@ -52,7 +52,8 @@ def card(run: Trained, weights: str) -> dict[str, Any]:
 
 def seen(run: Trained) -> int:
     """How many cases it had seen when its last sitting ended."""
-    return int(card(run, LAST)["trained_on"]["samples"]) if (run.folder / LAST).exists() else 0
+    there = (run.folder / LAST).with_suffix(".json").exists()
+    return int(card(run, LAST)["trained_on"]["samples"]) if there else 0
 
 
 def note_machine(folder: Path, threads: int) -> None:

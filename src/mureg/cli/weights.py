@@ -57,6 +57,7 @@ def _answer(name: str, card: Card) -> dict[str, Any]:
         "input": card.around,
         "grid": {"shape": list(card.grid.shape), "spacing_mm": card.grid.spacing_mm},
         "ablated": card.ablated,
+        "passes": card.passes,
         "trained_on": card.trained_on,
         "largest_motion": None if size is None else {"mm": size.largest_shift_mm, "deg": size.largest_angle_deg},
         "validation": card.validation,
@@ -75,6 +76,8 @@ def _lines(name: str, card: Card) -> Iterator[str]:
     shape = " x ".join(map(str, card.grid.shape))
     yield f"  input       {AROUND[card.around]}, {shape} voxels of {card.grid.spacing_mm:g} mm"
     yield f"  trained on  {_training(card)}; mureg {card.version or 'of unknown version'}"
+    if left_out := card.trained_on.get("left_out"):
+        yield f"  left out    {', '.join(map(str, left_out))}"
     size = card.motion
     yield "  motion      " + (
         _NOT_STATED

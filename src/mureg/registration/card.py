@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from mureg.errors import UnreadableInputError, UsageError
@@ -49,6 +49,7 @@ class Card:
         grid: lattice of its input.
         around: centre of its input: the centre of the SPECT's field, or the heart.
         ablated: the SPECT input was ablated (ones) in training, and always is in use.
+        passes: number of predictions of a network for the whole field, from the second one on of the residual.
         loss: settings of the training loss, with its `kind`.
         licence: of the weights; "" if not stated.
         motion: size of the motions in training; None if not measured.
@@ -72,6 +73,7 @@ class Card:
     others: Annotated[tuple[Table, ...], AfterValidator(_not_too_many)] = ()
     around: Literal["field", "heart"] = "field"
     ablated: bool = False
+    passes: Annotated[int, Field(ge=1, le=20)] = 1
     loss: Table = field(default_factory=dict)
     licence: str = ""
     motion: MotionSize | None = None

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from mureg.geometry import RigidTransform, Volume
 from mureg.registration.base import Registration, refuse_result, refuse_unusable
 from mureg.registration.card import UNIT_MM, Card
-from mureg.registration.inputs import InputGrid, network_inputs
+from mureg.registration.inputs import network_inputs
 from mureg.registration.near_heart import ABLATED, NearHeart
 from mureg.registration.onnx_networks import Networks, kept_network
 from mureg.registration.weights import card_notes, is_name, weights_path
@@ -38,7 +38,7 @@ class NetworkRegistrar:
         weights: near-heart or another name of `mureg weights`, or an .onnx file with its JSON card beside it, as
             mureg train and mureg finetune write them.
         passes: number of predictions; from the second one on of the residual, with the map at the pose so far
-            (default: 1 for the whole field, 2 around the heart).
+            (default: as the card says for the whole field, 2 around the heart).
         ablated: replace the SPECT input by ones (ablation). The prediction then comes from the map alone
             (leakage). Always on for weights trained that way.
         largest_shift_mm: refuse a result that shifts the map by more than this (mm).
@@ -61,7 +61,7 @@ class NetworkRegistrar:
         if card.around == "heart":
             return self._around_heart().register(study)
         ablated = self.ablated or card.ablated
-        ct_from_spect, steps = self._predict(networks, card.grid, fixed, moving, ablated)
+        ct_from_spect, steps = self._predict(networks, card, fixed, moving, ablated)
         centre_mm = fixed.grid.centre_mm
         refuse_result(ct_from_spect, fixed, moving, self.largest_shift_mm, self.largest_angle_deg)
         shifts_mm = [sum(mm**2 for mm in step.six(centre_mm)[0]) ** 0.5 for step in steps]
@@ -94,12 +94,12 @@ class NetworkRegistrar:
         return registrar if self.passes is None else replace(registrar, passes=self.passes)
 
     def _predict(
-        self, networks: Networks, input_grid: InputGrid, fixed: Volume, moving: Volume, ablated: bool
+        self, networks: Networks, card: Card, fixed: Volume, moving: Volume, ablated: bool
     ) -> tuple[RigidTransform, list[RigidTransform]]:
         """The pose, and the motion of each pass: ``ct_from_spect = ct_from_moved @ moved_from_spect``."""
-        grid, centre_mm = input_grid.grid(fixed.grid), fixed.grid.centre_mm
+        grid, centre_mm = card.grid.grid(fixed.grid), fixed.grid.centre_mm
         ct_from_spect, steps = RigidTransform.identity(), []
-        for _ in range(self.passes or 1):
+        for _ in range(self.passes or card.passes):
             spect, mu = network_inputs(fixed, moving, grid, ct_from_spect)
             if ablated:
                 spect = np.ones_like(spect)

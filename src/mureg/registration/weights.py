@@ -26,23 +26,22 @@ def shipped_names() -> tuple[str, ...]:
 def is_name(weights: Path | str) -> bool:
     """Whether weights are named, and not given as a file."""
     words = str(weights)
-    return words in (SHIPPED, DUSFE, *shipped_names())
+    return words in (SHIPPED, *shipped_names())
 
 
 def weights_path(weights: Path | str) -> Path:
     """Path of weights that a setting or an option names: a name of the package, or a file.
 
     Raises:
-        UsageError: weights that this version does not ship, or a word that is neither a name nor a file of weights.
+        UsageError: a word that is neither a name nor a file of weights.
     """
     words, names = str(weights), shipped_names()
     if words in (SHIPPED, *names):
         return shipped(NEAR_HEART if words == SHIPPED else words)
     path = Path(weights)
-    if words == DUSFE or not (path.suffix or path.exists()):
-        reason = "weights that this version of mureg does not ship" if words == DUSFE else "neither a name nor a file"
+    if not (path.suffix or path.exists()):
         raise UsageError(
-            f"the weights {words}: {reason}",
+            f"the weights {words}: neither a name nor a file",
             f"{' or '.join(names)}, or an {SUFFIX} file that mureg train wrote",
             "list the weights with mureg weights, or train some with mureg train",
         )

@@ -21,7 +21,7 @@ from mureg.training.combination import KnownStudy, fit_rule
 HEART = (35.0, -40.0, 12.0)
 NEARLY_NORMAL = 1e6
 SOME = RigidTransform.from_six((12.0, -7.0, 15.0), (4.0, -3.0, 6.0), (0.0, 0.0, 0.0))
-NETWORKS, LIKELIHOOD = "near-heart", "projection"
+NETWORKS, LIKELIHOOD, TRANSVERSE = "near-heart", "projection", "mutual-information-across"
 
 
 def rule(degrees: float = NEARLY_NORMAL, factor: float = 1.0, **changes: MethodErrors) -> Rule:
@@ -89,6 +89,14 @@ def test_what_lies_far_from_two_others_has_little_weight() -> None:
     assert abs(motion(combined(three, poses, HEART).ct_from_spect)[2]) < 4.0
 
 
+def test_what_says_nothing_of_the_axial_position_moves_it_nowhere() -> None:
+    """Across, variances 1 and 1: half of the way. Along, 16 against a million."""
+    flat = rule(mutual_information_across=MethodErrors(1.0, 1000.0, 1.0))
+    answer = combined(flat, [estimate(NETWORKS, (0.0,) * 6), estimate(TRANSVERSE, (4.0, -6.0, 30.0, 0, 0, 0))], HEART)
+    np.testing.assert_allclose(motion(answer.ct_from_spect), [2.0, -3.0, 0.0, 0.0, 0.0, 0.0], atol=1e-2)
+    assert answer.weights[TRANSVERSE] < 1e-4
+
+
 def test_one_estimate_alone_is_the_answer() -> None:
     answer = combined(rule(), [estimate(NETWORKS, (1.0, 2.0, 3.0, 1.0, -1.0, 0.5))], HEART)
     np.testing.assert_allclose(motion(answer.ct_from_spect), [1.0, 2.0, 3.0, 1.0, -1.0, 0.5], atol=1e-6)
@@ -146,7 +154,8 @@ def test_the_rule_of_drawn_errors_is_found_and_its_intervals_hold() -> None:
 
 def test_the_shipped_rule_knows_every_registrar() -> None:
     shipped = shipped_rule()
-    assert set(shipped.methods) == {NETWORKS, "gradient-fields", LIKELIHOOD}
+    assert set(shipped.methods) == {NETWORKS, "gradient-fields", LIKELIHOOD, TRANSVERSE}
+    assert shipped.methods[TRANSVERSE].axial_mm == 1000.0
     assert set(shipped.calibrated_for) == {"registrar", "weights", "attenuation", "reconstructor"}
     assert shipped.trained_on["real anatomies"] == 13
 

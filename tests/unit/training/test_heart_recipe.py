@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,13 @@ from mureg.training.heart.recipe import as_toml, load_recipe, recipe_from
 from support.tiny_recipe import STAGE, TABLE, tiny_recipe
 
 CARD = json.loads(card_path(weights_path(SHIPPED)).read_text("utf-8"))
+LAST_RECIPE = Path(__file__).parents[3] / "benchmarks" / "evidence" / "recipes" / "population.toml"
+"""Of the last training of the shipped networks."""
 
 
 def test_the_shipped_recipe_has_the_settings_that_the_shipped_card_was_written_with() -> None:
     """The card keeps a hash of every setting of the last stage of each network."""
-    recipe = load_recipe()
+    recipe = load_recipe(str(LAST_RECIPE))
     assert len(recipe.networks) == len(CARD["trained_on"]["networks"]) == 3
     for network, trained_on in zip(recipe.networks, CARD["trained_on"]["networks"], strict=True):
         stage = network.stages[-1]
@@ -33,14 +36,22 @@ def test_the_shipped_recipe_has_the_settings_that_the_shipped_card_was_written_w
 
 
 def test_the_shipped_recipe_has_the_cases_that_the_shipped_card_counts() -> None:
-    """Seven of eight patients train; every case of these populations is a patient of its own."""
-    recipe = load_recipe()
+    """Each case is an emission with three CTs; every fourteenth patient, from the first, validates."""
+    recipe = load_recipe(str(LAST_RECIPE))
     crops = recipe.crop_set(recipe.networks[0].stages[-1].crops)
-    n = sum(crops.populations.values())
-    patients = n - len(range(0, n, recipe.validation_every))
+    assert sum(crops.populations.values()) == 480
     for trained_on in CARD["trained_on"]["networks"]:
-        assert trained_on["patients"] == patients
-        assert trained_on["cases"] == patients * crops.per_case
+        patients = trained_on["patients"]
+        everyone = patients + len(range(0, patients + patients // recipe.validation_every, recipe.validation_every))
+        assert everyone - len(range(0, everyone, recipe.validation_every)) == patients
+        assert trained_on["cases"] % (3 * crops.per_case) == 0
+        assert trained_on["cases"] <= 480 * 3 * crops.per_case
+
+
+def test_the_former_recipe_is_what_the_last_one_begins_from() -> None:
+    last, former = load_recipe(str(LAST_RECIPE)), load_recipe()
+    for number, (network, before) in enumerate(zip(last.networks, former.networks, strict=True), 1):
+        assert (network.name, network.begins_with) == (before.name, number)
 
 
 def test_a_recipe_comes_back_from_its_toml() -> None:
