@@ -22,9 +22,10 @@ from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
 from mureg.registration.base import Registration, nothing_found, refuse_result, refuse_unusable
 from mureg.registration.levels import Level, noise_of_differences
-from mureg.registration.mutual_information import COARSE, MutualInformation, started_by, without_hot_spots
+from mureg.registration.mutual_information import COARSE, MutualInformation, without_hot_spots
 from mureg.registration.rigid_search import Motions, Six, minimise, to_pose, to_six
 from mureg.registration.sampling import Sampler, spread_points
+from mureg.registration.starts import started_by
 from mureg.study import PreparedStudy
 
 Array = npt.NDArray[np.float64]

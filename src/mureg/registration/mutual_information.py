@@ -15,10 +15,8 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mureg.errors import RegistrationError
 from mureg.geometry import RigidTransform, Volume
 from mureg.geometry.rigid import Triple
-from mureg.jobs.threads import in_threads
 from mureg.registration.base import Registration, nothing_found, refuse_result, refuse_unusable
 from mureg.registration.levels import Level
 from mureg.registration.parzen import ParzenInformation
@@ -167,19 +165,22 @@ class MutualInformation:
         """One for each level, coarse to fine; and one with many points where the finest level has few."""
         dimmed = without_hot_spots(fixed, self.brightest).coarsened(self.voxel_mm)
         spacing_mm = min(dimmed.grid.spacing_mm)
-        levels = [
-            tuple(Level.of(image.coarsened(shrink * spacing_mm), sigma_mm) for image in (dimmed, moving))
-            for shrink, sigma_mm in zip(self.shrink_factors, self.smoothing_mm, strict=True)
-        ]
-        points = [max(_FEWEST_POINTS, round(self.sampling * level.values.size)) for level, _ in levels]
+        levels, moving_levels = (
+            [
+                Level.of(image.coarsened(shrink * spacing_mm), sigma_mm)
+                for shrink, sigma_mm in zip(self.shrink_factors, self.smoothing_mm, strict=True)
+            ]
+            for image in (dimmed, moving)
+        )
+        points = [max(_FEWEST_POINTS, round(self.sampling * level.values.size)) for level in levels]
         few = points[-1] < _ENOUGH_POINTS
 
         def metric(level: Level, moving_level: Level, n: int) -> ParzenInformation:
             centre_mm = fixed.grid.centre_mm
             return ParzenInformation.of(level, moving_level, n, self.bins, centre_mm, seed=self.seed, nearest=not few)
 
-        metrics = [metric(*pair, n) for pair, n in zip(levels, points, strict=True)]
-        return metrics, metric(*levels[-1], _MANY_POINTS) if few else None
+        metrics = [metric(*one) for one in zip(levels, moving_levels, points, strict=True)]
+        return metrics, metric(levels[-1], moving_levels[-1], _MANY_POINTS) if few else None
 
     def _shifts(self) -> Iterator[Triple]:
         return itertools.islice(start_shifts(self.start_shift_mm), self.starts)
@@ -242,32 +243,3 @@ def _warnings(evidence: dict[str, float], moved: bool) -> tuple[str, ...]:
     if not moved:
         warnings.append("no position matched better than the scanner position: the map stays there")
     return tuple(warnings)
-
-
-def started_by(mutual_information: MutualInformation, study: PreparedStudy) -> tuple[RigidTransform, tuple[str, ...]]:
-    """The pose of mutual information, or the scanner position and a warning where it found none."""
-    try:
-        return mutual_information.register(study).ct_from_spect, ()
-    except RegistrationError as refusal:
-        return RigidTransform.identity(), (
-            f"mutual information gave no start, so the search began at the scanner position: {refusal}",
-        )
-
-
-def starts_by(
-    mutual_information: MutualInformation, study: PreparedStudy
-) -> tuple[list[RigidTransform], tuple[str, ...]]:
-    """Poses with all parameters free, and with the axial shift of the scanner where there is overlap; and warnings."""
-
-    def at_scanner() -> tuple[RigidTransform | None, tuple[str, ...]]:
-        try:
-            return mutual_information.across(study.uncorrected, study.body, RigidTransform.identity()), ()
-        except RegistrationError as refusal:
-            return None, (f"no start at the axial scanner position: {refusal}",)
-
-    def free() -> tuple[RigidTransform | None, tuple[str, ...]]:
-        return started_by(mutual_information, study)
-
-    results = in_threads(lambda search: search(), [free, at_scanner])
-    warnings = tuple(warning for _, own in results for warning in own)
-    return [start for start, _ in results if start is not None], warnings

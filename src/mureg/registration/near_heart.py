@@ -26,9 +26,10 @@ from mureg.notes import Note, Rank
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.card import Card, refuse_around
 from mureg.registration.confidence import settings_sha256
-from mureg.registration.mutual_information import COARSE, MutualInformation, starts_by
+from mureg.registration.mutual_information import COARSE, MutualInformation
 from mureg.registration.onnx_networks import Networks, kept_network
 from mureg.registration.refined_pose import RefinedPose, refined_pose
+from mureg.registration.starts import starts_by
 from mureg.registration.weights import SHIPPED, card_notes, weights_path
 from mureg.study import PreparedStudy
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pydantic
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from mureg.errors import RegistrationError
 from mureg.geometry import Grid, Quantity, RigidTransform, Volume
 from mureg.registration import MutualInformation
+from mureg.registration.base import Registration
 from mureg.registration.mutual_information import without_hot_spots
+from mureg.registration.starts import started_by
 from mureg.study import PreparedStudy
 from support.phantoms import chest, mu_volume, voxel_points
 
@@ -45,6 +49,26 @@ def test_the_evidence_tells_how_much_was_gained_and_whether_starts_agree(spect) 
     for name in ("mutual_information_at_identity", "mutual_information_at_optimum"):
         assert f"{evidence[name]:.4f}" in said
     assert f"{evidence['spread_of_starts_mm']:.1f} mm" in said
+
+
+def test_registrars_that_begin_with_the_same_search_share_it(spect, monkeypatch) -> None:
+    """Also from two threads at once; another study or other settings are searched anew."""
+    searches = []
+
+    def register(settings: MutualInformation, study: PreparedStudy) -> Registration:
+        searches.append(settings)
+        return original(settings, study)
+
+    original = MutualInformation.register
+    monkeypatch.setattr(MutualInformation, "register", register)
+    study = prepared(spect, mu_volume(CT_GRID, SHIFT))
+    with ThreadPoolExecutor(2) as threads:
+        starts = list(threads.map(lambda _: started_by(ONE_START, study), range(2)))
+    assert starts[0] == starts[1] == (original(ONE_START, study).ct_from_spect, ())
+    assert len(searches) == 1
+    started_by(MutualInformation(starts=2), study)
+    started_by(ONE_START, prepared(spect, mu_volume(CT_GRID)))
+    assert len(searches) == 3
 
 
 def test_one_start_alone_has_no_spread(spect) -> None:

@@ -20,7 +20,8 @@ from mureg.heart.find import find_left_ventricle
 from mureg.registration.base import Registration, covariance_about, refuse_result, refuse_unusable
 from mureg.registration.likelihood.climb import Climb, Maximum
 from mureg.registration.likelihood.profile import rebinned
-from mureg.registration.mutual_information import MutualInformation, started_by
+from mureg.registration.mutual_information import MutualInformation
+from mureg.registration.starts import started_by
 from mureg.spect import Acquisition, Physics
 from mureg.study import PreparedStudy
 
