@@ -29,6 +29,7 @@ from mureg.service.watch.watch import LOG, Manners, Watch
 from mureg.service.watch.work import InProcess, OnCluster, Run
 
 _GB = 10**9
+"""Bytes, as disks are sold (SI)."""
 
 
 @dataclass(frozen=True)
