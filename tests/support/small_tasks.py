@@ -56,6 +56,12 @@ def sleeps(number: int) -> int:
     return number
 
 
+def sleeps_anywhere(number: int) -> int:
+    """Sleeps for longer than any test waits."""
+    time.sleep(120.0)
+    return number
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     list(shared_out(sleeps, [0, 1], 2))

@@ -23,6 +23,7 @@ VERBS = {
     "demo": "register the sample study of the package and compare with the truth",
     "register": "register a CT or attenuation map to a SPECT study and reconstruct the corrected image",
     "batch": "register many studies from a list or a folder, with a summary page",
+    "watch": "register studies as they arrive in a folder, into a store",
     "review": "look at results in the browser, move the map, accept or reject",
     "reconstruct": "reconstruct projections, with attenuation correction where a map is given",
     "inspect": "list the series in a file or folder: geometry, orientation, units, assumptions",

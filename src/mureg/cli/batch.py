@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from mureg.cli.common import Common, Output, parse
 from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.cli.progress import counting
-from mureg.cli.register import Manner, Register, register_study
+from mureg.cli.register import Manner, Register, quick, register_study
 from mureg.errors import SOME_FAILED, STOPPED_BY_HAND, UsageError, printable
 from mureg.files.places import refuse_overlap
 from mureg.io.worklist.entry import WorklistEntry
@@ -65,28 +65,42 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class RegisterPair:
-    """`mureg register` for one study of a batch, in any process or machine."""
+    """`mureg register` for one study of a batch or a service, in any process or machine.
+
+    Attributes:
+        threads: of a study.
+        fast: quick mode.
+    """
 
     manner: Manner
     algorithms: Algorithms
+    fast: bool = False
+    threads: int = 1
+
+    def check(self) -> None:
+        """Refuse what holds for one study alone, and options that quick mode has not."""
+        refuse_pose(self.algorithms)
+        self._algorithms(self._options(Path("spect"), Path("output")))
 
     def __call__(self, pair: WorklistEntry, folder: Path) -> None:
-        """Read, run, write into `folder`, all in one thread."""
+        """Read, run, write into `folder`."""
         assert pair.spect is not None
-        common = Common(threads=1)
-        options = Register(
-            pair.spect,
-            folder,
-            pair.ct,
-            pair.mu,
-            pair.spect_series,
-            pair.ct_series,
+        options = replace(
+            self._options(pair.spect, folder),
+            ct=pair.ct,
+            mu=pair.mu,
+            spect_series=pair.spect_series,
+            ct_series=pair.ct_series,
             label=pair.name,
-            common=common,
-            manner=self.manner,
         )
-        common.prepare()
-        register_study(options, self.algorithms, lambda _step: None)
+        options.common.prepare()
+        register_study(options, self._algorithms(options), lambda _step: None)
+
+    def _options(self, spect: Path, folder: Path) -> Register:
+        return Register(spect, folder, fast=self.fast, common=Common(threads=self.threads), manner=self.manner)
+
+    def _algorithms(self, options: Register) -> Algorithms:
+        return quick(options, self.algorithms) if self.fast else self.algorithms
 
 
 OPTIONS = BatchOptions
@@ -96,12 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, find, show, register what is missing, sum up. Exit code 5 where some studies failed."""
     options = parse("batch", arguments, BatchOptions)
     messages, algorithms = options.messages, options.manner.algorithms()
-    if isinstance(algorithms.registrar, PoseByHand):
-        raise UsageError(
-            "the settings of one study, whose pose a reader set",
-            "settings that hold for every study",
-            "leave the table [registrar] out of the file",
-        )
+    refuse_pose(algorithms)
     weights, _ = options.manner.weights_used(algorithms)
     inputs = [
         options.studies,
@@ -110,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
     ]
     refuse_overlap(options.output, inputs)  # folders of studies may be links
     pairs = find_pairs(options.studies)
-    batch_plan = plan(pairs, options.output, as_settings(_settings(options.manner, algorithms)), inputs)
+    batch_plan = plan(pairs, options.output, as_settings(settings_table(options.manner, algorithms)), inputs)
     states = batch_plan.states()
     if options.dry_run:
         answer = {"studies": _study_tables(batch_plan, states), "use": RESEARCH_USE_ONLY}
@@ -135,7 +144,17 @@ def main(arguments: Sequence[str]) -> int:
     return SOME_FAILED if batch.failed else 0
 
 
-def _settings(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
+def refuse_pose(algorithms: Algorithms) -> None:
+    """Refuse the settings of a single study."""
+    if isinstance(algorithms.registrar, PoseByHand):
+        raise UsageError(
+            "the settings of one study, whose pose a reader set",
+            "settings that hold for every study",
+            "leave the table [registrar] out of the file",
+        )
+
+
+def settings_table(manner: Manner, algorithms: Algorithms) -> dict[str, Any]:
     """All that decides what a result is."""
     table = asdict(manner)
     del table["registrar"], table["weights"], table["tuning"]

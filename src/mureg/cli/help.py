@@ -26,6 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "mu",
             "projections",
             "path",
+            "folder",
             "case-folder",
             "studies",
             "spect-series",
@@ -61,6 +62,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Safety checks": ("allow-different-patients", "allow-corrected-spect", "allow-derived", "phantom"),
     "Review": ("reader", "blinded"),
     "Network": ("host", "certificate", "key", "users", "add-user"),
+    "Service": ("quiet-time", "every", "once", "least-free"),
     "Computer": ("port", "no-browser", "idle-minutes", "device", "threads", "jobs", "scheduler", "retry"),
     "Messages": ("json", "quiet", "verbose", "log", "help"),
 }

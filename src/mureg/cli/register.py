@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.by_hand:
         _refuse_beside_a_pose(options)
     elif options.fast:
-        algorithms = _quick(options, algorithms)
+        algorithms = quick(options, algorithms)
     try:
         return _register(options, algorithms)
     except RefusedError as refusal:
@@ -207,7 +207,7 @@ def _register_claimed(options: Register, algorithms: Algorithms, report: Progres
     return assessment, files
 
 
-def _quick(options: Register, algorithms: Algorithms) -> Algorithms:
+def quick(options: Register, algorithms: Algorithms) -> Algorithms:
     """The settings of quick mode. Raises `UsageError` for options that need more than it does."""
     manner = options.manner
     is_given_by_option = {

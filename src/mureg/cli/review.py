@@ -18,7 +18,7 @@ from mureg.cli.help import Flat
 from mureg.cli.messages import Messages
 from mureg.errors import RefusedError, UsageError
 from mureg.io.worklist.find import find_pairs
-from mureg.service.review.network import Network
+from mureg.service.review.network import ProtectedAddress
 from mureg.service.review.studies import ReviewStudy, StudyInputs, results_at
 from mureg.service.review.users import add_user
 from mureg.service.review.verify import notes_of, problems_of
@@ -121,7 +121,7 @@ def _serve(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Trai
         raise UsageError(
             f"an installation without {problem.name}", "starlette and uvicorn", "install mureg again, with its packages"
         ) from problem
-    network = Network.of(options.host, options.certificate, options.key, options.users)
+    network = ProtectedAddress.of(options.host, options.certificate, options.key, options.users)
     desk = Desk(studies, trail, options.reader.strip(), options.blinded, options.names)
 
     def begun(url: str) -> None:

@@ -34,6 +34,7 @@ INDICATORS = {
 _UNITS = {"log_dispersion": 1.0, "cut": 0.2, "uncovered": 0.3, "in_lung": 0.1}
 """Of the indicators in the fit, so that one penalty fits all: about a standard deviation over the population."""
 _NO_AXIAL_MM = 1000.0
+"""Standard deviation of what says nothing of the axial position: far above any error; chosen."""
 _BEGIN = {
     NETWORKS: (2.0, 4.0, 1.0),
     FIELDS: (2.0, 5.0, 1.5),

@@ -25,7 +25,7 @@ from mureg.errors import MuregError, UsageError
 from mureg.service.review import connections
 from mureg.service.review.access import TokenAccess, TooManyError, UserAccess
 from mureg.service.review.desk import Desk
-from mureg.service.review.network import Network
+from mureg.service.review.network import ProtectedAddress
 from mureg.service.review.server import serve
 from mureg.service.review.studies import results_at
 from mureg.service.review.users import Users, add_user, read_users
@@ -116,11 +116,11 @@ def test_the_token_for_the_command_line_of_a_browser_is_taken_once() -> None:
 
 
 def test_another_address_needs_all_of_certificate_key_and_users(tmp_path) -> None:
-    assert Network.of("127.0.0.1", None, None, None) is None
+    assert ProtectedAddress.of("127.0.0.1", None, None, None) is None
     with pytest.raises(UsageError, match=r"--host 0\.0\.0\.0 without --certificate and --key and --users"):
-        Network.of("0.0.0.0", None, None, None)
+        ProtectedAddress.of("0.0.0.0", None, None, None)
     with pytest.raises(UsageError, match="without --key"):
-        Network.of("127.0.0.1", tmp_path, None, tmp_path)
+        ProtectedAddress.of("127.0.0.1", tmp_path, None, tmp_path)
     study = write_result(tmp_path / "one")
     assert command_line(["review", str(study), "--no-browser", "--host", "192.168.1.1"]) == 2
 
@@ -130,7 +130,7 @@ def test_certificates_that_browsers_would_refuse_are_refused(tmp_path) -> None:
     users = tmp_path / "users.json"
     add_user(users, "AB", PASSWORD)
     good = certificate(tmp_path)
-    network = Network.of("127.0.0.1", good, good.with_suffix(".key"), users)
+    network = ProtectedAddress.of("127.0.0.1", good, good.with_suffix(".key"), users)
     assert network is not None
     assert network.hosts(8443) == {"localhost:8443", "127.0.0.1:8443"}
     other = certificate(tmp_path, name="other")
@@ -146,7 +146,7 @@ def test_certificates_that_browsers_would_refuse_are_refused(tmp_path) -> None:
     ):
         if file is not None:
             with pytest.raises(UsageError, match="cannot be used"):
-                Network.of("0.0.0.0", file, key or file.with_suffix(".key"), users)
+                ProtectedAddress.of("0.0.0.0", file, key or file.with_suffix(".key"), users)
 
 
 def _takes_negative_days(folder: Path) -> bool:
@@ -185,7 +185,7 @@ class NetworkPage:
 def network_page(tmp_path) -> Iterator[NetworkPage]:
     pem = certificate(tmp_path)
     add_user(tmp_path / "users.json", "AB", PASSWORD)
-    network = Network.of("127.0.0.1", pem, pem.with_suffix(".key"), tmp_path / "users.json")
+    network = ProtectedAddress.of("127.0.0.1", pem, pem.with_suffix(".key"), tmp_path / "users.json")
     desk = Desk(results_at([write_result(tmp_path / "one")]), Trail(tmp_path / "t.sqlite"))
     urls: list[str] = []
     ready = threading.Event()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -119,9 +119,14 @@ def search(path: Path) -> Search:
         UnreadableInputError: the path does not exist, is an empty folder or is itself a damaged object.
     """
     require_path(path)
+    return search_files(_files_at(path), path)
+
+
+def search_files(files: Iterable[Path], path: Path | None = None) -> Search:
+    """The same for files that are known; a damaged one that is the `path` itself raises `UnreadableInputError`."""
     grouped: dict[str, dict[tuple[str, ...], DicomFile]] = {}
     damaged, directory = [], False
-    for file in _files_at(path):
+    for file in files:
         try:
             header = _header(file)
         except UnreadableInputError:

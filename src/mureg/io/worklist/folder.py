@@ -27,6 +27,8 @@ from mureg.io.worklist.pairing import Match, matched, phase_of, without_reconstr
 BATCH = "batch.json"
 """Marks a folder of results, which holds no studies to be registered."""
 
+Paired = tuple[WorklistEntry, Match | None]
+
 _UID_ENDS = (8, 16, 64)
 """Last characters of a UID that tell studies apart: as few as do; a UID has at most 64 (PS3.5 9.1)."""
 
@@ -111,21 +113,36 @@ def _pairs_of(folder: Path, root: Path) -> Iterator[WorklistEntry]:
 
 
 def _pairs_at(folder: Path, name: str, where: str, root: Path) -> list[WorklistEntry]:
-    series = search(folder).series
-    candidates = _candidates(series)
-    if not candidates:
+    paired = paired_series(search(folder).series, name, where, root)
+    if not paired:
         niftis = [file for file in files_below(folder) if is_nifti(file)]
         refusal = (
             f"'{name}' holds NIfTI files, which do not say whether they are SPECT or CT",
             "DICOM files in a folder of studies",
             "name them in a list",
         )
-        return [_refused(name, where, root, *refusal)] if niftis else []
+        return [_refused(name, where, root, *refusal)[0]] if niftis else []
+    return [pair for pair, _ in paired]
+
+
+def paired_series(series: tuple[DicomSeries, ...], name: str, where: str, root: Path) -> list[Paired]:
+    """The studies among series that somebody put together, and of each what its SPECT and CT are.
+
+    Args:
+        series: of a folder, or of one patient.
+        name, where, root: of the entries, see `WorklistEntry`.
+
+    Returns:
+        Nothing where no series is a SPECT, a CT or a map. An entry with a problem has no match.
+    """
+    candidates = _candidates(series)
+    if not candidates:
+        return []
     parts = {"": candidates} if candidates.is_pair else _with_borrowed(_by_study(candidates))
     if len(parts) == 1:
         return _pairs(name, where, root, next(iter(parts.values())), alone=candidates.is_pair)
     short = next(n for n in _UID_ENDS if n == _UID_ENDS[-1] or len({uid[-n:] for uid in parts}) == len(parts))
-    pairs = []
+    pairs: list[Paired] = []
     for uid, part in parts.items():
         label = f"DICOM study ...{uid[-short:]}" if uid else "files without a DICOM study"
         end = re.sub("[^0-9A-Za-z]+", "-", uid[-short:]).strip("-") or "no-study"
@@ -197,7 +214,7 @@ def _belongs(match: Match) -> bool:
     return len(frames) == 1 and "" not in frames
 
 
-def _pairs(name: str, where: str, root: Path, candidates: _Candidates, *, alone: bool) -> list[WorklistEntry]:
+def _pairs(name: str, where: str, root: Path, candidates: _Candidates, *, alone: bool) -> list[Paired]:
     """The studies of a part, or its problem; a CT is chosen by its series unless it is `alone` in its folder."""
     spects = without_reconstructions(candidates.spects)
     matches = matched(spects, candidates.attenuations)
@@ -220,14 +237,14 @@ def _pairs(name: str, where: str, root: Path, candidates: _Candidates, *, alone:
     ]
 
 
-def _pair(name: str, where: str, root: Path, match: Match, candidates: _Candidates, *, alone: bool) -> WorklistEntry:
+def _pair(name: str, where: str, root: Path, match: Match, candidates: _Candidates, *, alone: bool) -> Paired:
     spect, attenuation = match.spect, match.attenuation
     parts = spect.files[0].parts
     spect_path = _common_folder([part.path for part in parts]) if parts else spect.files[0].path
     place = _common_folder([path for file in attenuation.files for path in file.paths])
     ct, mu = (place, None) if candidates.cts else (None, attenuation.files[0].path)
     choice = None if alone or mu is not None else attenuation.uid or None
-    return WorklistEntry(
+    entry = WorklistEntry(
         name,
         where,
         root,
@@ -241,6 +258,7 @@ def _pair(name: str, where: str, root: Path, match: Match, candidates: _Candidat
         spect_uid=spect.uid,
         ct_uid=attenuation.uid,
     )
+    return entry, match
 
 
 def _listed(what: str, series: Sequence[DicomSeries]) -> str:
@@ -248,9 +266,9 @@ def _listed(what: str, series: Sequence[DicomSeries]) -> str:
     return f"{len(series) or 'no'} {what}" + (f" ({some})" if len(series) > 1 else "")
 
 
-def _refused(name: str, where: str, root: Path, problem_text: str, expected: str, remedy: str) -> WorklistEntry:
+def _refused(name: str, where: str, root: Path, problem_text: str, expected: str, remedy: str) -> Paired:
     problem = UnreadableInputError(problem_text, expected, remedy)
-    return WorklistEntry(name, where, root, problem=str(problem), exit_code=problem.exit_code)
+    return WorklistEntry(name, where, root, problem=str(problem), exit_code=problem.exit_code), None
 
 
 def _common_folder(files: Sequence[Path]) -> Path:

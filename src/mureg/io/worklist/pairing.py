@@ -57,6 +57,26 @@ def matched(spects: Sequence[DicomSeries], attenuations: Sequence[DicomSeries]) 
     return matches if matches and max(uses.values()) == 1 else None
 
 
+def reason_apart(match: Match) -> str:
+    """Why the only SPECT and the only CT of a patient need not belong together; "" where they do.
+
+    They do by one DICOM study, one frame of reference, or times that lie less than half a day apart. Who put two
+    series into one folder has said so already; nobody has of those that merely name the same patient.
+    """
+    headers = match.spect.files[0].header, match.attenuation.files[0].header
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        values = {text(header, keyword) for header in headers}
+        if len(values) == 1 and "" not in values:
+            return ""
+    times = [acquired_at(header) for header in headers]
+    if None in times:
+        return "SPECT and CT of different DICOM studies and frames of reference that do not say when they were acquired"
+    apart_min = abs((times[0] - times[1]).total_seconds()) / 60.0  # type: ignore[operator]
+    if apart_min <= _SAME_DAY_MIN:
+        return ""
+    return f"SPECT and CT of different DICOM studies, {apart_min / 60.0:.0f} hours apart"
+
+
 def phase_of(spect: DicomSeries) -> str:
     """Stress or rest by the words of the description, "" where it has neither or both."""
     description = spect.description.lower()

@@ -189,7 +189,7 @@ class DenseRegistration(nn.Module):
         On CPUs, gradients of bfloat16 convolutions over 2 x 2 x 2 voxels are not numbers (PyTorch 2.13, oneDNN).
         """
         device = features.device.type
-        if torch.is_autocast_enabled(device):
+        if device in ("cpu", "cuda") and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
                 return self._rigid_parameters(features.float())
         return self.six(self.deep(features).flatten(1))  # type: ignore[no-any-return]

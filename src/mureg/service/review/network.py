@@ -17,7 +17,7 @@ _ANY = ("0.0.0.0", "::", "")
 
 
 @dataclass(frozen=True)
-class Network:
+class ProtectedAddress:
     """A page for several computers.
 
     Attributes:
@@ -34,7 +34,7 @@ class Network:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, host: str, certificate: Path | None, key: Path | None, users: Path | None) -> Network | None:
+    def of(cls, host: str, certificate: Path | None, key: Path | None, users: Path | None) -> ProtectedAddress | None:
         """From what the command line gives; None where the page is for this computer alone.
 
         Raises:

@@ -16,7 +16,7 @@ from mureg.service.review.app import ReviewPage
 from mureg.service.review.connections import ImpatientProtocol
 from mureg.service.review.desk import Desk
 from mureg.service.review.guard import Guard
-from mureg.service.review.network import LOCAL, Network, bound
+from mureg.service.review.network import LOCAL, ProtectedAddress, bound
 
 ADDRESS = "127.0.0.1"
 """Of this computer alone: nothing on the network can reach it."""
@@ -32,7 +32,7 @@ def serve(
     begun: Callable[[str], None],
     *,
     idle_s: float = IDLE_S,
-    network: Network | None = None,
+    network: ProtectedAddress | None = None,
     opened: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a review; returns when it is stopped by a signal, or was idle.
@@ -72,7 +72,7 @@ def serve(
             desk.close()
 
 
-def _guarded(desk: Desk, port: int, network: Network | None) -> tuple[Guard, uvicorn.Config, tuple[str, str]]:
+def _guarded(desk: Desk, port: int, network: ProtectedAddress | None) -> tuple[Guard, uvicorn.Config, tuple[str, str]]:
     """The page behind its guard, how it is served, and the addresses for people and for a browser."""
     if network is None:
         token = TokenAccess(port)

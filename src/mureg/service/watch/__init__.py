@@ -1,0 +1,1 @@
+"""A folder that is watched: studies are put together, registered and written into the store."""
