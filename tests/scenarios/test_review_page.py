@@ -182,7 +182,7 @@ def test_from_opening_to_accept_by_keyboard_alone(review_batch, opened, capsys) 
     spect_from_ct = np.array(item.FrameOfReferenceTransformationMatrix, dtype=float).reshape(4, 4)
     np.testing.assert_allclose(spect_from_ct @ expected, np.eye(4), atol=1e-6)
     at = table["review"]["at"][:19].replace("T", " ")
-    assert registration.ContentDescription.startswith(f"own pose accepted by AB, {at} UTC")
+    assert registration.ContentDescription == f"own pose accepted by AB, {at} UTC"
     derivation = pydicom.dcmread(reviewed / "dicom" / "ac.dcm").DerivationDescription
     for part in ("own pose accepted by AB", at, table["review"]["change"]):
         assert part in derivation

@@ -13,7 +13,7 @@ from support.certificates import OPENSSL, certificate
 from support.reviewed import write_result
 
 from mureg.service.review.desk import Desk  # isort: skip  # after the check for web libraries
-from mureg.service.review.network import Network  # isort: skip
+from mureg.service.review.network import ProtectedAddress  # isort: skip
 from mureg.service.review.studies import ReviewStudy, StudyInputs, results_at  # isort: skip
 from mureg.service.review.users import add_user  # isort: skip
 from mureg.service.trail import Trail  # isort: skip
@@ -26,7 +26,7 @@ PASSWORD = "correct horse battery"
 def test_a_user_signs_in_decides_under_that_name_and_signs_out(tmp_path, opened) -> None:
     pem, users = certificate(tmp_path), tmp_path / "users.json"
     add_user(users, "AB", PASSWORD)
-    network = Network.of("127.0.0.1", pem, pem.with_suffix(".key"), users)
+    network = ProtectedAddress.of("127.0.0.1", pem, pem.with_suffix(".key"), users)
     trail = Trail(tmp_path / "t.sqlite")
     page = opened(Desk(results_at([write_result(tmp_path / "one")]), trail), network)
     page.wait_for_url("**/login")

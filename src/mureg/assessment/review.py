@@ -49,7 +49,7 @@ class Review:
         """What, who, when and the change, for headers of objects; some hold 64 letters, so that the change is last."""
         at = f"{self.at[:19].replace('T', ' ')} UTC"
         what = f"{DECISION_WORDS[self.decision]} by {self.reader}, {at}"
-        return f"{what} (review; change of the pose found, at the heart: {self.change})"
+        return f"{what}; reviewed, change of the pose found, at the heart: {self.change}"
 
     def sentences(self) -> tuple[str, ...]:
         """The same for people."""

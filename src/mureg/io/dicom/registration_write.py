@@ -101,5 +101,9 @@ def _item(
 
 
 def _long_string(words: str) -> str:
-    """At most 64 letters in whole words, without the backslash that would make several values of it (LO, PS3.5 6.2)."""
-    return shorten(words.replace("\\", "/"), 64, placeholder=" ...")
+    """At most 64 letters, without the backslash that would make several values of it (LO, PS3.5 6.2).
+
+    Of longer words what stands before the first semicolon, in whole words.
+    """
+    words = words.replace("\\", "/")
+    return shorten(words if len(words) <= 64 else words.split("; ")[0], 64, placeholder=" ...")
