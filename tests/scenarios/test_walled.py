@@ -51,6 +51,10 @@ COMMANDS: dict[str, Command] = {
     "demo": lambda _, out: ["-o", out],
     "register": lambda _, out: ["--spect", SPECT, "--ct", CT, "-o", out, *QUICK],
     "batch": lambda place, out: [str(place / "studies"), "-o", out, *QUICK, "--no-reconstruction"],
+    "watch": lambda place, out: [
+        *(str(place / "studies"), "-o", out, *QUICK, "--no-reconstruction"),
+        *("--once", "--quiet-time", "0", "--every", "0.1"),
+    ],
     "reconstruct": lambda _, out: [
         "--projections",
         SPECT,
@@ -109,7 +113,11 @@ def walled(verb: str, arguments: list[str], watched: Path, log: Path) -> None:
     }
     before = tree(watched)
     command = [sys.executable, "-m", "support.walled", str(log), verb, *arguments]
-    threads = [] if verb in ("batch", "simulate", "evaluate", "export", "settings", "weights") else ["--threads", "1"]
+    threads = (
+        []
+        if verb in ("batch", "watch", "simulate", "evaluate", "export", "settings", "weights")
+        else ["--threads", "1"]
+    )
     ended = subprocess.run([*command, *threads], cwd=homes["CWD"], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not log.exists(), log.read_text()

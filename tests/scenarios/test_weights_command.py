@@ -10,7 +10,7 @@ import pytest
 
 from mureg.cli import main
 from mureg.cli.algorithms import Tuning
-from mureg.cli.batch import _settings
+from mureg.cli.batch import settings_table
 from mureg.cli.evaluate import Evaluate, _names
 from mureg.cli.register import Manner
 from mureg.comparison.methods import choose
@@ -97,11 +97,11 @@ class TestChoice:
 def test_a_batch_tells_networks_apart_by_what_they_hold(tmp_path) -> None:
     weights = stored(tmp_path / "w.onnx")
     manner = Manner(weights=str(weights))
-    first = _settings(manner, manner.algorithms())
-    assert first == _settings(manner, manner.algorithms())
+    first = settings_table(manner, manner.algorithms())
+    assert first == settings_table(manner, manner.algorithms())
     stored(weights, seed=8)
-    assert _settings(manner, manner.algorithms()) != first
-    assert "weights_sha256" not in _settings(Manner(), Manner().algorithms())
+    assert settings_table(manner, manner.algorithms()) != first
+    assert "weights_sha256" not in settings_table(Manner(), Manner().algorithms())
 
 
 class TestEvaluate:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_OWN_ADDRESS = ("::1", 0)
+"""Some libraries ask the computer whether it has IPv6 by binding any port of its own address."""
 _WALLED = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
 
 
@@ -17,6 +19,8 @@ def wall(log: Path) -> None:
     """Refuse every use of a network from now on, and write it down."""
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.bind" and arguments[1] == _OWN_ADDRESS:
+            return
         if event in _WALLED:
             with log.open("a") as file:
                 file.write(f"{event} {arguments[1:]}\n")
