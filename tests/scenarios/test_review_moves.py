@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,28 @@ def test_a_later_window_is_told_what_it_would_replace(page, desk) -> None:
     assert [row.entry.decision for row in rows] == ["own", "scanner"]
     np.testing.assert_allclose(rows[1].entry.pose_before, nudged(POSE, (3, 0, 0), 0.0, CENTRE_MM).ravel(), atol=1e-9)
     other.close()
+
+
+def test_the_page_says_that_an_accepted_result_was_rejected_later(page, desk) -> None:
+    (study,) = desk.studies
+    press(page, "ArrowRight", 3)
+    page.click("#accept-own")
+    page.wait_for_selector("#app[data-reviewed=own]")
+    (row,) = desk.trail.rows()  # as an accept leaves it; the study itself is not at hand here
+    reviewed = study.folder / "reviewed" / "registration.json"
+    reviewed.parent.mkdir()
+    reviewed.write_text("{}")
+    desk.trail.append(replace(row.entry, action="write"))
+    page.reload()
+    page.wait_for_selector("#message:has-text('the result is in reviewed/')")
+    page.wait_for_selector("#app[data-ready=yes]")
+    page.fill("#comment", "liver <b>beside</b> the wall")
+    page.click("#reject")
+    page.wait_for_selector("#app[data-reviewed=rejected]")
+    assert "reviewed/ holds an earlier result (own pose accepted by AB)" in page.inner_text("#message")
+    page.click("#to-list")
+    page.wait_for_selector("#studies tbody tr:has-text('reviewed/ holds an earlier result')")
+    assert reviewed.read_text() == "{}"
 
 
 def test_a_phantom_is_shown_as_one(tmp_path, opened) -> None:

@@ -181,7 +181,11 @@ def test_from_opening_to_accept_by_keyboard_alone(review_batch, opened, capsys) 
     item = registration.RegistrationSequence[1].MatrixRegistrationSequence[0].MatrixSequence[0]
     spect_from_ct = np.array(item.FrameOfReferenceTransformationMatrix, dtype=float).reshape(4, 4)
     np.testing.assert_allclose(spect_from_ct @ expected, np.eye(4), atol=1e-6)
-    assert registration.ContentDescription.startswith("reviewed by AB")
+    at = table["review"]["at"][:19].replace("T", " ")
+    assert registration.ContentDescription == f"own pose accepted by AB, {at} UTC"
+    derivation = pydicom.dcmread(reviewed / "dicom" / "ac.dcm").DerivationDescription
+    for part in ("own pose accepted by AB", at, table["review"]["change"]):
+        assert part in derivation
     others = pytest.importorskip("pydicomrt.reg").get_spatial_registrations(registration)
     matrices = [np.asarray(m, dtype=float).reshape(4, 4) for by_moving in others.values() for m in by_moving.values()]
     assert min(np.abs(matrix @ expected - np.eye(4)).max() for matrix in matrices) < 1e-6

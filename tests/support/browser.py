@@ -21,7 +21,7 @@ pytest.importorskip("uvicorn", reason="the review page needs uvicorn")
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
 
 from mureg.service.review.desk import Desk  # noqa: E402
-from mureg.service.review.network import Network  # noqa: E402
+from mureg.service.review.network import ProtectedAddress  # noqa: E402
 from mureg.service.review.server import serve  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -45,7 +45,7 @@ def start_page(browser) -> Iterator:
     complaints: list[str] = []
     contexts = []
 
-    def open_at(desk: Desk, network: Network | None = None, context=None):
+    def open_at(desk: Desk, network: ProtectedAddress | None = None, context=None):
         contexts.append(
             context or browser.new_context(viewport={"width": 1400, "height": 900}, ignore_https_errors=True)
         )

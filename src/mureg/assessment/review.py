@@ -12,6 +12,14 @@ ACCEPTED = {
 }
 """Decisions of a reader, in words that follow a name."""
 
+DECISION_WORDS = {
+    "found": "pose found accepted",
+    "own": "own pose accepted",
+    "scanner": "scanner position kept",
+    "rejected": "rejected",
+}
+"""The same without a name."""
+
 
 @dataclass(frozen=True)
 class Review:
@@ -38,8 +46,10 @@ class Review:
 
     @property
     def short(self) -> str:
-        """Who, when and what, for headers of objects."""
-        return f"reviewed by {self.reader}, {self.at}: {self.decision}"
+        """What, who, when and the change, for headers of objects; some hold 64 letters, so that the change is last."""
+        at = f"{self.at[:19].replace('T', ' ')} UTC"
+        what = f"{DECISION_WORDS[self.decision]} by {self.reader}, {at}"
+        return f"{what}; reviewed, change of the pose found, at the heart: {self.change}"
 
     def sentences(self) -> tuple[str, ...]:
         """The same for people."""

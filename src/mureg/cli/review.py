@@ -21,7 +21,7 @@ from mureg.io.worklist.find import find_pairs
 from mureg.service.review.network import ProtectedAddress
 from mureg.service.review.studies import ReviewStudy, StudyInputs, results_at
 from mureg.service.review.users import add_user
-from mureg.service.review.verify import problems_of
+from mureg.service.review.verify import notes_of, problems_of
 from mureg.service.trail import Trail
 
 TRAIL = "review.sqlite"
@@ -167,7 +167,9 @@ def _verify(options: ReviewOptions, studies: tuple[ReviewStudy, ...], trail: Tra
         options.messages.emit({"problems": list(problems)}, [f"problem    {problem}" for problem in problems])
         raise RefusedError(f"{len(problems)} problems in the trail", "a whole chain", "ask who changed the file")
     count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
-    options.messages.emit({"rows": len(rows), "last": last}, [f"whole      {count}", f"last hash  {last or 'none'}"])
+    notes = notes_of(studies, trail)
+    lines = [f"whole      {count}", f"last hash  {last or 'none'}", *(f"note       {note}" for note in notes)]
+    options.messages.emit({"rows": len(rows), "last": last, "notes": list(notes)}, lines)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +23,8 @@ from mureg.files.marker import foreign_files, read_marker
 from mureg.geometry import RigidTransform
 from mureg.jobs.cores import set_thread_count
 from mureg.sample import sample_folder
-from mureg.service.review.decide import DecisionRequest, record
+from mureg.service.review.decide import DecisionRequest, place_of_result, record
+from mureg.service.review.desk import Desk
 from mureg.service.review.studies import results_at
 from mureg.service.review.table import PROGRAM, differences
 from mureg.service.review.verify import problems_of
@@ -84,6 +87,57 @@ def test_readers_and_program_are_compared_at_the_heart(tmp_path) -> None:
             assert figures["high_mm"] == pytest.approx(high, abs=1e-6)
         assert pairs[pair]["heart_mm"]["mean"] == pytest.approx(np.linalg.norm(values, axis=1).mean(), abs=1e-6)
     assert table["not_blinded"] == []
+
+
+def write_reviewed(study, trail: Trail, row) -> None:
+    """What an accept leaves: ``registration.json`` that states its row, and a row of the trail that it was written."""
+    path = study.folder / "reviewed" / "registration.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"review": {"trail_number": row.number, "trail_sha256": row.sha256}}))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    trail.append(replace(row.entry, action="write", result=sha256))
+
+
+def test_a_rejection_after_an_accept_is_told_everywhere_and_removes_nothing(tmp_path, capsys) -> None:
+    folder = write_result(tmp_path / "one")
+    trail = Trail(tmp_path / "t.sqlite")
+    (study,) = results_at([folder])
+    verify = ["review", str(folder), "--trail", str(trail.path), "--verify"]
+    write_reviewed(study, trail, record(study, trail, own(moved((3.0, 0, 0)), "AB"), blinded=False))
+    desk = Desk([study], trail, "CD")
+    assert command_line(verify) == 0
+    assert "note" not in capsys.readouterr().out
+    assert desk.state(0)["written"] is True
+    assert desk.worklist()[0]["superseded"] == ""
+    before = (folder / "reviewed" / "registration.json").read_bytes()
+    desk.decide(0, DecisionRequest("rejected", "CD", 1, comment="liver beside the wall"))
+    assert command_line(verify) == 0, "the trail is whole"
+    lines = capsys.readouterr().out
+    for words in (desk.state(0)["superseded"], desk.worklist()[0]["superseded"], lines):
+        assert "reviewed/ holds an earlier result (own pose accepted by AB)" in words
+        assert f"rejected by CD at {trail.rows()[-1].entry.utc}" in words
+    assert desk.state(0)["written"] is False
+    assert (folder / "reviewed" / "registration.json").read_bytes() == before
+    hidden = Desk([study], trail, "EF", blinded=True)
+    assert hidden.state(0)["superseded"] == hidden.worklist()[0]["superseded"] == "", "a blinded reader learns nothing"
+    shutil.rmtree(folder / "reviewed")
+    assert desk.state(0)["superseded"] == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on other systems")
+@pytest.mark.parametrize("target", ["other", "one", "nowhere"])
+def test_a_link_in_place_of_the_reviewed_result_is_never_followed(tmp_path, target) -> None:
+    """Else an accept would replace the result of another study."""
+    (study,) = results_at([write_result(tmp_path / "one")])
+    write_result(tmp_path / "other")
+    (study.folder / "reviewed").symlink_to(tmp_path / target)
+    with pytest.raises(UsageError, match="link"):
+        place_of_result(study)
+    (study.folder / "reviewed").unlink()
+    assert place_of_result(study) == study.folder / "reviewed"
+    shutil.copytree(tmp_path / "other", study.folder / "reviewed")
+    with pytest.raises(UsageError, match="no reader accepted"):
+        place_of_result(study)
 
 
 ACCEPT = """

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -31,29 +30,12 @@ from mureg.service.review.server import serve
 from mureg.service.review.studies import results_at
 from mureg.service.review.users import Users, add_user, read_users
 from mureg.service.trail import Trail
+from support.certificates import OPENSSL, certificate
 from support.reviewed import write_result
 
 PASSWORD = "correct horse battery"
-OPENSSL = shutil.which("openssl")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="no openssl to make a certificate")
 DECISION = {"decision": "scanner", "reader": "AB", "seen": 0}
-
-
-def certificate(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1", name: str = "page", days: int = 3) -> Path:
-    path = folder / f"{name}.pem"
-    subject = ["-subj", "/CN=test", "-addext", f"subjectAltName={names}"] if names else ["-subj", "/CN=test"]
-    key = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-keyout",
-        str(folder / f"{name}.key"),
-    ]
-    command = [str(OPENSSL), "req", "-x509", *key, "-out", str(path), "-days", str(days), *subject]
-    subprocess.run(command, check=True, capture_output=True)
-    return path
 
 
 def test_a_password_is_stored_as_a_salted_scrypt_hash(tmp_path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 
 from pydicom.dataset import Dataset
 from pydicom.uid import SpatialRegistrationStorage
@@ -62,7 +63,7 @@ def write_spatial_registration(
     reg.FrameOfReferenceUID, reg.PositionReferenceIndicator = frame_of_reference, ""
     stamp(reg, made_at)
     reg.ContentLabel, reg.ContentCreatorName = "CT_TO_SPECT", ""
-    reg.ContentDescription = (how or "CT registered to the SPECT")[:64]  # LO
+    reg.ContentDescription = _long_string(how or "CT registered to the SPECT")
     reg.ContributingEquipmentSequence = equipment_items(header, "rigid registration of the CT to the SPECT")
     reg.RegistrationSequence = [
         _item(spect, frame_of_reference, RigidTransform.identity(), _IDENTITY, "SPECT: stays where it is"),
@@ -97,3 +98,12 @@ def _item(
         item.FrameOfReferenceUID = frame
     item.MatrixRegistrationSequence = [registration]
     return item
+
+
+def _long_string(words: str) -> str:
+    """At most 64 letters, without the backslash that would make several values of it (LO, PS3.5 6.2).
+
+    Of longer words what stands before the first semicolon, in whole words.
+    """
+    words = words.replace("\\", "/")
+    return shorten(words if len(words) <= 64 else words.split("; ")[0], 64, placeholder=" ...")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -14,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from mureg.assessment.move import Move
 from mureg.assessment.review import Review
 from mureg.errors import UsageError
+from mureg.files.settings import read_json
 from mureg.geometry import RigidTransform
 from mureg.io import dicom_inputs
 from mureg.io.acquired import ct_acquired_at, spect_acquired_at
@@ -39,7 +41,11 @@ REASONS = (
 )
 """That a reader picks from."""
 
-Words = Annotated[str, Field(max_length=2000)]
+_NO_CONTROLS = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+"""Tabs and ends of lines alone: what else controls a terminal or a printer has no place in reports and headers."""
+_NAME = r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$"
+"""More than spaces, in one line."""
+Words = Annotated[str, Field(max_length=2000, pattern=_NO_CONTROLS)]
 Sixteen = Annotated[tuple[float, ...], Field(min_length=16, max_length=16)]
 
 
@@ -58,7 +64,7 @@ class DecisionRequest:
     """
 
     decision: Literal["found", "own", "scanner", "rejected"]
-    reader: Annotated[str, Field(min_length=1, max_length=80)]
+    reader: Annotated[str, Field(min_length=1, max_length=80, pattern=_NAME)]
     seen: Annotated[int, Field(ge=0)]
     pose: Sixteen | None = None
     reasons: Annotated[tuple[Words, ...], Field(max_length=len(REASONS))] = ()
@@ -115,6 +121,7 @@ def write_result(bench: Bench, row: TrailRow, trail: Trail) -> TrailRow:
     inputs = study.inputs
     if inputs is None or entry.decision == "rejected":
         raise UsageError("a decision without a result to write", "an accepted pose, and the study", "give --studies")
+    folder = place_of_result(study)
     _, read = bench.prepared()
     pose = PoseByHand.at(RigidTransform(np.asarray(entry.pose_after).reshape(4, 4)))
     axis = study.ventricle
@@ -143,7 +150,6 @@ def write_result(bench: Bench, row: TrailRow, trail: Trail) -> TrailRow:
         ct_acquired_at(inputs.ct, inputs.mu, inputs.ct_series),
         now,
     )
-    folder = study.folder / REVIEWED
     write_folder(
         assessment.with_review(review), folder, dicom, AsReport(read, occasion=occasion), overwrite=folder.exists()
     )
@@ -151,20 +157,24 @@ def write_result(bench: Bench, row: TrailRow, trail: Trail) -> TrailRow:
     return trail.append(replace(entry, action="write", result=sha256, utc=utc_now()))
 
 
+def place_of_result(study: ReviewStudy) -> Path:
+    """Where the result of an accepted pose is written: a new folder, or one that holds an earlier reviewed result.
+
+    Raises:
+        UsageError: a link, which may lead to another result, or a result that no reader accepted.
+    """
+    folder = study.folder / REVIEWED
+    if folder.resolve() != study.folder.resolve() / REVIEWED or folder.is_symlink():
+        raise UsageError(f"{REVIEWED} is a link to another place", "a folder inside the result", "remove the link")
+    if (folder / RESULT).exists() and not read_json(folder / RESULT).get("review"):
+        raise UsageError(f"{REVIEWED} holds a result that no reader accepted", "a reviewed result", "move it away")
+    return folder
+
+
 def change_words(study: ReviewStudy, pose: RigidTransform) -> str:
     """How a pose moves the map from where the program put it, at the heart."""
     change = Move.of(study.found.inverse() @ pose, study.heart_mm)
     return f"{change.rms_mm:.1f} mm: {change.components()}" if change.rms_mm > 0.0 else "none"
-
-
-def is_written(study: ReviewStudy, trail: Trail) -> bool:
-    """Whether the last decision on a study has its result."""
-    last: dict[str, Any] = {}
-    for row in trail.rows():
-        if row.entry.key == study.key:
-            last[row.entry.action] = row
-    decision, written = last.get("decide"), last.get("write")
-    return decision is not None and written is not None and written.number > decision.number
 
 
 def _accepted(study: ReviewStudy, request: DecisionRequest) -> RigidTransform:

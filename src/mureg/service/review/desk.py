@@ -19,11 +19,11 @@ from mureg.service.review.decide import (
     REASONS,
     DecisionRequest,
     change_words,
-    is_written,
     record,
     write_result,
 )
 from mureg.service.review.drawing import MoveQuery
+from mureg.service.review.standing import is_written, superseded
 from mureg.service.review.studies import ReviewStudy
 from mureg.service.trail import Trail
 from mureg.service.trail_entry import StudyKey, TrailRow
@@ -78,7 +78,7 @@ class Desk:
 
     def worklist(self) -> list[dict[str, Any]]:
         """One entry for each study, worst first."""
-        decisions = self._shown()
+        decisions, rows = self._shown(), self.trail.rows()
         entries = []
         for index, study in enumerate(self.studies):
             row = decisions.get(study.key)
@@ -93,6 +93,7 @@ class Desk:
                     "reason": str(study.table.get("reason", "")) if is_open else "",
                     "reviewed": None if row is None else row.entry.decision,
                     "reader": "" if row is None else row.entry.reader,
+                    "superseded": superseded(study, rows) if is_open else "",
                 }
             )
         return entries
@@ -138,6 +139,7 @@ class Desk:
         """How far the review of a study is."""
         study = self.studies[index]
         row, last = self._shown().get(study.key), self.trail.decisions().get(study.key)
+        rows = self.trail.rows()
         future = self._writing.get(index)
         problem = None
         if future is not None and future.done() and future.exception() is not None:
@@ -147,7 +149,8 @@ class Desk:
             "seen": 0 if last is None else last.number,
             "reviewed": None if row is None else _row(row),
             "writing": future is not None and not future.done(),
-            "written": row is not None and is_written(study, self.trail),
+            "written": row is not None and is_written(study, rows),
+            "superseded": superseded(study, rows) if not self.blinded or row is not None else "",
             "problem": problem,
         }
 

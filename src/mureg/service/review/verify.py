@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mureg.errors import UnreadableInputError
 from mureg.files.settings import read_json
+from mureg.service.review.standing import superseded
 from mureg.service.review.studies import RESULT, REVIEWED, ReviewStudy
 from mureg.service.trail import Trail
 
@@ -42,3 +43,10 @@ def problems_of(studies: Sequence[ReviewStudy], trail: Trail) -> tuple[str, ...]
         if written is not None and written.number > row.number and written.entry.result != sha256:
             problems.append(f"registration.json of the reviewed result of {study.name} was changed")
     return tuple(problems)
+
+
+def notes_of(studies: Sequence[ReviewStudy], trail: Trail) -> tuple[str, ...]:
+    """What a user of the reviewed results must know though all is whole: results that a later decision replaced."""
+    rows = trail.rows()
+    words = ((study.name, superseded(study, rows)) for study in studies)
+    return tuple(f"{name}: {note}" for name, note in words if note)

@@ -338,7 +338,7 @@
     seen = state.seen;
     if (state.reviewed) {
       const rest = state.problem ? `, but its result could not be written: ${state.problem}` : state.writing ? "; writing the result …"
-        : state.written ? "; the result is in reviewed/" : state.reviewed.decision === "rejected" ? "" : "; no result was written";
+        : state.written ? "; the result is in reviewed/" : state.superseded ? `. Note: ${state.superseded}` : state.reviewed.decision === "rejected" ? "" : "; no result was written";
       by("message").textContent = `${SAID[state.reviewed.decision]} by ${state.reviewed.reader}${rest}`;
       app.dataset.written = state.written; app.dataset.reviewed = state.reviewed.decision;
     }
