@@ -18,13 +18,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from mureg.cohort.anatomies import patient_name
 from mureg.cohort.folds import fold_of
+from mureg.cohort.settings import load_settings
 from mureg.registration.card import read_card
 from mureg.registration.weights import weights_path
-from mureg.training.heart.calibration import stated_covariance
 from mureg.training.heart.cases import CaseStore, NumberedCase
 from mureg.training.heart.error_book import ErrorBook
-from mureg.training.heart.errors import DEFAULT, MODES, QUICK, ErrorTask, measure_error, settings_fingerprints
+from mureg.training.heart.errors import MODES, ErrorTask, measure_error, settings_fingerprints
 from mureg.training.heart.recipe import load_recipe
 from mureg.training.heart.run import UNCALIBRATED, WEIGHTS_FILE
 from mureg.training.weights import read_network, save_network
@@ -36,9 +37,12 @@ REAL = "bank"
 """Population of real anatomies."""
 
 
-def weights_of(case: NumberedCase, folds: Path, patient: str) -> Path:
+def weights_of(case: NumberedCase, folds: Path) -> Path:
     """Networks that have not seen the anatomy of a case."""
-    k = fold_of(patient) if case.population == REAL else case.number % 4
+    if case.population == REAL:
+        k = fold_of(patient_name(load_settings(REAL), case.number, case.ct_folder))
+    else:
+        k = case.number % 4
     return folds / f"fold-{k}" / UNCALIBRATED / WEIGHTS_FILE
 
 
@@ -46,8 +50,7 @@ def tasks(book: ErrorBook, folds: Path, ct_folder: Path) -> Iterator[ErrorTask]:
     """Registrations that have no row, each with its networks."""
     store = CaseStore({}, ct_folder)
     for task in sorted(book.tasks(store, Path(), frozenset()), key=lambda one: one.case.number):
-        patient = task.case.read().study.patient
-        yield replace(task, weights=weights_of(task.case, folds, patient))
+        yield replace(task, weights=weights_of(task.case, folds))
 
 
 def main() -> int:
@@ -67,23 +70,11 @@ def main() -> int:
             book.add(result)
             print(task.mode, task.case.name, result.refusal or result.row[2], flush=True)
         return 0
-    covariances = {}
     for mode in MODES:
-        dispersion_mm = calibration.quick_dispersion_mm if mode == QUICK else calibration.dispersion_mm
-        covariances[mode] = stated_covariance(book.paths(mode), dispersion_mm, calibration.group_share)
-        for group in covariances[mode].groups:
+        for group in book.covariance(mode).groups:
             print(f"coverage of {group.line}")
     module, card = read_network(options.weights / UNCALIBRATED / WEIGHTS_FILE)
-    card = replace(
-        card,
-        licence="Apache-2.0",
-        gains=calibration.gains,
-        errors=covariances[DEFAULT].matrix,
-        errors_grow_mm=calibration.dispersion_mm,
-        quick_errors=covariances[QUICK].matrix,
-        quick_errors_grow_mm=calibration.quick_dispersion_mm,
-        calibrated_for=book.fingerprints,
-    )
+    card = book.stated_on(replace(card, licence="Apache-2.0", gains=calibration.gains))
     target = weights_path("shipped")
     save_network(target, module, card)
     print(f"{target.name} {read_card(target).weights_sha256}")

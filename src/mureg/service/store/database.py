@@ -28,15 +28,6 @@ CREATE TABLE versions (
   state TEXT NOT NULL, decision TEXT NOT NULL DEFAULT '', problem TEXT NOT NULL DEFAULT '',
   exit_code INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, begun TEXT NOT NULL,
   ended TEXT NOT NULL DEFAULT '', PRIMARY KEY (study, version));
-CREATE TABLE received (
-  sop_instance TEXT PRIMARY KEY, sop_class TEXT NOT NULL, patient TEXT NOT NULL, sender TEXT NOT NULL,
-  file TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE refused (
-  number INTEGER PRIMARY KEY, sender TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE sends (
-  sop_instance TEXT NOT NULL, destination TEXT NOT NULL, study TEXT NOT NULL, file TEXT NOT NULL,
-  sop_class TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL DEFAULT 0,
-  problem TEXT NOT NULL DEFAULT '', at TEXT NOT NULL, PRIMARY KEY (sop_instance, destination));
 """
 
 

@@ -16,10 +16,10 @@ from mureg.files.modes import make_folder
 from mureg.files.run_folder import RunFolder
 from mureg.service.store.database import QUEUE
 
-INPUTS, INCOMING, TEMPORARY = "inputs", "incoming", ".temporary"
+INPUTS, TEMPORARY = "inputs", ".temporary"
 STATUS, TRAIL = "status.json", "review.sqlite"
 
-RUN = RunFolder("store", lambda _folder: False, (STUDIES, INPUTS, INCOMING))
+RUN = RunFolder("store", lambda _folder: False, (STUDIES, INPUTS))
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,6 @@ class Store:
         return self.path / INPUTS
 
     @property
-    def incoming(self) -> Path:
-        """Objects that came over the network."""
-        return self.path / INCOMING
-
-    @property
     def trail(self) -> Path:
         """Decisions of readers."""
         return self.path / TRAIL
@@ -67,7 +62,7 @@ class Store:
         """
         require_local_disk(self.path)
         with RUN.claimed(self.path, sources):
-            for folder in (self.studies, self.inputs, self.incoming):
+            for folder in (self.studies, self.inputs):
                 make_folder(folder)
             temporary, before = self.path / TEMPORARY, (os.environ.get("TMPDIR"), tempfile.tempdir)
             shutil.rmtree(temporary, ignore_errors=True)  # of a service that was killed

@@ -147,7 +147,7 @@ def _new_version(found: FoundStudy, group: Group, store: Store, queue: Queue) ->
                 (scratch / role).mkdir()
                 for number_of_file, path in enumerate(paths, 1):
                     place = scratch / role / f"{number_of_file:04d}.dcm"
-                    digests.add(_copied(path, place, group, own=path.is_relative_to(store.incoming)))
+                    digests.add(_copied(path, place, group))
                 entry[role] = role if len(paths) > 1 else f"{role}/0001.dcm"
             if last is not None and digests <= last.digests:
                 raise _NothingNewError
@@ -156,25 +156,15 @@ def _new_version(found: FoundStudy, group: Group, store: Store, queue: Queue) ->
     return Version(study, number, group.patient, frozenset(digests), entry)
 
 
-def _copied(path: Path, place: Path, group: Group, *, own: bool) -> str:
-    """SHA-256 of a file that was copied; a file of the store is linked where the disk can do that."""
+def _copied(path: Path, place: Path, group: Group) -> str:
+    """SHA-256 of a file that was copied."""
     known = group.files[str(path)]
     try:
-        if own:
-            try:
-                os.link(path, place)
-            except OSError:
-                own = False
         digest = hashlib.sha256()
-        if own:
-            with place.open("rb") as linked:
-                while piece := linked.read(_CHUNK):
-                    digest.update(piece)
-        else:
-            with path.open("rb") as source, place.open("xb") as copy:
-                while piece := source.read(_CHUNK):
-                    digest.update(piece)
-                    copy.write(piece)
+        with path.open("rb") as source, place.open("xb") as copy:
+            while piece := source.read(_CHUNK):
+                digest.update(piece)
+                copy.write(piece)
         status = path.stat()
     except FileNotFoundError as problem:
         raise ChangedMeanwhileError from problem

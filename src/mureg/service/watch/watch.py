@@ -70,7 +70,6 @@ class Watch:
         self._pool = ThreadPoolExecutor(manners.workers, "worker")
         self._running: dict[str, tuple[Version, Future[Outcome]]] = {}
         self._not_before: dict[str, float] = {}
-        self._held: dict[str, float] = {}
         self._groups: dict[str, Group] = {}
         self._short_of_room = False
         adopt(store, queue)
@@ -107,10 +106,6 @@ class Watch:
         """Damaged files, and what is wrong with them."""
         return self._index.not_taken
 
-    def hold(self, patient: str, seconds: float) -> None:
-        """Put nothing of a patient together for so long, for a sender broke off; 0 lifts that."""
-        self._held[patient] = self._clock() + seconds
-
     def close(self) -> None:
         """Stop what is at work, which is done again the next time, and wait until it has ended."""
         self._stop.set()
@@ -123,7 +118,7 @@ class Watch:
             if stamps[patient]:
                 self.queue.settle(patient, "", ())
         for patient, group in self._groups.items():
-            wait_until = max(group.changed_at + self._manners.quiet_s, self._held.get(patient, 0.0))
+            wait_until = group.changed_at + self._manners.quiet_s
             if stamps.get(patient) == group.stamp or now < wait_until or self._is_running(patient):
                 continue
             try:

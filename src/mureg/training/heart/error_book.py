@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mureg.errors import UsageError
 from mureg.files.atomic import writing
 from mureg.files.settings import differences, read_json
+from mureg.registration.card import Card
+from mureg.training.heart.calibration import StatedCovariance, stated_covariance
 from mureg.training.heart.cases import CaseStore
-from mureg.training.heart.errors import COLUMNS, MODES, QUICK, ErrorResult, ErrorTask, Row, read_rows, write_rows
+from mureg.training.heart.errors import (
+    COLUMNS,
+    DEFAULT,
+    MODES,
+    QUICK,
+    ErrorResult,
+    ErrorTask,
+    Row,
+    read_rows,
+    write_rows,
+)
 from mureg.training.heart.recipe import Calibration
 
 SETTINGS, REFUSALS = "settings.json", "refusals.json"
@@ -64,6 +76,25 @@ class ErrorBook:
     def paths(self, mode: str) -> list[Path]:
         """The files of a mode, one a group."""
         return [self.path(group.population, mode) for group in self.calibration.groups]
+
+    def covariance(self, mode: str) -> StatedCovariance:
+        """The covariance of a mode that follows from the rows; see `stated_covariance` for what is refused."""
+        calibration = self.calibration
+        dispersion_mm = calibration.quick_dispersion_mm if mode == QUICK else calibration.dispersion_mm
+        return stated_covariance(self.paths(mode), dispersion_mm, calibration.group_share)
+
+    def stated_on(self, card: Card) -> Card:
+        """A card with the covariances of both modes and the settings that they were measured with."""
+        fingerprints = self.fingerprints
+        fingerprints.pop(WEIGHTS, None)
+        return replace(
+            card,
+            errors=self.covariance(DEFAULT).matrix,
+            errors_grow_mm=self.calibration.dispersion_mm,
+            quick_errors=self.covariance(QUICK).matrix,
+            quick_errors_grow_mm=self.calibration.quick_dispersion_mm,
+            calibrated_for=fingerprints,
+        )
 
     def tasks(self, store: CaseStore, weights: Path, training_patients: frozenset[str]) -> list[ErrorTask]:
         """Registrations that are not measured yet."""

@@ -17,12 +17,12 @@ from mureg.files.run_folder import RunFolder
 from mureg.files.settings import differences, read_toml
 from mureg.jobs.tasks import check_jobs, shared_out
 from mureg.registration.card import read_card, refuse_around
-from mureg.training.heart.calibration import GroupCoverage, StatedCovariance, stated_covariance
+from mureg.training.heart.calibration import GroupCoverage
 from mureg.training.heart.cases import CaseStore
 from mureg.training.heart.crops import patients_in
 from mureg.training.heart.draw import CropTask, crop_tasks, draw_crops
 from mureg.training.heart.error_book import WEIGHTS, ErrorBook
-from mureg.training.heart.errors import DEFAULT, MODES, QUICK, measure_error, settings_fingerprints
+from mureg.training.heart.errors import MODES, measure_error, settings_fingerprints
 from mureg.training.heart.fit import save_networks, train_networks
 from mureg.training.heart.limit import TimeLimit
 from mureg.training.heart.recipe import CropSet, Recipe, as_table, as_toml, load_recipe
@@ -117,7 +117,7 @@ class HeartRun:
                 is_finished = actions[step](limit)
                 if not is_finished:
                     break
-            coverage = {} if step != "card" else {mode: self._covariance(mode).groups for mode in MODES}
+            coverage = {} if step != "card" else {mode: self._book().covariance(mode).groups for mode in MODES}
             return HeartResult(self.folder, is_finished, step, tuple(self._refusals()), coverage)
 
     def _check(self, steps: Sequence[str]) -> None:
@@ -221,27 +221,13 @@ class HeartRun:
         if n_open:
             raise _step_missing(f"{n_open} registrations are not measured", "errors")
         module, card = read_network(self._uncalibrated)
-        fingerprints = book.fingerprints
-        if fingerprints.pop(WEIGHTS) != card.weights_sha256:
+        if book.fingerprints[WEIGHTS] != card.weights_sha256:
             raise _step_missing("the errors were measured with other networks", "errors")
-        calibration, covariances = self.recipe.calibration, {mode: self._covariance(mode) for mode in MODES}
-        for group in (*covariances[DEFAULT].groups, *covariances[QUICK].groups):
-            self.report.say(f"coverage of {group.line}")
-        card = replace(
-            card,
-            errors=covariances[DEFAULT].matrix,
-            errors_grow_mm=calibration.dispersion_mm,
-            quick_errors=covariances[QUICK].matrix,
-            quick_errors_grow_mm=calibration.quick_dispersion_mm,
-            calibrated_for=fingerprints,
-        )
-        save_network(self.folder / WEIGHTS_FILE, module, card)
+        for mode in MODES:
+            for group in book.covariance(mode).groups:
+                self.report.say(f"coverage of {group.line}")
+        save_network(self.folder / WEIGHTS_FILE, module, book.stated_on(card))
         return True
-
-    def _covariance(self, mode: str) -> StatedCovariance:
-        calibration = self.recipe.calibration
-        dispersion_mm = calibration.quick_dispersion_mm if mode == QUICK else calibration.dispersion_mm
-        return stated_covariance(self._book().paths(mode), dispersion_mm, calibration.group_share)
 
     def _take(self, weights: Path) -> None:
         """Make a copy of networks from elsewhere, with the gains of the recipe and no covariance.
